@@ -1,0 +1,433 @@
+"""Everything that writes about who is in the trial. Views, commands, importers, demo data and tests call these."""
+
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Max
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from patients import eligibility, randomisation
+from patients.models import (
+    TRANSITIONS,
+    AllocationList,
+    AllocationSlot,
+    ArtRegimen,
+    Blocked,
+    Consent,
+    CriterionAnswer,
+    Disposition,
+    EligibilityAssessment,
+    Halt,
+    HivHistory,
+    Patient,
+    Scope,
+    State,
+)
+from trialsite import trial
+from trialsite.audit import acting
+from trialsite.models import Site
+from trialsite.saving import Refused, check_version
+
+# how long a patient's randomisation may wait for those before it
+TURNSTILE_PATIENCE = "30s"
+# any number; it names the advisory lock of the halts
+HALT_GATE = 1213186
+
+
+def lock_patient(patient, version=None):
+    """The patient's row, locked until the end of the transaction. Raises Stale when `version` is not current."""
+    locked = Patient.objects.select_for_update(of=("self",)).select_related("site").get(pk=patient.pk)
+    check_version(locked, version)
+    return locked
+
+
+def day_at(site, instant):
+    """The date on the calendar of the site at an instant."""
+    return instant.astimezone(ZoneInfo(site.timezone)).date()
+
+
+def today_at(site):
+    return day_at(site, timezone.now())
+
+
+def _announce(setting, **arguments):
+    """Tell the floors above, by the names in settings."""
+    for name in getattr(settings, setting):
+        import_string(name)(**arguments)
+
+
+# --- screening and consent ------------------------------------------------------------------------
+
+
+def screen_patient(*, site, sex, birth_date, screened_on, by):
+    """Give the next number of the site to a new patient, under the current protocol, and plan the screening visits."""
+    protocol = trial.current_protocol()
+    if birth_date > screened_on:
+        raise Refused({"birth_date": ["The date of birth is after the day of screening."]})
+    if screened_on > today_at(site):
+        raise Refused({"screened_on": ["The day of screening is in the future."]})
+    with acting(by):
+        site = Site.objects.select_for_update().get(pk=site.pk)
+        refuse_when_halted(Blocked.ENROL)
+        sequence = (site.patients.aggregate(last=Max("sequence"))["last"] or 0) + 1
+        patient = Patient.objects.create(
+            site=site,
+            sequence=sequence,
+            number=f"{site.code}-{sequence:03d}",
+            sex=sex,
+            birth_date=birth_date,
+            screened_on=screened_on,
+            protocol_version=protocol.version,
+        )
+        _announce("AFTER_SCREENING", patient=patient, by=by)
+    return patient
+
+
+def record_consent(*, patient, form_version, language, signed_on, obtained_by, version, by):
+    """Add a consent; a later one on a newer form is a re-consent."""
+    with acting(by, f"consent {form_version} signed on {signed_on}"):
+        patient = lock_patient(patient, version)
+        form = next((f for f in patient.protocol.consent_forms if f.version == form_version), None)
+        errors = {}
+        if form is None:
+            errors["form_version"] = [f"The protocol has no consent form {form_version}."]
+        elif signed_on < form.dated:
+            errors["signed_on"] = [f"Form {form_version} is dated {form.dated}: it cannot be signed before."]
+        if signed_on > today_at(patient.site):
+            errors["signed_on"] = ["The date is in the future."]
+        if not patient.is_open:
+            errors[""] = [f"The patient is not in screening or in the trial: {patient.get_state_display()}."]
+        if Consent.objects.filter(patient=patient, form_version=form_version, signed_on=signed_on).exists():
+            errors["signed_on"] = ["This consent is recorded already."]
+        if errors:
+            raise Refused(errors)
+        consent = Consent.objects.create(
+            patient=patient,
+            form_version=form_version,
+            language=language,
+            signed_on=signed_on,
+            obtained_by=obtained_by,
+        )
+        next_version(patient)
+    return consent
+
+
+def next_version(record, *fields):
+    record.version += 1
+    record.save(update_fields=[*fields, "version"])
+
+
+# --- histories and medication --------------------------------------------------------------------
+
+
+def save_line(*, model, patient, values, line=None, version=None, reason="", by):
+    """Add a line to a list of the patient (history, treatment, medication), or change one."""
+    with acting(by, reason):
+        patient = lock_patient(patient)
+        if line is None:
+            if model is HivHistory and HivHistory.objects.filter(patient=patient).exists():
+                raise Refused("The HIV history was entered already; change that one.")
+            _refuse_impossible_span(model, values)
+            return model.objects.create(patient=patient, **values)
+        line = model.objects.select_for_update().get(pk=line.pk, patient=patient)
+        check_version(line, version)
+        if not reason.strip():
+            raise Refused({"reason": ["Write why the entry is changed."]})
+        for name, value in values.items():
+            setattr(line, name, value)
+        _refuse_impossible_span(model, line.__dict__)
+        next_version(line, *values)
+        return line
+
+
+def _refuse_impossible_span(model, values):
+    if values.get("is_ongoing") and values.get("ended_on"):
+        raise Refused({"ended_on": ["An end date contradicts “ongoing”."]})
+    if values.get("is_ongoing") is False and not values.get("ended_on") and model is not HivHistory:
+        raise Refused({"ended_on": ["Write the end date, or say that it is ongoing."]})
+    start, end = values.get("started_on") or "", values.get("ended_on") or ""
+    if start and end and end[: len(start)] < start[: len(end)]:
+        raise Refused({"ended_on": ["The end is before the start."]})
+
+
+
+def withdraw_line(*, line, version, reason, by):
+    """Mark a line as entered in error. It stays in the history and no longer counts."""
+    with acting(by, reason):
+        line = type(line).objects.select_for_update().get(pk=line.pk)
+        check_version(line, version)
+        line.is_withdrawn = True
+        next_version(line, "is_withdrawn")
+    return line
+
+
+# --- eligibility -----------------------------------------------------------------------------------
+
+
+def facts_about(patient, on):
+    """The facts that criteria may ask for, as of a day: age in years, whole months of treatment (at least)."""
+    facts = {"age_years": patient.age_on(on)}
+    regimens = list(ArtRegimen.objects.filter(patient=patient, is_withdrawn=False))
+    if any(regimen.is_ongoing for regimen in regimens):
+        first = min(regimens, key=lambda regimen: regimen.started_on)
+        facts["art_months"] = eligibility.whole_months_between(first.started_on, on).fewest
+    return facts
+
+
+def findings_about(patient, on):
+    """What the rules say about each criterion on a day, from what was entered so far."""
+    results = import_string(settings.SCREENING_EVIDENCE)(patient)
+    return eligibility.assess(
+        patient.protocol, sex=patient.sex, facts=facts_about(patient, on), results=results, on=on
+    )
+
+
+def assess_eligibility(*, patient, assessed_on, answers, comments, version, by):
+    """Record the answers to all criteria; the patient is then eligible, or stays in screening with what is unmet.
+
+    `answers` says of each criterion whether its statement holds; `comments` explain an answer that differs from
+    what the rule worked out."""
+    with acting(by, f"eligibility assessed on {assessed_on}"):
+        patient = lock_patient(patient, version)
+        if patient.state not in (State.SCREENING, State.ELIGIBLE):
+            raise Refused(f"Eligibility is assessed in screening; the patient is: {patient.get_state_display()}.")
+        protocol = patient.protocol
+        errors = {}
+        if not Consent.objects.filter(patient=patient, signed_on__lte=assessed_on).exists():
+            errors[""] = ["There is no consent signed on or before this day."]
+        if not patient.screened_on <= assessed_on <= today_at(patient.site):
+            errors["assessed_on"] = ["The day must lie between screening and today."]
+        findings = findings_about(patient, assessed_on)
+        for finding in findings:
+            code = finding.criterion.code
+            if answers.get(code) is None:
+                errors[f"holds_{code}"] = ["Answer this criterion."]
+            elif finding.holds is not None and answers[code] != finding.holds and not comments.get(code, "").strip():
+                errors[f"comment_{code}"] = ["The results say otherwise; write why you differ."]
+        if errors:
+            raise Refused(errors)
+        unmet = eligibility.unmet_criteria(protocol, sex=patient.sex, answers=answers)
+        assessment = EligibilityAssessment.objects.create(
+            patient=patient,
+            assessed_on=assessed_on,
+            protocol_version=protocol.version,
+            is_eligible=not unmet,
+            unmet=[criterion.code for criterion in unmet],
+        )
+        CriterionAnswer.objects.bulk_create(
+            CriterionAnswer(
+                patient=patient,
+                assessment=assessment,
+                criterion=finding.criterion.code,
+                holds=answers[finding.criterion.code],
+                computed=finding.holds,
+                because=finding.because,
+                evidence=[
+                    {"test": e.test, "value": f"{e.operator}{e.value if e.value is not None else e.text}",
+                     "on": e.collected_on.isoformat(), "source": e.source}
+                    for e in finding.evidence
+                ],
+                comment=comments.get(finding.criterion.code, ""),
+            )
+            for finding in findings
+        )  # fmt: skip
+        patient.state = State.SCREENING if unmet else State.ELIGIBLE
+        next_version(patient, "state")
+    return assessment
+
+
+# --- the randomisation list -------------------------------------------------------------------------
+
+
+def make_allocation_list(*, slots_per_stratum, seed, by):
+    """Make places for every stratum that has none yet. The seed is recorded; the same seed makes the same list."""
+    protocol = trial.current_protocol()
+    if protocol.allocation.method != "permuted_blocks":
+        raise Refused("This protocol's list is made elsewhere; import it.")
+    with acting(by, "randomisation list made"):
+        strata = _strata_without_slots(protocol)
+        slots = randomisation.make_list(protocol, strata, slots_per_stratum, seed)
+        return _store_list(protocol, slots, algorithm=randomisation.ALGORITHM, seed=seed, by=by)
+
+
+def import_allocation_list(*, text, by):
+    """Take over a list that was made elsewhere. Raises BadList with every bad cell."""
+    protocol = trial.current_protocol()
+    with acting(by, "randomisation list imported"):
+        slots = randomisation.from_csv(text, protocol, _strata_without_slots(protocol))
+        return _store_list(protocol, slots, algorithm="imported", seed="", by=by)
+
+
+def _strata_without_slots(protocol):
+    wanted = randomisation.strata(protocol, Site.objects.order_by("code").values_list("code", flat=True))
+    there = set(AllocationSlot.objects.values_list("stratum", flat=True).distinct())
+    missing = [stratum for stratum in wanted if stratum not in there]
+    if not missing:
+        raise Refused("Every stratum has its places already; a list is never made twice.")
+    return missing
+
+
+def _store_list(protocol, slots, *, algorithm, seed, by):
+    made = AllocationList.objects.create(
+        protocol_version=protocol.version,
+        algorithm=algorithm,
+        seed=seed,
+        sha256=randomisation.digest(slots),
+        made_by=by,
+    )
+    AllocationSlot.objects.bulk_create(
+        AllocationSlot(
+            allocation_list=made,
+            stratum=slot.stratum,
+            sequence=slot.sequence,
+            block=slot.block,
+            block_size=slot.block_size,
+            arm=slot.arm,
+        )
+        for slot in slots
+    )
+    return made
+
+
+# --- randomisation ------------------------------------------------------------------------------------
+
+
+def randomise_patient(*, patient, day_0, version, by):
+    """Take the next place of the patient's stratum and plan the visits from day 0.
+
+    The place is taken last: who comes at the same time waits a few milliseconds at a lock on the first list and
+    then sees which places are gone, so that places go out one after another and none twice."""
+    with acting(by, f"randomised, day 0 planned for {day_0}"):
+        patient = lock_patient(patient, version)
+        if patient.state != State.ELIGIBLE:
+            raise Refused(f"Only an eligible patient is randomised; this one is: {patient.get_state_display()}.")
+        refuse_when_halted(Blocked.RANDOMISE, patient=patient)
+        today = today_at(patient.site)
+        if not patient.screened_on <= day_0 <= today + timedelta(days=14):
+            raise Refused({"day_0": ["Day 0 must lie between the day of screening and 14 days from now."]})
+        stratum = _stratum_of(patient, day_0)
+        patient.state, patient.day_0 = State.RANDOMISED, day_0
+        next_version(patient, "state", "day_0")
+        _announce("AFTER_RANDOMISATION", patient=patient, by=by)
+        _take_next_slot(patient, stratum, by)
+    return patient
+
+
+def _stratum_of(patient, on):
+    protocol = patient.protocol
+    results = {}
+    if any(factor.by == "test" for factor in protocol.allocation.strata):
+        known = import_string(settings.SCREENING_EVIDENCE)(patient)
+        for test, evidence in known.items():
+            newest = max((e for e in evidence if e.collected_on <= on), key=lambda e: e.collected_on, default=None)
+            if newest and newest.value is not None:
+                results[test] = newest.value
+    try:
+        return randomisation.stratum_of(protocol, site=patient.site.code, sex=patient.sex, results=results)
+    except randomisation.NoStratum as lack:
+        raise Refused(f"The stratum cannot be told: {' '.join(lack.missing)}") from None
+
+
+def _take_next_slot(patient, stratum, by):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)",
+            [TURNSTILE_PATIENCE, TURNSTILE_PATIENCE],
+        )
+    AllocationList.objects.select_for_update().order_by("pk").first()
+    slot = AllocationSlot.objects.filter(stratum=stratum, patient=None).order_by("sequence").first()
+    if slot is None:
+        raise Refused(f"No place is left for stratum {stratum}; the statistician must add to the list.")
+    slot.patient, slot.taken_at, slot.taken_by = patient, timezone.now(), by
+    slot.save(update_fields=["patient", "taken_at", "taken_by"])
+
+
+def set_day_0(*, patient, day_0, reason, by):
+    """Move day 0 to the day on which the first infusion was really given."""
+    with acting(by, reason):
+        patient = lock_patient(patient)
+        if patient.day_0 != day_0:
+            patient.day_0 = day_0
+            next_version(patient, "day_0")
+    return patient
+
+
+# --- the end of a patient's way -------------------------------------------------------------------------
+
+
+def record_disposition(*, patient, state, on, explanation, version, by):
+    """Record that screening failed, or that the patient completed, withdrew, was lost or died."""
+    with acting(by, f"{State(state).label} on {on}"):
+        patient = lock_patient(patient, version)
+        errors = {}
+        if state not in TRANSITIONS[State(patient.state)] or state in (State.ELIGIBLE, State.SCREENING):
+            errors["state"] = [f"This cannot follow: the patient is {patient.get_state_display()}."]
+        if not patient.screened_on <= on <= today_at(patient.site):
+            errors["on"] = ["The date must lie between screening and today."]
+        if state == State.SCREEN_FAILED and not explanation.strip():
+            assessment = EligibilityAssessment.objects.filter(patient=patient).last()
+            if assessment is None or assessment.is_eligible:
+                errors["explanation"] = ["Write why screening failed."]
+            else:
+                explanation = f"Criteria: {', '.join(assessment.unmet)}"
+        if state in (State.WITHDRAWN, State.DIED) and not explanation.strip():
+            errors["explanation"] = ["Write the reason or the cause."]
+        if errors:
+            raise Refused(errors)
+        disposition = Disposition.objects.create(patient=patient, state=state, on=on, explanation=explanation)
+        patient.state = state
+        next_version(patient, "state")
+    return disposition
+
+
+# --- halts -------------------------------------------------------------------------------------------------
+
+
+def open_halt(*, scope, blocks, cause, patient=None, arm="", by):
+    """Hold the trial, an arm or a patient until a decision lifts it."""
+    if (scope == Scope.PATIENT) != (patient is not None):
+        raise Refused({"patient": ["Name the patient exactly when one patient is held."]})
+    if (scope == Scope.ARM) != bool(arm):
+        raise Refused({"arm": ["Name the arm exactly when one arm is held."]})
+    if not blocks:
+        raise Refused({"blocks": ["Say what is blocked."]})
+    with acting(by, cause):
+        _pass_halt_gate(shared=False)
+        return Halt.objects.create(
+            scope=scope, patient=patient, arm=arm, blocks=list(blocks), cause=cause, opened_by=by
+        )
+
+
+def lift_halt(*, halt, decision, version, by):
+    """End a halt with the decision that allows it."""
+    if not decision.strip():
+        raise Refused({"decision": ["Write the decision that lifts the halt."]})
+    with acting(by, decision):
+        _pass_halt_gate(shared=False)
+        halt = Halt.objects.select_for_update().get(pk=halt.pk)
+        check_version(halt, version)
+        if halt.lifted_at:
+            raise Refused("The halt was lifted already.")
+        halt.lifted_at, halt.lifted_by, halt.decision = timezone.now(), by, decision
+        next_version(halt, "lifted_at", "lifted_by", "decision")
+    return halt
+
+
+def refuse_when_halted(what, *, patient=None, arm=None, at=None):
+    """Raise Refused when an open halt blocks this, by default now; `at` asks about an instant in the past.
+
+    No halt can open between this look and the end of the transaction."""
+    _pass_halt_gate(shared=True)
+    blocking = Halt.objects.blocking(what, patient=patient, arm=arm)
+    halt = blocking.filter(opened_at__lte=at or timezone.now()).first()
+    if halt is not None:
+        raise Refused(f"Held since {halt.opened_at:%Y-%m-%d}: {halt.cause}")
+
+
+def _pass_halt_gate(*, shared):
+    """Who acts under the halts shares this gate; who opens or lifts one waits until they are through."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"select pg_advisory_xact_lock{'_shared' if shared else ''}(%s)", [HALT_GATE])

@@ -1,0 +1,57 @@
+"""What of the patients stands on the start page."""
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from patients.models import Patient, State
+from patients.randomisation import strata
+from trialsite import trial
+from trialsite.models import Site
+from trialsite.roles import Permission, can, within_sites
+from trialsite.sections import first_of, section
+
+
+def sections(user, filters):
+    if can(user, Permission.DECIDE_ELIGIBILITY):
+        yield in_screening(user)
+    if can(user, Permission.MANAGE_ALLOCATION):
+        yield places_left()
+
+
+def in_screening(user):
+    patients = within_sites(Patient.objects.all(), user, Permission.DECIDE_ELIGIBILITY, "site")
+    patients = patients.filter(state__in=[State.SCREENING, State.ELIGIBLE]).order_by("-state", "screened_on")
+    rows, count = first_of(patients)
+    items = [
+        {
+            "label": patient.number,
+            "url": reverse("patients:show_patient", args=[patient.pk]),
+            "status": "due",
+            "status_text": patient.get_state_display(),
+            "note": _("to randomise") if patient.state == State.ELIGIBLE else _("consent, visits, eligibility"),
+            "when": patient.screened_on,
+        }
+        for patient in rows
+    ]
+    url = reverse("patients:list_patients") + "?state=screening&state=eligible"
+    return section(_("Patients in screening"), items, count, url=url, empty=_("Nobody is in screening."))
+
+
+def places_left():
+    from django.db.models import Count, Q
+
+    from patients.models import AllocationSlot
+
+    free = dict(
+        AllocationSlot.objects.order_by().values_list("stratum").annotate(n=Count("id", filter=Q(patient=None)))
+    )
+    wanted = strata(trial.current_protocol(), Site.objects.values_list("code", flat=True))
+    url = reverse("patients:show_allocation")
+    items = [
+        {"label": stratum, "url": url, "status": "overdue" if free.get(stratum, 0) < 4 else "entered",
+         "status_text": _("%d places free") % free.get(stratum, 0)}
+        for stratum in wanted
+    ]  # fmt: skip
+    items.sort(key=lambda item: item["status"] != "overdue")
+    short = sum(item["status"] == "overdue" for item in items)
+    return section(_("Randomisation list"), items[:8], short, url=url, urgent=True)

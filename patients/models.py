@@ -1,0 +1,391 @@
+"""Who is in the trial, and how did they enter."""
+
+from django.conf import settings
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from trialsite import trial
+from trialsite.models import Site
+from trialsite.roles import Permission, within_sites
+
+
+def person(**kwargs):
+    return models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", **kwargs)
+
+
+class State(models.TextChoices):
+    """Where a patient stands in the trial."""
+
+    SCREENING = "screening", _("In screening")
+    SCREEN_FAILED = "screen_failed", _("Screen failure")
+    ELIGIBLE = "eligible", _("Eligible")
+    RANDOMISED = "randomised", _("In the trial")
+    COMPLETED = "completed", _("Completed")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
+    LOST = "lost", _("Lost to follow-up")
+    DIED = "died", _("Died")
+
+
+# from each state, where a patient can go: the whole of it
+TRANSITIONS = {
+    State.SCREENING: {State.ELIGIBLE, State.SCREEN_FAILED, State.WITHDRAWN, State.DIED},
+    State.ELIGIBLE: {State.SCREENING, State.RANDOMISED, State.SCREEN_FAILED, State.WITHDRAWN, State.DIED},
+    State.RANDOMISED: {State.COMPLETED, State.WITHDRAWN, State.LOST, State.DIED},
+    State.SCREEN_FAILED: set(),
+    State.COMPLETED: {State.DIED},
+    State.WITHDRAWN: {State.DIED},
+    State.LOST: {State.RANDOMISED, State.DIED},
+    State.DIED: set(),
+}
+# states in which data of the patient are still collected
+OPEN_STATES = (State.SCREENING, State.ELIGIBLE, State.RANDOMISED)
+
+
+class Sex(models.TextChoices):
+    FEMALE = "F", _("Female")
+    MALE = "M", _("Male")
+
+
+class PatientQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        return within_sites(self, user, Permission.VIEW_PATIENTS, "site")
+
+
+class Patient(models.Model):
+    """A patient who was screened. Known by a number only; the identity stays in the site's own files.
+
+    The arm is not here: it stands in AllocationSlot, so that who sees it is a question about one table."""
+
+    site = models.ForeignKey(Site, models.PROTECT, related_name="patients")
+    number = models.CharField(_("number"), max_length=20, unique=True)
+    sequence = models.PositiveIntegerField()
+    sex = models.CharField(_("sex"), max_length=1, choices=Sex.choices)
+    birth_date = models.DateField(_("date of birth"))
+    screened_on = models.DateField(_("screened on"))
+    state = models.CharField(max_length=20, choices=State.choices, default=State.SCREENING)
+    day_0 = models.DateField(_("day 0"), null=True)
+    protocol_version = models.CharField(max_length=20)
+    version = models.PositiveIntegerField(default=1)
+
+    objects = PatientQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["site", "sequence"], name="one_patient_a_number_at_a_site"),
+            models.CheckConstraint(
+                condition=~Q(state__in=["randomised", "completed", "lost"]) | Q(day_0__isnull=False),
+                name="a_patient_in_the_trial_has_a_day_0",
+            ),
+        ]
+        indexes = [models.Index(fields=["state", "site"])]
+
+    def __str__(self):
+        return self.number
+
+    @property
+    def protocol(self):
+        return trial.protocol(self.protocol_version)
+
+    @property
+    def is_randomised(self):
+        return self.day_0 is not None
+
+    @property
+    def is_open(self):
+        return self.state in OPEN_STATES
+
+    def age_on(self, day):
+        """Age in completed years."""
+        return day.year - self.birth_date.year - ((day.month, day.day) < (self.birth_date.month, self.birth_date.day))
+
+
+class ByPatientQuerySet(models.QuerySet):
+    """For every record that belongs to a patient: the one door to it."""
+
+    def visible_to(self, user):
+        return within_sites(self, user, Permission.VIEW_PATIENTS)
+
+
+class PatientRecord(models.Model):
+    """The base of every record of a patient."""
+
+    patient = models.ForeignKey(Patient, models.PROTECT)
+    version = models.PositiveIntegerField(default=1)
+
+    objects = ByPatientQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        default_related_name = "%(class)ss"
+
+
+class Line(PatientRecord):
+    """The base of a line in a list. A line entered by mistake is marked, never deleted."""
+
+    is_withdrawn = models.BooleanField(_("entered in error"), default=False)
+
+    class Meta(PatientRecord.Meta):
+        abstract = True
+
+
+class Consent(PatientRecord):
+    form_version = models.CharField(_("version of the consent form"), max_length=20)
+    language = models.CharField(_("language"), max_length=20)
+    signed_on = models.DateField(_("signed on"))
+    obtained_by = models.CharField(_("obtained by"), max_length=200)
+
+    class Meta(PatientRecord.Meta):
+        ordering = ["signed_on", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["patient", "form_version", "signed_on"], name="a_consent_is_recorded_once")
+        ]
+
+    def __str__(self):
+        return f"{self.form_version} of {self.signed_on}"
+
+
+class HivHistory(PatientRecord):
+    """One per patient: the disease before the trial. Dates may be partial (2009, 2009-05)."""
+
+    diagnosed_on = models.CharField(_("HIV diagnosed"), max_length=10)
+    route = models.CharField(
+        _("route of infection"), max_length=20, blank=True,
+        choices=[("heterosexual", _("heterosexual contact")), ("msm", _("sex between men")), ("blood", _("blood")),
+                 ("idu", _("injecting drug use")), ("unknown", _("unknown"))],
+    )  # fmt: skip
+    cdc_stage = models.CharField(_("CDC category"), max_length=1, choices=[(c, c) for c in "ABC"])
+    nadir_cd4 = models.PositiveIntegerField(_("lowest CD4 (cells/µL)"), null=True)
+    nadir_on = models.CharField(_("date of the lowest CD4"), max_length=10, blank=True)
+    opportunistic_infections = models.TextField(_("opportunistic infections"), blank=True)
+    hepatitis_b = models.CharField(
+        _("hepatitis B"), max_length=10,
+        choices=[("negative", _("negative")), ("positive", _("positive")), ("unknown", _("unknown"))],
+    )  # fmt: skip
+
+    class Meta(PatientRecord.Meta):
+        constraints = [models.UniqueConstraint(fields=["patient"], name="one_hiv_history_a_patient")]
+
+    def __str__(self):
+        return f"HIV since {self.diagnosed_on}"
+
+
+class ArtRegimen(Line):
+    """Antiretroviral treatment: a combination of drugs, from a date to a date."""
+
+    drugs = models.CharField(_("drugs"), max_length=200)
+    started_on = models.CharField(_("start"), max_length=10)
+    is_ongoing = models.BooleanField(_("ongoing"))
+    ended_on = models.CharField(_("end"), max_length=10, blank=True)
+    change_reason = models.CharField(_("reason for the change"), max_length=200, blank=True)
+
+    class Meta(Line.Meta):
+        ordering = ["started_on", "id"]
+
+    def __str__(self):
+        return self.drugs
+
+
+class MedicalHistory(Line):
+    term = models.CharField(_("condition"), max_length=200)
+    started_on = models.CharField(_("start"), max_length=10, blank=True)
+    is_ongoing = models.BooleanField(_("ongoing"))
+    ended_on = models.CharField(_("end"), max_length=10, blank=True)
+
+    class Meta(Line.Meta):
+        ordering = ["id"]
+        default_related_name = "medical_histories"
+
+    def __str__(self):
+        return self.term
+
+
+class Medication(Line):
+    """Concomitant medication (not the antiretroviral treatment)."""
+
+    treatment = models.CharField(_("medication"), max_length=200)
+    indication = models.CharField(_("given for"), max_length=200, blank=True)
+    dose = models.DecimalField(_("dose"), max_digits=12, decimal_places=4, null=True, validators=[MinValueValidator(0)])
+    dose_unit = models.CharField(_("unit"), max_length=20, blank=True)
+    frequency = models.CharField(_("frequency"), max_length=40, blank=True)
+    route = models.CharField(_("route"), max_length=40, blank=True)
+    started_on = models.CharField(_("start"), max_length=10)
+    is_ongoing = models.BooleanField(_("ongoing"))
+    ended_on = models.CharField(_("end"), max_length=10, blank=True)
+
+    class Meta(Line.Meta):
+        ordering = ["started_on", "id"]
+
+    def __str__(self):
+        return self.treatment
+
+
+class EligibilityAssessment(PatientRecord):
+    """All criteria answered on one day, under one protocol version, by one person."""
+
+    assessed_on = models.DateField(_("assessed on"))
+    protocol_version = models.CharField(max_length=20)
+    is_eligible = models.BooleanField()
+    unmet = models.JSONField(default=list)
+
+    class Meta(PatientRecord.Meta):
+        ordering = ["id"]
+        default_related_name = "assessments"
+
+    def __str__(self):
+        return f"{'eligible' if self.is_eligible else 'not eligible'} on {self.assessed_on}"
+
+
+class CriterionAnswer(PatientRecord):
+    """One criterion of an assessment: does its statement hold, what did the rule say, and from which evidence."""
+
+    assessment = models.ForeignKey(EligibilityAssessment, models.PROTECT, related_name="answers")
+    criterion = models.CharField(max_length=24)
+    holds = models.BooleanField()
+    computed = models.BooleanField(null=True)
+    because = models.TextField(blank=True)
+    evidence = models.JSONField(default=list)
+    comment = models.TextField(blank=True)
+
+    class Meta(PatientRecord.Meta):
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["assessment", "criterion"], name="a_criterion_is_answered_once")
+        ]
+
+    def __str__(self):
+        return f"{self.criterion}: {'holds' if self.holds else 'does not hold'}"
+
+
+class Disposition(PatientRecord):
+    """The end of a patient's way through screening or through the trial."""
+
+    state = models.CharField(_("what happened"), max_length=20, choices=State.choices)
+    on = models.DateField(_("date"))
+    explanation = models.TextField(_("explanation"), blank=True)
+
+    class Meta(PatientRecord.Meta):
+        ordering = ["on", "id"]
+
+    def __str__(self):
+        return f"{self.get_state_display()} on {self.on}"
+
+
+class AllocationList(models.Model):
+    """A randomisation list as the statistician made or imported it. Seed and blocks are the statistician's alone."""
+
+    protocol_version = models.CharField(max_length=20)
+    algorithm = models.CharField(max_length=40)
+    seed = models.CharField(max_length=200, blank=True)
+    sha256 = models.CharField(max_length=64)
+    made_by = person()
+    made_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self):
+        return f"list {self.pk} ({self.algorithm})"
+
+
+class AllocationSlotQuerySet(models.QuerySet):
+    def taken(self):
+        return self.filter(patient__isnull=False)
+
+
+class AllocationSlot(models.Model):
+    """One place of the list. Taken by at most one patient, never given back."""
+
+    allocation_list = models.ForeignKey(AllocationList, models.PROTECT, related_name="slots")
+    stratum = models.CharField(max_length=60)
+    sequence = models.PositiveIntegerField()
+    block = models.PositiveIntegerField(null=True)
+    block_size = models.PositiveIntegerField(null=True)
+    arm = models.CharField(max_length=24)
+    patient = models.OneToOneField(Patient, models.PROTECT, null=True, related_name="slot")
+    taken_at = models.DateTimeField(null=True)
+    taken_by = person(null=True)
+
+    objects = AllocationSlotQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["stratum", "sequence"]
+        constraints = [
+            models.UniqueConstraint(fields=["stratum", "sequence"], name="a_slot_stands_once_in_its_stratum"),
+            models.CheckConstraint(
+                condition=Q(patient=None, taken_at=None, taken_by=None)
+                | Q(patient__isnull=False, taken_at__isnull=False, taken_by__isnull=False),
+                name="a_taken_slot_says_by_whom_and_when",
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.stratum} {self.sequence}"
+
+
+class Scope(models.TextChoices):
+    PATIENT = "patient", _("one patient")
+    ARM = "arm", _("one arm")
+    TRIAL = "trial", _("the whole trial")
+
+
+class Blocked(models.TextChoices):
+    ENROL = "enrol", _("screening of new patients")
+    RANDOMISE = "randomise", _("randomisation")
+    INFUSE = "infuse", _("infusions")
+
+
+class HaltQuerySet(models.QuerySet):
+    def open(self):
+        return self.filter(lifted_at=None)
+
+    def blocking(self, what, *, patient=None, arm=None):
+        """Open halts that stop `what` for this patient in this arm (or for anyone)."""
+        which = Q(scope=Scope.TRIAL)
+        if patient is not None:
+            which |= Q(scope=Scope.PATIENT, patient=patient)
+        if arm is not None:
+            which |= Q(scope=Scope.ARM, arm=arm)
+        return self.open().filter(which, blocks__contains=[what])
+
+
+class Halt(models.Model):
+    """The trial, an arm or a patient is held: what is blocked until a decision lifts it."""
+
+    scope = models.CharField(_("scope"), max_length=10, choices=Scope.choices)
+    patient = models.ForeignKey(Patient, models.PROTECT, null=True, blank=True, related_name="halts")
+    arm = models.CharField(_("arm"), max_length=24, blank=True)
+    blocks = models.JSONField(_("blocks"), default=list)
+    cause = models.TextField(_("cause"))
+    opened_at = models.DateTimeField(default=timezone.now)
+    opened_by = person()
+    lifted_at = models.DateTimeField(null=True)
+    lifted_by = person(null=True)
+    decision = models.TextField(_("decision"), blank=True)
+    version = models.PositiveIntegerField(default=1)
+
+    objects = HaltQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-opened_at"]
+
+    def __str__(self):
+        return f"halt of {self.get_scope_display()} since {self.opened_at:%Y-%m-%d}"
+
+    @property
+    def blocks_text(self):
+        return ", ".join(str(Blocked(what).label) for what in self.blocks)
+
+    # as the strip on every page names it
+
+    @property
+    def what(self):
+        return self.blocks_text.capitalize() + (f" ({self.patient})" if self.patient_id else "")
+
+    @property
+    def since(self):
+        return self.opened_at
+
+    @property
+    def reason(self):
+        return self.cause

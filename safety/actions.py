@@ -1,0 +1,74 @@
+"""Everything that writes about what went wrong."""
+
+from django.db.models import Max
+
+from patients.actions import day_at, lock_patient, next_version, today_at
+from patients.models import Consent
+from safety.consistency import Surroundings, find_contradictions
+from safety.dictionary import body_system_of
+from safety.models import AdverseEvent
+from trialsite.audit import acting
+from trialsite.saving import Refused, check_version
+from visits.models import Infusion
+
+
+def surroundings_of(patient):
+    """What an event of this patient is held against."""
+    consent = Consent.objects.filter(patient=patient).order_by("signed_on").first()
+    started = [i.started_at for i in Infusion.objects.filter(patient=patient).only("started_at")]
+    return Surroundings(
+        consented_on=consent.signed_on if consent else None,
+        infusions_given=len(started),
+        first_infusion_on=day_at(patient.site, min(started)) if started else None,
+        today=today_at(patient.site),
+    )
+
+
+def report_adverse_event(*, patient, values, by):
+    """Report an event; `values` by the names of AdverseEvent's fields. Raises Refused with what contradicts itself."""
+    with acting(by):
+        patient = lock_patient(patient)
+        values = _checked(patient, values)
+        last = AdverseEvent.objects.filter(patient=patient).aggregate(last=Max("sequence"))["last"] or 0
+        return AdverseEvent.objects.create(patient=patient, sequence=last + 1, reported_by=by, **values)
+
+
+def change_adverse_event(*, event, values, version, reason, by):
+    """Change an event, with the reason."""
+    if not reason.strip():
+        raise Refused({"reason": ["Write why the entry is changed."]})
+    with acting(by, reason):
+        event = AdverseEvent.objects.select_for_update(of=("self",)).select_related("patient__site").get(pk=event.pk)
+        check_version(event, version)
+        stored = {field.attname: getattr(event, field.attname) for field in event._meta.concrete_fields}
+        checked = _checked(event.patient, {**stored, **values})
+        values = {name: checked[name] for name in {*values, "body_system"}}
+        for name, value in values.items():
+            setattr(event, name, value)
+        next_version(event, *values)
+    return event
+
+
+def withdraw_adverse_event(*, event, version, reason, by):
+    """Mark an event as entered in error. It stays readable and counts nowhere."""
+    if not reason.strip():
+        raise Refused({"reason": ["Write why this event is taken back."]})
+    with acting(by, reason):
+        event = AdverseEvent.objects.select_for_update(of=("self",)).get(pk=event.pk)
+        check_version(event, version)
+        event.is_withdrawn = True
+        next_version(event, "is_withdrawn")
+    return event
+
+
+def _checked(patient, values):
+    """The values with the body system filled in from the dictionary. Raises Refused."""
+    values = dict(values)
+    values["body_system"] = values.get("body_system") or body_system_of(values["term"])
+    aware_on = day_at(patient.site, values["aware_at"])
+    errors = find_contradictions({**values, "aware_on": aware_on}, surroundings_of(patient))
+    if not values["body_system"]:
+        errors.setdefault("body_system", []).append("The term is not in the list: choose the body system.")
+    if errors:
+        raise Refused(errors)
+    return values

@@ -1,0 +1,52 @@
+"""A report as files: HTML for the screen, PDF for print. Only figures go in; equal figures give equal bytes."""
+
+import base64
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from django.template.loader import render_to_string
+
+from safety.dsmb.figures import PartFigures
+
+HERE = Path(__file__).parent
+SECONDS = 120
+
+
+class NotTypeset(RuntimeError):
+    """The typesetter failed or took too long; the message is for the log, it may name a part of the report."""
+
+
+def render_html(figures: PartFigures, pictures: dict[str, bytes]) -> bytes:
+    """A complete document with its own style, and the pictures in it: readable without this program."""
+    sources = {
+        name: f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}" for name, content in pictures.items()
+    }
+    context = {"figures": figures, "pictures": sources, "in_file": True}
+    return render_to_string("safety/_dsmb_file.html", context).encode()
+
+
+def render_pdf(figures: PartFigures, pictures: dict[str, bytes]) -> bytes:
+    """A4, PDF/A-2a (kept and read out for decades). Raises NotTypeset."""
+    with tempfile.TemporaryDirectory(prefix="trialsite-dsmb-") as name:
+        folder = Path(name)
+        shutil.copy(HERE / "report.typ", folder)
+        (folder / "report.json").write_bytes(figures.to_json())
+        for file, content in pictures.items():
+            (folder / file).write_bytes(content)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-I", HERE / "typeset.py", folder],
+                capture_output=True,
+                timeout=SECONDS,
+                cwd=folder,
+                env={"LANG": "C.UTF-8", "HOME": name},
+            )
+        except subprocess.TimeoutExpired:
+            raise NotTypeset(f"typesetting took more than {SECONDS} seconds") from None
+        if done.returncode:
+            last_words = done.stderr.decode(errors="replace").strip()[-2000:]
+            raise NotTypeset(f"typesetting ended with {done.returncode}: {last_words}")
+        return (folder / "report.pdf").read_bytes()

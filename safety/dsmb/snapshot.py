@@ -1,0 +1,391 @@
+"""The data that a report is made of, read at one instant in a number of queries that does not grow with them.
+
+What happened on or before the cut-off counts, as it is known at the instant of reading. The arms are read by
+`read_letters` and `read_laboratory_by_arm` alone, so that whatever the open part is made of cannot tell them."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from django.db.models import Aggregate, Case, CharField, Count, F, FloatField, Max, Min, Q, Value, When
+from django.db.models.functions import Least
+
+from patients.models import AllocationSlot, ArtRegimen, Disposition, EligibilityAssessment, Patient, State
+from safety.models import AdverseEvent, ArmLetter
+from trialsite import trial
+from trialsite.protocol import Protocol
+from visits.models import (
+    Flag,
+    Infusion,
+    Interruption,
+    Measurement,
+    PanelRecord,
+    PanelState,
+    Query,
+    QueryState,
+    Reaction,
+    Visit,
+    VisitState,
+)
+
+UNSCHEDULED = ""
+# the test that is drawn over time; a protocol without it has no such figure
+TREND_TEST = "CD4"
+
+
+@dataclass
+class GivenInfusion:
+    number: int
+    on: date
+    dose_ratio: Decimal | None
+    interruptions: int = 0
+    reaction_grades: list[int] = field(default_factory=list)
+
+
+@dataclass
+class OnePatient:
+    """A patient as of the cut-off. `randomised_on` is None when that came later or not at all."""
+
+    id: int
+    number: str
+    site: str
+    site_name: str
+    sex: str
+    birth_date: date
+    screened_on: date
+    protocol_version: str
+    randomised_on: date | None = None
+    day_0: date | None = None
+    was_eligible: bool = False
+    unmet: tuple[str, ...] = ()
+    end: str = ""  # a State, when the way through screening or the trial has ended
+    ended_on: date | None = None
+    explanation: str = ""
+    art_since: str = ""
+    infusions: list[GivenInfusion] = field(default_factory=list)
+    infusions_due: set[int] = field(default_factory=set)
+    events: list[AdverseEvent] = field(default_factory=list)
+    baseline: dict[str, tuple[Decimal, str]] = field(default_factory=dict)  # test: value, operator
+
+    def day_of(self, day):
+        """Days from day 0, or None."""
+        return (day - self.day_0).days if self.day_0 else None
+
+
+@dataclass
+class VisitCounts:
+    due: int = 0
+    attended: int = 0
+    missed: int = 0
+    overdue: int = 0
+    outside_window: int = 0
+
+
+@dataclass
+class PanelCounts:
+    expected: int = 0
+    entered: int = 0
+    not_done: int = 0
+    missing: int = 0
+    open_queries: int = 0
+    answered_queries: int = 0
+    query_days: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One test at one visit."""
+
+    n: int
+    median: float
+    lowest: Decimal
+    highest: Decimal
+    low: int
+    high: int
+    beyond: int
+
+
+@dataclass
+class Snapshot:
+    """`laboratory` is by (test, visit code); `trend` are (patient, visit code, day, value) of TREND_TEST."""
+
+    cutoff: date
+    made_on: date
+    protocol: Protocol
+    versions: dict[str, Protocol]
+    patients: dict[int, OnePatient]
+    visits_by_site: dict[str, VisitCounts]
+    panels_by_site: dict[str, PanelCounts]
+    laboratory: dict[tuple[str, str], Summary]
+    trend: list[tuple[int, str, int, Decimal]]
+
+    @property
+    def randomised(self):
+        return [p for p in self.patients.values() if p.randomised_on]
+
+    def newest(self, kind):
+        """{code: item} of all protocol versions; the newest version's wording, its order first."""
+        items = {}
+        for protocol in reversed(self.versions.values()):
+            for item in getattr(protocol, kind):
+                items.setdefault(item.code, item)
+        return items
+
+
+def read_snapshot(cutoff: date, made_on: date) -> Snapshot:
+    """All that the open part needs. 16 queries, however many patients there are."""
+    patients = _read_patients(cutoff)
+    _read_infusions(patients, cutoff)
+    visits = _read_visits(patients, cutoff)
+    _read_events(patients, cutoff)
+    protocol, versions = trial.current_protocol(), trial.versions()
+    _read_baseline(patients, cutoff, baseline_tests(protocol))
+    return Snapshot(
+        cutoff=cutoff,
+        made_on=made_on,
+        protocol=protocol,
+        versions=versions,
+        patients=patients,
+        visits_by_site=visits,
+        panels_by_site=_read_panels(patients, cutoff, made_on),
+        laboratory=_read_laboratory(patients, cutoff),
+        trend=_read_trend(patients, cutoff),
+    )
+
+
+def baseline_tests(protocol):
+    """The key tests at baseline: the weight that doses are worked out from, what eligibility and strata ask for,
+    and what is computed, with its sources. Numbers only, in the protocol's order."""
+    wanted = {protocol.infusions.weight_test} if protocol.infusions else set()
+    for criterion in protocol.eligibility.criteria:
+        if criterion.rule:
+            wanted |= {leaf.test for leaf in criterion.rule.leaves() if leaf.test}
+    wanted |= {factor.test for factor in protocol.allocation.strata if factor.test}
+    for test in protocol.tests:
+        if test.computed:
+            wanted |= {test.code, *test.computed.of}
+    return [test for test in protocol.tests if test.code in wanted and test.kind == "number"]
+
+
+# --- patients ------------------------------------------------------------------------------------------
+
+
+def _read_patients(cutoff):
+    patients = {}
+    rows = Patient.objects.filter(screened_on__lte=cutoff).select_related("site").order_by("number")
+    taken = dict(AllocationSlot.objects.taken().values_list("patient_id", "taken_at"))
+    for row in rows:
+        patient = patients[row.pk] = OnePatient(
+            row.pk, row.number, row.site.code, row.site.name, row.sex, row.birth_date, row.screened_on,
+            row.protocol_version, day_0=row.day_0,
+        )  # fmt: skip
+        if row.pk in taken:
+            on = taken[row.pk].astimezone(ZoneInfo(row.site.timezone)).date()
+            # data of an earlier day may be entered later; nobody is treated before being randomised
+            on = min(on, row.day_0) if row.day_0 else on
+            patient.randomised_on = on if on <= cutoff else None
+    for end in Disposition.objects.filter(on__lte=cutoff).order_by("on", "id"):
+        if patient := patients.get(end.patient_id):
+            gone = end.state != State.RANDOMISED  # found again after having been lost
+            patient.end = end.state if gone else ""
+            patient.ended_on, patient.explanation = (end.on, end.explanation) if gone else (None, "")
+    for assessment in EligibilityAssessment.objects.filter(assessed_on__lte=cutoff).order_by("assessed_on", "id"):
+        if patient := patients.get(assessment.patient_id):
+            patient.was_eligible, patient.unmet = assessment.is_eligible, tuple(assessment.unmet)
+    for patient_id, started_on in ArtRegimen.objects.filter(is_withdrawn=False).values_list("patient_id", "started_on"):
+        if patient := patients.get(patient_id):
+            patient.art_since = min(filter(None, (patient.art_since, started_on)))
+    return patients
+
+
+def _read_infusions(patients, cutoff):
+    given = {}
+    rows = Infusion.objects.select_related("preparation", "patient__site").order_by("patient_id", "number")
+    for row in rows:
+        on = row.started_at.astimezone(ZoneInfo(row.patient.site.timezone)).date()
+        patient = patients.get(row.patient_id)
+        if patient is None or patient.randomised_on is None or on > cutoff:
+            continue
+        planned = row.preparation.planned_dose
+        given[row.pk] = GivenInfusion(row.number, on, row.given_dose / planned if planned else None)
+        patient.infusions.append(given[row.pk])
+    for infusion_id in Interruption.objects.filter(is_withdrawn=False).values_list("infusion_id", flat=True):
+        if infusion_id in given:
+            given[infusion_id].interruptions += 1
+    reactions = Reaction.objects.filter(is_withdrawn=False).order_by("id").values_list("infusion_id", "grade")
+    for infusion_id, grade in reactions:
+        if infusion_id in given:
+            given[infusion_id].reaction_grades.append(grade)
+
+
+# --- visits, panels, queries ---------------------------------------------------------------------------------
+
+
+def _read_visits(patients, cutoff):
+    """The visits that were due: the last day of their window is past, or they took place; none after a patient
+    has left. Notes which infusions were due to a patient."""
+    by_site = defaultdict(VisitCounts)
+    infusion_at = {
+        (version, visit.code): visit.infusion
+        for version, protocol in trial.versions().items()
+        for visit in protocol.visits
+        if visit.infusion
+    }
+    rows = Visit.objects.filter(is_scheduled=True).values_list(
+        "patient_id", "code", "protocol_version", "state", "earliest", "latest", "attended_on"
+    )
+    for patient_id, code, version, state, earliest, latest, attended_on in rows:
+        patient = patients.get(patient_id)
+        if patient is None:
+            continue
+        took_place = state == VisitState.ATTENDED and attended_on <= cutoff
+        had_left = patient.ended_on is not None and patient.ended_on < latest
+        if not took_place and (latest > cutoff or had_left):
+            continue
+        counts = by_site[patient.site]
+        counts.due += 1
+        if took_place:
+            counts.attended += 1
+            counts.outside_window += not earliest <= attended_on <= latest
+        elif state == VisitState.MISSED:
+            counts.missed += 1
+        else:
+            counts.overdue += 1
+        if number := infusion_at.get((version, code)):
+            patient.infusions_due.add(number)
+    for patient in patients.values():
+        patient.infusions_due |= {infusion.number for infusion in patient.infusions}
+    return by_site
+
+
+def _read_panels(patients, cutoff, made_on):
+    by_site = defaultdict(PanelCounts)
+    attended = PanelRecord.objects.filter(
+        visit__state=VisitState.ATTENDED, visit__attended_on__lte=cutoff, patient__screened_on__lte=cutoff
+    )
+    for site, state, n in attended.values_list("patient__site__code", "state").annotate(n=Count("id")).order_by():
+        counts = by_site[site]
+        counts.expected += n
+        if state == PanelState.ENTERED:
+            counts.entered += n
+        elif state == PanelState.NOT_DONE:
+            counts.not_done += n
+        else:
+            counts.missing += n
+    queries = Query.objects.exclude(state=QueryState.CLOSED).values_list(
+        "patient_id", "state", "raised_at", "panel__collected_on", "infusion__started_at"
+    )
+    for patient_id, state, raised_at, collected_on, started_at in queries:
+        about = collected_on or (started_at or raised_at).date()
+        if patient_id not in patients or about > cutoff:
+            continue
+        counts = by_site[patients[patient_id].site]
+        counts.open_queries += state == QueryState.OPEN
+        counts.answered_queries += state == QueryState.ANSWERED
+        counts.query_days.append(max(0, (made_on - raised_at.date()).days))
+    return by_site
+
+
+# --- adverse events -----------------------------------------------------------------------------------------
+
+
+def _read_events(patients, cutoff):
+    rows = AdverseEvent.objects.filter(began_on__lte=cutoff, is_withdrawn=False).order_by(
+        "patient__number", "began_on", "sequence"
+    )
+    for event in rows:
+        if patient := patients.get(event.patient_id):
+            patient.events.append(event)
+
+
+# --- measurements -------------------------------------------------------------------------------------------
+
+
+class Median(Aggregate):
+    """The 50th percentile, interpolated between the two middle values (R's type 7)."""
+
+    function = "percentile_cont"
+    template = "%(function)s(0.5) within group (order by %(expressions)s)"
+    output_field = FloatField()
+
+
+def _numbers_until(patients, cutoff):
+    randomised = [p.id for p in patients.values() if p.randomised_on]
+    return Measurement.objects.filter(
+        panel__isnull=False, value__isnull=False, collected_on__lte=cutoff, patient__in=randomised
+    )
+
+
+def _summaries(measurements, *also):
+    """One row for each test, visit and `also`. A value beyond the limit of quantification counts as that limit."""
+    visit = Case(
+        When(panel__visit__is_scheduled=True, then=F("panel__visit__code")),
+        default=Value(UNSCHEDULED),
+        output_field=CharField(),
+    )
+    rows = (
+        measurements.annotate(at=visit)
+        .values_list("test", "at", *also)
+        .annotate(
+            n=Count("id"),
+            median=Median("value"),
+            lowest=Min("value"),
+            highest=Max("value"),
+            low=Count("id", filter=Q(flag=Flag.LOW)),
+            high=Count("id", filter=Q(flag=Flag.HIGH)),
+            beyond=Count("id", filter=~Q(operator="")),
+        )
+        .order_by()
+    )
+    return {row[: 2 + len(also)]: Summary(*row[2 + len(also) :]) for row in rows}
+
+
+def _read_laboratory(patients, cutoff):
+    return _summaries(_numbers_until(patients, cutoff))
+
+
+def _read_baseline(patients, cutoff, tests):
+    """The last result on or before day 0, and that of an earlier day when a later one is not there."""
+    rows = (
+        Measurement.objects.filter(
+            panel__isnull=False, value__isnull=False, test__in=[test.code for test in tests],
+            collected_on__lte=Least(F("patient__day_0"), cutoff),
+        )
+        .order_by("collected_on", "id")
+        .values_list("patient_id", "test", "value", "operator")
+    )  # fmt: skip
+    for patient_id, test, value, operator in rows:
+        if patient := patients.get(patient_id):
+            patient.baseline[test] = (value, operator)
+
+
+def _read_trend(patients, cutoff):
+    rows = (
+        _numbers_until(patients, cutoff)
+        .filter(test=TREND_TEST)
+        .order_by("patient__number", "collected_on", "id")
+        .values_list("patient_id", "panel__visit__is_scheduled", "panel__visit__code", "collected_on", "value")
+    )
+    return [
+        (patient_id, code if is_scheduled else UNSCHEDULED, patients[patient_id].day_of(on), value)
+        for patient_id, is_scheduled, code, on, value in rows
+        if patients[patient_id].day_0
+    ]
+
+
+# --- the arms: read for the closed part alone ------------------------------------------------------------------
+
+
+def read_letters() -> dict[int, str]:
+    """The letter of each randomised patient's arm. Raises KeyError when an arm has no letter yet."""
+    letters = dict(ArmLetter.objects.values_list("arm", "letter"))
+    return {patient: letters[arm] for patient, arm in AllocationSlot.objects.taken().values_list("patient_id", "arm")}
+
+
+def read_laboratory_by_letter(snapshot) -> dict[tuple[str, str, str], Summary]:
+    """The laboratory summaries by (test, visit code, letter)."""
+    letters = dict(ArmLetter.objects.values_list("arm", "letter"))
+    rows = _summaries(_numbers_until(snapshot.patients, snapshot.cutoff), "patient__slot__arm")
+    return {(test, visit, letters[arm]): summary for (test, visit, arm), summary in rows.items()}

@@ -1,0 +1,105 @@
+"""The adverse event form."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from safety.dictionary import body_systems
+from safety.models import SERIOUSNESS, ActionTaken, Expectedness, Outcome, Relationship
+from trialsite.fields import ClearTextField, StrictDateField, StrictDateTimeField, YesNoField, choices_with_blank
+from trialsite.saving import DataForm
+
+GRADES = [(1, _("1 mild")), (2, _("2 moderate")), (3, _("3 severe")), (4, _("4 potentially life-threatening")),
+          (5, _("5 death"))]  # fmt: skip
+
+
+def grade_of(value):
+    return int(value) if value else None
+
+
+class AdverseEventForm(DataForm):
+    """The fields of CDASH's AE form; which belong together is checked by safety.consistency."""
+
+    term = ClearTextField(
+        label=_("Adverse event"), max_length=200,
+        widget=forms.TextInput(attrs={"list": "ctcae-terms", "autocomplete": "off"}),
+        help_text=_("One diagnosis or sign; choose a term of the list where one fits."),
+    )  # fmt: skip
+    body_system = forms.ChoiceField(
+        label=_("Body system"), required=False, help_text=_("Filled in by the system when the term is in the list.")
+    )
+    began_on = StrictDateField(label=_("Onset"))
+    is_ongoing = YesNoField(label=_("Ongoing?"))
+    ended_on = StrictDateField(label=_("End"), required=False)
+    grade = forms.TypedChoiceField(label=_("Grade (DAIDS)"), choices=choices_with_blank(GRADES), coerce=grade_of)
+    is_serious = YesNoField(label=_("Serious?"))
+    relationship = forms.ChoiceField(
+        label=_("Relationship to the infusion product"), choices=choices_with_blank(Relationship.choices)
+    )
+    expectedness = forms.ChoiceField(label=_("Expectedness"), choices=Expectedness.choices, required=False)
+    action_taken = forms.ChoiceField(
+        label=_("Action taken with the study treatment"), choices=choices_with_blank(ActionTaken.choices)
+    )
+    other_action = ClearTextField(label=_("Other action"), max_length=500, required=False)
+    outcome = forms.ChoiceField(label=_("Outcome"), choices=choices_with_blank(Outcome.choices))
+    infusion_number = forms.TypedChoiceField(label=_("After infusion number"), coerce=grade_of, required=False, empty_value=None)
+    narrative = ClearTextField(label=_("Narrative"), max_length=8000, lines=5, required=False)
+
+    def __init__(self, *args, protocol, zone, record=None, initial=None, **kwargs):
+        names = [*self.base_fields, *SERIOUSNESS, "aware_at"]
+        stored = {name: getattr(record, name) for name in names if hasattr(record, name)} if record else {}
+        super().__init__(*args, record=record, initial={**(initial or {}), **stored}, **kwargs)
+        self.fields["body_system"].choices = choices_with_blank([(name, name) for name in body_systems()])
+        count = protocol.infusions.count if protocol.infusions else 0
+        self.fields["infusion_number"].choices = choices_with_blank([(n, n) for n in range(1, count + 1)])
+        for name, words in SERIOUSNESS.items():
+            self.fields[name] = forms.BooleanField(label=words, required=False)
+        self.fields["aware_at"] = StrictDateTimeField(label=_("Site became aware (local time)"), zone=zone)
+        if record is not None:
+            self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)
+
+    @property
+    def event_values(self):
+        values = self.values
+        values.pop("reason", None)
+        return values
+
+    # for the page: fields in the order in which they are judged
+
+    def fields_named(self, *names):
+        return [self[name] for name in names]
+
+    @property
+    def what(self):
+        return self.fields_named("term", "body_system", "began_on", "is_ongoing", "ended_on", "grade")
+
+    @property
+    def seriousness(self):
+        return self.fields_named(*SERIOUSNESS)
+
+    @property
+    def judgement(self):
+        return self.fields_named(
+            "relationship", "infusion_number", "expectedness", "action_taken", "other_action", "outcome", "aware_at"
+        )
+
+
+class FilterForm(forms.Form):
+    """What the listing shows; everything optional, nothing free."""
+
+    site = forms.ModelMultipleChoiceField(None, required=False, label=_("Site"))
+    grade = forms.MultipleChoiceField(choices=GRADES, required=False, label=_("Grade"))
+    serious = forms.ChoiceField(choices=[("", _("all")), ("Y", _("serious only"))], required=False, label=_("Serious"))
+    related = forms.ChoiceField(choices=[("", _("all")), ("Y", _("related only"))], required=False, label=_("Related"))
+    ongoing = forms.ChoiceField(choices=[("", _("all")), ("Y", _("ongoing only"))], required=False, label=_("Ongoing"))
+    infusion = forms.ChoiceField(required=False, label=_("After infusion"))
+    body_system = forms.ChoiceField(required=False, label=_("Body system"))
+    sort = forms.ChoiceField(
+        required=False, label=_("Sort by"),
+        choices=[("", _("newest onset")), ("grade", _("highest grade")), ("patient", _("patient")), ("term", _("term"))],
+    )  # fmt: skip
+
+    def __init__(self, *args, sites, infusions, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["site"].queryset = sites
+        self.fields["infusion"].choices = [("", _("all")), *[(str(n), n) for n in range(1, infusions + 1)]]
+        self.fields["body_system"].choices = [("", _("all")), *[(name, name) for name in body_systems()]]

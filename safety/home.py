@@ -1,0 +1,51 @@
+"""What of safety stands on the start page and on a patient's page."""
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from safety.models import AdverseEvent, DsmbReport, ReportState
+from trialsite.roles import Permission, can
+from trialsite.sections import first_of, section
+
+
+def sections(user, filters):
+    if can(user, Permission.VIEW_ADVERSE_EVENTS):
+        yield serious_and_open(user)
+    if can(user, Permission.READ_OPEN_REPORTS):
+        yield reports(user)
+
+
+def serious_and_open(user):
+    events = AdverseEvent.objects.visible_to(user).filter(is_withdrawn=False, is_serious=True, is_ongoing=True)
+    rows, count = first_of(events.select_related("patient").order_by("-began_on"))
+    items = [
+        {
+            "label": f"{event.patient.number} · {event.term}",
+            "url": reverse("safety:show_adverse_event", args=[event.pk]),
+            "status": "serious",
+            "status_text": _("grade %d") % event.grade,
+            "note": event.get_relationship_display(),
+            "when": event.began_on,
+        }
+        for event in rows
+    ]
+    url = reverse("safety:list_adverse_events") + "?serious=Y&ongoing=Y"
+    return section(_("Serious events that go on"), items, count, url=url, urgent=True, empty=_("None."))
+
+
+def reports(user):
+    rows, count = first_of(DsmbReport.objects.visible_to(user).filter(state=ReportState.DONE), shown=3)
+    items = [
+        {"label": _("DSMB report as of %s") % report.cutoff, "url": reverse("safety:show_report", args=[report.pk]),
+         "when": report.finished_at.date() if report.finished_at else ""}
+        for report in rows
+    ]  # fmt: skip
+    return section(_("Latest DSMB reports"), items, count, url=reverse("safety:list_reports"), empty=_("None yet."))
+
+
+def patient_sections(user, patient):
+    events = AdverseEvent.objects.visible_to(user).filter(patient=patient).order_by("-began_on", "-id")
+    return {
+        "adverse_events": list(events),
+        "may_report": can(user, Permission.REPORT_ADVERSE_EVENTS, patient.site),
+    }

@@ -1,0 +1,17 @@
+from django.urls import path
+
+from safety import reports, views
+
+app_name = "safety"
+urlpatterns = [
+    path("events/", views.list_adverse_events, name="list_adverse_events"),
+    path("events/report/<int:patient_pk>/", views.report_adverse_event, name="report_adverse_event"),
+    path("events/<int:pk>/", views.show_adverse_event, name="show_adverse_event"),
+    path("events/<int:pk>/change/", views.change_adverse_event, name="change_adverse_event"),
+    path("events/<int:pk>/withdraw/", views.withdraw_adverse_event, name="withdraw_adverse_event"),
+    path("reports/", reports.list_reports, name="list_reports"),
+    path("reports/new/", reports.request_report, name="request_report"),
+    path("reports/<int:pk>/", reports.show_report, name="show_report"),
+    path("reports/<int:pk>/progress/", reports.show_progress, name="show_progress"),
+    path("reports/<int:pk>/files/<slug:part>/<str:name>", reports.download_file, name="download_file"),
+]

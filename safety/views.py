@@ -1,0 +1,139 @@
+"""Pages about what went wrong: reporting an adverse event, and the listing."""
+
+from zoneinfo import ZoneInfo
+
+from django.core.paginator import Paginator
+from django.db.models import Count, Q
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from patients.forms import ReasonForm
+from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
+from safety import actions
+from safety.dictionary import terms
+from safety.forms import AdverseEventForm, FilterForm
+from safety.models import RELATED, AdverseEvent
+from trialsite import trial
+from trialsite.roles import Permission, can, needs, require
+from trialsite.saving import Saved, answer_form
+
+ORDER = {"": ("-began_on", "-id"), "grade": ("-grade", "-began_on"), "patient": ("patient__number", "-began_on"),
+         "term": ("term", "-began_on")}  # fmt: skip
+
+
+def filtered(events, chosen):
+    """The events that the filter of the listing asks for."""
+    if chosen.get("site"):
+        events = events.filter(patient__site__in=chosen["site"])
+    if chosen.get("grade"):
+        events = events.filter(grade__in=chosen["grade"])
+    if chosen.get("serious"):
+        events = events.filter(is_serious=True)
+    if chosen.get("related"):
+        events = events.filter(relationship__in=RELATED)
+    if chosen.get("ongoing"):
+        events = events.filter(is_ongoing=True)
+    if chosen.get("infusion"):
+        events = events.filter(infusion_number=chosen["infusion"])
+    if chosen.get("body_system"):
+        events = events.filter(body_system=chosen["body_system"])
+    return events.order_by(*ORDER[chosen.get("sort") or ""])
+
+
+@needs(Permission.VIEW_ADVERSE_EVENTS)
+@require_GET
+def list_adverse_events(request):
+    infusions = trial.current_protocol().infusions
+    sites = visible_sites(request.user, Permission.VIEW_ADVERSE_EVENTS)
+    form = FilterForm(request.GET or None, sites=sites, infusions=infusions.count if infusions else 0)
+    chosen = form.cleaned_data if form.is_valid() else {}
+    events = AdverseEvent.objects.visible_to(request.user).filter(is_withdrawn=False).select_related("patient__site")
+    counts = events.aggregate(
+        all=Count("id"), serious=Count("id", filter=Q(is_serious=True)), severe=Count("id", filter=Q(grade__gte=3)),
+        related=Count("id", filter=Q(relationship__in=RELATED)), patients=Count("patient", distinct=True),
+    )  # fmt: skip
+    page = Paginator(filtered(events, chosen), PER_PAGE).get_page(request.GET.get("page"))
+    return render(request, "safety/list_adverse_events.html", {"page": page, "form": form, "counts": counts})
+
+
+def event_context(request, patient, heading, **more):
+    """The context of a page about an event, worked out when the page is shown."""
+    context = {
+        "patient": patient,
+        "heading": heading,
+        "terms": terms(),
+        "cancel": reverse("patients:show_patient", args=[patient.pk]),
+        **more,
+    }
+    return lambda: {"strip": strip_of(request.user, patient), **context}
+
+
+@needs(Permission.REPORT_ADVERSE_EVENTS)
+def report_adverse_event(request, patient_pk):
+    patient = load_patient(request.user, patient_pk)
+    require(request.user, Permission.REPORT_ADVERSE_EVENTS, patient.site)
+    form = AdverseEventForm(
+        request.POST or None, protocol=patient.protocol, zone=ZoneInfo(patient.site.timezone),
+        initial={name: request.GET[name] for name in ("term", "infusion_number") if name in request.GET},
+    )  # fmt: skip
+
+    def save(form):
+        event = actions.report_adverse_event(patient=patient, values=form.event_values, by=request.user)
+        return Saved(reverse("safety:show_adverse_event", args=[event.pk]), event.version, _("The event is reported."))
+
+    context = event_context(request, patient, _("Report an adverse event"))
+    return answer_form(request, form, "safety/adverse_event_form.html", context, save)
+
+
+def load_event(user, pk):
+    events = AdverseEvent.objects.visible_to(user).select_related("patient__site", "reported_by")
+    return get_object_or_404(events, pk=pk)
+
+
+@needs(Permission.VIEW_ADVERSE_EVENTS)
+@require_GET
+def show_adverse_event(request, pk):
+    event = load_event(request.user, pk)
+    may_change = can(request.user, Permission.REPORT_ADVERSE_EVENTS, event.patient.site) and not event.is_withdrawn
+    context = event_context(request, event.patient, event.term, event=event, may_change=may_change)
+    return render(request, "safety/show_adverse_event.html", context())
+
+
+@needs(Permission.REPORT_ADVERSE_EVENTS)
+def change_adverse_event(request, pk):
+    event = load_event(request.user, pk)
+    patient = event.patient
+    require(request.user, Permission.REPORT_ADVERSE_EVENTS, patient.site)
+    form = AdverseEventForm(
+        request.POST or None, record=event, protocol=patient.protocol, zone=ZoneInfo(patient.site.timezone)
+    )
+
+    def save(form):
+        saved = actions.change_adverse_event(
+            event=event, values=form.event_values, version=form.cleaned_data["version"],
+            reason=form.cleaned_data["reason"], by=request.user,
+        )  # fmt: skip
+        return Saved(reverse("safety:show_adverse_event", args=[pk]), saved.version, _("The change is saved."))
+
+    back = reverse("safety:show_adverse_event", args=[pk])
+    context = event_context(request, patient, _("Change the adverse event"), event=event, cancel=back)
+    return answer_form(request, form, "safety/adverse_event_form.html", context, save)
+
+
+@needs(Permission.REPORT_ADVERSE_EVENTS)
+def withdraw_adverse_event(request, pk):
+    event = load_event(request.user, pk)
+    require(request.user, Permission.REPORT_ADVERSE_EVENTS, event.patient.site)
+    form = ReasonForm(request.POST or None, record=event)
+
+    def save(form):
+        saved = actions.withdraw_adverse_event(
+            event=event, reason=form.cleaned_data["reason"], version=form.cleaned_data["version"], by=request.user
+        )
+        return Saved(reverse("safety:list_adverse_events"), saved.version, _("The event is marked as an error."))
+
+    back = reverse("safety:show_adverse_event", args=[pk])
+    context = event_context(request, event.patient, _("Mark “%s” as entered in error") % event.term, cancel=back)
+    return answer_form(request, form, "form.html", context, save)

@@ -1,0 +1,457 @@
+"""The figures of a DSMB report against small trials in which everything can be counted by hand."""
+
+import json
+from datetime import date, timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import transaction
+
+from patients.models import State
+from safety.dsmb import compute
+from safety.dsmb.compute import compute_figures
+from safety.dsmb.figures import PartFigures, Table
+from safety.models import ArmLetter
+from safety.reports import draw_arm_letters
+from tests.dsmb_data import ARMS, SmallTrial, small_protocol
+from trialsite import trial as the_trial
+from trialsite.audit import acting
+from visits.models import PanelState, VisitState
+
+pytestmark = pytest.mark.django_db
+
+DAY_0, CUTOFF = date(2026, 3, 2), date(2026, 6, 30)
+CELLS, WATER = ARMS
+
+
+@pytest.fixture
+def trial(monkeypatch):
+    protocol = small_protocol()
+    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
+    trial = SmallTrial(protocol)
+    with acting(trial.by):
+        ArmLetter.objects.create(arm=CELLS, letter="B")
+        ArmLetter.objects.create(arm=WATER, letter="A")
+    return trial
+
+
+def figures(cutoff=CUTOFF):
+    return compute_figures(cutoff, made_on=date(2026, 7, 1), code_version="0.1")
+
+
+def rows(table, under=None):
+    """{first cell: the other cells}, of all rows or of those under a heading."""
+    found, heading = {}, None
+    for row in table.rows:
+        if row.kind == "heading":
+            heading = row.cells[0]
+        elif under is None or under == heading:
+            found[row.cells[0]] = row.cells[1:]
+    return found
+
+
+def everything(part):
+    return part.to_json().decode()
+
+
+# --- how numbers are written
+
+
+@pytest.mark.parametrize(
+    ("n", "of", "text"), [(3, 7, "3 (42.9)"), (0, 7, "0 (0.0)"), (7, 7, "7 (100.0)"), (0, 0, "0")]
+)
+def test_a_count_tells_its_percentage(n, of, text):
+    assert compute.count(n, of) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "decimals", "text"),
+    [
+        ([], 0, "–"),
+        ([5], 0, "5.0 [5.0–5.0]"),
+        ([1, 2, 3, 4], 0, "2.5 [1.8–3.3]"),  # R: quantile(1:4, type = 7) is 1.75 2.5 3.25
+        ([Decimal("1.1"), Decimal("1.2"), Decimal("1.4")], 1, "1.20 [1.15–1.30]"),
+    ],
+)
+def test_quartiles_are_those_of_r_type_7(values, decimals, text):
+    assert compute.median_text(values, decimals) == text
+
+
+@pytest.mark.parametrize(
+    ("n", "limit"), [(3, 0.632), (7, 0.348), (13, 0.206), (24, 0.117), (48, 0.061), (72, 0.041)]
+)
+def test_the_upper_limit_of_no_event_is_the_published_one(n, limit):
+    assert round(compute.upper_limit_of_none(n), 3) == limit
+
+
+# --- an empty trial
+
+
+def test_an_empty_trial_gives_a_whole_and_empty_report(trial):
+    made = figures()
+    assert rows(made.open.item("F1"))["Screened"] == ("0",)
+    assert rows(made.open.item("F1"))["Randomised"] == ("0",)
+    for part in made.parts:
+        for number in ("T4", "T5", "T6", "T7", "L1", "L2", "L3", "T8"):
+            assert part.item(number).rows == (), number
+        assert not part.plots
+    assert dict(made.open.about.key_figures)["Randomised"] == "0 of 10 planned"
+
+
+# --- who came, and who is still there
+
+
+def test_the_status_counts_every_patient_once(trial):
+    trial.screen(date(2026, 6, 1))
+    trial.fail(trial.screen(date(2026, 6, 1)), date(2026, 6, 10), "I1")
+    trial.end(trial.screen(date(2026, 6, 1)), State.WITHDRAWN, date(2026, 6, 3))
+    ends = [State.COMPLETED, State.WITHDRAWN, State.LOST, State.DIED, None]
+    for arm, end in zip([CELLS, CELLS, WATER, WATER, WATER], ends, strict=True):
+        patient = trial.enrol(arm, DAY_0)
+        trial.treat(patient)
+        if end:
+            trial.end(patient, end, date(2026, 5, 1))
+    made = figures()
+    status = {name: cells[0] for name, cells in rows(made.open.item("F1")).items()}
+    assert status == {
+        "Screened": "8", "In screening": "1 (12.5)", "Eligible, not yet randomised": "0 (0.0)",
+        "Screen failure": "1 (12.5)", "Withdrew before randomisation": "1 (12.5)",
+        "Died before randomisation": "0 (0.0)", "Randomised": "5", "In follow-up": "1 (20.0)",
+        "Completed": "1 (20.0)", "Withdrawn": "1 (20.0)", "Lost to follow-up": "1 (20.0)", "Died": "1 (20.0)",
+        "At least one infusion begun": "5 (100.0)",
+    }  # fmt: skip
+    closed = rows(made.closed.item("F1"))
+    assert closed["Randomised"] == ("3", "2", "5")  # A, B, all
+    assert closed["Completed"] == ("0 (0.0)", "1 (50.0)", "1 (20.0)")
+    assert "Screened" not in closed
+
+
+def test_what_happened_after_the_cutoff_is_not_in_the_report(trial):
+    patient = trial.enrol(CELLS, DAY_0)
+    trial.treat(patient)
+    trial.report(patient, "Fever", 2, CUTOFF + timedelta(days=1))
+    trial.report(patient, "Cough", 1, CUTOFF, is_ongoing=False, ended_on=CUTOFF + timedelta(days=2))
+    trial.end(patient, State.COMPLETED, CUTOFF + timedelta(days=1))
+    trial.enrol(WATER, CUTOFF + timedelta(days=1))
+    trial.screen(CUTOFF + timedelta(days=1))
+    made = figures()
+    assert rows(made.open.item("F1"))["Screened"] == ("2",)
+    assert rows(made.open.item("F1"))["Randomised"] == ("1",)
+    assert rows(made.open.item("F1"))["In follow-up"] == ("1 (100.0)",)
+    assert [row.cells[2] for row in made.open.item("L3").rows] == ["Cough"]
+    assert "ongoing" in made.open.item("L3").rows[0].cells  # its end came later
+    assert "Fever" not in everything(made.open)
+
+
+def test_a_patient_who_was_lost_and_found_is_in_follow_up(trial):
+    patient = trial.enrol(CELLS, DAY_0)
+    trial.end(patient, State.LOST, date(2026, 4, 1))
+    trial.end(patient, State.RANDOMISED, date(2026, 5, 1))
+    assert rows(figures().open.item("F1"))["In follow-up"] == ("1 (100.0)",)
+
+
+def test_enrolment_is_told_by_site_and_month(trial):
+    other = trial.add_site("S2", "Second hospital")
+    trial.enrol(CELLS, date(2026, 3, 10))  # screened in February
+    trial.enrol(WATER, date(2026, 3, 20), site=other)
+    trial.fail(trial.screen(date(2026, 3, 5), site=other), date(2026, 4, 1), "I1")
+    table = figures().open.item("T1")
+    assert rows(table, "S1 First hospital") == {
+        "2026-02": ("1", "0", "0"), "2026-03": ("0", "0", "1"), "All months": ("1", "0", "1"),
+    }  # fmt: skip
+    assert rows(table, "S2 Second hospital")["2026-04"] == ("0", "1", "0")
+    assert table.rows[-1].cells == ("All sites", "3", "1", "2")
+
+
+def test_the_enrolment_plot_ends_with_the_table(trial):
+    for day in (1, 5, 5):
+        trial.enrol(CELLS, DAY_0 + timedelta(days=day))
+    screened, randomised, planned = figures().open.item("F2").lines
+    assert [y for _, y in screened.points] == [1, 3, 3]
+    assert [y for _, y in randomised.points] == [1, 3, 3]
+    assert {y for _, y in planned.points} == {10}
+
+
+def test_screen_failures_are_told_by_criterion(trial):
+    trial.fail(trial.screen(DAY_0), DAY_0, "I1", "I2")
+    trial.fail(trial.screen(DAY_0), DAY_0, "I1")
+    trial.fail(trial.screen(DAY_0), DAY_0, explanation="Moved away")
+    assert rows(figures().open.item("T2")) == {
+        "I1: CD4 at most 250": ("2 (66.7)",), "I2: RNA at most 50": ("1 (33.3)",),
+        "Other: Moved away": ("1 (33.3)",),
+    }  # fmt: skip
+
+
+# --- baseline, exposure, quality
+
+
+def test_baseline_is_the_last_result_on_or_before_day_0(trial):
+    cd4 = [100, 150, 200, 210]
+    for arm, value in zip([CELLS, CELLS, WATER, WATER], cd4, strict=True):
+        patient = trial.enrol(arm, DAY_0, art_since="2020")
+        screening = trial.visit(patient, "SCR", DAY_0 - timedelta(days=14))
+        trial.measure(screening, CD4=999, RNA="<50", WEIGHT=60)
+        trial.measure(trial.visit(patient, "W0", DAY_0), CD4=value)
+        trial.measure(trial.visit(patient, "W4", DAY_0 + timedelta(days=28)), CD4=1, RNA=90)
+    made = figures()
+    table = made.open.item("T4")
+    assert [column.title for column in table.columns] == ["Characteristic", "Total (N = 4)"]
+    assert rows(table, "CD4 T cells (cells/µL)") == {
+        "n": ("4",), "Median [Q1–Q3]": ("175.0 [137.5–202.5]",), "Min–max": ("100–210",)
+    }  # fmt: skip
+    assert rows(table, "HIV-1 RNA (copies/mL)")["Below the limit of quantification (<50), n (%)"] == ("4 (100.0)",)
+    assert rows(table, "Sex, n (%)") == {"Female": ("4 (100.0)",), "Male": ("0 (0.0)",)}
+    assert rows(table, "Age (years)")["Min–max"] == ("45–45",)
+    # ART since some day of 2020: the latest possible day counts, 62 whole months
+    assert rows(table, "Time on antiretroviral therapy (months)")["Min–max"] == ("62–62",)
+    closed = made.closed.item("T4")
+    assert [column.title for column in closed.columns[1:]] == ["A (N = 2)", "B (N = 2)", "Total (N = 4)"]
+    assert rows(closed, "CD4 T cells (cells/µL)")["Min–max"] == ("200–210", "100–150", "100–210")
+
+
+def test_exposure_is_of_what_was_due(trial):
+    early = trial.enrol(CELLS, DAY_0)
+    trial.treat(early, interrupted=True, reaction_grades=[1, 2])
+    trial.infuse(trial.visit(early, "W4", DAY_0 + timedelta(days=28)), 2, percent=50)
+    missed = trial.enrol(WATER, DAY_0)
+    trial.treat(missed)
+    trial.visit(missed, "W4", state=VisitState.MISSED)
+    left = trial.enrol(WATER, DAY_0)
+    trial.treat(left)
+    trial.visit(left, "W4")
+    trial.end(left, State.WITHDRAWN, DAY_0 + timedelta(days=10))
+    late = trial.enrol(CELLS, CUTOFF - timedelta(days=10))
+    trial.treat(late)
+    trial.visit(late, "W4")  # not due yet
+    table = figures().open.item("T5")
+    assert rows(table, "Infusion 1")["Given of due, n/N (%)"] == ("4/4 (100.0)",)
+    assert rows(table, "Infusion 1")["Interrupted, n (%) of given"] == ("1 (25.0)",)
+    assert rows(table, "Infusion 1")["With a reaction, n (%) of given"] == ("1 (25.0)",)
+    assert rows(table, "Infusion 1")["Worst grade of a reaction"] == ("2",)
+    assert rows(table, "Infusion 2")["Given of due, n/N (%)"] == ("1/2 (50.0)",)
+    assert rows(table, "Infusions given, patients, n (%)") == {"0": ("0 (0.0)",), "1": ("3 (75.0)",), "2": ("1 (25.0)",)}
+    assert rows(table, "Dose given of dose planned (%), each infusion")["Min–max"] == ("50.0–100.0",)
+
+
+def test_data_quality_counts_what_was_due(trial):
+    patient = trial.enrol(CELLS, DAY_0)
+    first = trial.measure(trial.visit(patient, "W0", DAY_0 + timedelta(days=3)), CD4=1)  # its window is day 0 alone
+    trial.measure(trial.visit(patient, "U1", date(2026, 4, 1), scheduled=False), state=PanelState.NOT_DONE)
+    trial.visit(patient, "W4")  # nobody entered it
+    trial.ask(first, date(2026, 6, 21))
+    made = figures().open
+    assert rows(made.item("DQ1"))["S1 First hospital"] == ("2", "1 (50.0)", "0 (0.0)", "1 (50.0)", "1 (100.0)")
+    assert rows(made.item("DQ2"))["All sites"] == ("2", "1 (50.0)", "1 (50.0)", "0 (0.0)", "1", "0", "10.0")
+
+
+# --- adverse events
+
+
+def test_a_patient_counts_once_for_a_term_at_the_worst_grade(trial):
+    first, second, third = (trial.enrol(arm, DAY_0) for arm in (CELLS, WATER, WATER))
+    for patient in (first, second, third):
+        trial.treat(patient)
+    trial.report(first, "Fever", 1, DAY_0)
+    trial.report(first, "fever ", 3, DAY_0 + timedelta(days=5))
+    trial.report(second, "Fever", 2, DAY_0 + timedelta(days=9), relationship="possible")
+    trial.report(second, "Rash", 1, DAY_0, body_system="Skin disorders")
+    made = figures()
+    table = made.open.item("T6")
+    assert rows(table, "General disorders") == {
+        "Any of this body system": ("2 (66.7)", "3"), "Fever": ("2 (66.7)", "3"),
+    }  # fmt: skip
+    assert rows(table, "Overview")["Any adverse event"] == ("2 (66.7)", "4")
+    assert rows(table, "Overview")["Related to the study treatment"] == ("1 (33.3)", "1")
+    assert rows(table, "Overview")["Within 7 days of an infusion"] == ("2 (66.7)", "3")
+    assert rows(made.open.item("T7"))["Fever"] == ("·", "1", "1", "·", "·")
+    closed = rows(made.closed.item("T7"))["Fever"]  # A: the second, B: the first
+    assert closed == ("·", "1", "·", "·", "·", "·", "·", "1", "·", "·", "·", "1", "1", "·", "·")
+
+
+def test_events_before_treatment_are_listed_and_not_counted(trial):
+    treated, untreated = trial.enrol(CELLS, DAY_0), trial.enrol(WATER, DAY_0)
+    trial.treat(treated)
+    trial.report(treated, "Cough", 1, DAY_0 - timedelta(days=1))
+    trial.report(untreated, "Rash", 1, DAY_0 + timedelta(days=1))
+    trial.report(trial.screen(DAY_0), "Fall", 3, DAY_0, is_hospitalisation=True)
+    made = figures().open
+    assert rows(made.item("T6"), "Overview")["Any adverse event"] == ("0 (0.0)", "0")
+    assert made.item("T6").notes[-1].startswith("3 events before the first infusion")
+    assert len(made.item("L3").rows) == 3
+    assert [row.cells[2] for row in made.item("L1").rows] == ["Fall (General disorders)"]
+
+
+def test_an_event_entered_in_error_counts_nowhere(trial):
+    patient = trial.enrol(CELLS, DAY_0)
+    trial.treat(patient)
+    trial.report(patient, "Phantom", 4, DAY_0, is_withdrawn=True)
+    assert "Phantom" not in everything(figures().open)
+
+
+def test_no_serious_event_is_told_with_what_it_proves(trial):
+    for arm, n in ((CELLS, 7), (WATER, 6)):
+        for _ in range(n):
+            trial.treat(trial.enrol(arm, DAY_0))
+    made = figures()
+    limit = "the one-sided 95 % upper limit of the true rate is"
+    assert made.open.item("L1").notes == (f"None in 13 patients (all patients together): {limit} 20.6 %.",)
+    assert made.closed.item("L2").notes[1] == f"None in 7 patients (group B): {limit} 34.8 %."
+
+
+def test_a_death_is_listed_with_its_last_infusion(trial):
+    patient = trial.enrol(CELLS, DAY_0)
+    trial.treat(patient)
+    died_on = DAY_0 + timedelta(days=20)
+    trial.report(patient, "Sepsis", 5, died_on, is_fatal=True, is_ongoing=False, ended_on=died_on, outcome="fatal")
+    trial.end(patient, State.DIED, died_on)
+    made = figures()
+    (row,) = made.open.item("L2").rows
+    assert row.cells[1:] == (
+        "2026-03-22 (day 20)", "no. 1 on 2026-03-02, 20 days before", "Sepsis (not related)",
+    )  # fmt: skip
+    assert made.closed.item("L2").rows[0].cells[1] == "B"
+    assert made.open.item("L2").notes == ()
+
+
+def test_events_of_interest_are_counted(trial):
+    patient = trial.enrol(CELLS, DAY_0)
+    trial.treat(patient)
+    trial.report(patient, "deep vein thrombosis", 2, DAY_0)
+    assert rows(figures().open.item("T6"), "Overview")["Of interest: Thrombosis"] == ("1 (100.0)", "1")
+
+
+# --- measurements
+
+
+def test_the_laboratory_summary_has_median_range_and_flags_by_visit(trial):
+    for arm, alt in ((CELLS, 20), (CELLS, 31), (WATER, 90)):
+        patient = trial.enrol(arm, DAY_0)
+        trial.measure(trial.visit(patient, "W0", DAY_0), ALT=alt, RNA="<50")
+        trial.measure(trial.visit(patient, "U1", DAY_0 + timedelta(days=9), scheduled=False), ALT=10)
+    trial.measure(trial.visit(trial.screen(DAY_0), "SCR", DAY_0, start=DAY_0), ALT=77)  # never randomised
+    made = figures()
+    assert rows(made.open.item("T8"), "ALT (U/L)") == {
+        "Week 0": ("3", "31.0 (20–90)", "0/1/0"), "Unscheduled visits": ("3", "10.0 (10–10)", "0/0/0"),
+    }  # fmt: skip
+    assert rows(made.open.item("T8"), "HIV-1 RNA (copies/mL)")["Week 0"] == ("3", "50.0 (50–50)", "0/0/3")
+    assert rows(made.closed.item("T8"), "ALT (U/L)")["Week 0"] == (
+        "1", "90.0 (90–90)", "0/1/0", "2", "25.5 (20–31)", "0/0/0", "3", "31.0 (20–90)", "0/1/0",
+    )  # fmt: skip
+
+
+def test_the_trend_has_a_line_for_each_patient_and_a_median_for_each_letter(trial):
+    for arm, values in ((CELLS, (100, 140)), (CELLS, (200, 260)), (WATER, (150, 155))):
+        patient = trial.enrol(arm, DAY_0)
+        for code, day, value in zip(("W0", "W4"), (0, 28), values, strict=True):
+            trial.measure(trial.visit(patient, code, DAY_0 + timedelta(days=day)), CD4=value)
+    made = figures()
+    lines = made.closed.item("F3").lines
+    assert {(line.group, line.points, line.counts) for line in lines if line.role == "median"} == {
+        ("A", ((0, 150.0), (28, 155.0)), (1, 1)), ("B", ((0, 150.0), (28, 200.0)), (2, 2)),
+    }  # fmt: skip
+    assert sorted(line.group for line in lines if line.role == "patient") == ["A", "B", "B"]
+    assert {line.group for line in made.open.item("F3").lines} == {""}
+
+
+def test_many_patients_are_drawn_as_a_band(trial, monkeypatch):
+    monkeypatch.setattr(compute, "MOST_LINES", 1)
+    for value in (100, 200):
+        trial.measure(trial.visit(trial.enrol(CELLS, DAY_0), "W0", DAY_0), CD4=value)
+    assert [line.role for line in figures().open.item("F3").lines] == ["quartile", "quartile", "median"]
+
+
+# --- what must not be told, and what must stay so
+
+
+def fill(trial, n=2):
+    for arm in (CELLS, WATER) * n:
+        patient = trial.enrol(arm, DAY_0, art_since="2019-05")
+        trial.measure(trial.visit(patient, "SCR", DAY_0 - timedelta(days=14)), CD4=120, RNA="<50", WEIGHT=60)
+        visit = trial.treat(patient, reaction_grades=[1], interrupted=True)
+        trial.ask(trial.measure(visit, CD4=130, ALT=80), date(2026, 6, 1))
+        trial.report(patient, "Fever", 2, DAY_0 + timedelta(days=1), is_hospitalisation=True)
+
+
+def test_neither_part_names_an_arm_and_the_open_part_has_no_group(trial):
+    fill(trial)
+    made = figures()
+    for part in made.parts:
+        for arm, name in ARMS.items():
+            assert arm not in everything(part) and name not in everything(part)
+            assert f"P{arm}" not in everything(part) and f"LOT-P{arm}" not in everything(part)
+    for item in made.open.items:
+        if isinstance(item, Table):
+            words = [column.title for column in item.columns] + [column.group for column in item.columns]
+            assert not any(word == "Group" or word.startswith(("A (", "B (")) for word in words)
+        else:
+            assert {line.group for line in item.lines} == {""}
+    assert {"A (N = 2)", "B (N = 2)"} <= {column.group for column in made.closed.item("T6").columns}
+
+
+def test_the_open_part_is_the_same_whatever_arm_a_patient_is_in(trial):
+    made = []
+    for arms in ((CELLS, WATER, WATER), (WATER, CELLS, CELLS)):
+        with transaction.atomic():
+            other = SmallTrial(trial.protocol, site_code="S9")
+            for arm in arms:
+                other.treat(other.enrol(arm, DAY_0))
+            made.append(figures())
+            transaction.set_rollback(True)
+    assert made[0].open.to_json() == made[1].open.to_json()
+    assert made[0].closed.to_json() != made[1].closed.to_json()
+
+
+def test_each_arm_gets_one_letter_and_keeps_it(trial):
+    before = dict(ArmLetter.objects.values_list("arm", "letter"))
+    draw_arm_letters(by=trial.by)
+    assert dict(ArmLetter.objects.values_list("arm", "letter")) == before
+
+
+def test_letters_are_drawn_at_random(monkeypatch):
+    protocol = small_protocol()
+    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
+    drawn = []
+    monkeypatch.setattr("safety.reports.secrets.SystemRandom.shuffle", lambda self, arms: drawn.append(list(arms)))
+    draw_arm_letters(by=SmallTrial(protocol).by)
+    assert drawn == [sorted(ARMS)]
+    assert dict(ArmLetter.objects.values_list("letter", "arm")) == dict(zip("AB", sorted(ARMS), strict=True))
+
+
+def test_figures_come_back_from_their_json(trial):
+    fill(trial)
+    for part in figures().parts:
+        again = PartFigures.from_json(part.to_json())
+        assert again == part
+        assert again.to_json() == part.to_json()
+    assert json.loads(figures().open.to_json())["about"]["cutoff"] == "2026-06-30"
+
+
+def test_the_number_of_queries_does_not_grow_with_the_patients(trial, django_assert_num_queries):
+    fill(trial, 1)
+    with django_assert_num_queries(19):
+        figures()
+    fill(trial, 5)
+    with django_assert_num_queries(19):
+        figures()
+
+
+def test_a_protocol_without_infusions_and_cd4_has_its_report_too(monkeypatch):
+    plain = small_protocol(
+        infusions=None, eligibility={"inclusion": [{"code": "I1", "text": "Well"}]}, events_of_interest=[],
+        tests=[{"code": "ALT", "name": "ALT", "unit": "U/L", "possible": (Decimal(0), Decimal(9999))}],
+        panels=[{"code": "BLOOD", "name": "Blood", "tests": ("ALT",)}],
+        visits=[{"code": "W0", "name": "Week 0", "day": 0, "phase": "treatment", "panels": ("BLOOD",)}],
+        arms=[{"code": code, "name": code, "product": f"P{CELLS}"} for code in ("ONE", "TWO", "THREE")],
+    )  # fmt: skip
+    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": plain})
+    trial = SmallTrial(plain)
+    draw_arm_letters(by=trial.by)
+    for arm in ("ONE", "TWO", "THREE"):
+        patient = trial.enrol(arm, DAY_0)
+        trial.report(patient, "Cough", 1, DAY_0)
+        trial.measure(trial.visit(patient, "W0", DAY_0), ALT=30)
+    made = figures()
+    assert rows(made.open.item("T6"), "General disorders")["Cough"] == ("3 (100.0)", "3")
+    assert [c.title for c in made.closed.item("T4").columns[1:]] == ["A (N = 1)", "B (N = 1)", "C (N = 1)", "Total (N = 3)"]
+    assert "infusion" not in everything(made.open).lower().replace("after infusion", "").replace("last infusion", "")
+    assert [plot.number for plot in made.open.plots] == ["F2"]

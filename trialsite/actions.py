@@ -1,0 +1,238 @@
+"""What is done to accounts and sites: the only place that writes them."""
+
+import re
+import unicodedata
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import encrypt
+from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.password_validation import validate_password
+from django.contrib.auth.tokens import default_token_generator
+from django.contrib.sessions.models import Session
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
+
+from trialsite.audit import acting
+from trialsite.models import Grant, Site, User
+from trialsite.roles import AT_A_SITE, Role
+from trialsite.saving import Refused
+
+SITE_CODE = re.compile(r"[A-Z0-9]{1,8}")
+COUNTRY = re.compile(r"[A-Z]{2}")
+# one alphabet: no two names look alike and differ
+USERNAME = re.compile(r"[a-z0-9][a-z0-9._@-]{1,63}")
+
+
+# --- sites -----------------------------------------------------------------------------------------
+
+
+def create_site(*, code, name, country, timezone, by):
+    """A hospital that takes part. `country` is ISO 3166-1 alpha-2, `timezone` an IANA name. Raises Refused."""
+    errors = {}
+    if not SITE_CODE.fullmatch(code):
+        errors["code"] = [_("Write 1 to 8 capital letters or digits.")]
+    elif Site.objects.filter(code=code).exists():
+        errors["code"] = [_("There is a site with this code.")]
+    if not COUNTRY.fullmatch(country):
+        errors["country"] = [_("Write the two capital letters of the country.")]
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        errors["timezone"] = [_("There is no such time zone.")]
+    if errors:
+        raise Refused(errors)
+    with acting(by):
+        try:
+            with transaction.atomic():
+                return Site.objects.create(code=code, name=name, country=country, timezone=timezone)
+        except IntegrityError:
+            raise Refused({"code": [_("There is a site with this code.")]}) from None
+
+
+# --- accounts --------------------------------------------------------------------------------------
+
+
+def canonical_username(text):
+    """The one form in which a user name is stored and compared: NFKC, case folded, no blanks around it.
+
+    Two spellings of one name, in whatever letter case or Unicode form, are the same account (21 CFR 11.100(a))."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", folded).strip()
+
+
+def create_account(*, username, full_name, email="", password=None, by):
+    """An account for one person. Without `password` it opens only by a one-time link. Raises Refused.
+
+    Accounts are never deleted, so a name that was ever used stays taken."""
+    username = canonical_username(username)
+    if not USERNAME.fullmatch(username):
+        raise Refused({"username": [_("Write 2 to 64 characters: letters a-z, digits and, after the first, . _ @ -.")]})
+    if not full_name.strip():
+        raise Refused({"full_name": [_("Write the person's name.")]})
+    user = User(username=username, full_name=full_name, email=email)
+    if password is None:
+        user.set_unusable_password()
+    else:
+        check_new_password(user, password)
+        user.set_password(password)
+    taken = Refused({"username": [_("This user name is taken, or was used before.")]})
+    if User.objects.filter(username=username).exists():
+        raise taken
+    with acting(by):
+        try:
+            with transaction.atomic():
+                user.save()
+        except IntegrityError:
+            raise taken from None
+    return user
+
+
+def check_new_password(user, password):
+    """Raise Refused with the sentences of settings.AUTH_PASSWORD_VALIDATORS."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise Refused({"password": error.messages}) from None
+
+
+def grant_role(*, user, role, site=None, reason="", by):
+    """Let `user` hold `role` at `site`, or at all sites when it is None. Raises Refused.
+
+    Nobody grants a role to oneself, and who administers accounts holds no other role (segregation of duties)."""
+    with acting(by, reason):
+        user = lock_account(user)
+        held = set(user.grants.current().values_list("role", flat=True))
+        if role not in Role.values:
+            raise Refused({"role": [_("There is no such role.")]})
+        if user.is_system or not user.is_active:
+            raise Refused({"": [_("This account is not active.")]})
+        if user == by:
+            raise Refused({"": [_("Nobody grants a role to oneself; ask another administrator.")]})
+        if site is None and role in AT_A_SITE:
+            raise Refused({"site": [_("This role is held at a site; choose one.")]})
+        if (held and role == Role.ADMINISTRATOR and Role.ADMINISTRATOR not in held) or (
+            role != Role.ADMINISTRATOR and Role.ADMINISTRATOR in held
+        ):
+            raise Refused({"role": [_("An administrator of accounts holds no other role.")]})
+        try:
+            with transaction.atomic():
+                grant = Grant.objects.create(user=user, role=role, site=site, granted_by=by)
+        except IntegrityError:
+            raise Refused({"role": [_("The person holds this role here already.")]}) from None
+        end_sessions(user)
+    return grant
+
+
+def revoke_role(*, grant, reason, by):
+    """End a role now: the person's next request is judged without it. Raises Refused."""
+    with acting(by, reason):
+        user = lock_account(grant.user)
+        if user == by:
+            raise Refused({"": [_("Nobody revokes an own role; ask another administrator.")]})
+        grant = Grant.objects.select_for_update().get(pk=grant.pk)
+        if grant.revoked_at:
+            raise Refused({"": [_("This role was revoked already.")]})
+        grant.revoked_at = timezone.now()
+        grant.save(update_fields=["revoked_at"])
+        end_sessions(user)
+    return grant
+
+
+def deactivate_account(*, user, reason, by):
+    """Close an account at once; it stays, because it names who did what. Raises Refused."""
+    with acting(by, reason):
+        user = lock_account(user)
+        if user == by:
+            raise Refused({"": [_("Nobody deactivates the own account; ask another administrator.")]})
+        if user.is_system or not user.is_active:
+            raise Refused({"": [_("This account is not active.")]})
+        user.is_active = False
+        user.save(update_fields=["is_active"])
+        end_sessions(user)
+    return user
+
+
+def reactivate_account(*, user, reason, by):
+    """Open a closed account again, with the roles it still holds. Raises Refused."""
+    with acting(by, reason):
+        user = lock_account(user)
+        if user.is_active:
+            raise Refused({"": [_("This account is active.")]})
+        user.is_active = True
+        user.save(update_fields=["is_active"])
+    return user
+
+
+def lock_account(user):
+    return User.objects.select_for_update().get(pk=user.pk)
+
+
+# --- password, second factor, sessions -------------------------------------------------------------
+
+
+def change_password(*, user, password, token=None, by):
+    """Set a new password and end every session of the account. Raises Refused.
+
+    `token` is that of a one-time link; it is judged again under the lock, so that a link works once."""
+    check_new_password(user, password)
+    with acting(by, "one-time link" if token else "own password changed"):
+        user = lock_account(user)
+        if token is not None and not (user.is_active and default_token_generator.check_token(user, token)):
+            raise Refused(_("This link was used or has expired."))
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        end_sessions(user)
+    return user
+
+
+def reset_sign_in(*, user, forget_second_factor=False, reason, by):
+    """Take the password away (and the second factor, when the phone is lost): only a new one-time link opens the
+    account. Earlier links die too. Raises Refused."""
+    with acting(by, reason):
+        user = lock_account(user)
+        if user.is_system or not user.is_active:
+            raise Refused({"": [_("This account is not active.")]})
+        if user == by:
+            raise Refused({"": [_("Change the own password on the own account's page.")]})
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
+        if forget_second_factor:
+            Authenticator.objects.filter(user=user).delete()
+        end_sessions(user)
+    return user
+
+
+def enrol_second_factor(*, user, secret, by):
+    """Let `user` sign in with codes of this base32 `secret` from now on; an earlier device stops working."""
+    with acting(by):
+        lock_account(user)
+        Authenticator.objects.update_or_create(
+            user=user, type=Authenticator.Type.TOTP, defaults={"data": {"secret": encrypt(secret)}}
+        )
+
+
+def sessions_of(user):
+    """(session, its content) of every living session of the account, newest first."""
+    living = Session.objects.filter(expire_date__gt=timezone.now()).order_by("-expire_date")
+    decoded = ((session, session.get_decoded()) for session in living)
+    return [(session, content) for session, content in decoded if content.get(SESSION_KEY) == str(user.pk)]
+
+
+def session_name(key):
+    """A name for a session that does not open it."""
+    return salted_hmac("trialsite.sessions", key).hexdigest()[:16]
+
+
+def end_sessions(user, *, keep=None, only=None):
+    """Sign the account out: everywhere, everywhere but in the session with key `keep`, or `only` in the one so
+    named (`session_name`). Gives how many ended."""
+    keys = [
+        session.pk
+        for session, _content in sessions_of(user)
+        if session.pk != keep and only in (None, session_name(session.pk))
+    ]
+    return Session.objects.filter(pk__in=keys).delete()[0] if keys else 0

@@ -1,0 +1,137 @@
+"""The forms of sign-in and accounts.
+
+Forms that carry a password are not data forms: those keep a digest of what was sent, and a fast digest of a
+password must not be kept."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from trialsite.fields import ClearTextField, choices_with_blank
+from trialsite.models import Site
+from trialsite.roles import Role
+from trialsite.saving import DataForm
+
+LONGEST_ANSWER = 1000  # characters; a longer text is no password, and is not worth hashing
+
+
+class PasswordField(forms.CharField):
+    """Any characters, kept exactly as typed; no limit in the page, where a browser would cut a pasted one."""
+
+    def __init__(self, *, autocomplete="current-password", **kwargs):
+        widget = forms.PasswordInput(attrs={"autocomplete": autocomplete})
+        super().__init__(strip=False, widget=widget, **kwargs)
+
+    def validate(self, value):
+        super().validate(value)
+        if len(value) > LONGEST_ANSWER:
+            raise forms.ValidationError(_("This is too long."), code="too_long")
+
+
+class CodeField(forms.CharField):
+    """Six digits; the blank that apps show in the middle may be typed."""
+
+    def __init__(self, **kwargs):
+        attrs = {"autocomplete": "one-time-code", "inputmode": "numeric", "autofocus": True}
+        super().__init__(label=_("Six-digit code"), max_length=9, widget=forms.TextInput(attrs=attrs), **kwargs)
+
+    def clean(self, value):
+        code = super().clean(value).replace(" ", "")
+        if code and not (len(code) == 6 and code.isascii() and code.isdigit()):
+            raise forms.ValidationError(_("Write the six digits that the app shows."), code="invalid")
+        return code
+
+
+class SignInForm(forms.Form):
+    username = forms.CharField(
+        label=_("User name"),
+        max_length=150,
+        widget=forms.TextInput(
+            attrs={
+                "autocomplete": "username",
+                "autocapitalize": "none",
+                "spellcheck": "false",
+                "autofocus": True,
+            }
+        ),
+    )
+    password = PasswordField(label=_("Password"))
+
+
+class CodeForm(forms.Form):
+    code = CodeField()
+
+
+class ConfirmForm(forms.Form):
+    password = PasswordField(label=_("Password"))
+
+
+class NewPasswordForm(forms.Form):
+    password = PasswordField(
+        label=_("New password"),
+        autocomplete="new-password",
+        help_text=_("12 to 128 characters of any kind. A few unrelated words make a good one."),
+    )
+    again = PasswordField(label=_("New password, again"), autocomplete="new-password")
+
+    def clean(self):
+        cleaned = super().clean()
+        if "password" in cleaned and "again" in cleaned and cleaned["password"] != cleaned["again"]:
+            self.add_error("again", _("The two entries differ."))
+        return cleaned
+
+
+class ChangePasswordForm(NewPasswordForm):
+    current = PasswordField(label=_("Present password"))
+    field_order = ["current", "password", "again"]
+
+
+class EnrolForm(CodeForm):
+    """`signed` carries the new secret, signed for this person: the page is shown without storing anything."""
+
+    signed = forms.CharField(widget=forms.HiddenInput, max_length=500)
+
+
+# --- accounts ----------------------------------------------------------------------------------------
+
+
+def reason_field():
+    return ClearTextField(label=_("Reason"), max_length=500, lines=2)
+
+
+class ReasonForm(DataForm):
+    reason = reason_field()
+
+
+class AccountForm(DataForm):
+    full_name = ClearTextField(label=_("Full name"), max_length=200)
+    username = ClearTextField(
+        label=_("User name"),
+        max_length=64,
+        help_text=_("Small letters, digits and . _ @ -. It is never given to anybody else."),
+    )
+    email = forms.EmailField(label=_("E-mail"), max_length=254, required=False)
+
+
+class RoleForm(DataForm):
+    role = forms.ChoiceField(label=_("Role"), choices=choices_with_blank(Role.choices))
+    site = forms.ModelChoiceField(
+        label=_("Site"), queryset=Site.objects.all(), required=False, empty_label=_("All sites")
+    )
+    reason = reason_field()
+
+
+class ResetForm(ReasonForm):
+    forget_second_factor = forms.BooleanField(
+        label=_("Forget the second factor too, because the phone is lost"), required=False
+    )
+    field_order = ["forget_second_factor", "reason"]
+
+
+class AccountFilter(forms.Form):
+    q = ClearTextField(label=_("Name contains"), max_length=100, required=False)
+    role = forms.ChoiceField(label=_("Role"), choices=choices_with_blank(Role.choices), required=False)
+    active = forms.ChoiceField(
+        label=_("Account"),
+        choices=[("", "—"), ("yes", _("Active")), ("no", _("Deactivated"))],
+        required=False,
+    )

@@ -1,0 +1,116 @@
+"""What happens to every request, in the order of settings.MIDDLEWARE."""
+
+import codecs
+import logging
+import re
+import time
+import uuid
+
+from django.conf import settings
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import resolve_url
+from django.urls import reverse_lazy
+from django.utils.http import urlencode
+
+from trialsite import audit
+
+ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+# reachable without having signed in
+OPEN_PATHS = ("/healthz/", "/static/", "/sign-in/", "/favicon.ico")
+# reachable before the second factor that settings.SECOND_FACTOR requires is enrolled
+BEFORE_ENROLMENT = ("enrol_second_factor", "confirm_identity", "sign_out")
+
+
+def request_id(get_response):
+    """Give each request an id, echo it, and let the logs and the audit trail carry it."""
+
+    def middleware(request):
+        given = request.headers.get("X-Request-ID", "")
+        request.id = given if ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex
+        token = audit.request_id.set(request.id)
+        try:
+            response = get_response(request)
+        finally:
+            audit.request_id.reset(token)
+        response["X-Request-ID"] = request.id
+        return response
+
+    return middleware
+
+
+class RequestIdFilter(logging.Filter):
+    def filter(self, record):
+        record.request_id = audit.request_id.get()
+        return True
+
+
+def refuse_odd_charsets(get_response):
+    """Django answers a form sent as utf-7 or utf-16 with a bare 500; browsers send utf-8 only."""
+
+    def middleware(request):
+        charset = request.content_params.get("charset", "") if request.content_params else ""
+        if charset:
+            try:
+                known = codecs.lookup(charset).name
+            except (LookupError, ValueError):
+                known = None
+            if known not in ("utf-8", "ascii"):
+                return HttpResponse("The request must be sent as UTF-8.", status=400, content_type="text/plain")
+        return get_response(request)
+
+    return middleware
+
+
+def page_headers(get_response):
+    """Nothing of a patient stays in a shared browser's cache."""
+
+    def middleware(request):
+        response = get_response(request)
+        if not request.path.startswith("/static/"):
+            response.setdefault("Cache-Control", "no-store")
+        response.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+        response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        return response
+
+    return middleware
+
+
+def sign_in_first(get_response):
+    """Every page is closed unless it is listed as open."""
+
+    def middleware(request):
+        if request.path.startswith(OPEN_PATHS) or (
+            request.user.is_authenticated and request.user.is_active and not is_over(request.session)
+        ):
+            return get_response(request)
+        location = resolve_url("sign_in")
+        if request.method == "GET":
+            location += "?" + urlencode({"next": request.get_full_path()})
+        return HttpResponseRedirect(location)
+
+    return middleware
+
+
+def is_over(session):
+    """A session ends twelve hours after the sign-in, whatever was done in between."""
+    began = session.get("signed_in_at")
+    return began is not None and not -60 <= time.time() - began <= settings.SESSION_COOKIE_AGE
+
+
+def second_factor_first(get_response):
+    """Where a second factor is required, whoever signed in without one is led to enrol it, from every page.
+
+    That a code was given is remembered in the session, so this asks the database nothing."""
+    before_enrolment = tuple(reverse_lazy(name) for name in BEFORE_ENROLMENT)
+
+    def middleware(request):
+        if (
+            settings.SECOND_FACTOR != "required"
+            or request.path.startswith(OPEN_PATHS)
+            or request.path in before_enrolment
+            or request.session.get("second_factor")
+        ):
+            return get_response(request)
+        return HttpResponseRedirect(resolve_url("enrol_second_factor"))
+
+    return middleware

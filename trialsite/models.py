@@ -1,0 +1,203 @@
+"""People, sites, and what every floor above needs: the audit trail, the outbox, the receipts of saved forms."""
+
+import uuid
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.hashers import check_password
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+
+from trialsite.roles import Role
+
+
+class Site(models.Model):
+    """A hospital that takes part. `code` opens the numbers of its patients; `timezone` is an IANA name."""
+
+    code = models.CharField(_("code"), max_length=8, unique=True)
+    name = models.CharField(_("name"), max_length=200)
+    country = models.CharField(_("country"), max_length=2)
+    timezone = models.CharField(_("time zone"), max_length=64)
+
+    class Meta:
+        ordering = ["code"]
+
+    def __str__(self):
+        return f"{self.code} {self.name}"
+
+
+class UserManager(BaseUserManager):
+    def get_by_natural_key(self, username):
+        return self.get(username__iexact=username)
+
+    def system(self):
+        """The account in whose name the machine itself acts."""
+        return self.get(username="system")
+
+
+class User(AbstractBaseUser):
+    """One account of one person, never shared, never deleted. System accounts have no password and sign nothing."""
+
+    username = models.CharField(_("user name"), max_length=64, unique=True)
+    full_name = models.CharField(_("full name"), max_length=200)
+    email = models.EmailField(_("e-mail"), blank=True)
+    is_active = models.BooleanField(_("active"), default=True)
+    is_system = models.BooleanField(_("system account"), default=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_login = None
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS = ["full_name"]
+
+    class Meta:
+        ordering = ["username"]
+        constraints = [models.UniqueConstraint(Lower("username"), name="user_names_differ_in_more_than_case")]
+
+    def __str__(self):
+        return self.full_name
+
+    def check_password(self, raw_password):
+        """Compare only: Django's own method would store a fresh hash, a write that signing in must not make."""
+        return check_password(raw_password, self.password)
+
+    @cached_property
+    def current_grants(self):
+        """The roles that hold now; one query for the whole request."""
+        return list(self.grants.current().select_related("site"))
+
+    def get_full_name(self):
+        return self.full_name
+
+    @property
+    def sites_text(self):
+        sites = {grant.site.code if grant.site else None for grant in self.current_grants}
+        return "" if None in sites else ", ".join(sorted(sites))
+
+    @property
+    def roles_text(self):
+        return ", ".join(sorted({str(Role(grant.role).label) for grant in self.current_grants}))
+
+
+class GrantQuerySet(models.QuerySet):
+    def current(self):
+        return self.filter(revoked_at=None)
+
+
+class Grant(models.Model):
+    """A role that a person holds at a site, or at all sites when `site` is empty."""
+
+    user = models.ForeignKey(User, models.PROTECT, related_name="grants")
+    role = models.CharField(max_length=20, choices=Role.choices)
+    site = models.ForeignKey(Site, models.PROTECT, null=True, blank=True, related_name="grants")
+    granted_by = models.ForeignKey(User, models.PROTECT, related_name="+")
+    granted_at = models.DateTimeField(default=timezone.now)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = GrantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "role", "site"],
+                condition=Q(revoked_at=None),
+                nulls_distinct=False,
+                name="a_role_is_held_once_at_a_site",
+            )
+        ]
+
+    def __str__(self):
+        return f"{self.user}: {self.role} ({self.site or 'all sites'})"
+
+
+class AuditEventQuerySet(models.QuerySet):
+    def of(self, *records):
+        """The history of these records, oldest first."""
+        which = Q()
+        for record in records:
+            which |= Q(table=record._meta.db_table, record_id=record.pk)
+        return self.filter(which).order_by("id")
+
+
+class AuditEvent(models.Model):
+    """One row changed: written by the database's own triggers (trialsite/audit.py), by nothing else."""
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField()
+    transaction = models.BigIntegerField()
+    table = models.CharField(max_length=64)
+    record_id = models.BigIntegerField()
+    patient_id = models.BigIntegerField(null=True)
+    operation = models.CharField(max_length=6)
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    by_id = models.BigIntegerField()
+    by_name = models.CharField(max_length=200)
+    by_roles = models.CharField(max_length=200)
+    reason = models.TextField(blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+
+    objects = AuditEventQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["table", "record_id", "id"], name="audit_of_a_record"),
+            models.Index(fields=["patient_id", "id"], name="audit_of_a_patient"),
+        ]
+
+    def __str__(self):
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.operation} {self.table} {self.record_id} by {self.by_name}"
+
+
+class OutboxMessage(models.Model):
+    """A job that must run: written in the transaction that asks for it, kept until the job is done."""
+
+    task = models.CharField(max_length=100)
+    arguments = models.JSONField(default=dict)
+    written_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True)
+    times_sent = models.PositiveIntegerField(default=0)
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["sent_at"], condition=Q(done_at=None), name="outbox_still_open")]
+
+    def __str__(self):
+        return f"{self.task} {self.arguments}"
+
+
+class FormReceipt(models.Model):
+    """That a form was saved once: its key, what was sent, and where the answer led (trialsite/saving.py)."""
+
+    key = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    user = models.ForeignKey(User, models.PROTECT, related_name="+")
+    path = models.CharField(max_length=300)
+    digest = models.CharField(max_length=64)
+    location = models.CharField(max_length=300)
+    record_version = models.PositiveIntegerField(null=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self):
+        return str(self.key)
+
+
+class SecurityEvent(models.Model):
+    """Signed in, signed out, failed, refused: who came to the door (not what they did inside)."""
+
+    at = models.DateTimeField(default=timezone.now)
+    kind = models.CharField(max_length=40)
+    user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    username = models.CharField(max_length=64, blank=True)
+    address = models.CharField(max_length=64, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self):
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.kind} {self.username}"

@@ -1,0 +1,237 @@
+"""Pages and page parts that belong to no single app: start page, history, errors, and what every page shows."""
+
+import logging
+import shutil
+import sys
+from datetime import timedelta
+
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import FieldDoesNotExist
+from django.db import InterfaceError, OperationalError, connection
+from django.http import Http404, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET
+
+from trialsite import audit, trial
+from trialsite.roles import Permission, can, can_see_arm, require, within_sites
+
+log = logging.getLogger(__name__)
+
+# (label, url name, needs this permission)
+NAVIGATION = [
+    (_("Start"), "home", None),
+    (_("Patients"), "patients:list_patients", Permission.VIEW_PATIENTS),
+    (_("Visits"), "visits:show_grid", Permission.VIEW_PATIENTS),
+    (_("Queries"), "visits:list_queries", Permission.VIEW_PATIENTS),
+    (_("Adverse events"), "safety:list_adverse_events", Permission.VIEW_ADVERSE_EVENTS),
+    (_("Lots"), "visits:list_lots", Permission.MANAGE_LOTS),
+    (_("Randomisation"), "patients:show_allocation", Permission.MANAGE_ALLOCATION),
+    (_("Reports"), "safety:list_reports", Permission.READ_OPEN_REPORTS),
+    (_("Halts"), "patients:list_halts", (Permission.VIEW_PATIENTS, Permission.LIFT_HALTS)),
+    (_("Accounts"), "list_accounts", Permission.MANAGE_ACCOUNTS),
+]
+
+
+class Navigation:
+    """The entries this person may open; worked out only when a template asks."""
+
+    def __init__(self, request):
+        self.request = request
+
+    def __iter__(self):
+        for label, name, permission in NAVIGATION:
+            needed = permission if isinstance(permission, tuple) else (permission,)
+            if permission is None or any(can(self.request.user, one) for one in needed):
+                url = reverse(name)
+                here = self.request.path
+                yield {"label": label, "url": url, "active": here == url or (url != "/" and here.startswith(url))}
+
+
+def everywhere(request):
+    """Context of every page."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return {"trial": trial.current_protocol().trial, "profile": settings.PROFILE}
+    return {
+        "trial": trial.current_protocol().trial,
+        "profile": settings.PROFILE,
+        "nav": Navigation(request),
+        "roles_text": user.roles_text,
+        "sites_text": user.sites_text,
+        "halts": lambda: open_halts(user),
+    }
+
+
+def open_halts(user):
+    """Open halts, told on every page. A halt of one arm does not name the arm to masked eyes."""
+    from django.db.models import Q
+
+    halts = apps.get_model("patients", "Halt").objects.open()
+    visible = within_sites(apps.get_model("patients", "Patient").objects.all(), user, Permission.VIEW_PATIENTS, "site")
+    return halts.filter(Q(patient=None) | Q(patient__in=visible)).select_related("patient")
+
+
+@require_GET
+def home(request):
+    """What to do next, for this person: each floor adds its sections."""
+    sections = [
+        section for name in settings.HOME_SECTIONS for section in import_string(name)(request.user, request.GET)
+    ]
+    return render(request, "home.html", {"sections": sections})
+
+
+# --- history ------------------------------------------------------------------------------------
+
+# tables whose rows tell the arm, or the places still free: only for those who may know
+SECRET_TABLES = {"patients_allocationslot", "patients_allocationlist", "visits_lot", "visits_lottest",
+                 "visits_preparation", "safety_armletter"}  # fmt: skip
+
+
+def sees_secret_tables(user, site=None):
+    return can_see_arm(user, masked=trial.current_protocol().is_masked, site=site)
+
+
+OPERATIONS = {"insert": _("entered"), "update": _("changed"), "delete": _("deleted")}
+
+
+@require_GET
+def show_history(request, app, model, pk):
+    """Who changed this record, when, from what to what, and why. One click from every record."""
+    require(request.user, Permission.VIEW_AUDIT_TRAIL)
+    record = load_audited_record(request.user, app, model, pk)
+    events = audit.history_of(record)
+    patient = getattr(record, "patient", record if model == "patient" else None)
+    history = [
+        {
+            "at": event.at,
+            "by": event.by_name,
+            "role": event.by_roles,
+            "what": OPERATIONS[event.operation],
+            "reason": event.reason,
+            "changes": [
+                {"field": column_label(record, column), "old": old, "new": new} for column, old, new in event.changes
+            ],
+        }
+        for event in reversed(events)
+    ]
+    return render(request, "history.html", {"record": record, "history": history, "patient": patient})
+
+
+def load_audited_record(user, app, model, pk):
+    """Through the model's own door; what has no door, or is secret, is not there."""
+    try:
+        model_class = apps.get_model(app, model)
+    except LookupError:
+        raise Http404 from None
+    door = getattr(model_class.objects, "visible_to", None)
+    if app not in ("patients", "visits", "safety") or door is None:
+        raise Http404
+    records = door(user)
+    if model_class._meta.db_table in SECRET_TABLES and model_class.__name__ != "Lot" and not sees_secret_tables(user):
+        raise Http404
+    record = records.filter(pk=pk).first()
+    if record is None:
+        raise Http404
+    return record
+
+
+def column_label(record, column):
+    for name in (column, column.removesuffix("_id")):
+        try:
+            return record._meta.get_field(name).verbose_name
+        except FieldDoesNotExist:
+            continue
+    return column
+
+
+# --- health ---------------------------------------------------------------------------------------
+
+
+@require_GET
+def live(request):
+    """The web process answers."""
+    return HttpResponse("live\n", content_type="text/plain")
+
+
+@require_GET
+def ready(request):
+    """Database, broker, disk and queue are fit for work. No data, only which of them is not."""
+    problems = {}
+    for name, probe in (("database", probe_database), ("broker", probe_broker), ("disk", probe_disk), ("queue", probe_queue)):
+        try:
+            problem = probe()
+        except Exception as error:
+            problem = type(error).__name__
+        problems[name] = problem or "ok"
+    fit = all(state == "ok" for state in problems.values())
+    response = JsonResponse(problems, status=200 if fit else 503)
+    if not fit:
+        response["Retry-After"] = "5"
+    return response
+
+
+def probe_database():
+    with connection.cursor() as cursor:
+        cursor.execute("select 1")
+
+
+def probe_broker():
+    from trialsite.celery import app
+
+    with app.connection(connect_timeout=2) as broker:
+        broker.ensure_connection(max_retries=1, timeout=2)
+
+
+def probe_disk():
+    usage = shutil.disk_usage(settings.VAR)
+    return "nearly full" if usage.free < 200_000_000 else None
+
+
+def probe_queue():
+    from trialsite.outbox import oldest_wait
+
+    return "jobs wait for more than five minutes" if oldest_wait() > timedelta(minutes=5) else None
+
+
+# --- errors -----------------------------------------------------------------------------------------
+
+
+def error_page(request, status, **context):
+    """A plain page that asks neither the database nor who is signed in."""
+    context = {"request_id": getattr(request, "id", ""), "status": status, **context}
+    try:
+        return HttpResponse(render_to_string(f"errors/{status}.html", context), status=status)
+    except Exception:  # the page of the last resort must not fail
+        log.exception("error page %s cannot be shown", status)
+        return HttpResponse(f"Error {status}. Request {context['request_id']}", status=status, content_type="text/plain")
+
+
+def bad_request(request, exception=None):
+    return error_page(request, 400)
+
+
+def permission_denied(request, exception=None):
+    return error_page(request, 403)
+
+
+def not_found(request, exception=None):
+    return error_page(request, 404)
+
+
+def server_error(request):
+    """A dependency that is down is 503 and asks to try again; everything else is 500."""
+    error = sys.exc_info()[1]
+    if isinstance(error, (OperationalError, InterfaceError)):
+        response = error_page(request, 503)
+        response["Retry-After"] = "5"
+        return response
+    return error_page(request, 500)
+
+
+def csrf_failure(request, reason=""):
+    return error_page(request, 403, csrf=True)

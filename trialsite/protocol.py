@@ -1,0 +1,928 @@
+"""The trial protocol as data: the only place that knows the shape of a protocol file.
+
+A protocol version is one TOML file, read with `load(path)` into frozen, validated classes. Pure Python:
+no Django here. A fault names the file, the key and what was expected. All faults of shape (keys, types,
+limits of one table) are told at once; when there is none, all faults between tables are.
+docs/protocol.md lists every key.
+
+Numbers are `Decimal` throughout (TOML floats are never made binary). Days count from day 0, the day of the
+first infusion (or of randomisation in a trial without infusions); minutes count from the start of an
+infusion.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import date
+from decimal import Decimal
+from difflib import get_close_matches
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+
+def _number(value) -> Decimal:
+    # pydantic alone would also take "5" and true for numbers
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
+        raise ValueError("expected a number")
+    return Decimal(value)
+
+
+def _loinc(value: str) -> str:
+    if value and not (re.fullmatch(r"[0-9]{1,7}-[0-9]", value) and _luhn_digit(value[:-2]) == value[-1]):
+        raise ValueError("expected a LOINC code with its check digit, like 24467-3")
+    return value
+
+
+def _luhn_digit(digits: str) -> str:
+    """The check digit of a LOINC code (Luhn, modulus 10)."""
+    total = 0
+    for position, digit in enumerate(reversed(digits)):
+        doubled = int(digit) * (2 if position % 2 == 0 else 1)
+        total += doubled // 10 + doubled % 10
+    return str(-total % 10)
+
+
+CODE, NOT_BLANK = r"^[A-Za-z][A-Za-z0-9_]{0,23}$", r"\S"
+CENTURY = 36_525  # days; what lies further off is a slip of the keyboard, and no date
+
+Code = Annotated[str, Field(pattern=CODE)]
+Text = Annotated[str, Field(pattern=NOT_BLANK)]
+Number = Annotated[Decimal, BeforeValidator(_number)]
+Percent = Annotated[Number, Field(ge=0, le=100)]
+Probability = Annotated[Number, Field(gt=0, lt=1)]
+AboveZero = Annotated[Number, Field(gt=0)]
+Whole = Annotated[int, Field(strict=True)]
+Days = Annotated[Whole, Field(ge=0, le=CENTURY)]
+Positive = Annotated[Whole, Field(ge=1)]
+Minutes = Annotated[Whole, Field(ge=0)]
+Flag = Annotated[bool, Field(strict=True)]
+Day = Annotated[date, Field(strict=True)]
+Loinc = Annotated[str, BeforeValidator(_loinc)]
+
+
+class Fault(Exception):
+    """One thing wrong in a protocol file: its `key` (dotted, list items by position), what was `expected`."""
+
+    def __init__(self, key: str, expected: str):
+        self.key, self.expected = key, expected
+        super().__init__(f"{key}: {expected}")
+
+
+class ProtocolError(Exception):
+    """A protocol file that cannot be used, with all its faults."""
+
+    def __init__(self, path: Path, faults: list[Fault]):
+        self.path, self.faults = path, faults
+        super().__init__("\n".join(f"{path}: {fault}" for fault in faults))
+
+
+class Part(BaseModel):
+    """A table of the protocol file. Unknown keys are refused: a misspelt key must not be ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --- what is given ----------------------------------------------------------------------------
+
+
+class Dose(Part):
+    """Exactly one of `per_kg` (units per kg of body weight) and `absolute` (units per infusion)."""
+
+    per_kg: AboveZero | None = None
+    absolute: AboveZero | None = None
+    unit: Text
+    tolerance_percent: Percent
+
+    @model_validator(mode="after")
+    def one_way_to_dose(self):
+        if (self.per_kg is None) == (self.absolute is None):
+            raise ValueError("expected exactly one of per_kg and absolute")
+        return self
+
+
+class Limit(Part):
+    """A bound on a number, or a word that a result must equal. Bounds that are absent do not bind."""
+
+    above: Number | None = None
+    at_least: Number | None = None
+    below: Number | None = None
+    at_most: Number | None = None
+    equals: Text | None = None
+
+    @model_validator(mode="after")
+    def can_be_met(self):
+        if self.above is not None and self.at_least is not None:
+            raise ValueError("expected above or at_least, not both")
+        if self.below is not None and self.at_most is not None:
+            raise ValueError("expected below or at_most, not both")
+        if self.equals is not None and self.has_bounds:
+            raise ValueError("expected bounds on a number or equals, not both")
+        if self.low is not None and self.high is not None:
+            strict = self.above is not None or self.below is not None
+            if self.low > self.high or (strict and self.low == self.high):
+                raise ValueError(f"expected limits that a number can meet, found {self.words()}")
+        return self
+
+    @property
+    def low(self) -> Decimal | None:
+        return self.at_least if self.above is None else self.above
+
+    @property
+    def high(self) -> Decimal | None:
+        return self.at_most if self.below is None else self.below
+
+    @property
+    def has_bounds(self) -> bool:
+        return self.low is not None or self.high is not None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.has_bounds and self.equals is None
+
+    def words(self) -> str:
+        bounds = (("> ", self.above), ("≥ ", self.at_least), ("< ", self.below), ("≤ ", self.at_most))
+        words = [f"{sign}{bound:f}" for sign, bound in bounds if bound is not None]
+        return " and ".join(words if self.equals is None else [*words, self.equals])
+
+
+class ReleaseTest(Limit):
+    """A test a product lot must pass before it may be used."""
+
+    code: Code
+    name: Text
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def has_a_limit(self):
+        if self.is_empty:
+            raise ValueError("expected a limit: above, at_least, below, at_most or equals")
+        return self
+
+
+class Product(Part):
+    code: Code
+    name: Text
+    is_cell_product: Flag = False
+    dose: Dose
+    release_tests: tuple[ReleaseTest, ...] = ()
+
+
+class Arm(Part):
+    code: Code
+    name: Text
+    ratio: Positive = 1
+    product: Code
+
+
+class Infusions(Part):
+    """How infusions are given and watched. Which visit has which infusion stands at the visit.
+
+    `volume_ml` is what may be given at one infusion, [lowest, highest]. `weight_test` (in kg) stands in a
+    panel; the `monitoring_tests` stand in none: they are asked at each of the `monitoring_minutes`."""
+
+    count: Positive
+    route: Text
+    volume_ml: tuple[AboveZero, AboveZero]
+    least_days_between: Days
+    monitoring_minutes: tuple[Minutes, ...]
+    monitoring_tests: tuple[Code, ...]
+    reaction_window_days: Days
+    reaction_terms: tuple[Text, ...] = ()
+    weight_test: Code
+
+
+# --- who is let in, and to which arm -------------------------------------------------------------
+
+
+class Rule(Limit):
+    """What computes a criterion: a limit on a test result or a fact about the patient, or any/all of several.
+
+    A result counts only when it was collected at most `within_days` before the day of assessment."""
+
+    test: Code | None = None
+    fact: Literal["age_years", "art_months", "months_suppressed"] | None = None
+    within_days: Days | None = None
+    any: tuple[Rule, ...] = ()
+    all: tuple[Rule, ...] = ()
+
+    @model_validator(mode="after")
+    def one_kind(self):
+        kinds = [bool(self.test), bool(self.fact), bool(self.any), bool(self.all)]
+        if sum(kinds) != 1:
+            raise ValueError("expected exactly one of test, fact, any, all")
+        if (self.test or self.fact) and self.is_empty:
+            raise ValueError("expected a limit: above, at_least, below, at_most or equals")
+        if self.fact and (self.equals is not None or self.within_days is not None):
+            raise ValueError("expected only above, at_least, below, at_most beside a fact")
+        if (self.any or self.all) and not (self.is_empty and self.within_days is None):
+            raise ValueError("expected limits and within_days inside any and all, not beside them")
+        return self
+
+    def leaves(self) -> Iterator[Rule]:
+        if self.test or self.fact:
+            yield self
+        for part in (*self.any, *self.all):
+            yield from part.leaves()
+
+
+class Criterion(Part):
+    """One eligibility criterion. Without a `rule` a person answers; with one, the rule proposes the answer.
+
+    The rule says when the criterion's text is true: an inclusion criterion must be, an exclusion one not."""
+
+    code: Code
+    text: Text
+    rule: Rule | None = None
+    only_for_sex: Literal["F", "M"] | None = None
+
+
+class Eligibility(Part):
+    inclusion: tuple[Criterion, ...] = Field(min_length=1)
+    exclusion: tuple[Criterion, ...] = ()
+
+    @cached_property
+    def criteria(self) -> tuple[Criterion, ...]:
+        return (*self.inclusion, *self.exclusion)
+
+    def is_exclusion(self, code: str) -> bool:
+        return any(criterion.code == code for criterion in self.exclusion)
+
+
+class Level(Limit):
+    """One level of a stratification factor. The levels follow one another, without overlap or gap."""
+
+    code: Code
+    name: Text
+
+    @model_validator(mode="after")
+    def has_a_limit(self):
+        if self.is_empty:
+            raise ValueError("expected a limit: above, at_least, below, at_most or equals")
+        return self
+
+
+class Factor(Part):
+    """A stratification factor: the site, the sex, or a test result cut into levels."""
+
+    code: Code
+    by: Literal["site", "sex", "test"]
+    test: Code | None = None
+    levels: tuple[Level, ...] = ()
+
+    @model_validator(mode="after")
+    def levels_belong_to_tests(self):
+        if (self.by == "test") != bool(self.test and self.levels):
+            raise ValueError("expected test and levels exactly when by = 'test'")
+        return self
+
+
+class Allocation(Part):
+    """`block_sizes` are whole blocks (patients per block), one drawn at random for each block."""
+
+    method: Literal["permuted_blocks", "imported_list"]
+    block_sizes: tuple[Positive, ...] = ()
+    strata: tuple[Factor, ...] = ()
+
+
+# --- what is measured, and when ------------------------------------------------------------------
+
+
+class Choice(Part):
+    code: Annotated[str, Field(min_length=1, max_length=40)]
+    label: Text
+    # an answer that a person should look at, e.g. an abnormal finding
+    alert: Flag = False
+
+
+class Reference(Part):
+    """Reference range of a test; without `sex` it holds for all."""
+
+    low: Number | None = None
+    high: Number | None = None
+    sex: Literal["F", "M"] | None = None
+
+    @model_validator(mode="after")
+    def is_a_range(self):
+        if self.low is None and self.high is None:
+            raise ValueError("expected low or high, or both")
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"expected low below high, found {self.low} and {self.high}")
+        return self
+
+
+class Computed(Part):
+    """A value worked out from others of the same visit: a / b, or a * b / 100."""
+
+    as_: Literal["ratio", "percent_of"] = Field(alias="as")
+    of: tuple[Code, Code]
+
+
+class Test(Part):
+    """One thing that is measured or asked: a line of a panel.
+
+    Outside `possible` a value is refused; outside `plausible` it is saved and raises a query. Both are
+    inclusive."""
+
+    __test__ = False  # not for pytest
+
+    code: Code
+    name: Text
+    kind: Literal["number", "choice", "text"] = "number"
+    unit: str = ""
+    decimals: Annotated[Whole, Field(ge=0, le=4)] = 0
+    possible: tuple[Number, Number] | None = None
+    plausible: tuple[Number, Number] | None = None
+    operators: tuple[Literal["<", ">"], ...] = ()
+    choices: tuple[Choice, ...] = ()
+    reference: tuple[Reference, ...] = ()
+    computed: Computed | None = None
+    required: Flag = True
+    specimen: str = ""
+    loinc: Loinc = ""
+    help: str = ""
+
+    def reference_for(self, sex: str) -> Reference | None:
+        fitting = [r for r in self.reference if r.sex in (None, sex)]
+        return min(fitting, key=lambda r: r.sex is None) if fitting else None
+
+    def choice_label(self, code: str) -> str:
+        return next((choice.label for choice in self.choices if choice.code == code), code)
+
+
+class Panel(Part):
+    """A form of a visit: tests that are taken together."""
+
+    code: Code
+    name: Text
+    tests: tuple[Code, ...] = Field(min_length=1)
+    specimen: str = ""
+    instructions: str = ""
+    only_for_sex: Literal["F", "M"] | None = None
+
+
+class Visit(Part):
+    """A planned visit: `day` from day 0, allowed from `day - before` to `day + after` (days)."""
+
+    code: Code
+    name: Text
+    day: Annotated[Whole, Field(ge=-CENTURY, le=CENTURY)]
+    before: Days = 0
+    after: Days = 0
+    phase: Literal["screening", "treatment", "follow_up"]
+    infusion: Positive | None = None
+    panels: tuple[Code, ...] = ()
+
+
+# --- what is watched -----------------------------------------------------------------------------
+
+
+class EventOfInterest(Part):
+    code: Code
+    name: Text
+    terms: tuple[Text, ...] = ()
+
+
+class EventSelector(Part):
+    """Which adverse events count for a rule. All that is given must hold; of several `of_interest`, one."""
+
+    least_grade: Annotated[Whole, Field(ge=1, le=5)] | None = None
+    serious: Flag | None = None
+    related: Flag | None = None
+    fatal: Flag | None = None
+    of_interest: tuple[Code, ...] = ()
+    within_days_of_infusion: Days | None = None
+
+    @model_validator(mode="after")
+    def selects(self):
+        if not self.model_fields_set:
+            raise ValueError("expected at least one condition, or every adverse event would count")
+        return self
+
+
+class Halting(Part):
+    """What every stopping rule has. Events of patients in `arms` count (of all, when empty); `scope` is what
+    is halted: that patient, those arms, or the whole trial; `blocks` is what may then not be done."""
+
+    code: Code
+    name: Text
+    counts: EventSelector
+    scope: Literal["patient", "arm", "trial"] = "trial"
+    arms: tuple[Code, ...] = ()
+    blocks: tuple[Literal["enrol", "randomise", "infuse"], ...] = Field(min_length=1)
+
+
+class BetaBinomialRule(Halting):
+    """Stop when Pr(p > p0 | y events in n patients) > confidence, prior Beta(a, b) (Geller 2003)."""
+
+    kind: Literal["beta_binomial"]
+    prior: tuple[AboveZero, AboveZero]
+    acceptable_rate: Probability
+    confidence: Probability
+
+
+class CountRule(Halting):
+    """Stop when `events` of the first `patients` treated patients have had the event."""
+
+    kind: Literal["k_of_first_m"]
+    events: Positive
+    patients: Positive
+
+
+class AnyEventRule(Halting):
+    """Stop at the first such event."""
+
+    kind: Literal["any_event"]
+
+
+StoppingRule = Annotated[BetaBinomialRule | CountRule | AnyEventRule, Field(discriminator="kind")]
+
+
+class ConsentForm(Part):
+    version: Text
+    dated: Day
+    languages: tuple[Text, ...] = Field(min_length=1)
+
+
+class Trial(Part):
+    id: Code
+    version: Text
+    dated: Day
+    short_title: Text
+    title: Text
+    registry: Text
+    sponsor: Text
+    phase: Text
+    masking: Literal["open", "single", "double"]
+    planned_patients: Positive
+    follow_up_days: Positive
+
+
+class Protocol(Part):
+    """One version of a trial's protocol."""
+
+    trial: Trial
+    consent_forms: tuple[ConsentForm, ...] = Field(min_length=1)
+    products: tuple[Product, ...] = Field(min_length=1)
+    arms: tuple[Arm, ...] = Field(min_length=1)
+    allocation: Allocation
+    infusions: Infusions | None = None
+    eligibility: Eligibility
+    tests: tuple[Test, ...] = Field(min_length=1)
+    panels: tuple[Panel, ...] = Field(min_length=1)
+    visits: tuple[Visit, ...] = Field(min_length=1)
+    events_of_interest: tuple[EventOfInterest, ...] = ()
+    stopping_rules: tuple[StoppingRule, ...] = ()
+    # dotted keys whose values no public source gives: they are defaults of this project. The key of a table
+    # stands for all that is in it
+    project_defaults: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        return self.trial.version
+
+    @property
+    def is_masked(self) -> bool:
+        return self.trial.masking != "open"
+
+    @cached_property
+    def _by_code(self) -> dict[str, dict]:
+        kinds = ("products", "arms", "tests", "panels", "visits", "events_of_interest", "stopping_rules")
+        return {kind: {item.code: item for item in getattr(self, kind)} for kind in kinds}
+
+    def product(self, code: str) -> Product:
+        return self._by_code["products"][code]
+
+    def arm(self, code: str) -> Arm:
+        return self._by_code["arms"][code]
+
+    def test(self, code: str) -> Test:
+        return self._by_code["tests"][code]
+
+    def panel(self, code: str) -> Panel:
+        return self._by_code["panels"][code]
+
+    def visit(self, code: str) -> Visit:
+        return self._by_code["visits"][code]
+
+    def tests_of(self, panel: str) -> tuple[Test, ...]:
+        return tuple(self.test(code) for code in self.panel(panel).tests)
+
+    def panels_of(self, visit: str, sex: str) -> tuple[Panel, ...]:
+        """The panels that a patient of this sex has at this visit."""
+        panels = (self.panel(code) for code in self.visit(visit).panels)
+        return tuple(panel for panel in panels if panel.only_for_sex in (None, sex))
+
+    def criteria_for(self, sex: str) -> tuple[Criterion, ...]:
+        return tuple(c for c in self.eligibility.criteria if c.only_for_sex in (None, sex))
+
+    def visit_of_infusion(self, number: int) -> Visit:
+        return next(visit for visit in self.visits if visit.infusion == number)
+
+    @property
+    def screening_visits(self) -> tuple[Visit, ...]:
+        return tuple(visit for visit in self.visits if visit.phase == "screening")
+
+    @property
+    def visits_after_day_0(self) -> tuple[Visit, ...]:
+        return tuple(visit for visit in self.visits if visit.phase != "screening")
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def load(path: Path | str) -> Protocol:
+    """Read one protocol file. Raises ProtocolError with the faults found in it."""
+    path = Path(path)
+    raw = _read(path)
+    try:
+        protocol = Protocol.model_validate(raw)
+    except ValidationError as error:
+        faults = [_fault_of_shape(raw, fault) for fault in error.errors(include_url=False)]
+        raise ProtocolError(path, faults) from None
+    if faults := list(_find_faults(protocol, raw)):
+        raise ProtocolError(path, faults)
+    return protocol
+
+
+def load_versions(path: Path | str) -> dict[str, Protocol]:
+    """All versions of one trial, oldest first: from a folder of files, or from a single file."""
+    path = Path(path)
+    files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
+    if not files:
+        raise ProtocolError(path, [Fault("(folder)", "expected at least one .toml file")])
+    versions: dict[str, tuple[Protocol, Path]] = {}
+    for file in files:
+        protocol = load(file)
+        for other, its_file in versions.values():
+            if protocol.trial.id != other.trial.id:
+                expected = f"expected {other.trial.id!r} as in {its_file.name}, found {protocol.trial.id!r}"
+                raise ProtocolError(file, [Fault("trial.id", expected)])
+            if protocol.version == other.version:
+                expected = f"expected a version of its own, found {protocol.version!r} as in {its_file.name}"
+                raise ProtocolError(file, [Fault("trial.version", expected)])
+            if protocol.trial.dated == other.trial.dated:
+                # the newest date is the version in force; two of one date would leave it to chance
+                expected = f"expected a date of its own, found {protocol.trial.dated} as in {its_file.name}"
+                raise ProtocolError(file, [Fault("trial.dated", expected)])
+        versions[protocol.version] = protocol, file
+    oldest_first = sorted((protocol for protocol, _ in versions.values()), key=lambda p: p.trial.dated)
+    return {protocol.version: protocol for protocol in oldest_first}
+
+
+def _read(path: Path) -> dict:
+    try:
+        # a byte order mark, which some editors write, is taken off
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
+    except OSError as error:
+        fault = f"expected a readable file: {error.strerror}"
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        fault = f"expected text in UTF-8, found byte 0x{byte:02x} at position {error.start}"
+    except tomllib.TOMLDecodeError as error:
+        fault = f"expected TOML: {error}"
+    except (ValueError, ArithmeticError, RecursionError):
+        # tomllib lets these through for numbers of thousands of digits and for brackets a thousand deep
+        fault = "expected TOML with numbers and nesting of ordinary size"
+    raise ProtocolError(path, [Fault("(file)", fault)])
+
+
+def _fault_of_shape(raw: dict, fault: dict) -> Fault:
+    key = _key(raw, fault["loc"])
+    if fault["type"].startswith("union_tag"):
+        key += ".kind"
+    return Fault(key, _expectation(fault))
+
+
+def _key(raw: dict, location: tuple) -> str:
+    """`visits[3] (W4).day` for ("visits", 3, "day"): position from 0 and, where there is one, the code."""
+    text, here = "", raw
+    for step in location:
+        if isinstance(step, int):
+            here = here[step] if isinstance(here, list) and step < len(here) else None
+            code = here.get("code") if isinstance(here, dict) else None
+            text += f"[{step}]" + (f" ({code})" if code else "")
+        else:
+            if isinstance(here, dict) and step not in here and here.get("kind") == step:
+                continue  # pydantic names the kind of a stopping rule; the file has no such key
+            here = here.get(step) if isinstance(here, dict) else None
+            text += f".{step}" if text else str(step)
+    return text
+
+
+EXPECTED = {
+    "missing": "expected, but it is not there",
+    "int_type": "expected a whole number",
+    "bool_type": "expected true or false",
+    "string_type": "expected text in quotes",
+    "date_type": "expected a date like 2026-01-31, without quotes",
+    "tuple_type": "expected a list in [ ]",
+    "model_type": "expected a table",
+    "finite_number": "expected a number",
+    "literal_error": "expected {expected}",
+    "union_tag_invalid": "expected one of {expected_tags}",
+    "union_tag_not_found": "expected, but it is not there",
+    "greater_than": "expected a number above {gt}",
+    "greater_than_equal": "expected at least {ge}",
+    "less_than": "expected a number below {lt}",
+    "less_than_equal": "expected at most {le}",
+    "too_short": "expected at least {min_length} in this list",
+    "too_long": "expected at most {max_length} in this list",
+    "string_too_short": "expected some text",
+    "string_too_long": "expected at most {max_length} characters",
+    CODE: "expected a code: a letter, then letters, digits or _, 24 at most",
+    NOT_BLANK: "expected some text",
+}
+
+
+def _expectation(fault: dict) -> str:
+    context, found = fault.get("ctx", {}), fault.get("input")
+    if fault["type"] == "extra_forbidden":
+        meant = get_close_matches(str(fault["loc"][-1]), _known_keys(), n=1)
+        return "expected no such key" + (f"; did you mean {meant[0]!r}?" if meant else "")
+    template = EXPECTED.get(context.get("pattern", fault["type"]))
+    if template:
+        message = template.format(**context)
+    else:
+        message = fault["msg"].removeprefix("Value error, ")
+        if not message.startswith("expected"):
+            message = f"expected something else: {message}"
+    if isinstance(found, (dict, list, tuple, Part, type(None))):
+        return message
+    return f"{message} (found {_shown(found)})"
+
+
+def _shown(value) -> str:
+    """A value as it may stand in the file."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, str) else str(value)
+
+
+def _known_keys() -> set[str]:
+    return {field.alias or name for part in parts() for name, field in part.model_fields.items()}
+
+
+def parts(of: type[Part] = Part) -> Iterator[type[Part]]:
+    """Every class of this module that stands for a table of the file."""
+    for part in of.__subclasses__():
+        yield part
+        yield from parts(part)
+
+
+# --- what the classes cannot see: references between tables, and sums ---------------------------------
+
+
+def _find_faults(p: Protocol, raw: dict) -> Iterator[Fault]:
+    yield from _faults_of_codes(p)
+    yield from _faults_of_tests(p)
+    yield from _faults_of_visits(p)
+    yield from _faults_of_infusions(p)
+    yield from _faults_of_entry(p)
+    yield from _faults_of_stopping(p)
+    for i, dotted in enumerate(p.project_defaults):
+        if not _has_key(raw, dotted):
+            yield Fault(f"project_defaults[{i}]", f"expected a key of this file, found {dotted!r}")
+
+
+def _at(table: str, i: int, item) -> str:
+    return f"{table}[{i}] ({item.code})"
+
+
+def _unknown(key: str, codes: Iterable[str], known: dict, what: str) -> Iterator[Fault]:
+    for code in codes:
+        if code not in known:
+            yield Fault(key, f"expected the code of {what}, found {code!r}")
+
+
+def _repeated(key: str, codes: Iterable[str], what: str = "each code") -> Iterator[Fault]:
+    for code, times in Counter(codes).items():
+        if times > 1:
+            yield Fault(key, f"expected {what} once, found {code!r} {times} times")
+
+
+def _faults_of_codes(p: Protocol) -> Iterator[Fault]:
+    tables = ("products", "arms", "tests", "panels", "visits", "events_of_interest", "stopping_rules")
+    for table in tables:
+        yield from _repeated(table, (item.code for item in getattr(p, table)))
+    yield from _repeated("eligibility", (criterion.code for criterion in p.eligibility.criteria))
+    yield from _repeated("consent_forms", (form.version for form in p.consent_forms), "each version")
+    yield from _repeated("allocation.strata", (factor.code for factor in p.allocation.strata))
+    for i, product in enumerate(p.products):
+        key = f"{_at('products', i, product)}.release_tests"
+        yield from _repeated(key, (test.code for test in product.release_tests))
+    for i, factor in enumerate(p.allocation.strata):
+        key = f"{_at('allocation.strata', i, factor)}.levels"
+        yield from _repeated(key, (level.code for level in factor.levels))
+    products = p._by_code["products"]
+    for i, arm in enumerate(p.arms):
+        yield from _unknown(f"{_at('arms', i, arm)}.product", [arm.product], products, "a product")
+
+
+def _faults_of_tests(p: Protocol) -> Iterator[Fault]:
+    known = p._by_code["tests"]
+    monitoring = p.infusions.monitoring_tests if p.infusions else ()
+    for i, panel in enumerate(p.panels):
+        yield from _unknown(f"{_at('panels', i, panel)}.tests", panel.tests, known, "a test")
+    # each test has one home, so that its code says where its values are
+    homes = Counter(code for panel in p.panels for code in panel.tests)
+    for code, times in homes.items():
+        if times > 1:
+            yield Fault("panels", f"expected test {code!r} in one panel, found it {times} times")
+    yield from _unknown("infusions.monitoring_tests", monitoring, known, "a test")
+    yield from _repeated("infusions.monitoring_tests", monitoring, "each test")
+    for code in monitoring:
+        if code in homes:
+            expected = f"expected tests that are in no panel, found {code!r}: give it a code of its own"
+            yield Fault("infusions.monitoring_tests", expected)
+
+    for i, test in enumerate(p.tests):
+        key = _at("tests", i, test)
+        if test.code not in homes and test.code not in monitoring:
+            yield Fault(key, "expected in a panel or among infusions.monitoring_tests, found in neither")
+        if test.kind == "choice" and not test.choices:
+            yield Fault(f"{key}.choices", "expected at least one choice for a test of kind 'choice'")
+        if test.kind != "choice" and test.choices:
+            yield Fault(f"{key}.choices", f"expected none for a test of kind {test.kind!r}")
+        yield from _repeated(f"{key}.choices", (choice.code for choice in test.choices))
+        if test.kind != "number":
+            for name in ("unit", "possible", "plausible", "operators", "reference", "computed"):
+                if getattr(test, name):
+                    yield Fault(f"{key}.{name}", f"expected none for a test of kind {test.kind!r}")
+            continue
+        if not test.computed and not test.possible:
+            yield Fault(f"{key}.possible", "expected the lowest and highest possible value of a number")
+        for name in ("possible", "plausible"):
+            bounds = getattr(test, name)
+            if bounds and bounds[0] > bounds[1]:
+                yield Fault(f"{key}.{name}", f"expected [low, high], found {bounds[0]} before {bounds[1]}")
+        outer, inner = test.possible, test.plausible
+        if outer and inner and not (outer[0] <= inner[0] and inner[1] <= outer[1]):
+            expected = f"expected bounds inside the possible ones, {outer[0]} to {outer[1]}"
+            yield Fault(f"{key}.plausible", expected)
+        yield from _repeated(f"{key}.reference", (r.sex or "(all)" for r in test.reference), "each sex")
+        if test.computed:
+            yield from _faults_of_computed(p, test, f"{key}.computed")
+
+
+def _faults_of_computed(p: Protocol, test: Test, key: str) -> Iterator[Fault]:
+    known = p._by_code["tests"]
+    yield from _unknown(f"{key}.of", test.computed.of, known, "a test")
+    sources = [known[code] for code in test.computed.of if code in known]
+    for source in sources:
+        if source.kind != "number" or source.computed:
+            yield Fault(f"{key}.of", f"expected numbers that are entered, found {source.code!r}")
+    if test.operators:
+        yield Fault(f"{key.removesuffix('.computed')}.operators", "expected none for a computed test")
+    home = {code: panel.code for panel in p.panels for code in panel.tests}
+    for visit in p.visits:
+        if home.get(test.code) in visit.panels:
+            for source in sources:
+                if home.get(source.code) not in visit.panels:
+                    expected = f"expected {source.code!r} at visit {visit.code} too, to compute from"
+                    yield Fault(f"{key}.of", expected)
+
+
+def _faults_of_visits(p: Protocol) -> Iterator[Fault]:
+    for i, visit in enumerate(p.visits):
+        key = _at("visits", i, visit)
+        yield from _unknown(f"{key}.panels", visit.panels, p._by_code["panels"], "a panel")
+        yield from _repeated(f"{key}.panels", visit.panels, "each panel")
+        if (visit.day < 0) != (visit.phase == "screening"):
+            yield Fault(f"{key}.phase", "expected 'screening' exactly for the visits before day 0")
+        if visit.day > p.trial.follow_up_days:
+            expected = f"expected at most {p.trial.follow_up_days} (trial.follow_up_days), found {visit.day}"
+            yield Fault(f"{key}.day", expected)
+    for i, (earlier, later) in enumerate(pairwise(p.visits), start=1):
+        if later.day <= earlier.day:
+            expected = f"expected a day after {earlier.day}, found {later.day}"
+            yield Fault(f"{_at('visits', i, later)}.day", expected)
+    if not any(visit.day == 0 for visit in p.visits):
+        yield Fault("visits", "expected one visit on day 0")
+    if not p.screening_visits:
+        yield Fault("visits", "expected at least one visit of phase 'screening', before day 0")
+
+
+def _faults_of_infusions(p: Protocol) -> Iterator[Fault]:
+    planned = [visit for visit in p.visits if visit.infusion]
+    numbers = [visit.infusion for visit in planned]
+    expected = list(range(1, p.infusions.count + 1)) if p.infusions else []
+    if numbers != expected:
+        yield Fault("visits", f"expected infusions {expected} in this order, found {numbers}")
+    if not p.infusions:
+        return
+    given = p.infusions
+    if planned and planned[0].day != 0:
+        i = p.visits.index(planned[0])
+        yield Fault(f"{_at('visits', i, planned[0])}.infusion", "expected the first infusion on day 0")
+    for earlier, later in pairwise(planned):
+        days = later.day - earlier.day
+        if days < given.least_days_between:
+            expected = f"expected at most the {days} days planned from {earlier.code} to {later.code}"
+            yield Fault("infusions.least_days_between", f"{expected}, found {given.least_days_between}")
+    if list(given.monitoring_minutes) != sorted(set(given.monitoring_minutes)):
+        yield Fault("infusions.monitoring_minutes", "expected rising minutes, each once")
+    if bool(given.monitoring_minutes) != bool(given.monitoring_tests):
+        yield Fault("infusions.monitoring_minutes", "expected monitoring_tests and minutes, or neither")
+    if given.volume_ml[0] > given.volume_ml[1]:
+        yield Fault("infusions.volume_ml", "expected [low, high]")
+    yield from _unknown("infusions.weight_test", [given.weight_test], p._by_code["tests"], "a test")
+    if weight := p._by_code["tests"].get(given.weight_test):
+        if weight.kind != "number" or weight.unit != "kg":
+            yield Fault("infusions.weight_test", f"expected a number in kg, found {weight.code!r}")
+        elif weight.code not in _measured_until_day_0(p):
+            yield Fault("infusions.weight_test", "expected in a panel of a visit until day 0, for the dose")
+
+
+def _measured_until_day_0(p: Protocol) -> set[str]:
+    known = p._by_code["panels"]
+    panels = [known[code] for visit in p.visits if visit.day <= 0 for code in visit.panels if code in known]
+    return {code for panel in panels for code in panel.tests}
+
+
+def _faults_of_entry(p: Protocol) -> Iterator[Fault]:
+    for kind in ("inclusion", "exclusion"):
+        for i, criterion in enumerate(getattr(p.eligibility, kind)):
+            for leaf in criterion.rule.leaves() if criterion.rule else ():
+                if leaf.test:
+                    yield from _faults_of_asking(p, leaf, f"{_at(f'eligibility.{kind}', i, criterion)}.rule")
+
+    for i, factor in enumerate(p.allocation.strata):
+        key = _at("allocation.strata", i, factor)
+        for level in factor.levels:
+            limits = level.model_dump(include=set(Limit.model_fields))
+            yield from _faults_of_asking(p, Rule(test=factor.test, **limits), key)
+        yield from _faults_of_levels(factor, f"{key}.levels")
+
+    total, sizes = sum(arm.ratio for arm in p.arms), p.allocation.block_sizes
+    if p.allocation.method == "imported_list":
+        if sizes:
+            yield Fault("allocation.block_sizes", "expected none for an imported list")
+    elif not sizes:
+        yield Fault("allocation.block_sizes", "expected at least one block size for permuted blocks")
+    elif wrong := [size for size in sizes if size % total]:
+        expected = f"expected multiples of {total}, the sum of the arms' ratios, found {wrong}"
+        yield Fault("allocation.block_sizes", expected)
+
+
+def _faults_of_asking(p: Protocol, rule: Rule, key: str) -> Iterator[Fault]:
+    """A rule about a test that does not exist, comes too late, or cannot give such an answer."""
+    test = p._by_code["tests"].get(rule.test)
+    if test is None:
+        yield from _unknown(key, [rule.test], p._by_code["tests"], "a test")
+        return
+    if test.code not in _measured_until_day_0(p):
+        yield Fault(key, f"expected a test of a visit until day 0, found {test.code!r}")
+    if rule.has_bounds and test.kind != "number":
+        yield Fault(key, f"expected equals for {test.code!r}, which is a test of kind {test.kind!r}")
+    choices = [choice.code for choice in test.choices]
+    if rule.equals is not None and rule.equals not in choices:
+        yield Fault(key, f"expected a choice of {test.code!r} {choices}, found {rule.equals!r}")
+
+
+def _faults_of_levels(factor: Factor, key: str) -> Iterator[Fault]:
+    numeric = [level for level in factor.levels if level.has_bounds]
+    for lower, upper in pairwise(numeric):
+        joined = (lower.at_most is not None and lower.at_most == upper.above) or (
+            lower.below is not None and lower.below == upper.at_least
+        )
+        if not joined:
+            expected = "expected levels that follow one another (at_most x, above x; or below x, at_least x)"
+            yield Fault(key, f"{expected}, found {lower.words()!r}, then {upper.words()!r}")
+
+
+def _faults_of_stopping(p: Protocol) -> Iterator[Fault]:
+    for i, rule in enumerate(p.stopping_rules):
+        key = _at("stopping_rules", i, rule)
+        yield from _unknown(f"{key}.arms", rule.arms, p._by_code["arms"], "an arm")
+        events, interest = rule.counts.of_interest, p._by_code["events_of_interest"]
+        yield from _unknown(f"{key}.counts.of_interest", events, interest, "an event of interest")
+        if isinstance(rule, CountRule) and rule.events > rule.patients:
+            yield Fault(f"{key}.events", f"expected at most {rule.patients}, the number of patients")
+        if rule.scope == "arm" and not rule.arms:
+            yield Fault(f"{key}.arms", "expected the arms that are halted, for scope 'arm'")
+        if rule.scope == "patient" and not isinstance(rule, AnyEventRule):
+            yield Fault(f"{key}.scope", f"expected 'arm' or 'trial' for a rule of kind {rule.kind!r}")
+        if rule.counts.within_days_of_infusion is not None and not p.infusions:
+            yield Fault(f"{key}.counts.within_days_of_infusion", "expected none in a trial without infusions")
+
+
+def _has_key(raw: dict, dotted: str) -> bool:
+    """`tests.CD4.plausible` finds the item of the list `tests` whose code is CD4."""
+    here = raw
+    for step in dotted.split("."):
+        if isinstance(here, list):
+            here = next((item for item in here if isinstance(item, dict) and item.get("code") == step), None)
+        elif isinstance(here, dict):
+            here = here.get(step)
+        else:
+            return False
+        if here is None:
+            return False
+    return True

@@ -1,0 +1,169 @@
+"""Who may do what: one page that a sponsor can sign.
+
+A role is a sentence and a list of permissions. A person holds roles at sites (or at all sites). `can()` asks about
+the person only; whether a thing may be done *now* (a locked visit, a halted trial) is asked where the thing lives.
+"""
+
+from enum import StrEnum
+from functools import wraps
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+
+class Permission(StrEnum):
+    VIEW_PATIENTS = "view patients and their visits"
+    ENTER_DATA = "screen patients, enter and change data"
+    DECIDE_ELIGIBILITY = "confirm that a patient is eligible, and randomise"
+    REPORT_ADVERSE_EVENTS = "report and change adverse events"
+    VIEW_ADVERSE_EVENTS = "view the safety listings"
+    RAISE_QUERIES = "raise and close queries"
+    ANSWER_QUERIES = "answer queries"
+    SEE_ARM = "see treatment arms, also in a masked trial"
+    SEE_ARM_WHEN_OPEN = "see treatment arms while the trial is not masked"
+    MANAGE_LOTS = "receive, test and release product lots"
+    PREPARE_INFUSIONS = "prepare infusions"
+    RECORD_INFUSIONS = "record that an infusion was given"
+    MANAGE_ALLOCATION = "make or import the randomisation list"
+    OPEN_HALTS = "halt recruitment, randomisation or infusions"
+    LIFT_HALTS = "lift a halt"
+    REQUEST_REPORTS = "request DSMB reports"
+    READ_OPEN_REPORTS = "read open DSMB reports"
+    READ_CLOSED_REPORTS = "read closed DSMB reports"
+    VIEW_AUDIT_TRAIL = "view the audit trail"
+    MANAGE_ACCOUNTS = "create accounts and grant roles"
+
+
+P = Permission
+
+SITE_VIEW = (P.VIEW_PATIENTS, P.VIEW_ADVERSE_EVENTS, P.VIEW_AUDIT_TRAIL, P.SEE_ARM_WHEN_OPEN)
+
+
+class Role(TextChoices):
+    COORDINATOR = "coordinator", _("Study coordinator")
+    INVESTIGATOR = "investigator", _("Investigator")
+    PHARMACIST = "pharmacist", _("Pharmacist")
+    MONITOR = "monitor", _("Monitor")
+    DATA_MANAGER = "data_manager", _("Data manager")
+    STATISTICIAN = "statistician", _("Statistician")
+    SAFETY_OFFICER = "safety_officer", _("Sponsor's safety officer")
+    DSMB_MEMBER = "dsmb_member", _("DSMB member")
+    ADMINISTRATOR = "administrator", _("Administrator")
+    INSPECTOR = "inspector", _("Inspector")
+
+
+# roles that are always held at a site; the others may be held at all sites
+AT_A_SITE = (Role.COORDINATOR, Role.INVESTIGATOR, Role.PHARMACIST)
+
+# role: (the sentence, the permissions)
+ROLES: dict[str, tuple[str, tuple[Permission, ...]]] = {
+    Role.COORDINATOR: (
+        _("Screens patients and enters what was measured at the own site."),
+        (*SITE_VIEW, P.ENTER_DATA, P.ANSWER_QUERIES, P.DECIDE_ELIGIBILITY, P.REPORT_ADVERSE_EVENTS,
+         P.PREPARE_INFUSIONS, P.RECORD_INFUSIONS, P.READ_OPEN_REPORTS),
+    ),
+    Role.INVESTIGATOR: (
+        _("Is responsible for the patients of the own site, judges adverse events."),
+        (*SITE_VIEW, P.ENTER_DATA, P.ANSWER_QUERIES, P.DECIDE_ELIGIBILITY, P.REPORT_ADVERSE_EVENTS,
+         P.RECORD_INFUSIONS, P.READ_OPEN_REPORTS),
+    ),
+    Role.PHARMACIST: (
+        _("Keeps the product lots and prepares infusions; in a masked trial the only one at the site who sees the arm."),
+        (P.VIEW_PATIENTS, P.VIEW_AUDIT_TRAIL, P.SEE_ARM, P.MANAGE_LOTS, P.PREPARE_INFUSIONS),
+    ),
+    Role.MONITOR: (
+        _("Compares the entries with the source and raises queries; changes no data."),
+        (*SITE_VIEW, P.RAISE_QUERIES, P.READ_OPEN_REPORTS),
+    ),
+    Role.DATA_MANAGER: (
+        _("Cleans the data of all sites with queries; changes no data."),
+        (*SITE_VIEW, P.RAISE_QUERIES, P.READ_OPEN_REPORTS),
+    ),
+    Role.STATISTICIAN: (
+        _("Makes the randomisation list and the DSMB reports; sees treatment arms."),
+        (P.VIEW_PATIENTS, P.VIEW_ADVERSE_EVENTS, P.VIEW_AUDIT_TRAIL, P.SEE_ARM, P.MANAGE_ALLOCATION,
+         P.REQUEST_REPORTS, P.READ_OPEN_REPORTS, P.READ_CLOSED_REPORTS),
+    ),
+    Role.SAFETY_OFFICER: (
+        _("Follows adverse events for the sponsor and may halt the trial; changes no site data."),
+        (P.VIEW_PATIENTS, P.VIEW_ADVERSE_EVENTS, P.VIEW_AUDIT_TRAIL, P.SEE_ARM_WHEN_OPEN, P.OPEN_HALTS,
+         P.REQUEST_REPORTS, P.READ_OPEN_REPORTS),
+    ),
+    Role.DSMB_MEMBER: (
+        _("Reads open and closed reports and decides whether the trial goes on."),
+        (P.SEE_ARM, P.OPEN_HALTS, P.LIFT_HALTS, P.READ_OPEN_REPORTS, P.READ_CLOSED_REPORTS),
+    ),
+    Role.ADMINISTRATOR: (
+        _("Creates accounts and grants roles; sees no patients."),
+        (P.MANAGE_ACCOUNTS,),
+    ),
+    Role.INSPECTOR: (
+        _("Reads the records and their history; changes nothing."),
+        (*SITE_VIEW, P.READ_OPEN_REPORTS),
+    ),
+}  # fmt: skip
+
+
+def permissions_of(role: str) -> tuple[Permission, ...]:
+    return ROLES[role][1]
+
+
+def can(user, permission: Permission, site=None) -> bool:
+    """May this person do this at this site? Without `site`: anywhere at all."""
+    return any(
+        permission in permissions_of(grant.role)
+        for grant in user.current_grants
+        if site is None or grant.site_id in (None, site.pk)
+    )
+
+
+def require(user, permission: Permission, site=None) -> None:
+    """Raise PermissionDenied unless `can(user, permission, site)`."""
+    if not can(user, permission, site):
+        raise PermissionDenied(permission.value)
+
+
+def needs(*permissions: Permission, to_post: tuple[Permission, ...] | None = None):
+    """A view that any one of these permissions opens, at whatever site: the outer door, answered with 403.
+
+    `to_post` names the permissions of which one is needed to send its form, when reading the page takes less. The
+    declaration stays on the view as `.permissions` and `.to_post`, which `manage.py check_roles_dump` prints.
+    Which records are seen behind the door is asked at the door of each model."""
+    to_post = permissions if to_post is None else to_post
+    if not permissions or not to_post:
+        raise TypeError("needs() must name a permission")
+
+    def declare(view):
+        @wraps(view)
+        def guarded(request, *args, **kwargs):
+            needed = permissions if request.method in ("GET", "HEAD", "OPTIONS") else to_post
+            if not any(can(request.user, permission) for permission in needed):
+                raise PermissionDenied(" / ".join(permission.value for permission in needed))
+            return view(request, *args, **kwargs)
+
+        guarded.permissions, guarded.to_post = permissions, to_post
+        return guarded
+
+    return declare
+
+
+def can_see_arm(user, *, masked: bool, site=None) -> bool:
+    return can(user, P.SEE_ARM, site) or (not masked and can(user, P.SEE_ARM_WHEN_OPEN, site))
+
+
+def sites_where(user, permission: Permission):
+    """The ids of the sites where the person has the permission, or None for all sites."""
+    ids = set()
+    for grant in user.current_grants:
+        if permission in permissions_of(grant.role):
+            if grant.site_id is None:
+                return None
+            ids.add(grant.site_id)
+    return ids
+
+
+def within_sites(queryset, user, permission: Permission, site="patient__site"):
+    """The rows of `queryset` at the sites where the person has the permission: the door to all patients' records."""
+    ids = sites_where(user, permission)
+    return queryset if ids is None else queryset.filter(**{f"{site}__in": ids})

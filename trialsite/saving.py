@@ -1,0 +1,180 @@
+"""How a form is saved: once, against the version that was seen, and answered only after the commit.
+
+Every data form carries `version` (of the record as it was shown) and `idem` (a key made when the form was rendered).
+`answer_form` is the one path of all data forms:
+
+    valid, saved            302 to the record, header X-Record-Version
+    the same key again      the same answer, no second effect; with other content 409
+    refused                 422, the errors at the fields, what was typed is kept
+    stale version           409, what was typed beside what stands now
+    database unreachable    503 (trialsite/pages.py), what was typed is kept by the browser
+"""
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import NON_FIELD_ERRORS
+from django.db import IntegrityError
+from django.http import HttpResponseRedirect
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+
+from trialsite.audit import acting
+from trialsite.models import AuditEvent, FormReceipt
+
+
+class Refused(Exception):
+    """An action refuses: `errors` are sentences by field name ("" for the whole form)."""
+
+    def __init__(self, errors):
+        self.errors = {"": [errors]} if isinstance(errors, str) else errors
+        super().__init__("; ".join(str(text) for texts in self.errors.values() for text in texts))
+
+
+class Stale(Exception):
+    """The record was changed after it was shown. `current` is the record as it stands now."""
+
+    def __init__(self, current):
+        self.current = current
+        super().__init__(f"{current} was changed by someone else")
+
+
+def check_version(record, seen):
+    """Raise Stale unless `seen` is the version of the (locked) record; None means the caller saw it just now."""
+    if seen is not None and record.version != seen:
+        raise Stale(record)
+
+
+class KeyReused(Exception):
+    """The idempotency key was used for something else."""
+
+
+class DataForm(forms.Form):
+    """The base of all data forms: version and idempotency key, and a reason where a saved record is changed."""
+
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput, min_value=0, max_value=2**31 - 1)
+    idem = forms.UUIDField(required=False, widget=forms.HiddenInput)
+
+    use_required_attribute = True
+
+    def __init__(self, *args, record=None, **kwargs):
+        self.record = record
+        initial = {"idem": uuid.uuid4(), "version": record.version if record else 0, **kwargs.pop("initial", {})}
+        super().__init__(*args, initial=initial, **kwargs)
+
+    def clean(self):
+        cleaned = super().clean()
+        for name in ("version", "idem"):
+            if cleaned.get(name) in (None, "") and name not in self.errors:
+                self.add_error(None, _("The form is incomplete. Open it again and repeat the entry."))
+                break
+        return cleaned
+
+    @property
+    def values(self):
+        """What was entered, without the two keys of the form itself.
+
+        A field of a saved record that was not sent at all is left out: not sent is not blank."""
+        return {
+            name: value
+            for name, value in self.cleaned_data.items()
+            if name not in ("version", "idem") and (self.record is None or self.was_sent(name))
+        }
+
+    def was_sent(self, name):
+        widget = self.fields[name].widget
+        return not widget.value_omitted_from_data(self.data, self.files, self.add_prefix(name))
+
+
+@dataclass
+class Saved:
+    """What an action's caller answers: where to go, the new version of the record, and a word for the person."""
+
+    location: str
+    version: int | None = None
+    message: str = ""
+
+
+def answer_form(request, form, template, context, save, *, conflict=None):
+    """Answer GET and POST of a data form. `save(form)` calls the actions and returns `Saved`.
+
+    `context` may be a function, called only when the page is shown. `conflict(form, stale)` gives the rows of the 409
+    page (see `conflict_row`); by default the form's own fields against the attributes of the current record."""
+
+    def page(status, template=template, **more):
+        shown = context() if callable(context) else context
+        return render(request, template, {"form": form, **shown, **more}, status=status)
+
+    if request.method != "POST":
+        return page(200)
+    if not form.is_valid():
+        return page(422)
+    try:
+        saved = save_once(request, form, save)
+    except Refused as refusal:
+        for name, texts in refusal.errors.items():
+            for text in texts:
+                form.add_error(name if name in form.fields else None, text)
+        return page(422)
+    except Stale as stale:
+        rows = (conflict or conflict_rows)(form, stale)
+        return page(409, "conflict.html", conflict={**last_change_of(stale.current), "rows": rows})
+    except KeyReused:
+        form.add_error(NON_FIELD_ERRORS, _("This form was already saved with other content. Open it again."))
+        return page(409)
+    if saved.message:
+        messages.success(request, saved.message)
+    response = HttpResponseRedirect(saved.location)
+    if saved.version is not None:
+        response["X-Record-Version"] = str(saved.version)
+    return response
+
+
+def save_once(request, form, save):
+    """Run `save` and store the receipt of the form's key in one transaction; a second time, give the first answer.
+
+    The receipt is written last. Who sends the same form twice at once therefore does the work twice, but keeps it
+    once: the second writer fails at the receipt, or finds the record changed, and is undone."""
+    key, digest = form.cleaned_data["idem"], digest_of(request)
+    try:
+        with acting(request.user):
+            saved = save(form)
+            FormReceipt.objects.create(
+                key=key, user=request.user, path=request.path[:300], digest=digest,
+                location=saved.location, record_version=saved.version,
+            )  # fmt: skip
+            return saved
+    except (Refused, Stale, IntegrityError):
+        receipt = FormReceipt.objects.filter(pk=key).first()
+        if receipt is None:
+            raise
+        if (receipt.user_id, receipt.path, receipt.digest) != (request.user.pk, request.path, digest):
+            raise KeyReused(str(key)) from None
+        return Saved(receipt.location, receipt.record_version)
+
+
+def digest_of(request):
+    sent = sorted((name, values) for name, values in request.POST.lists() if name != "csrfmiddlewaretoken")
+    return hashlib.sha256(repr((request.path, sent)).encode()).hexdigest()
+
+
+def last_change_of(record):
+    """Who saved the record last, and when, from the trail."""
+    event = AuditEvent.objects.of(record).last()
+    return {"by": event.by_name, "at": event.at} if event else {"by": "", "at": None}
+
+
+def conflict_row(label, yours, saved):
+    return {"field": label, "yours": yours, "saved": saved, "differs": (yours or "") != (saved or "")}
+
+
+def conflict_rows(form, stale):
+    """What was typed beside what stands now, for the fields that the record has."""
+    return [
+        conflict_row(bound.label, form.cleaned_data.get(bound.name), getattr(stale.current, bound.name))
+        for bound in form.visible_fields()
+        if bound.name != "reason" and hasattr(stale.current, bound.name)
+    ]

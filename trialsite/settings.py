@@ -1,0 +1,339 @@
+"""Every setting, read from the environment. docs/operations.md lists the variables.
+
+Profiles (TRIALSITE_PROFILE):
+  demo              loopback, no TLS, generated secrets in var/; never for patients' data
+  production        refuses to start without its secrets; TLS assumed in front
+  production-check  production with TRIALSITE_TLS=off, for checks on loopback
+  test              what pytest uses
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from trialsite import embedded
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR = embedded.var_folder()
+
+PROFILES = ("demo", "production", "production-check", "test")
+PROFILE = os.environ.get("TRIALSITE_PROFILE", "demo")
+if PROFILE not in PROFILES:
+    raise ImproperlyConfigured(f"TRIALSITE_PROFILE is {PROFILE!r}; it must be one of {', '.join(PROFILES)}")
+PRODUCTION = PROFILE.startswith("production")
+TLS = PROFILE == "production" and os.environ.get("TRIALSITE_TLS", "on") == "on"
+
+
+def secret(name):
+    """The secret `name`, from the environment or from the file that `name`_FILE names.
+
+    Raises ImproperlyConfigured when it is missing or shorter than 50 characters in production;
+    in the demo it is made once and kept under var/."""
+    value = os.environ.get(name, "")
+    path = os.environ.get(f"{name}_FILE", "")
+    if not value and path:
+        value = Path(path).read_text().strip()
+    if not value and not PRODUCTION:
+        value = embedded.kept_secret(VAR, name.lower())
+    if len(value) < 50:
+        raise ImproperlyConfigured(f"{name} (or {name}_FILE) must be set to at least 50 random characters")
+    return value
+
+
+# --- the process -----------------------------------------------------------------------------
+
+DEBUG = False
+SECRET_KEY = secret("TRIALSITE_SECRET_KEY")
+SECRET_KEY_FALLBACKS = [k for k in os.environ.get("TRIALSITE_OLD_SECRET_KEYS", "").split(",") if k]
+ALLOWED_HOSTS = [h for h in os.environ.get("TRIALSITE_HOSTS", "").split(",") if h]
+if not ALLOWED_HOSTS:
+    if PRODUCTION:
+        raise ImproperlyConfigured("TRIALSITE_HOSTS must name the host names this site answers to")
+    ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", "testserver"]
+if TLS:
+    CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS]
+
+ROOT_URLCONF = "trialsite.urls"
+WSGI_APPLICATION = "trialsite.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = ["trialsite.formats"]
+
+INSTALLED_APPS = [
+    "trialsite",
+    "patients",
+    "visits",
+    "safety",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "axes",
+    "crispy_forms",
+    "crispy_bootstrap5",
+    "django_htmx",
+    "csp",
+]
+
+MIDDLEWARE = [
+    "trialsite.middleware.request_id",
+    "trialsite.middleware.refuse_odd_charsets",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "trialsite.middleware.page_headers",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "trialsite.middleware.sign_in_first",
+    "trialsite.middleware.second_factor_first",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "trialsite.pages.everywhere",
+            ],
+            "builtins": ["trialsite.templatetags.trial"],
+        },
+    }
+]
+CRISPY_ALLOWED_TEMPLATE_PACKS = "bootstrap5"
+CRISPY_TEMPLATE_PACK = "bootstrap5"
+CRISPY_FAIL_SILENTLY = False
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+INSTALLED_APPS += ["django.forms"]
+
+# --- the database ----------------------------------------------------------------------------
+
+DATABASE_OPTIONS = {
+    "connect_timeout": 3,
+    "options": "-c statement_timeout=10000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=30000",
+}
+
+
+def database(url):
+    settings = dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True)
+    settings["OPTIONS"] = {**DATABASE_OPTIONS, **settings.get("OPTIONS", {})}
+    return settings
+
+
+# `default` is the runtime role, which owns nothing. `owner` runs the migrations and is only there
+# when its URL is: a web process in production does without.
+DATABASES = {"default": database(os.environ.get("DATABASE_URL") or embedded.database_url(VAR))}
+_owner_url = os.environ.get("MIGRATION_DATABASE_URL") or (
+    "" if "DATABASE_URL" in os.environ else embedded.owner_url(VAR)
+)
+if _owner_url:
+    DATABASES["owner"] = database(_owner_url)
+    DATABASES["owner"]["OPTIONS"].pop("options", None)
+    DATABASES["default"]["TEST"] = {"MIRROR": "owner"}
+DATABASE_ROUTERS = []
+
+# --- sign-in ---------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "trialsite.User"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+if PROFILE == "test":
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# long, not the trial's or the person's names, none of the 20,000 most common; no rule of composition
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "trialsite.sign_in.AtMost", "OPTIONS": {"max_length": 128}},
+    {"NAME": "trialsite.sign_in.NotOfThisTrial"},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ["username", "full_name", "email"]},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+PASSWORD_RESET_TIMEOUT = 30 * 60
+LOGIN_URL = "sign_in"
+LOGIN_REDIRECT_URL = "home"
+
+# "required": every account must have a second factor before it sees data; "offered": it may
+SECOND_FACTOR = os.environ.get("TRIALSITE_SECOND_FACTOR", "required" if PRODUCTION else "offered")
+
+# the one throttle of passwords and codes: ten failures per account and address, then a pause that further tries
+# do not lengthen; trialsite/sign_in.py says what is answered
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=int(os.environ.get("TRIALSITE_SIGN_IN_PAUSE_MINUTES", "15")))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_USERNAME_CALLABLE = "trialsite.sign_in.axes_username"
+AXES_CLIENT_IP_CALLABLE = "trialsite.sign_in.address_of"
+AXES_LOCKOUT_CALLABLE = "trialsite.sign_in.too_many_tries"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "password", "current", "again", "code", "signed", "next",
+                             "csrfmiddlewaretoken"]  # fmt: skip
+AXES_DISABLE_ACCESS_LOG = True  # SecurityEvent is the log
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+# how many proxies in front write X-Forwarded-For
+PROXIES = int(os.environ.get("TRIALSITE_PROXIES", "1" if TLS else "0"))
+
+# of allauth only the second factor is used; its other doors have no address
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_RATE_LIMITS = False
+MFA_ADAPTER = "trialsite.sign_in.SecondFactor"
+MFA_SUPPORTED_TYPES = ["totp"]
+MFA_TOTP_PERIOD, MFA_TOTP_DIGITS, MFA_TOTP_TOLERANCE = 30, 6, 0
+
+SESSION_COOKIE_NAME = "__Host-trialsite" if TLS else "trialsite"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = TLS
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_NAME = "__Host-csrf" if TLS else "csrf"
+CSRF_FAILURE_VIEW = "trialsite.pages.csrf_failure"
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
+
+# --- what the browser may do -----------------------------------------------------------------
+
+SECURE_SSL_REDIRECT = TLS
+SECURE_HSTS_SECONDS = 31_536_000 if TLS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = TLS
+SECURE_REDIRECT_EXEMPT = [r"^healthz/"]
+if TLS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+FILE_UPLOAD_PERMISSIONS = 0o600
+
+STATIC_URL = "static/"
+STATIC_ROOT = VAR / "static"
+STATICFILES_DIRS = []
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if PROFILE == "test"
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# --- jobs ------------------------------------------------------------------------------------
+
+CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or embedded.broker_url(VAR)
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+# a job is acknowledged when it is done, so a killed worker gives it back; jobs are idempotent
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_TIME_LIMIT = 900
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"visibility_timeout": 1200, "unacked_restore_interval": 5, "unacked_restore_throttle": 1}
+    if CELERY_BROKER_URL.startswith(("redis", "rediss"))
+    else {}
+)
+CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "beat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "send what the outbox still holds": {"task": "trialsite.tasks.drain_outbox", "schedule": 10.0},
+    # asks every hour whether this month's report was requested, so that no outage skips a month
+    "request the monthly DSMB report": {"task": "safety.tasks.request_monthly_report", "schedule": 3600.0},
+}
+
+# --- upward ties: what a lower floor may ask of a higher one, by name --------------------------
+
+SCREENING_EVIDENCE = "visits.evidence.screening_evidence"
+HOME_SECTIONS = ["patients.home.sections", "visits.home.sections", "safety.home.sections"]
+PATIENT_SECTIONS = ["visits.home.patient_sections", "safety.home.patient_sections"]
+AFTER_SCREENING = ["visits.actions.plan_screening"]
+AFTER_RANDOMISATION = ["visits.actions.plan_visits"]
+
+# --- the trial -------------------------------------------------------------------------------
+
+# a protocol file, or a folder with one file per version; the newest version is the current one
+TRIAL_PROTOCOL = os.environ.get("TRIAL_PROTOCOL") or str(BASE_DIR / "trialsite" / "protocols" / "ucmsc-inr")
+
+# --- logs: JSON lines to the console, errors of every layer also to one file -------------------
+
+LOG_FOLDER = VAR / "log"
+LOG_FOLDER.mkdir(parents=True, exist_ok=True)
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "trialsite.middleware.RequestIdFilter"}},
+    "formatters": {
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(request_id)s %(message)s",
+        }
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["request_id"]},
+        "errors": {
+            "class": "logging.handlers.WatchedFileHandler",
+            "filename": str(LOG_FOLDER / "errors.log"),
+            "level": "ERROR",
+            "formatter": "json",
+            "filters": ["request_id"],
+            "delay": True,
+        },
+    },
+    "root": {"handlers": ["console", "errors"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.server": {"handlers": [], "propagate": True},
+        "gunicorn.error": {"handlers": ["console", "errors"], "level": "INFO", "propagate": False},
+        "gunicorn.access": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        "axes": {"level": "WARNING"},
+        "fontTools": {"level": "WARNING"},
+        "matplotlib": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,329 @@
+"""The rules of the door: who came from where, how often one may try, codes of the second factor, and what a
+session remembers. The pages are in accounts.py.
+
+Of django-allauth we use the second factor's building blocks (its table, the check of a code, the QR code). The flow
+is our own: allauth's writes a session row when a page is merely shown, and keeps a second throttle and a table of
+e-mail addresses. The one throttle is django-axes: ten failures per account and address, passwords and codes
+together, then a pause. It locks the pair, not the account, so that no stranger can lock anybody out."""
+
+import base64
+import logging
+import re
+import secrets
+import time
+from enum import StrEnum
+from functools import wraps
+
+from allauth.mfa.adapter import DefaultMFAAdapter, get_adapter
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import validate_totp_code
+from axes.handlers.proxy import AxesProxyHandler
+from axes.models import AccessAttempt
+from django.conf import settings
+from django.contrib import auth
+from django.contrib.auth.signals import user_login_failed
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Sum
+from django.http import HttpResponseRedirect
+from django.shortcuts import resolve_url
+from django.utils import timezone
+from django.utils.encoding import force_bytes
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.translation import gettext as _
+
+from trialsite import audit, pages, trial
+from trialsite.actions import canonical_username
+from trialsite.models import SecurityEvent, User
+
+log = logging.getLogger(__name__)
+
+PASSWORD_BACKEND = "django.contrib.auth.backends.ModelBackend"  # noqa: S105  a dotted name
+CODE_WITHIN = 5 * 60  # seconds between the password and the code
+CONFIRMED_FOR = 10 * 60  # seconds after which the password is asked for again before the second factor is changed
+ALERT_AFTER = 30  # failures for one account, from whatever addresses, before the pause has passed
+
+
+# --- who came --------------------------------------------------------------------------------------
+
+
+class Event(StrEnum):
+    """The kinds of SecurityEvent."""
+
+    SIGNED_IN = "signed in"
+    SIGNED_OUT = "signed out"
+    FAILED = "failed"
+    CODE_FAILED = "code failed"
+    CONFIRMED = "confirmed"
+    PAUSED = "paused"
+    ALERT = "many failures"
+    PASSWORD_CHANGED = "password changed"  # noqa: S105
+    LINK_GIVEN = "link given"
+    SECOND_FACTOR_ENROLLED = "second factor enrolled"
+    SECOND_FACTOR_FORGOTTEN = "second factor forgotten"
+    SESSIONS_ENDED = "sessions ended"
+
+
+FAILURES = (Event.FAILED, Event.CODE_FAILED, Event.PAUSED)
+
+
+def address_of(request):
+    """The address of the browser. Behind proxies (settings.PROXIES of them) it is what the outermost one wrote;
+    anything further left in the header was written by the browser itself."""
+    if settings.PROXIES:
+        hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
+        if len(hops) >= settings.PROXIES and hops[-settings.PROXIES]:
+            return hops[-settings.PROXIES][:64]
+    return request.META.get("REMOTE_ADDR", "")
+
+
+def note(request, event, user=None, username=""):
+    """Write down who came to the door. `username` is what was typed, or whose account an administrator changed."""
+    username = canonical_username(username)[:64] or (user.username if user else "")
+    user = user or User.objects.filter(username=username).first()
+    log.info("%s: %s", event.value, username)
+    return SecurityEvent.objects.create(
+        kind=event.value,
+        user=user,
+        username=username,
+        address=address_of(request),
+        request_id=audit.request_id.get()[:64],
+    )
+
+
+def last_sign_ins(user, count=10):
+    return SecurityEvent.objects.filter(user=user, kind__in=[Event.SIGNED_IN, *FAILURES])[:count]
+
+
+def failures_since_last_sign_in(user):
+    """How often somebody failed at this account's door since the person last came in."""
+    mine = SecurityEvent.objects.filter(user=user)
+    last = mine.filter(kind=Event.SIGNED_IN).values_list("id", flat=True).first() or 0
+    return mine.filter(kind__in=FAILURES, id__gt=last).count()
+
+
+# --- how often one may try ---------------------------------------------------------------------------
+
+
+def axes_username(request, credentials):
+    """The name by which django-axes counts: another letter case is not another ten tries."""
+    typed = (credentials or {}).get("username") or request.POST.get("username", "")
+    return canonical_username(typed)[:255]
+
+
+def is_paused(request, username):
+    return not AxesProxyHandler.is_allowed(request, {"username": username})
+
+
+def too_many_tries(request, response=None, credentials=None):
+    """The answer while the pause lasts, whether or not there is such an account (settings.AXES_LOCKOUT_CALLABLE)."""
+    note(request, Event.PAUSED, username=axes_username(request, credentials))
+    response = pages.error_page(request, 429)
+    response["Retry-After"] = str(int(settings.AXES_COOLOFF_TIME.total_seconds()))
+    return response
+
+
+def note_failure(request, event, username):
+    """Write down a failed try; raise the alarm when an account is tried from many places."""
+    username = canonical_username(username)
+    note(request, event, username=username)
+    since = timezone.now() - settings.AXES_COOLOFF_TIME
+    tries = AccessAttempt.objects.filter(username=username, attempt_time__gte=since)
+    if (tries.aggregate(sum=Sum("failures_since_start"))["sum"] or 0) < ALERT_AFTER:
+        return
+    if not SecurityEvent.objects.filter(kind=Event.ALERT, username=username[:64], at__gte=since).exists():
+        note(request, Event.ALERT, username=username)
+        log.error("many failed sign-ins for one account: %s", username)
+
+
+def note_wrong_code(request, user):
+    """A wrong code counts like a wrong password."""
+    user_login_failed.send(sender=__name__, credentials={"username": user.username}, request=request)
+    note_failure(request, Event.CODE_FAILED, user.username)
+
+
+# --- the second factor -------------------------------------------------------------------------------
+
+
+class SecondFactor(DefaultMFAAdapter):
+    """How allauth keeps our secrets: encrypted, so that a copy of the database opens no account."""
+
+    def encrypt(self, text):
+        return _cipher().encrypt(text.encode()).decode()
+
+    def decrypt(self, encrypted_text):
+        return _cipher().decrypt(encrypted_text.encode()).decode()
+
+    def get_totp_label(self, user):
+        return user.username
+
+    def get_totp_issuer(self):
+        return f"Trialsite {trial.current_protocol().trial.id}"
+
+
+def _cipher():
+    """Keyed by the secret key, and by the old ones while it is being changed."""
+    from cryptography.fernet import Fernet, MultiFernet
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    def key(secret):
+        derive = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"trialsite second factor")
+        return Fernet(base64.urlsafe_b64encode(derive.derive(force_bytes(secret))))
+
+    return MultiFernet([key(secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)])
+
+
+def new_secret():
+    """160 random bits in base32, as RFC 4226 recommends."""
+    return base64.b32encode(secrets.token_bytes(20)).decode()
+
+
+def qr_code(user, secret):
+    """What a phone's camera reads, as a data URI of an SVG."""
+    adapter = get_adapter()
+    svg = adapter.build_totp_svg(adapter.build_totp_url(user, secret))
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def has_second_factor(user):
+    return Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists()
+
+
+def fits(secret, code):
+    """Is this the code of this secret in the current 30 seconds?"""
+    return validate_totp_code(secret, code)
+
+
+def use_code(user, code):
+    """Is this the account's code now, and was none used in these 30 seconds? Then it is used up, for every process."""
+    with transaction.atomic():
+        factors = Authenticator.objects.select_for_update()
+        factor = factors.filter(user=user, type=Authenticator.Type.TOTP).first()
+        if factor is None or not fits(get_adapter().decrypt(factor.data["secret"]), code):
+            return False
+        step = int(time.time()) // 30
+        if factor.data.get("last_step", 0) >= step:
+            return False
+        factor.data["last_step"] = step
+        factor.last_used_at = timezone.now()
+        factor.save(update_fields=["data", "last_used_at"])
+    return True
+
+
+# --- the session -------------------------------------------------------------------------------------
+
+
+def after_sign_in(request, target):
+    """Where the person wanted to go, if that is here; else the start page."""
+    if url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
+        return target
+    return resolve_url(settings.LOGIN_REDIRECT_URL)
+
+
+def expect_code(request, user, target):
+    """Remember that the password was right; nobody is signed in by that."""
+    request.session.flush()
+    request.session["expects_code"] = {
+        "user": user.pk,
+        "at": time.time(),
+        "next": target,
+        "hash": user.get_session_auth_hash(),
+    }
+
+
+def who_is_expected(request):
+    """(account, where it wanted to go) between password and code, or (None, "") when that took too long."""
+    expected = request.session.get("expects_code")
+    if not expected or not 0 <= time.time() - expected["at"] <= CODE_WITHIN:
+        return None, ""
+    user = User.objects.filter(pk=expected["user"], is_active=True).first()
+    if user is None or user.get_session_auth_hash() != expected["hash"]:
+        return None, ""
+    return user, expected["next"]
+
+
+def begin_session(request, user, *, second_factor):
+    """Sign in, under a new session id. `second_factor` says whether a code was given."""
+    request.session.pop("expects_code", None)
+    auth.login(request, user, backend=PASSWORD_BACKEND)
+    now = time.time()
+    request.session.update(
+        {
+            "signed_in_at": now,
+            "confirmed_at": now,
+            "second_factor": second_factor,
+            "address": address_of(request),
+        }
+    )
+    note(request, Event.SIGNED_IN, user)
+
+
+def keep_session(request, user, **facts):
+    """Go on under a new session id after password or second factor changed; the old id is dead."""
+    auth.update_session_auth_hash(request, user)
+    request.session.update({"confirmed_at": time.time(), **facts})
+
+
+def recently_confirmed(view):
+    """Asks for the password again when it was last given more than ten minutes ago."""
+
+    @wraps(view)
+    def guarded(request, *args, **kwargs):
+        if 0 <= time.time() - request.session.get("confirmed_at", 0) <= CONFIRMED_FOR:
+            return view(request, *args, **kwargs)
+        return HttpResponseRedirect(
+            resolve_url("confirm_identity") + "?" + urlencode({"next": request.get_full_path()})
+        )
+
+    return guarded
+
+
+# --- what a password must not be ---------------------------------------------------------------------
+
+
+class AtMost:
+    """Refuses passwords that are longer than the hash should be fed; nothing is ever cut off."""
+
+    def __init__(self, max_length=128):
+        self.max_length = max_length
+
+    def validate(self, password, user=None):
+        if len(password) > self.max_length:
+            raise ValidationError(self.get_help_text(), code="password_too_long")
+
+    def get_help_text(self):
+        return _("At most %(length)s characters.") % {"length": self.max_length}
+
+
+class NotOfThisTrial:
+    """The trial's and the person's own names may stand in a password, but do not count towards its length."""
+
+    def __init__(self, min_length=12):
+        self.min_length = min_length
+
+    def validate(self, password, user=None):
+        rest, found = password.casefold(), []
+        for word in sorted(self.words(user), key=len, reverse=True):
+            if word in rest:
+                rest = rest.replace(word, "")
+                found.append(word)
+        if found and len(rest) < self.min_length:
+            raise ValidationError(
+                _("Without “%(words)s” fewer than %(length)s characters remain."),
+                code="password_of_this_trial",
+                params={"words": "”, “".join(found), "length": self.min_length},
+            )
+
+    def words(self, user):
+        about = trial.current_protocol().trial
+        texts = ["trialsite", about.id, about.registry, about.short_title, about.sponsor]
+        if user is not None:
+            texts += [user.username, user.full_name, user.email.partition("@")[0]]
+        words = {text.casefold() for text in texts} | {
+            word for text in texts for word in re.split(r"\W+", text.casefold())
+        }
+        return {word for word in words if len(word) >= 4}
+
+    def get_help_text(self):
+        return _("Names of the trial or of yourself do not count towards its length.")

@@ -1,0 +1,43 @@
+"""Template words of this trial."""
+
+from decimal import Decimal
+
+from django import template
+from django.urls import reverse
+
+from trialsite.roles import Permission, can
+
+register = template.Library()
+
+
+@register.filter
+def number(value):
+    """A number without trailing zeros: 12.5000 is 12.5, 300.0000 is 300."""
+    if value is None or value == "":
+        return ""
+    if not isinstance(value, Decimal):
+        return value
+    text = format(value.normalize(), "f")
+    return text
+
+
+@register.filter
+def may(user, permission):
+    """`{% if user|may:"ENTER_DATA" %}`: hides what a person cannot do; the server decides again."""
+    return can(user, Permission[permission])
+
+
+@register.filter
+def history_url(record):
+    meta = record._meta
+    return reverse("show_history", args=[meta.app_label, meta.model_name, record.pk])
+
+
+@register.filter
+def item(mapping, key):
+    return mapping.get(key) if mapping else None
+
+
+@register.filter
+def yes_no(value):
+    return {True: "✓", False: "–", None: ""}.get(value, value)

@@ -1,0 +1,24 @@
+"""All addresses. Numbers in an address are keys of rows, never a patient's number."""
+
+from django.urls import include, path
+
+from trialsite import accounts, pages
+
+urlpatterns = [
+    path("", pages.home, name="home"),
+    path("", include("trialsite.sign_in_urls")),
+    path("accounts/", accounts.list_accounts, name="list_accounts"),
+    path("accounts/new/", accounts.create_account, name="create_account"),
+    path("accounts/<int:pk>/", accounts.show_account, name="show_account"),
+    path("history/<slug:app>/<slug:model>/<int:pk>/", pages.show_history, name="show_history"),
+    path("patients/", include("patients.urls")),
+    path("visits/", include("visits.urls")),
+    path("safety/", include("safety.urls")),
+    path("healthz/live", pages.live, name="live"),
+    path("healthz/ready", pages.ready, name="ready"),
+]
+
+handler400 = "trialsite.pages.bad_request"
+handler403 = "trialsite.pages.permission_denied"
+handler404 = "trialsite.pages.not_found"
+handler500 = "trialsite.pages.server_error"

@@ -1,0 +1,187 @@
+"""The only place that says what a typed result means, how it is flagged, and what is computed from it.
+
+Nothing is guessed and nothing is repaired: a result is read as the one thing it can mean or it is refused in
+plain words (requirements §0.3, R51, R53). "<50" is an operator and a value: somewhere below 50.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+
+from trialsite.protocol import Reference, Test
+
+LONGEST_TEXT = 500  # characters
+LONGEST_NUMBER = 30  # characters
+
+# an operator, directly before the number or one blank away; a minus; no leading zeros; digits around a point
+NUMBER = re.compile(r"(?:([<>]) ?)?(-?(?:0|[1-9][0-9]*)(?:\.([0-9]+))?)", re.ASCII)
+ANY_OPERATOR = re.compile(r"[<>≤≥=~≈±]")
+
+# what cannot be seen: controls, formats such as the zero-width space and text direction marks, line
+# separators, lone surrogates, and letters and marks that fonts draw as nothing
+UNSEEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+UNSEEN_CHARACTERS = set("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(c) for c in range(0xFE00, 0xFE10)}
+
+
+class NotAResult(Exception):
+    """What was typed is no result of this test; the message says why, for the person who typed it."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A result as `typed` (without blanks around a number) and as meant.
+
+    A number has a `value` in the test's unit and perhaps an `operator`, "<" or ">"; anything else has a
+    `text`, for a choice its code.
+    """
+
+    typed: str
+    operator: str
+    value: Decimal | None
+    text: str
+
+
+def read_result(test: Test, typed: str) -> Result | None:
+    """What `typed` means as a result of `test`; None when the field is blank. Raises NotAResult."""
+    if test.kind == "number":
+        return _read_number_result(test, typed.strip(" "))
+    if test.kind == "choice":
+        return _read_choice(test, typed)
+    return _read_text(test, typed)
+
+
+def read_number(typed: str) -> tuple[str, Decimal] | None:
+    """Operator ("", "<", ">") and value of a plainly written number; None for anything else."""
+    match = NUMBER.fullmatch(typed)
+    if not match or len(typed) > LONGEST_NUMBER or _is_signed_zero(match[2]):
+        return None
+    return match[1] or "", Decimal(match[2])
+
+
+def _read_number_result(test: Test, typed: str) -> Result | None:
+    if not typed:
+        return None
+    if test.computed:
+        raise NotAResult(f"{test.name} is computed from other results and cannot be typed.")
+    number = read_number(typed)
+    if number is None:
+        raise NotAResult(_why_not_a_number(test, typed))
+    operator, value = number
+    if operator and operator not in test.operators:
+        raise NotAResult(f'{test.name} cannot be given with "{operator}". {_operators_allowed(test)}')
+    decimals = -value.as_tuple().exponent
+    if decimals > test.decimals:
+        allowed = {0: "no decimals", 1: "at most 1 decimal"}.get(test.decimals, f"at most {test.decimals} decimals")
+        raise NotAResult(f"{test.name} is given with {allowed}; this has {decimals}.")
+    if not _is_possible(test, operator, value):
+        low, high = test.possible
+        unit = f" {test.unit}" if test.unit else ""
+        raise NotAResult(f"{test.name} can only be from {low} to {high}{unit}.")
+    return Result(typed, operator, value, "")
+
+
+def _why_not_a_number(test: Test, typed: str) -> str:
+    example = "12" if test.decimals == 0 else "12." + "5".ljust(test.decimals, "0")
+    plain = f"{test.name} must be a plain number, e.g. {example}"
+    if re.fullmatch(r"[<>]? ?-?[0-9]+,[0-9]+", typed, re.ASCII):
+        return f"{plain}, with a point and not a comma."
+    if ANY_OPERATOR.search(typed):
+        return f"{plain}. {_operators_allowed(test)}"
+    return f"{plain}: digits only" + (", with a point before the decimals." if test.decimals else ".")
+
+
+def _operators_allowed(test: Test) -> str:
+    if not test.operators:
+        return "No sign may stand before it."
+    return f"Before it may stand {' or '.join(test.operators)}."
+
+
+def _is_signed_zero(number: str) -> bool:
+    return number.startswith("-") and not Decimal(number)
+
+
+def _is_possible(test: Test, operator: str, value: Decimal) -> bool:
+    """Bounds are inclusive; "<" the lowest and ">" the highest possible value leave nothing to be true."""
+    if test.possible is None:
+        return True
+    low, high = test.possible
+    return low <= value <= high and not (operator == "<" and value == low) and not (operator == ">" and value == high)
+
+
+def is_impossible(test: Test, result: Result | None) -> bool:
+    """Is it a number that `read_result` would have refused? For values that were not typed but computed."""
+    return result is not None and result.value is not None and not _is_possible(test, result.operator, result.value)
+
+
+def _read_choice(test: Test, typed: str) -> Result | None:
+    if not typed:
+        return None
+    if typed not in {choice.code for choice in test.choices}:
+        labels = ", ".join(choice.label for choice in test.choices)
+        raise NotAResult(f"{test.name} must be one of: {labels}.")
+    return Result(typed, "", None, typed)
+
+
+def _read_text(test: Test, typed: str) -> Result | None:
+    """One line of text in which every character can be seen, kept as typed. Blanks alone are no answer."""
+    if not typed.strip():
+        return None
+    if len(typed) > LONGEST_TEXT:
+        raise NotAResult(f"{test.name} may have at most {LONGEST_TEXT} characters; this has {len(typed)}.")
+    if unseen := sorted({c for c in typed if _is_unseen(c)}):
+        names = ", ".join(f"U+{ord(c):04X}" for c in unseen[:5])
+        raise NotAResult(f"{test.name} has characters that cannot be seen ({names}); type it again on one line.")
+    return Result(typed, "", None, typed)
+
+
+def _is_unseen(character: str) -> bool:
+    return unicodedata.category(character) in UNSEEN_CATEGORIES or character in UNSEEN_CHARACTERS
+
+
+# --- what follows from a result ------------------------------------------------------------------
+
+
+def flag(result: Result | None, reference: Reference | None) -> str:
+    """ "L" below the reference range, "H" above it, "" inside it or where that is not certain.
+
+    The range is inclusive. "<40" is low when the range begins at 40; "<50" may still be inside it.
+    """
+    if result is None or result.value is None or reference is None:
+        return ""
+    low, high = reference.low, reference.high
+    value, operator = result.value, result.operator
+    if low is not None and operator != ">" and (value < low or (operator == "<" and value == low)):
+        return "L"
+    if high is not None and operator != "<" and (value > high or (operator == ">" and value == high)):
+        return "H"
+    return ""
+
+
+def is_implausible(test: Test, result: Result | None) -> bool:
+    """Is the number outside the plausible range (inclusive)? The number alone is judged, not "<" or ">"."""
+    if result is None or result.value is None or test.plausible is None:
+        return False
+    low, high = test.plausible
+    return not low <= result.value <= high
+
+
+def compute(test: Test, results: dict[str, Result | None]) -> Result | None:
+    """The value of a computed test: a / b ("ratio") or a * b / 100 ("percent_of"), in `test.decimals`.
+
+    Half rounds to even, so that many roundings do not drift upward. None when an input is missing or only
+    bounded ("<50"), and for a ratio to zero.
+    """
+    inputs = [results.get(code) for code in test.computed.of]
+    if any(result is None or result.value is None or result.operator for result in inputs):
+        return None
+    a, b = (result.value for result in inputs)
+    if test.computed.as_ == "ratio" and b == 0:
+        return None
+    with localcontext(prec=80):  # more digits than two inputs can fill, so that only the last step rounds
+        exact = a / b if test.computed.as_ == "ratio" else a * b / 100
+        value = exact.quantize(Decimal(1).scaleb(-test.decimals), rounding=ROUND_HALF_EVEN)
+    value = abs(value) if value == 0 else value  # no "-0.0"
+    return Result(f"{value:f}", "", value, "")
