@@ -169,11 +169,10 @@ def withdraw_line(*, line, version, reason, by):
 
 def facts_about(patient, on):
     """The facts that criteria may ask for, as of a day: age in years, whole months of treatment (at least)."""
-    facts = {"age_years": patient.age_on(on)}
+    facts = {"age_years": eligibility.age_on(patient.birth_date, on)}
     regimens = list(ArtRegimen.objects.filter(patient=patient, is_withdrawn=False))
     if any(regimen.is_ongoing for regimen in regimens):
-        first = min(regimens, key=lambda regimen: regimen.started_on)
-        facts["art_months"] = eligibility.whole_months_between(first.started_on, on).fewest
+        facts["art_months"] = max(eligibility.whole_months_between(r.started_on, on).fewest for r in regimens)
     return facts
 
 
@@ -323,7 +322,7 @@ def _stratum_of(patient, on):
         known = import_string(settings.SCREENING_EVIDENCE)(patient)
         for test, evidence in known.items():
             newest = max((e for e in evidence if e.collected_on <= on), key=lambda e: e.collected_on, default=None)
-            if newest and newest.value is not None:
+            if newest and newest.value is not None and not newest.operator:
                 results[test] = newest.value
     try:
         return randomisation.stratum_of(protocol, site=patient.site.code, sex=patient.sex, results=results)

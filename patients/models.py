@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from patients import eligibility
 from trialsite import trial
 from trialsite.models import Site
 from trialsite.roles import Permission, within_sites
@@ -100,7 +101,7 @@ class Patient(models.Model):
 
     def age_on(self, day):
         """Age in completed years."""
-        return day.year - self.birth_date.year - ((day.month, day.day) < (self.birth_date.month, self.birth_date.day))
+        return eligibility.age_on(self.birth_date, day)
 
 
 class ByPatientQuerySet(models.QuerySet):

@@ -3,9 +3,9 @@
 A list gives each stratum its own row of slots, filled in the order of their sequence. Pure: who takes which
 slot, and under which lock, is `patients.actions`.
 
-Random permuted blocks (Matthews, BMJ 1990;301:1471; conventions of the R package blockrand, domain.md §7):
-the size of each block is drawn from the sizes that the protocol allows, each arm stands in a block as often
-as its ratio says, the last block is complete, so a list may be longer than asked for.
+Random permuted blocks, with the conventions of the R package blockrand 1.5: the size of each block is drawn from
+the sizes that the protocol allows, each arm stands in a block as often as its ratio says, the last block is
+complete, so a list may be longer than asked for.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _level_of(protocol: Protocol, factor: Factor, site: str, sex: str, results: 
     if len(fitting) != 1:
         levels = "; ".join(f"{level.name}: {level.words()}" for level in factor.levels)
         fits = "more than one level" if fitting else "no level"
-        raise NoStratum([f"{test.name} {value} {test.unit}".rstrip() + f" fits {fits} ({levels})."])
+        raise NoStratum([f"{test.name} {value.normalize():f} {test.unit}".rstrip() + f" fits {fits} ({levels})."])
     return fitting[0]
 
 

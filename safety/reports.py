@@ -26,7 +26,7 @@ from trialsite import trial
 from trialsite.audit import acting
 from trialsite.fields import StrictDateField
 from trialsite.outbox import ask_for, mark_done
-from trialsite.roles import Permission, can, require
+from trialsite.roles import Permission, can, needs
 from trialsite.saving import DataForm, Refused, Saved, answer_form, check_version
 
 TASK = "safety.tasks.make_dsmb_report"
@@ -166,8 +166,8 @@ def readable_parts(user):
 
 
 @require_GET
+@needs(Permission.READ_OPEN_REPORTS)
 def list_reports(request):
-    require(request.user, Permission.READ_OPEN_REPORTS)
     reports = DsmbReport.objects.visible_to(request.user).select_related("requested_by")
     page = Paginator(reports, 50).get_page(request.GET.get("page"))
     for report in page:
@@ -176,8 +176,8 @@ def list_reports(request):
 
 
 @require_http_methods(["GET", "POST"])
+@needs(Permission.REQUEST_REPORTS)
 def request_report(request):
-    require(request.user, Permission.REQUEST_REPORTS)
     form = RequestReportForm(
         request.POST if request.method == "POST" else None, initial={"cutoff": datetime.now(UTC).date()}
     )
@@ -190,16 +190,15 @@ def request_report(request):
 
 
 @require_http_methods(["GET", "POST"])
+@needs(Permission.READ_OPEN_REPORTS, to_post=(Permission.REQUEST_REPORTS,))
 def show_report(request, pk):
     """The report, or how far it is. POST asks again for one that failed."""
-    require(request.user, Permission.READ_OPEN_REPORTS)
     reports = DsmbReport.objects.visible_to(request.user).select_related("requested_by")
     report = get_object_or_404(reports, pk=pk)
     report.status = STATUS[report.state]
     form = RepeatReportForm(request.POST if request.method == "POST" else None, record=report)
     context = {"report": report, "progress": progress_of(report)}
     if request.method == "POST":
-        require(request.user, Permission.REQUEST_REPORTS)
 
         def save(form):
             again = repeat_dsmb_report(report=report, version=form.cleaned_data["version"], by=request.user)
@@ -228,9 +227,9 @@ def _shown_part(user, report, part):
 
 
 @require_GET
+@needs(Permission.READ_OPEN_REPORTS)
 def show_progress(request, pk):
     """How far a report is (an htmx partial); tells the page to load anew when there is no more to wait for."""
-    require(request.user, Permission.READ_OPEN_REPORTS)
     report = get_object_or_404(DsmbReport.objects.visible_to(request.user), pk=pk)
     response = render(request, "_progress.html", {"progress": progress_of(report)})
     if report.state in (ReportState.DONE, ReportState.FAILED):
@@ -261,6 +260,7 @@ def progress_of(report):
 
 
 @require_GET
+@needs(Permission.READ_OPEN_REPORTS)
 def download_file(request, pk, part, name):
     """A file as it was stored. The figures, SVG, are shown in the page; all else is saved by the browser."""
     if name not in DOWNLOADS and not name.endswith(".svg"):

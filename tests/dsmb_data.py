@@ -40,8 +40,8 @@ def small_protocol(**parts):
     number = {"kind": "number", "possible": (Decimal(0), Decimal(9999))}
     return protocol(**{
         "trial": {
-            "id": "T1", "version": "1.0", "dated": date(2026, 1, 1), "short_title": "Small trial", "title": "A small trial",
-            "registry": "NCT00000000", "sponsor": "Sponsor", "phase": "I", "masking": "double",
+            "id": "T1", "version": "1.0", "dated": date(2026, 1, 1), "short_title": "Small trial",
+            "title": "A small trial", "registry": "NCT00000000", "sponsor": "Sponsor", "phase": "I", "masking": "double",
             "planned_patients": 10, "follow_up_days": 60,
         },
         "products": [
@@ -184,17 +184,28 @@ class SmallTrial:
         start = datetime(on.year, on.month, on.day, 2, tzinfo=UTC)
         with acting(self.by):
             bag = Preparation.objects.create(
-                patient=visit.patient, visit=visit, number=number, lot=self.lots[product], weight_kg=60,
-                planned_dose=100, prepared_dose=100, label=f"{visit.patient.number}-{number}", prepared_at=start,
+                patient=visit.patient,
+                visit=visit,
+                number=number,
+                lot=self.lots[product],
+                weight_kg=60,
+                planned_dose=100,
+                prepared_dose=100,
+                label=f"{visit.patient.number}-{number}",
+                prepared_at=start,
             )
             infusion = Infusion.objects.create(
-                patient=visit.patient, visit=visit, preparation=bag, number=number, started_at=start,
-                stopped_at=start + timedelta(hours=1), volume_ml=100, given_percent=percent,
+                patient=visit.patient,
+                visit=visit,
+                preparation=bag,
+                number=number,
+                started_at=start,
+                stopped_at=start + timedelta(hours=1),
+                volume_ml=100,
+                given_percent=percent,
             )
             if interrupted:
-                Interruption.objects.create(
-                    patient=visit.patient, infusion=infusion, stopped_at=start, cause="vein"
-                )
+                Interruption.objects.create(patient=visit.patient, infusion=infusion, stopped_at=start, cause="vein")
             for grade in reaction_grades:
                 Reaction.objects.create(
                     patient=visit.patient, infusion=infusion, term="Chills", began_at=start, grade=grade

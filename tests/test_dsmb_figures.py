@@ -57,9 +57,7 @@ def everything(part):
 # --- how numbers are written
 
 
-@pytest.mark.parametrize(
-    ("n", "of", "text"), [(3, 7, "3 (42.9)"), (0, 7, "0 (0.0)"), (7, 7, "7 (100.0)"), (0, 0, "0")]
-)
+@pytest.mark.parametrize(("n", "of", "text"), [(3, 7, "3 (42.9)"), (0, 7, "0 (0.0)"), (7, 7, "7 (100.0)"), (0, 0, "0")])
 def test_a_count_tells_its_percentage(n, of, text):
     assert compute.count(n, of) == text
 
@@ -77,9 +75,7 @@ def test_quartiles_are_those_of_r_type_7(values, decimals, text):
     assert compute.median_text(values, decimals) == text
 
 
-@pytest.mark.parametrize(
-    ("n", "limit"), [(3, 0.632), (7, 0.348), (13, 0.206), (24, 0.117), (48, 0.061), (72, 0.041)]
-)
+@pytest.mark.parametrize(("n", "limit"), [(3, 0.632), (7, 0.348), (13, 0.206), (24, 0.117), (48, 0.061), (72, 0.041)])
 def test_the_upper_limit_of_no_event_is_the_published_one(n, limit):
     assert round(compute.upper_limit_of_none(n), 3) == limit
 
@@ -229,7 +225,11 @@ def test_exposure_is_of_what_was_due(trial):
     assert rows(table, "Infusion 1")["With a reaction, n (%) of given"] == ("1 (25.0)",)
     assert rows(table, "Infusion 1")["Worst grade of a reaction"] == ("2",)
     assert rows(table, "Infusion 2")["Given of due, n/N (%)"] == ("1/2 (50.0)",)
-    assert rows(table, "Infusions given, patients, n (%)") == {"0": ("0 (0.0)",), "1": ("3 (75.0)",), "2": ("1 (25.0)",)}
+    assert rows(table, "Infusions given, patients, n (%)") == {
+        "0": ("0 (0.0)",),
+        "1": ("3 (75.0)",),
+        "2": ("1 (25.0)",),
+    }
     assert rows(table, "Dose given of dose planned (%), each infusion")["Min–max"] == ("50.0–100.0",)
 
 
@@ -452,6 +452,11 @@ def test_a_protocol_without_infusions_and_cd4_has_its_report_too(monkeypatch):
         trial.measure(trial.visit(patient, "W0", DAY_0), ALT=30)
     made = figures()
     assert rows(made.open.item("T6"), "General disorders")["Cough"] == ("3 (100.0)", "3")
-    assert [c.title for c in made.closed.item("T4").columns[1:]] == ["A (N = 1)", "B (N = 1)", "C (N = 1)", "Total (N = 3)"]
+    assert [c.title for c in made.closed.item("T4").columns[1:]] == [
+        "A (N = 1)",
+        "B (N = 1)",
+        "C (N = 1)",
+        "Total (N = 3)",
+    ]
     assert "infusion" not in everything(made.open).lower().replace("after infusion", "").replace("last infusion", "")
     assert [plot.number for plot in made.open.plots] == ["F2"]

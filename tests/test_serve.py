@@ -15,7 +15,6 @@ import pytest
 from trialsite import embedded, processes
 from trialsite.processes import Program
 
-pytestmark = pytest.mark.xdist_group("serve")
 PROGRAMS = ("postgres", "valkey", "web", "worker", "beat")
 OUR_OWN = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "CELERY_BROKER_URL", "TRIALSITE_PROFILE")
 

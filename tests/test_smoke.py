@@ -1,6 +1,9 @@
 import pytest
-from trialsite.models import User
-
-@pytest.mark.django_db
-def test_there_is_a_system_account():
-    assert User.objects.system().is_system
+def test_u(universe):
+    p = universe.infused()
+    print(p.state)
+    universe.event(p)
+    c = universe.client(universe.chen)
+    assert c.get(f"/patients/{p.pk}/").status_code == 200
+def test_c(committed_universe):
+    assert committed_universe.screened()

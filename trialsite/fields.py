@@ -75,7 +75,12 @@ def read_date(text):
 class StrictDateField(forms.DateField):
     """An ISO date. `not_after_today` refuses the future."""
 
-    widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date", "min": "1900-01-01", "max": "2100-12-31"})
+    # not type=date: browsers show that in the order of their own language, 04/03/2026
+    widget = forms.DateInput(
+        format="%Y-%m-%d",
+        attrs={"placeholder": "YYYY-MM-DD", "maxlength": 10, "autocomplete": "off", "inputmode": "numeric",
+               "min": "1900-01-01", "max": "2100-12-31"},
+    )  # fmt: skip
 
     def __init__(self, *, not_after_today=True, **kwargs):
         super().__init__(**kwargs)
@@ -115,7 +120,7 @@ class PartialDateField(forms.CharField):
 class StrictTimeField(forms.CharField):
     """A time of day, HH:MM, 24 hours."""
 
-    widget = forms.TimeInput(attrs={"type": "time"})
+    widget = forms.TimeInput(attrs={"placeholder": "HH:MM", "maxlength": 5, "autocomplete": "off", "inputmode": "numeric"})
 
     def to_python(self, value):
         value = (value or "").strip(" ") if isinstance(value, str) else value
@@ -128,11 +133,14 @@ class StrictTimeField(forms.CharField):
 
 
 class StrictDateTimeField(forms.CharField):
-    """Date and time of day in the given zone's wall clock, YYYY-MM-DDTHH:MM. Gives an aware UTC datetime.
+    """Date and time of day in the given zone's wall clock, YYYY-MM-DD HH:MM. Gives an aware UTC datetime.
 
     A time that the clock skipped or repeated (daylight saving) is refused."""
 
-    widget = forms.DateTimeInput(attrs={"type": "datetime-local", "min": "1900-01-01T00:00", "max": "2100-12-31T23:59"})
+    widget = forms.TextInput(
+        attrs={"placeholder": "YYYY-MM-DD HH:MM", "maxlength": 16, "autocomplete": "off", "inputmode": "numeric",
+               "min": "1900-01-01 00:00", "max": "2100-12-31 23:59"}
+    )  # fmt: skip
 
     def __init__(self, *, zone, **kwargs):
         super().__init__(**kwargs)
@@ -140,7 +148,7 @@ class StrictDateTimeField(forms.CharField):
 
     def prepare_value(self, value):
         if isinstance(value, datetime):
-            return value.astimezone(self.zone).strftime("%Y-%m-%dT%H:%M")
+            return value.astimezone(self.zone).strftime("%Y-%m-%d %H:%M")
         return value
 
     def to_python(self, value):

@@ -1,5 +1,6 @@
 """Everything that writes about what was measured, when, and whether it is right."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
@@ -646,7 +647,7 @@ def record_infusion(
         _replace_lines(infusion, Interruption, ("stopped_at", "resumed_at", "cause"), interruptions)
         _replace_lines(infusion, Reaction, ("term", "began_at", "grade"), reactions)
         _mark_attended(visit, on)
-        soft = [*problems, *_implausible(tests, read)]
+        soft = [*problems, *_problems_of_monitoring(tests, read, protocol.infusions.monitoring_minutes)]
         _raise_check_queries(soft, changed, patient=patient, infusion=infusion, by=by)
         if number == 1 and patient.day_0 != on:
             move_plan(patient=patient, day_0=on, reason=f"the first infusion was given on {on}", by=by)
@@ -671,24 +672,22 @@ def _read_monitoring(protocol, monitoring):
     return read
 
 
-class _At:
-    """A soft problem of a monitored value."""
+@dataclass(frozen=True)
+class MonitoringProblem:
+    """A soft problem of a value measured during an infusion, `minute` minutes after its start."""
 
-    hard = False
+    code: str
+    test: str
+    minute: int
+    text: str
 
-    def __init__(self, code, test, minute, text):
-        self.code, self.test, self.minute, self.text = code, test, minute, text
 
-
-def _implausible(tests, read):
-    for (code, minute), result in read.items():
-        test = tests[code]
-        if results.is_implausible(test, result):
-            low, high = test.plausible
-            yield _At(
-                "implausible", code, minute,
-                f"{test.name} {result.typed} {test.unit} at {minute} minutes is outside {low}–{high}. Is it right?",
-            )  # fmt: skip
+def _problems_of_monitoring(tests, read, minutes):
+    for minute in minutes:
+        taken = {code: read.get((code, minute)) for code in tests}
+        for problem in edit_checks.problems_between(tests.values(), taken, {}):
+            if problem.code != "missing":
+                yield MonitoringProblem(problem.code, problem.test, minute, f"At {minute} minutes: {problem.text}")
 
 
 def _replace_lines(infusion, model, names, lines):

@@ -1,7 +1,7 @@
 """The only place that says what a typed result means, how it is flagged, and what is computed from it.
 
 Nothing is guessed and nothing is repaired: a result is read as the one thing it can mean or it is refused in
-plain words (requirements §0.3, R51, R53). "<50" is an operator and a value: somewhere below 50.
+plain words (R51, R53). "<50" is an operator and a value: somewhere below 50.
 """
 
 from __future__ import annotations

@@ -312,6 +312,7 @@ def test_a_patient_is_in_the_stratum_of_site_sex_and_result(factors, cd4, key):
     [
         ("01", "F", None, ("There is no result of CD4.",)),
         ("01", "F", "50", ("CD4 50 cells/µL fits no level (Low: > 50 and ≤ 150; High: > 150 and ≤ 250).",)),
+        ("01", "F", "300.0000", ("CD4 300 cells/µL fits no level (Low: > 50 and ≤ 150; High: > 150 and ≤ 250).",)),
         ("01", "", "100", ("The sex is not known.",)),
         ("", "", None, ("The site is not known.", "The sex is not known.", "There is no result of CD4.")),
     ],

@@ -1,0 +1,151 @@
+"""The files of a DSMB report: what stands in them, what does not, and that equal figures are equal bytes."""
+
+import base64
+import re
+import subprocess
+from datetime import date, timedelta
+
+import pytest
+
+from safety.dsmb import render
+from safety.dsmb.compute import compute_figures
+from safety.dsmb.draw import draw_plots
+from safety.dsmb.render import NotTypeset, render_html, render_pdf
+from safety.reports import draw_arm_letters
+from tests.dsmb_data import ARMS, SmallTrial, small_protocol
+from tests.test_dsmb_figures import fill
+from trialsite import trial as the_trial
+
+pytestmark = pytest.mark.django_db
+
+DAY_0, CUTOFF = date(2026, 3, 2), date(2026, 6, 30)
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Of a small trial of four patients."""
+    protocol = small_protocol()
+    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
+    trial = SmallTrial(protocol)
+    draw_arm_letters(by=trial.by)
+    fill(trial)
+    trial.report(trial.enrol("ZEBRAARM", DAY_0), "Ague *bold* #panic() $x$ <b>", 1, DAY_0 + timedelta(days=3))
+    return compute_figures(CUTOFF, made_on=date(2026, 7, 1), code_version="0.1")
+
+
+def words_of(pdf, tmp_path):
+    """The text of a PDF as a reader sees it, its pages apart."""
+    file = tmp_path / "report.pdf"
+    file.write_bytes(pdf)
+    return subprocess.run(
+        ["pdftotext", "-layout", file, "-"], capture_output=True, check=True
+    ).stdout.decode()  # fmt: skip
+
+
+def objects_of(pdf):
+    """All bytes of a PDF, its compressed streams opened."""
+    import zlib
+
+    found = [pdf]
+    for stream in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL):
+        try:
+            found.append(zlib.decompress(stream))
+        except zlib.error:
+            found.append(stream)
+    return b"\n".join(found)
+
+
+def test_the_pdf_has_title_page_header_footer_and_page_numbers(figures, tmp_path):
+    text = words_of(render_pdf(figures.open, draw_plots(figures.open)), tmp_path)
+    first, second, *_ = pages = [page for page in text.split("\f") if page]
+    for words in ("A small trial", "OPEN SESSION REPORT", "NCT00000000", "2026-06-30", "2026-07-01", "Trialsite 0.1"):
+        assert words in first
+    for number, page in enumerate(pages, start=1):
+        assert "Open session report – confidential" in page
+        assert "Data as of 2026-06-30" in page and "Report of 2026-07-01" in page
+        assert f"page {number} of {len(pages)}" in page
+    for item in figures.open.items:
+        assert item.title in second  # the contents
+        assert item.title in "".join(pages[2:]) + second.split("Contents")[1]
+
+
+def test_every_cell_of_the_tables_is_in_the_pdf(figures, tmp_path):
+    squeezed = re.sub(r"\s|-\n\s*", "", words_of(render_pdf(figures.closed, draw_plots(figures.closed)), tmp_path))
+    for table in (figures.closed.item(number) for number in ("F1", "T4", "T5", "T6")):
+        for row in table.rows:
+            assert re.sub(r"\s", "", "".join(row.cells)) in squeezed, (table.number, row)
+
+
+def test_what_people_typed_is_printed_as_they_typed_it(figures, tmp_path):
+    assert "Ague *bold* #panic() $x$ <b>" in words_of(render_pdf(figures.open, draw_plots(figures.open)), tmp_path)
+    html = render_html(figures.open, draw_plots(figures.open)).decode()
+    assert "Ague *bold* #panic() $x$ &lt;b&gt;" in html
+
+
+def test_equal_figures_give_equal_bytes(figures):
+    for part in figures.parts:
+        pictures = draw_plots(part)
+        assert draw_plots(part) == pictures
+        assert render_pdf(part, pictures) == render_pdf(part, pictures)
+        assert render_html(part, pictures) == render_html(part, pictures)
+
+
+def test_no_file_names_an_arm_and_none_of_the_open_part_a_letter(figures, tmp_path):
+    for part in figures.parts:
+        pictures = draw_plots(part)
+        pdf, html = render_pdf(part, pictures), render_html(part, pictures)
+        everything = [objects_of(pdf), words_of(pdf, tmp_path).encode(), html, *pictures.values(), part.to_json()]
+        for content in everything:
+            for arm, name in ARMS.items():
+                assert arm.encode() not in content and name.encode() not in content
+        has_groups = [b"A (N = 3)" in html or b"A (N = 2)" in html, "Group" in words_of(pdf, tmp_path)]
+        assert has_groups == ([False, False] if part.part == "open" else [True, True])
+
+
+def test_the_html_stands_alone(figures):
+    html = render_html(figures.closed, draw_plots(figures.closed)).decode()
+    assert html.startswith("<!doctype html>")
+    assert "<script" not in html and 'style="' not in html
+    assert not re.search(r'(?:src|href)="(?!data:|#)', html)
+    picture = re.search(r'src="data:image/svg\+xml;base64,([^"]+)"', html)[1]
+    assert base64.b64decode(picture) == draw_plots(figures.closed)["trend.svg"]
+
+
+def test_pictures_are_drawings_without_text_scripts_or_dates(figures):
+    for name, svg in draw_plots(figures.open).items():
+        assert svg.startswith(b"<?xml"), name
+        for forbidden in (b"<script", b"<text", b"dc:date", b'href="http'):
+            assert forbidden not in svg, (name, forbidden)
+
+
+def test_a_typesetter_that_fails_says_so(figures, monkeypatch, tmp_path):
+    broken = tmp_path / "dsmb"
+    broken.mkdir()
+    (broken / "report.typ").write_text('#panic("out of ink")')
+    (broken / "typeset.py").write_text((render.HERE / "typeset.py").read_text())
+    monkeypatch.setattr(render, "HERE", broken)
+    with pytest.raises(NotTypeset, match="out of ink"):
+        render_pdf(figures.open, {})
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [("import time; time.sleep(60)", "more than 1 seconds"), ("import os; os.abort()", "ended with -6")],
+)
+def test_a_typesetter_that_hangs_or_crashes_is_ended(figures, monkeypatch, tmp_path, program, words):
+    (tmp_path / "report.typ").write_text("")
+    (tmp_path / "typeset.py").write_text(program)
+    monkeypatch.setattr(render, "HERE", tmp_path)
+    monkeypatch.setattr(render, "SECONDS", 1)
+    with pytest.raises(NotTypeset, match=words):
+        render_pdf(figures.open, {})
+
+
+def test_an_empty_trial_is_printed(monkeypatch, tmp_path):
+    protocol = small_protocol()
+    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
+    empty = compute_figures(CUTOFF, made_on=date(2026, 7, 1))
+    for part in empty.parts:
+        text = words_of(render_pdf(part, draw_plots(part)), tmp_path)
+        assert "Nobody was randomised." in text
+        assert b"Nobody was randomised." in render_html(part, {})
