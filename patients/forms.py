@@ -116,27 +116,28 @@ class EligibilityForm(DataForm):
 
     assessed_on = StrictDateField(label=_("Assessed on"))
 
-    def __init__(self, *args, findings, **kwargs):
+    def __init__(self, *args, criteria, proposed, **kwargs):
         super().__init__(*args, **kwargs)
-        self.findings = findings
-        for finding in findings:
-            code = finding.criterion.code
-            self.fields[f"holds_{code}"] = YesNoField(label=finding.criterion.text, initial=finding.holds)
+        self.codes = [criterion.code for criterion in criteria]
+        for criterion in criteria:
+            code = criterion.code
+            self.fields[f"holds_{code}"] = YesNoField(label=criterion.text, initial=proposed.get(code))
             self.fields[f"comment_{code}"] = ClearTextField(label=_("Comment"), max_length=500, required=False)
 
-    @property
-    def rows(self):
-        for finding in self.findings:
-            code = finding.criterion.code
-            yield {"finding": finding, "holds": self[f"holds_{code}"], "comment": self[f"comment_{code}"]}
+    def rows_with(self, findings):
+        """What the page shows of each criterion: the finding and its two fields."""
+        return [
+            {"finding": f, "holds": self[f"holds_{f.criterion.code}"], "comment": self[f"comment_{f.criterion.code}"]}
+            for f in findings
+        ]
 
     @property
     def answers(self):
-        return {f.criterion.code: self.cleaned_data[f"holds_{f.criterion.code}"] for f in self.findings}
+        return {code: self.cleaned_data[f"holds_{code}"] for code in self.codes}
 
     @property
     def comments(self):
-        return {f.criterion.code: self.cleaned_data[f"comment_{f.criterion.code}"] for f in self.findings}
+        return {code: self.cleaned_data[f"comment_{code}"] for code in self.codes}
 
 
 class RandomiseForm(DataForm):

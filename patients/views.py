@@ -176,13 +176,15 @@ def show_patient(request, pk):
 def show_background(request, pk):
     """What was before the trial and beside it: consent, eligibility, histories, medication."""
     patient = load_patient(request.user, pk)
-    assessment = patient.assessments.prefetch_related("answers").last()
+    answers = list(patient.criterionanswers.select_related("assessment").order_by("-assessment", "id"))
+    assessment = answers[0].assessment if answers else None
     context = {
         "patient": patient,
         "tabs": tabs_of(patient, "show_background"),
         "strip": strip_of(request.user, patient),
         "consents": patient.consents.all(),
         "assessment": assessment,
+        "answers": [answer for answer in answers if answer.assessment_id == assessment.pk],
         "criteria": {c.code: c.text for c in trial.protocol(assessment.protocol_version).eligibility.criteria}
         if assessment
         else {},
@@ -307,14 +309,12 @@ def assess_eligibility(request, pk):
     patient = load_patient(request.user, pk)
     require(request.user, Permission.DECIDE_ELIGIBILITY, patient.site)
     today = actions.today_at(patient.site)
-    on = today
-    if request.method == "POST":
-        try:
-            on = forms.StrictDateField().clean(request.POST.get("assessed_on", ""))
-        except forms.ValidationError:
-            on = today
-    findings = actions.findings_about(patient, on)
-    form = forms.EligibilityForm(request.POST or None, findings=findings, record=patient, initial={"assessed_on": today})
+    criteria = patient.protocol.criteria_for(patient.sex)
+    findings = [] if request.method == "POST" else actions.findings_about(patient, today)
+    form = forms.EligibilityForm(
+        request.POST or None, record=patient, initial={"assessed_on": today}, criteria=criteria,
+        proposed={finding.criterion.code: finding.holds for finding in findings},
+    )  # fmt: skip
 
     def save(form):
         assessment = actions.assess_eligibility(
@@ -324,8 +324,14 @@ def assess_eligibility(request, pk):
         message = _("The patient is eligible.") if assessment.is_eligible else _("The patient is not eligible.")
         return Saved(reverse("patients:show_patient", args=[pk]), patient.version + 1, message)
 
-    exclusion = {criterion.code for criterion in patient.protocol.eligibility.exclusion}
-    context = patient_form_context(request, patient, _("Eligibility"), is_exclusion=exclusion)
+    def context():
+        on = form.cleaned_data.get("assessed_on", today) if form.is_bound else today
+        return {
+            **patient_form_context(request, patient, _("Eligibility"))(),
+            "rows": form.rows_with(findings or actions.findings_about(patient, on)),
+            "is_exclusion": {criterion.code for criterion in patient.protocol.eligibility.exclusion},
+        }
+
     return answer_form(request, form, "patients/assess_eligibility.html", context, save)
 
 

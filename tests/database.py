@@ -9,6 +9,8 @@ As in production the tests' `default` connection is the runtime role, which may 
 with real transactions the superuser puts every table back to what it held after the migrations.
 """
 
+import atexit
+import contextlib
 import os
 import shutil
 import tempfile
@@ -28,6 +30,8 @@ EXTERNAL = os.environ.get("TRIALSITE_TEST_EXTERNAL") == "1"
 CONTROLLER = "PYTEST_XDIST_WORKER" not in os.environ
 if CONTROLLER:
     os.environ["TRIALSITE_TEST_FOLDER"] = tempfile.mkdtemp(prefix=PREFIX)
+    # called last: after the one by which `embedded` stops the server
+    atexit.register(shutil.rmtree, os.environ["TRIALSITE_TEST_FOLDER"], ignore_errors=True)
 FOLDER = Path(os.environ["TRIALSITE_TEST_FOLDER"]).resolve()
 VAR = FOLDER / os.environ.get("PYTEST_XDIST_WORKER", "main")
 SUPERUSER = os.environ["TRIALSITE_TEST_SUPERUSER_URL"] if EXTERNAL else embedded.superuser_url(FOLDER)
@@ -55,21 +59,13 @@ def pytest_sessionstart(session):
             server.execute(f"ALTER ROLE {embedded.OWNER} CREATEDB")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_unconfigure(config):
-    if CONTROLLER:
-        embedded.stop_database(FOLDER)
-        shutil.rmtree(FOLDER, ignore_errors=True)
-
-
 def remove_what_killed_runs_left():
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if folder.stat().st_uid != os.geteuid() or not (folder / "postgres.users").exists():
-            continue
-        if embedded.stop_database(folder):  # nobody used it any more
-            for var in folder.iterdir():
-                processes.end_left_over(var, seconds=0)
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another user's, or just being removed
+            if (folder / "postgres.users").exists() and embedded.stop_database(folder):  # nobody uses it any more
+                for var in folder.iterdir():
+                    processes.end_left_over(var, seconds=0)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -84,7 +80,7 @@ def pytest_runtest_teardown(item):
 def commits(item):
     """Whether the test leaves rows behind, since it is not wrapped in a transaction that is rolled back."""
     marker = item.get_closest_marker("django_db")
-    by_marker = marker and (marker.kwargs.get("transaction") or marker.kwargs.get("reset_sequences"))
+    by_marker = marker and (any(marker.args) or marker.kwargs.get("transaction"))
     return by_marker or not {"transactional_db", "live_server"}.isdisjoint(item.fixturenames)
 
 
@@ -140,8 +136,9 @@ class Databases:
                 cls.first_rows = {table: rows_of(database, table) for table in filled_tables(database)}
         yield
         cls.name = None
-        with django_db_blocker.unblock():
-            teardown_databases(made, verbosity=0)
+        if EXTERNAL:  # our own server goes as a whole
+            with django_db_blocker.unblock():
+                teardown_databases(made, verbosity=0)
 
     @pytest.fixture(scope="session")
     @classmethod

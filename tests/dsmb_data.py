@@ -41,8 +41,8 @@ def small_protocol(**parts):
     return protocol(**{
         "trial": {
             "id": "T1", "version": "1.0", "dated": date(2026, 1, 1), "short_title": "Small trial",
-            "title": "A small trial", "registry": "NCT00000000", "sponsor": "Sponsor", "phase": "I", "masking": "double",
-            "planned_patients": 10, "follow_up_days": 60,
+            "title": "A small trial", "registry": "NCT00000000", "sponsor": "Sponsor", "phase": "I",
+            "masking": "double", "planned_patients": 10, "follow_up_days": 60,
         },
         "products": [
             {"code": f"P{arm}", "name": f"Product {arm}",

@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 
 from patients.models import State
-from safety.dsmb import compute
+from safety.dsmb import counting, measurements
 from safety.dsmb.compute import compute_figures
 from safety.dsmb.figures import PartFigures, Table
 from safety.models import ArmLetter
@@ -59,7 +59,7 @@ def everything(part):
 
 @pytest.mark.parametrize(("n", "of", "text"), [(3, 7, "3 (42.9)"), (0, 7, "0 (0.0)"), (7, 7, "7 (100.0)"), (0, 0, "0")])
 def test_a_count_tells_its_percentage(n, of, text):
-    assert compute.count(n, of) == text
+    assert counting.count(n, of) == text
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_a_count_tells_its_percentage(n, of, text):
     ],
 )
 def test_quartiles_are_those_of_r_type_7(values, decimals, text):
-    assert compute.median_text(values, decimals) == text
+    assert counting.median_text(values, decimals) == text
 
 
 @pytest.mark.parametrize(("n", "limit"), [(3, 0.632), (7, 0.348), (13, 0.206), (24, 0.117), (48, 0.061), (72, 0.041)])
 def test_the_upper_limit_of_no_event_is_the_published_one(n, limit):
-    assert round(compute.upper_limit_of_none(n), 3) == limit
+    assert round(counting.upper_limit_of_none(n), 3) == limit
 
 
 # --- an empty trial
@@ -354,7 +354,7 @@ def test_the_trend_has_a_line_for_each_patient_and_a_median_for_each_letter(tria
 
 
 def test_many_patients_are_drawn_as_a_band(trial, monkeypatch):
-    monkeypatch.setattr(compute, "MOST_LINES", 1)
+    monkeypatch.setattr(measurements, "MOST_LINES", 1)
     for value in (100, 200):
         trial.measure(trial.visit(trial.enrol(CELLS, DAY_0), "W0", DAY_0), CD4=value)
     assert [line.role for line in figures().open.item("F3").lines] == ["quartile", "quartile", "median"]

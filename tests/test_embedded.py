@@ -198,9 +198,14 @@ def test_a_process_number_used_again_after_a_reboot_does_not_matter(fresh):
     pid_file = fresh / "postgres" / "postmaster.pid"
     before = pid_file.read_text()
     embedded.stop_database(fresh)
-    pid_file.write_text("\n".join([str(os.getpid()), *before.splitlines()[1:]]))
-    embedded.start_database(fresh)
-    assert runs(fresh)
+    stranger = subprocess.Popen(["sleep", "100"])
+    try:
+        pid_file.write_text("\n".join([str(stranger.pid), *before.splitlines()[1:]]))
+        embedded.start_database(fresh)
+        assert ask(fresh, "SELECT 1") == 1
+    finally:
+        stranger.kill()
+        stranger.wait()
 
 
 def test_a_folder_of_another_major_version_is_refused_with_a_hint(tmp_path):

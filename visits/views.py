@@ -75,10 +75,11 @@ def standing_of(visit, today, open_panels):
 
 
 def with_counts(visits):
-    return visits.annotate(
+    counted = visits.annotate(
         open_panels=Count("panels", filter=Q(panels__state=PanelState.EXPECTED), distinct=True),
         open_queries=Count("panels__queries", filter=~Q(panels__queries__state=QueryState.CLOSED), distinct=True),
     )
+    return counted.order_by("planned_on", "id")
 
 
 @needs(Permission.VIEW_PATIENTS)
@@ -477,7 +478,7 @@ def raise_query(request, panel_pk):
 @needs(Permission.MANAGE_LOTS)
 @require_GET
 def list_lots(request):
-    lots = Lot.objects.visible_to(request.user).select_related("site").annotate(used=Count("preparations"))
+    lots = Lot.objects.visible_to(request.user).select_related("site").annotate(used=Count("preparations")).order_by("-expires_on", "number")
     page = Paginator(lots, PER_PAGE).get_page(request.GET.get("page"))
     protocol = trial.current_protocol()
     for lot in page.object_list:

@@ -1,0 +1,169 @@
+"""What pages and saves may cost in SQL statements: counted, never timed. BEGIN, COMMIT and savepoints count."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from patients.models import Patient, State
+from tests.universe import send
+from trialsite.audit import acting
+from visits import actions
+from visits.models import PanelRecord, PanelState, Visit, VisitState
+
+PAGE, WHOLE_PANEL, SCREENING_TO_PLAN = 12, 20, 60
+WRITES = ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "MERGE")
+
+
+def cost(action):
+    with CaptureQueriesContext(connection) as queries:
+        response = action()
+    assert response.status_code in (200, 302), response.content.decode()[:2000]
+    return queries.captured_queries
+
+
+def pages_of(universe, patient):
+    """(person, address) of every page that shows records."""
+    visit = Visit.objects.get(patient=patient, code="W0")
+    panel = visit.panels.get(code="chemistry")
+    event, query = patient.adverse_events.first(), patient.queries.first()
+    coordinator = [
+        "/", "/patients/", f"/patients/{patient.pk}/", f"/patients/{patient.pk}/background/", "/patients/screen/",
+        f"/patients/{patient.pk}/consent/", f"/patients/{patient.pk}/lines/art/", f"/patients/{patient.pk}/disposition/",
+        f"/patients/{patient.pk}/eligibility/", "/visits/", f"/visits/{visit.pk}/", f"/visits/{visit.pk}/infusion/",
+        f"/visits/unscheduled/{patient.pk}/", f"/visits/panels/{panel.pk}/", "/visits/queries/",
+        f"/visits/queries/{query.pk}/", "/safety/events/", f"/safety/events/{event.pk}/",
+        f"/safety/events/{event.pk}/change/", f"/safety/events/report/{patient.pk}/", "/safety/reports/",
+        "/patients/halts/", f"/history/patients/patient/{patient.pk}/", f"/history/visits/panelrecord/{panel.pk}/",
+        f"/history/visits/infusion/{visit.infusion.pk}/",
+    ]  # fmt: skip
+    preparing = f"/visits/{Visit.objects.get(patient=patient, code='W4').pk}/prepare/"
+    for address in coordinator:
+        yield universe.chen, address
+    for address in ("/", "/visits/lots/", f"/visits/lots/{visit.preparation.lot_id}/", "/visits/lots/receive/", preparing):
+        yield universe.zhao, address
+    for address in ("/", "/patients/allocation/", "/safety/reports/", "/safety/reports/new/", "/visits/", "/safety/events/"):
+        yield universe.sofia, address
+    for person in (universe.maria, universe.david, universe.samuel, universe.dora, universe.ines, universe.ada):
+        yield person, "/"
+    yield universe.ada, "/accounts/"
+    yield universe.ada, f"/accounts/{universe.chen.pk}/"
+
+
+@pytest.fixture
+def patient(universe):
+    """A patient with an infusion, an adverse event and a query."""
+    patient = universe.infused()
+    universe.event(patient)
+    panel = universe.panel(patient, "SCR", "chemistry")
+    actions.raise_query(panel=panel, test="ALT", text="Please check.", by=universe.maria)
+    visit = Visit.objects.get(patient=patient, code="W0")
+    for panel in visit.panels.filter(state=PanelState.EXPECTED):
+        from visits.demo import enter_panel
+
+        enter_panel(panel=panel, by=universe.chen)
+    return patient
+
+
+def crowd(universe, number):
+    """Many more patients, each with visits and panels, straight into the tables: only the number matters."""
+    first = Patient.objects.count()
+    with acting(universe.system):
+        patients = Patient.objects.bulk_create(
+            Patient(
+                site=universe.site, sequence=n, number=f"01-{n:04d}", sex="F", birth_date="1980-01-01",
+                screened_on="2026-01-01", state=State.RANDOMISED, day_0="2026-01-10", protocol_version="1.0",
+            )
+            for n in range(first + 100, first + 100 + number)
+        )  # fmt: skip
+        visits = Visit.objects.bulk_create(
+            Visit(
+                patient=patient, code=code, protocol_version="1.0", day=0, planned_on="2026-01-10",
+                earliest="2026-01-10", latest="2026-01-12", state=VisitState.PLANNED,
+            )
+            for patient in patients for code in ("W0", "W4")
+        )  # fmt: skip
+        PanelRecord.objects.bulk_create(
+            PanelRecord(patient_id=visit.patient_id, visit=visit, code="chemistry", protocol_version="1.0")
+            for visit in visits
+        )
+
+
+def test_every_page_costs_few_statements_and_writes_nothing(universe, patient):
+    too_dear, writing = [], []
+    for person, address in pages_of(universe, patient):
+        browser = universe.client(person)
+        queries = cost(lambda browser=browser, address=address: browser.get(address))
+        if len(queries) > PAGE:
+            too_dear.append((len(queries), person.username, address))
+        writing += [(address, q["sql"][:100]) for q in queries if q["sql"].lstrip().upper().startswith(WRITES)]
+    assert not too_dear
+    assert not writing
+
+
+def test_pages_cost_the_same_with_a_thousand_patients(universe, patient):
+    def all_costs():
+        costs = {}
+        for person, address in pages_of(universe, patient):
+            browser = universe.client(person)
+            queries = cost(lambda browser=browser, address=address: browser.get(address))
+            costs[person.username, address] = len(queries)
+        return costs
+
+    crowd(universe, 40)
+    with_some = all_costs()
+    crowd(universe, 1000)
+    with_many = all_costs()
+    assert with_many == with_some
+    assert max(with_many.values()) <= PAGE
+
+
+def test_a_whole_panel_is_saved_with_few_statements(universe):
+    patient = universe.screened()
+    browser = universe.client(universe.chen)
+    for panel in Visit.objects.get(patient=patient, code="SCR").panels.all():
+        address = f"/visits/panels/{panel.pk}/"
+        page = browser.get(address)
+        from visits.demo import body_of
+
+        body = body_of(patient)
+        values = {
+            test.code: body.typed(test, 0, "SCR") for test in patient.protocol.tests_of(panel.code) if not test.computed
+        }
+        today = (patient.screened_on + timedelta(days=1)).isoformat()
+        first = cost(lambda: send(browser, address, page=page, collected_on=today, **values))  # noqa: B023
+        assert len(first) <= WHOLE_PANEL, panel.code
+        changed = cost(lambda: send(browser, address, comment="seen", reason="source checked"))  # noqa: B023
+        opened = len(cost(lambda: browser.get(address)))  # noqa: B023
+        assert len(changed) - opened <= WHOLE_PANEL, panel.code
+
+
+def test_from_screening_to_the_plan_takes_few_statements(universe):
+    browser = universe.client(universe.chen)
+    total = []
+
+    def post(address, **changes):
+        page = browser.get(address)
+        total.extend(cost(lambda: send(browser, address, page=page, **changes)))
+
+    today = universe.event_values(None)["began_on"]
+    post("/patients/screen/", sex="M", birth_date="1980-02-02", screened_on=today.isoformat())
+    patient = Patient.objects.get()
+    post(f"/patients/{patient.pk}/consent/", signed_on=today.isoformat(), obtained_by="Dr Wang")
+    from patients.demo import enter_histories
+    from visits.demo import enter_screening
+
+    enter_histories(patient=patient, on=today, by=universe.chen)
+    enter_screening(patient=patient, by=universe.chen)
+    address = f"/patients/{patient.pk}/eligibility/"
+    answers = {
+        f"holds_{c.code}": "N" if patient.protocol.eligibility.is_exclusion(c.code) else "Y"
+        for c in patient.protocol.criteria_for("M")
+    }
+    post(address, **answers)
+    post(f"/patients/{patient.pk}/randomise/", day_0=today.isoformat())
+    patient.refresh_from_db()
+    assert patient.state == State.RANDOMISED
+    assert patient.visits.count() == len(patient.protocol.visits)
+    assert len(total) <= SCREENING_TO_PLAN, "\n".join(q["sql"][:120] for q in total)
