@@ -11,7 +11,14 @@ from trialsite import trial
 from trialsite.demo import chance
 from trialsite.models import Site
 
-REGIMENS = ("TDF + 3TC + EFV", "TDF + 3TC + DTG", "AZT + 3TC + EFV", "ABC + 3TC + DTG", "TDF + 3TC + LPV/r", "BIC + FTC + TAF")
+REGIMENS = (
+    "TDF + 3TC + EFV",
+    "TDF + 3TC + DTG",
+    "AZT + 3TC + EFV",
+    "ABC + 3TC + DTG",
+    "TDF + 3TC + LPV/r",
+    "BIC + FTC + TAF",
+)
 EARLIER_REGIMENS = (
     ("AZT + 3TC + NVP", "Rash"),
     ("TDF + 3TC + EFV", "Dizziness, poor sleep"),
@@ -67,7 +74,7 @@ def sign_consent(*, patient, on, by):
 
 
 def enter_histories(*, patient, on, by, seed=1):
-    """HIV history, antiretroviral treatment since more than two years, medical history, medication. Gives the patient."""
+    """HIV history, antiretroviral treatment for more than two years, medical history, medication. Gives the patient."""
     lot = chance(seed, "histories")
 
     def add(model, **values):
@@ -171,9 +178,9 @@ TRIES = 5000
 def make_list(*, by, seed=1, strata=None, slots_per_stratum=None):
     """The randomisation list.
 
-    `strata` says how many patients will be randomised in each stratum: then the first of the seeds "1-0", "1-1" ... (for
-    seed 1) is taken whose list gives them the arms in the protocol's ratio, so that 13 patients of the pilot are 7 and 6
-    wherever they enter. A real trial's statistician chooses the seed blindly."""
+    `strata` says how many patients will be randomised in each stratum: then the first of the seeds "1-0", "1-1" ...
+    (for seed 1) is taken whose list gives them the arms in the protocol's ratio, so that 13 patients of the pilot are
+    7 and 6 wherever they enter. A real trial's statistician chooses the seed blindly."""
     protocol, strata = trial.current_protocol(), strata or {}
     slots_per_stratum = slots_per_stratum or max(20, *(n + 10 for n in strata.values()), 20)
     if protocol.allocation.method != "permuted_blocks":
@@ -232,6 +239,4 @@ def randomise(*, patient, by, day_0=None):
 def end_participation(*, patient, state=State.COMPLETED, on=None, explanation="", by):
     """The disposition of a patient who completed, withdrew, was lost or died."""
     on: date = on or actions.today_at(patient.site)
-    return actions.record_disposition(
-        patient=patient, state=state, on=on, explanation=explanation, version=None, by=by
-    )
+    return actions.record_disposition(patient=patient, state=state, on=on, explanation=explanation, version=None, by=by)

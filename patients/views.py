@@ -459,7 +459,7 @@ def open_halt(request):
 
 @needs(Permission.LIFT_HALTS)
 def lift_halt(request, pk):
-    halt = get_object_or_404(Halt.objects.open(), pk=pk)
+    halt = get_object_or_404(Halt, pk=pk)
     form = forms.LiftHaltForm(request.POST or None, record=halt)
 
     def save(form):

@@ -145,7 +145,7 @@ class DsmbReportQuerySet(models.QuerySet):
 class DsmbReport(models.Model):
     """A report to the safety board as of a cut-off: an open and a closed part, made once and kept as made.
 
-    `figures` is what the pages show: {"open": {...}, "closed": {...}}, see safety/dsmb/compute.py."""
+    The figures of each part are one of its files (DsmbFile, figures.json); their digest stands here."""
 
     cutoff = models.DateField(_("cut-off"))
     month = models.CharField(max_length=7, null=True, unique=True, help_text=_("YYYY-MM of a monthly report"))
@@ -159,7 +159,6 @@ class DsmbReport(models.Model):
     code_version = models.CharField(max_length=64, blank=True)
     protocol_version = models.CharField(max_length=20, blank=True)
     last_audit_event = models.BigIntegerField(null=True)
-    figures = models.JSONField(null=True)
     figures_sha256 = models.CharField(max_length=64, blank=True)
     version = models.PositiveIntegerField(default=1)
 

@@ -85,17 +85,19 @@ def commits(item):
 
 
 def empty_tables():
-    """Puts every table back to what it held after the migrations."""
+    """Puts every table and sequence back to what it held after the migrations."""
     with as_superuser() as database:
-        # no triggers then: neither the audit trail's, nor those that refuse to truncate, nor foreign keys
+        # no triggers then: neither the audit trail's nor those of foreign keys
         database.execute("SET session_replication_role = replica; SET lock_timeout = '10s'")
-        filled = set(filled_tables(database))
-        if changing := filled - set(Databases.first_rows):
-            database.execute(f"TRUNCATE {', '.join(changing)} RESTART IDENTITY CASCADE")
-        for table, rows in Databases.first_rows.items():
+        # many times faster than TRUNCATE, which makes new files for each table and index that hang together
+        for table in {*filled_tables(database), *Databases.first_rows}:
             database.execute(f"DELETE FROM {table}")
+        for table, rows in Databases.first_rows.items():
             with database.cursor().copy(f"COPY {table} FROM STDIN") as copy:
                 copy.write(rows)
+        for sequence, last in last_numbers(database).items():
+            if last != (first := Databases.first_numbers[sequence]):
+                database.execute("SELECT setval(%s::regclass, %s, %s)", [sequence, first or 1, first is not None])
 
 
 def as_superuser():
@@ -115,9 +117,14 @@ def rows_of(database, table):
         return b"".join(copy)
 
 
+def last_numbers(database):
+    return dict(database.execute("SELECT format('%I.%I', schemaname, sequencename), last_value FROM pg_sequences"))
+
+
 class Databases:
     name = None  # of this worker's test database, once it is made
     first_rows = {}  # table -> what the migrations have put there, as COPY writes it
+    first_numbers = {}  # sequence -> its last number after the migrations, None if it has not been used
 
     @pytest.fixture(scope="session")
     @classmethod
@@ -134,6 +141,7 @@ class Databases:
             embedded.close_to_others(make_conninfo(SUPERUSER, dbname=cls.name))
             with as_superuser() as database:
                 cls.first_rows = {table: rows_of(database, table) for table in filled_tables(database)}
+                cls.first_numbers = last_numbers(database)
         yield
         cls.name = None
         if EXTERNAL:  # our own server goes as a whole

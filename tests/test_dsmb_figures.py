@@ -401,6 +401,15 @@ def test_the_open_part_is_the_same_whatever_arm_a_patient_is_in(trial):
     assert made[0].closed.to_json() != made[1].closed.to_json()
 
 
+def test_who_was_randomised_after_the_cutoff_is_in_no_group(trial):
+    trial.treat(trial.enrol(WATER, DAY_0))
+    later = trial.enrol(CELLS, CUTOFF + timedelta(days=1))
+    trial.report(later, "Cough", 1, CUTOFF)
+    made = figures().closed
+    assert [column.title for column in made.item("T4").columns[1:]] == ["A (N = 1)", "Total (N = 1)"]
+    assert [row.cells[1] for row in made.item("L3").rows] == ["–"]
+
+
 def test_each_arm_gets_one_letter_and_keeps_it(trial):
     before = dict(ArmLetter.objects.values_list("arm", "letter"))
     draw_arm_letters(by=trial.by)

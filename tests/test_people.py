@@ -336,7 +336,7 @@ def test_the_door_asks_for_the_anti_forgery_token(ana):
     assert client.answer.status_code == 403 and not is_in(client)
 
 
-ODD = ["a\x00b", "\u202eana", "x" * 200, "x" * 100_000, "'; drop table trialsite_user; --", "名字"]
+ODD = ["a\x00b", "\u202eana", "x" * 200, "x" * 100_000, "'; drop table trialsite_user; --", "名字", "\ufdfa" * 150]
 
 
 @pytest.mark.parametrize("text", ODD)
@@ -531,8 +531,9 @@ def test_a_wrong_first_code_enrols_nothing(ana):
 
 
 def test_a_secret_made_for_somebody_else_is_not_enrolled(ana, ada):
-    signed = come_in("ada").get(reverse("enrol_second_factor")).context["signed"]
-    come_in().post(reverse("enrol_second_factor"), {"signed": signed, "code": "000000"})
+    page = come_in("ada").get(reverse("enrol_second_factor"))
+    form = {"signed": page.context["signed"], "code": code(page.context["secret"].replace(" ", ""))}
+    come_in().post(reverse("enrol_second_factor"), form)
     assert not sign_in.has_second_factor(ana)
 
 
@@ -610,6 +611,14 @@ def test_a_link_works_once(invited):
     assert Client().get(link).status_code == 404
     assert Client().post(link, {"password": OTHER, "again": OTHER}).status_code == 404
     assert is_in(come_in("eva"))
+
+
+def test_of_two_who_open_one_link_at_once_only_the_first_sets_a_password(invited):
+    _client, user, link = invited
+    token = link.rsplit("/", 2)[1]
+    actions.change_password(user=user, password=PASSWORD, token=token, by=user)
+    with pytest.raises(Refused):
+        actions.change_password(user=user, password=OTHER, token=token, by=user)
 
 
 def test_a_link_expires_after_thirty_minutes(invited, settings):

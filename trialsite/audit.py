@@ -78,6 +78,8 @@ def _name_the_actor(execute, sql, params, many, context):
     if act is not None and act.told != (act.by, act.reason) and not str(sql).lstrip().startswith(_unaudited()):
         act.told = act.by, act.reason
         tell_database(act.by, act.reason)
+    elif act is not None and str(sql).startswith("ROLLBACK"):
+        act.told = None  # what was told after the savepoint is forgotten with it
     return execute(sql, params, many, context)
 
 
@@ -187,7 +189,7 @@ def install_trail(using):
 
 
 # Tables from which the runtime role may delete: working state, never clinical data.
-MAY_BE_DELETED = ("django_session", "axes_accessattempt", "axes_accessfailurelog", "mfa_authenticator",
+MAY_BE_DELETED = ("django_session", "axes_accessattempt", "axes_accessfailurelog", "axes_accessattemptexpiration", "mfa_authenticator",
                   "account_emailaddress", "account_emailconfirmation")  # fmt: skip
 
 

@@ -1,9 +1,9 @@
 """The only place that invents sites and people, and that lets a day of the past be today.
 
-A demonstration trial is not typed into tables: each floor's `demo.py` has small steps that call the same actions as the
-browser, and an `Agenda` calls the steps in the order of the days on which they happen. Everything follows from a seed:
-the same seed on the same day makes the same trial. The audit trail alone is not in on the game: its instants, given by the
-database, are those at which the demo was made.
+A demonstration trial is not typed into tables: each floor's `demo.py` has small steps that call the same actions as
+the browser, and an `Agenda` calls the steps in the order of the days on which they happen. Everything follows from a
+seed: the same seed on the same day makes the same trial. The audit trail alone is not in on the game: its instants,
+given by the database, are those at which the demo was made.
 """
 
 import base64
@@ -20,6 +20,7 @@ from pathlib import Path
 from unittest import mock
 from zoneinfo import ZoneInfo
 
+from django.db import transaction
 from django.utils import timezone
 
 from trialsite import actions
@@ -55,20 +56,31 @@ class Agenda:
         self._steps = []
         self._order = count()
 
-    def add(self, instant, step, **arguments):
+    def add(self, instant, step, /, **arguments):
         heapq.heappush(self._steps, (instant, next(self._order), step, arguments))
 
-    def run(self, until):
-        """Do what falls before `until`, each step with the clock at its instant. What is later never happens."""
+    def run(self, until, tell=None):
+        """Do what falls before `until`, each step with the clock at its instant and in a transaction of its own.
+
+        What is later never happens. `tell` is called with the instant after each step."""
         while self._steps and self._steps[0][0] < until:
             instant, _, step, arguments = heapq.heappop(self._steps)
-            with clock_at(instant):
+            with clock_at(instant), transaction.atomic():
                 step(**arguments)
+            if tell:
+                tell(instant)
 
 
 def chance(*key):
     """Random numbers that depend on nothing but the key."""
     return random.Random("/".join(map(str, key)))
+
+
+@contextmanager
+def kept_in_the_outbox():
+    """Inside, nothing is handed to the broker, which need not run yet; the scheduler sends it when it does."""
+    with mock.patch("trialsite.outbox.send"):
+        yield
 
 
 # --- sites and people --------------------------------------------------------------------------------
@@ -83,14 +95,20 @@ HOSPITALS = (
     "Public Health Clinical Center of Chengdu",
     "Chongqing Public Health Medical Center",
 )
-FAMILY_NAMES = "Chen Deng Fang Gao Huang Jiang Liang Lin Ma Peng Qian Shen Song Sun Tang Wei Wu Xie Xu Yang Ye Zheng Zhou Zhu"
-GIVEN_NAMES = "Ailing Bowen Chunmei Dawei Guanglei Haoran Jianguo Lifen Meilin Ningning Qiang Ruolan Shufen Tao Weidong Xiaohui"
+FAMILY_NAMES = (
+    "Chen Deng Fang Gao Huang Jiang Liang Lin Ma Peng Qian Shen Song Sun Tang Wei Wu Xie Xu Yang Ye Zheng Zhou Zhu"
+)
+GIVEN_NAMES = (
+    "Ailing Bowen Chunmei Dawei Guanglei Haoran Jianguo Lifen Meilin Ningning Qiang Ruolan Shufen Tao Weidong Xiaohui"
+)
 # none of them a name of a trial, a role or a place
-WORDS = (
-    "amber basket candle copper cotton desert feather forest garden ginger granite harvest hazel island jasmine kettle lantern lemon "
-    "linen magnet maple marble meadow mirror mosaic needle olive orange orchid pebble pepper pocket quartz ribbon saddle "
-    "sesame silver spiral summer tablet timber tomato tulip tunnel velvet violet walnut willow window winter"
-).split()  # fmt: skip
+WORDS = [
+    "amber", "basket", "candle", "copper", "cotton", "desert", "feather", "forest", "garden", "ginger", "granite",
+    "harvest", "hazel", "island", "jasmine", "kettle", "lantern", "lemon", "linen", "magnet", "maple", "marble",
+    "meadow", "mirror", "mosaic", "needle", "olive", "orange", "orchid", "pebble", "pepper", "pocket", "quartz",
+    "ribbon", "saddle", "sesame", "silver", "spiral", "summer", "tablet", "timber", "tomato", "tulip", "tunnel",
+    "velvet", "violet", "walnut", "willow", "window", "winter",
+]  # fmt: skip
 
 GLOBAL_ACCOUNTS = (
     ("monitor", Role.MONITOR),

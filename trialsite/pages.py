@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
 from trialsite import audit, trial
-from trialsite.roles import Permission, can, can_see_arm, require, within_sites
+from trialsite.roles import Permission, can, can_see_arm, needs, within_sites
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ def everywhere(request):
         "nav": Navigation(request),
         "roles_text": user.roles_text,
         "sites_text": user.sites_text,
+        "user_links": [{"label": _("My account"), "url": reverse("show_own_account")}],
         "halts": lambda: open_halts(user),
     }
 
@@ -99,10 +100,10 @@ def sees_secret_tables(user, site=None):
 OPERATIONS = {"insert": _("entered"), "update": _("changed"), "delete": _("deleted")}
 
 
+@needs(Permission.VIEW_AUDIT_TRAIL)
 @require_GET
 def show_history(request, app, model, pk):
     """Who changed this record, when, from what to what, and why. One click from every record."""
-    require(request.user, Permission.VIEW_AUDIT_TRAIL)
     record = load_audited_record(request.user, app, model, pk)
     events = audit.history_of(record)
     patient = getattr(record, "patient", record if model == "patient" else None)

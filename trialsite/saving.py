@@ -4,13 +4,14 @@ Every data form carries `version` (of the record as it was shown) and `idem` (a 
 `answer_form` is the one path of all data forms:
 
     valid, saved            302 to the record, header X-Record-Version
-    the same key again      the same answer, no second effect; with other content 409
+    the same key again      the same answer, no second effect, whatever the record has become; with other content 409
     refused                 422, the errors at the fields, what was typed is kept
     stale version           409, what was typed beside what stands now
     database unreachable    503 (trialsite/pages.py), what was typed is kept by the browser
 """
 
 import hashlib
+import logging
 import uuid
 from dataclasses import dataclass
 
@@ -21,9 +22,12 @@ from django.db import IntegrityError
 from django.http import HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.translation import gettext as _
+from psycopg.errors import UniqueViolation
 
 from trialsite.audit import acting
 from trialsite.models import AuditEvent, FormReceipt
+
+log = logging.getLogger(__name__)
 
 
 class Refused(Exception):
@@ -84,6 +88,10 @@ class DataForm(forms.Form):
             if name not in ("version", "idem") and (self.record is None or self.was_sent(name))
         }
 
+    def sent_or(self, name, stored):
+        """What was entered, or `stored` when the field was not sent at all: not sent is not blank."""
+        return self.cleaned_data[name] if self.was_sent(name) else stored
+
     def was_sent(self, name):
         widget = self.fields[name].widget
         return not widget.value_omitted_from_data(self.data, self.files, self.add_prefix(name))
@@ -110,10 +118,13 @@ def answer_form(request, form, template, context, save, *, conflict=None):
 
     if request.method != "POST":
         return page(200)
-    if not form.is_valid():
-        return page(422)
+    if not form.is_bound:  # an empty body is a form too: one that lacks everything
+        form.data, form.is_bound = request.POST, True
     try:
-        saved = save_once(request, form, save)
+        # a form saved before may be invalid by now: the record, being saved, asks for a reason or allows other steps
+        saved = save_once(request, form, save) if form.is_valid() else answer_given(request)
+        if saved is None:
+            return page(422)
     except Refused as refusal:
         for name, texts in refusal.errors.items():
             for text in texts:
@@ -147,13 +158,28 @@ def save_once(request, form, save):
                 location=saved.location, record_version=saved.version,
             )  # fmt: skip
             return saved
-    except (Refused, Stale, IntegrityError):
-        receipt = FormReceipt.objects.filter(pk=key).first()
-        if receipt is None:
-            raise
-        if (receipt.user_id, receipt.path, receipt.digest) != (request.user.pk, request.path, digest):
-            raise KeyReused(str(key)) from None
-        return Saved(receipt.location, receipt.record_version)
+    except (Refused, Stale, IntegrityError) as failure:
+        saved = answer_given(request)
+        if saved is not None:
+            return saved
+        if isinstance(failure.__cause__, UniqueViolation):  # two people made the same thing at the same moment
+            log.warning("refused: %s", failure.__cause__.diag.constraint_name)
+            raise Refused(_("The same was saved by someone else at this moment. Open the form again.")) from None
+        raise
+
+
+def answer_given(request):
+    """What was answered when the form with this key was saved, or None. Raises KeyReused for other content."""
+    try:
+        key = uuid.UUID(request.POST.get("idem", ""))
+    except ValueError:
+        return None
+    receipt = FormReceipt.objects.filter(pk=key).first()
+    if receipt is None:
+        return None
+    if (receipt.user_id, receipt.path, receipt.digest) != (request.user.pk, request.path, digest_of(request)):
+        raise KeyReused(str(key))
+    return Saved(receipt.location, receipt.record_version)
 
 
 def digest_of(request):

@@ -291,10 +291,16 @@ CELERY_BEAT_SCHEDULE = {
 # --- upward ties: what a lower floor may ask of a higher one, by name --------------------------
 
 SCREENING_EVIDENCE = "visits.evidence.screening_evidence"
-HOME_SECTIONS = ["patients.home.sections", "visits.home.sections", "safety.home.sections"]
+HOME_SECTIONS = [
+    "patients.home.sections",
+    "visits.home.sections",
+    "safety.home.sections",
+    "trialsite.accounts.sections",
+]
 PATIENT_SECTIONS = ["visits.home.patient_sections", "safety.home.patient_sections"]
 AFTER_SCREENING = ["visits.actions.plan_screening"]
 AFTER_RANDOMISATION = ["visits.actions.plan_visits"]
+DEMO_TRIAL = "safety.demo.play_trial"
 
 # --- the trial -------------------------------------------------------------------------------
 

@@ -341,6 +341,9 @@ def _store(wanted, there, *, owner, patient, collected_on):
 
 
 def _mark_attended(visit, on):
+    if visit.state == VisitState.ATTENDED:
+        return
+    visit = lock_visit(visit)  # somebody may have recorded its day meanwhile
     if visit.state != VisitState.ATTENDED:
         visit.state, visit.attended_on, visit.missed_because = VisitState.ATTENDED, on, ""
         next_version(visit, "state", "attended_on", "missed_because")
@@ -455,6 +458,8 @@ def record_lot_tests(*, lot, protocol, results, version, reason="", by):
             if test.code not in there:
                 LotTest.objects.create(lot=lot, code=test.code, result=typed, has_passed=passed)
             elif there[test.code].result != typed:
+                if not reason.strip():
+                    raise Refused({"reason": ["Write why a result is changed."]})
                 there[test.code].result, there[test.code].has_passed = typed, passed
                 next_version(there[test.code], "result", "has_passed")
         next_version(lot)
@@ -551,8 +556,8 @@ def prepare_infusion(
 ):
     """Prepare the bag of one infusion: the dose follows from the protocol and the weight."""
     with acting(by, "infusion prepared"):
+        patient = lock_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
         visit = lock_visit(visit, version)
-        patient = lock_patient(visit.patient)
         number = _infusion_number(visit)
         if Preparation.objects.filter(patient=patient, number=number).exists():
             raise Refused("This infusion was prepared already.")
@@ -593,8 +598,8 @@ def record_infusion(
     `reactions` are (term, began_at, grade). The lot, the halts and the order of infusions are checked under lock."""
     monitoring = monitoring or {}
     with acting(by, reason or "infusion recorded"):
+        patient = lock_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
         visit = lock_visit(visit)
-        patient = lock_patient(visit.patient)
         protocol, number = patient.protocol, _infusion_number(visit)
         preparation = Preparation.objects.select_related("lot").filter(patient=patient, number=number).first()
         if preparation is None:
@@ -609,7 +614,8 @@ def record_infusion(
             lot = preparation.lot
             if not reason.strip():
                 raise Refused({"reason": ["Write why the entry is changed."]})
-        read = _read_monitoring(protocol, monitoring)
+        there = {(m.test, m.minute): m for m in infusion.measurements.all()} if infusion else {}
+        read = _read_monitoring(protocol, {key: m.typed for key, m in there.items()} | monitoring)
         problems = infusing.infusion_problems(
             protocol.infusions,
             product=protocol.product(lot.product),
@@ -641,7 +647,7 @@ def record_infusion(
         tests = {code: protocol.test(code) for code in protocol.infusions.monitoring_tests}
         changed = _store(
             {(code, minute): (tests[code], result) for (code, minute), result in read.items()},
-            {(m.test, m.minute): m for m in infusion.measurements.all()},
+            there,
             owner={"infusion": infusion}, patient=patient, collected_on=on,
         )  # fmt: skip
         _replace_lines(infusion, Interruption, ("stopped_at", "resumed_at", "cause"), interruptions)

@@ -239,17 +239,17 @@ class InfusionForm(DataForm):
 
     @property
     def interruptions(self):
-        data = self.cleaned_data
-        rows = [(data[f"stop{n}_stopped"], data[f"stop{n}_resumed"], data[f"stop{n}_cause"])
-                for n in range(1, INTERRUPTION_ROWS + 1)]  # fmt: skip
-        return [row for row in rows if row[0]]
+        return self._lines("stop", INTERRUPTION_ROWS, ("stopped", "resumed", "cause"))
 
     @property
     def reactions(self):
-        data = self.cleaned_data
-        rows = [(data[f"reaction{n}_term"], data[f"reaction{n}_began"], data[f"reaction{n}_grade"])
-                for n in range(1, REACTION_ROWS + 1)]  # fmt: skip
-        return [row for row in rows if row[0]]
+        return self._lines("reaction", REACTION_ROWS, ("term", "began", "grade"))
+
+    def _lines(self, row, count, names):
+        """The rows that hold something; a row that was not sent stays as it is stored."""
+        fields = [[f"{row}{n}_{name}" for name in names] for n in range(1, count + 1)]
+        lines = [tuple(self.sent_or(field, self.initial.get(field)) for field in line) for line in fields]
+        return [line for line in lines if line[0]]
 
     # for the page: rows of bound fields
 

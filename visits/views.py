@@ -315,7 +315,8 @@ def enter_panel(request, pk):
     def save(form):
         saved = actions.record_panel(
             panel=panel, values=form.results, collected_on=form.cleaned_data["collected_on"],
-            collected_at=form.cleaned_data["collected_at"], comment=form.cleaned_data["comment"],
+            collected_at=form.sent_or("collected_at", panel.collected_at),
+            comment=form.sent_or("comment", panel.comment),
             version=form.cleaned_data["version"], reason=form.cleaned_data.get("reason", ""), by=request.user,
         )  # fmt: skip
         return Saved(reverse("visits:show_visit", args=[panel.visit_id]), saved.version, _("%s is saved.") % name)
@@ -632,8 +633,8 @@ def record_infusion(request, pk):
     def save(form):
         names = ("started_at", "stopped_at", "volume_ml", "given_percent", "access_site", "premedication", "comment")
         saved = actions.record_infusion(
-            visit=visit, **{name: form.cleaned_data[name] for name in names}, monitoring=form.monitoring,
-            interruptions=form.interruptions, reactions=form.reactions, version=form.cleaned_data["version"],
+            visit=visit, **{name: form.sent_or(name, getattr(infusion, name, "")) for name in names},
+            monitoring=form.monitoring, interruptions=form.interruptions, reactions=form.reactions, version=form.cleaned_data["version"],
             reason=form.cleaned_data.get("reason", ""), by=request.user,
         )  # fmt: skip
         return Saved(reverse("visits:show_visit", args=[pk]), saved.version, _("The infusion is recorded."))

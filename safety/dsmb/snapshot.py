@@ -1,7 +1,7 @@
 """The data that a report is made of, read at one instant in a number of queries that does not grow with them.
 
 What happened on or before the cut-off counts, as it is known at the instant of reading. The arms are read by
-`read_letters` and `read_laboratory_by_arm` alone, so that whatever the open part is made of cannot tell them."""
+`read_letters` and `read_laboratory_by_letter` alone, so that whatever the open part is made of cannot tell them."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -69,6 +69,10 @@ class OnePatient:
     events: list[AdverseEvent] = field(default_factory=list)
     baseline: dict[str, tuple[Decimal, str]] = field(default_factory=dict)  # test: value, operator
 
+    @property
+    def has_died(self):
+        return self.end == State.DIED or any(event.is_fatal for event in self.events)
+
     def day_of(self, day):
         """Days from day 0, or None."""
         return (day - self.day_0).days if self.day_0 else None
@@ -124,6 +128,22 @@ class Snapshot:
     @property
     def randomised(self):
         return [p for p in self.patients.values() if p.randomised_on]
+
+    @property
+    def safety_population(self):
+        """Patients who received at least the beginning of one infusion; in a trial without, all randomised."""
+        if self.protocol.infusions:
+            return [p for p in self.randomised if p.infusions]
+        return self.randomised
+
+    @property
+    def population_words(self):
+        return "patients who received an infusion" if self.protocol.infusions else "randomised patients"
+
+    def visit_names(self):
+        """{visit code: name} in the order of time, unscheduled visits last."""
+        visits = sorted(self.newest("visits").values(), key=lambda visit: visit.day)
+        return {**{visit.code: visit.name for visit in visits}, UNSCHEDULED: "Unscheduled visits"}
 
     def newest(self, kind):
         """{code: item} of all protocol versions; the newest version's wording, its order first."""

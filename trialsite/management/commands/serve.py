@@ -1,5 +1,6 @@
 """`manage.py serve`: starts everything that Trialsite is made of, keeps it running, and ends it all."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -14,11 +15,13 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections
+from django.db.migrations.executor import MigrationExecutor
 
 from trialsite import embedded, processes
 from trialsite.processes import Program
 
 READY_WITHIN = 60  # seconds
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 6  # seconds for the programs to finish what they do, before they are killed
 
 
@@ -39,8 +42,9 @@ class Command(BaseCommand):
         self.own_database = "DATABASE_URL" not in os.environ
         self.own_broker = "CELERY_BROKER_URL" not in os.environ
         self.programs = []
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, stop_now)
+        for number in SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup's wish holds
+                signal.signal(number, stop_now)
         try:
             with processes.claimed(self.var):
                 self.run()
@@ -64,7 +68,7 @@ class Command(BaseCommand):
                     self.tend()
                     time.sleep(0.2)
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             self.end()
 
@@ -89,12 +93,18 @@ class Command(BaseCommand):
                 embedded.empty_database(self.var)
         if "owner" in settings.DATABASES:
             call_command("migrate", interactive=False, verbosity=0)
+        elif self.migrations_are_missing():
+            raise CommandError("the database is behind the program: `manage.py migrate` with MIGRATION_DATABASE_URL")
         call_command("collectstatic", interactive=False, verbosity=0)
         if self.demo and not self.database_is_in_use():
             unfinished.touch()
             self.make_demo()
             unfinished.unlink()
         connections.close_all()
+
+    def migrations_are_missing(self):
+        executor = MigrationExecutor(connections["default"])
+        return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
     def database_is_in_use(self):
         from trialsite.models import Site
@@ -206,8 +216,9 @@ class Command(BaseCommand):
             processes.pid_file(self.var, "postgres").unlink(missing_ok=True)
 
     def say(self, line):
-        self.stdout.write(line)
-        self.stdout.flush()
+        with contextlib.suppress(OSError):  # whoever was listening may have gone
+            self.stdout.write(line)
+            self.stdout.flush()
 
 
 def stop_now(number, frame):

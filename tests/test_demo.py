@@ -1,0 +1,372 @@
+"""The demonstration trial: it is legal, it is the same each time, and every page has something to show."""
+
+import json
+import stat
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from allauth.mfa.models import Authenticator
+from django.core.management import CommandError, call_command
+from django.db import transaction
+from django.utils import timezone
+
+from patients import demo as entry
+from patients.actions import today_at
+from patients.models import AllocationSlot, Consent, Disposition, Halt, Patient, State
+from safety.demo import play_trial, report_event, report_serious_event
+from safety.models import AdverseEvent, DsmbReport
+from trialsite import demo, trial
+from trialsite.models import AuditEvent, OutboxMessage, Site, User
+from trialsite.protocol import load
+from trialsite.roles import Permission, Role, can
+from visits import demo as course
+from visits import schedule
+from visits.models import Infusion, Lot, Measurement, PanelRecord, PanelState, Query, Visit, VisitState
+
+MASKED = Path(__file__).parent.parent / "trialsite" / "protocols" / "examples" / "masked-dose-finding.toml"
+
+
+def play(patients, sites, seed=1):
+    machine = User.objects.system()
+    places = demo.make_sites(sites, by=machine)
+    people = demo.make_people(places, seed=seed, by=machine)
+    return play_trial(people=people, sites=places, patients=patients, seed=seed)
+
+
+def rolled_back(django_db_setup, django_db_blocker, make):
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield make()
+        transaction.set_rollback(True)
+
+
+@pytest.fixture(scope="module")
+def trial_of_13(django_db_setup, django_db_blocker):
+    """The demo as `manage.py demo` makes it; made once for all tests that only look."""
+    yield from rolled_back(django_db_setup, django_db_blocker, lambda: play(patients=13, sites=2))
+
+
+@pytest.fixture
+def machine(db):
+    return User.objects.system()
+
+
+@pytest.fixture
+def masked_trial(settings):
+    settings.TRIAL_PROTOCOL = str(MASKED)
+    trial.versions.cache_clear()
+    yield load(MASKED)
+    trial.versions.cache_clear()
+
+
+# --- what there is to see ------------------------------------------------------------------------------
+
+
+def test_thirteen_patients_are_seven_and_six(trial_of_13):
+    arms = Counter(AllocationSlot.objects.taken().values_list("arm", flat=True))
+    assert arms == {"MSC": 7, "SALINE": 6}
+
+
+@pytest.mark.parametrize(
+    ("state", "at_least"),
+    [
+        (State.COMPLETED, 2),
+        (State.RANDOMISED, 8),
+        (State.WITHDRAWN, 1),
+        (State.SCREEN_FAILED, 2),
+        (State.SCREENING, 1),
+        (State.ELIGIBLE, 1),
+    ],
+)
+def test_patients_are_found_in_every_state(trial_of_13, state, at_least):
+    assert Patient.objects.filter(state=state).count() >= at_least
+
+
+def test_nobody_has_died(trial_of_13):
+    assert not Disposition.objects.filter(state=State.DIED).exists()
+
+
+def test_both_sites_have_enrolled(trial_of_13):
+    assert set(AllocationSlot.objects.taken().values_list("stratum", flat=True)) == {"01", "02"}
+
+
+def visits_now():
+    for visit in Visit.objects.filter(patient__state=State.RANDOMISED).select_related("patient__site"):
+        window = schedule.Window(visit.planned_on, visit.earliest, visit.latest)
+        yield visit, schedule.standing(state=visit.state, window=window, today=today_at(visit.patient.site))
+
+
+@pytest.mark.parametrize("standing", [s for s in schedule.Standing])
+def test_visits_are_found_wherever_a_visit_can_stand(trial_of_13, standing):
+    assert standing in {found for _, found in visits_now()}
+
+
+def test_a_visit_has_begun_and_is_not_complete(trial_of_13):
+    begun = [
+        visit
+        for visit in Visit.objects.filter(state=VisitState.ATTENDED, patient__state=State.RANDOMISED)
+        if {panel.state for panel in visit.panels.all()} >= {PanelState.EXPECTED, PanelState.ENTERED}
+    ]
+    assert len(begun) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "values"),
+    [
+        (Query, "state", {"open", "answered", "closed"}),
+        (Lot, "state", {"quarantined", "released", "rejected"}),
+        (PanelRecord, "state", {"expected", "entered", "not_done"}),
+        (AdverseEvent, "grade", {1, 2, 3}),
+        (AdverseEvent, "is_ongoing", {True, False}),
+        (Measurement, "flag", {"", "L", "H"}),
+    ],
+)
+def test_every_kind_can_be_seen(trial_of_13, model, field, values):
+    assert set(model.objects.values_list(field, flat=True)) == values
+
+
+def test_one_event_is_serious_and_at_most_two_are_severe(trial_of_13):
+    assert AdverseEvent.objects.filter(is_serious=True).count() == 1
+    assert AdverseEvent.objects.filter(grade__gte=3).count() <= 2
+
+
+def test_one_patient_has_signed_again(trial_of_13):
+    signed = Counter(Consent.objects.values_list("patient", flat=True))
+    assert sorted(signed.values())[-2:] == [1, 2]
+
+
+def test_a_halt_was_opened_and_lifted(trial_of_13):
+    assert Halt.objects.exists()
+    assert not Halt.objects.open().exists()
+
+
+def test_a_safety_report_waits_in_the_outbox(trial_of_13):
+    report = DsmbReport.objects.get()
+    message = OutboxMessage.objects.get()
+    assert message.arguments == {"report_id": report.pk}
+    assert message.sent_at is None
+
+
+# --- it is plausible -------------------------------------------------------------------------------------
+
+
+def values_of(test, visit):
+    measured = Measurement.objects.filter(test=test, panel__visit__code=visit, patient__day_0__isnull=False)
+    return list(measured.exclude(value=None).values_list("value", flat=True))
+
+
+def test_cd4_is_between_50_and_250_at_first(trial_of_13):
+    assert len(values_of("CD4", "SCR")) == 13
+    assert all(50 < value <= 250 for value in values_of("CD4", "SCR"))
+
+
+def test_the_parts_of_cd4_are_together_no_more_than_all(trial_of_13):
+    parts = Measurement.objects.filter(test__in=["NVCD4P", "CMCD4P", "EMCD4P"]).exclude(value=None)
+    sums = Counter()
+    for part in parts:
+        sums[part.panel_id] += part.value
+    assert all(Decimal(80) < total <= 100 for total in sums.values())
+
+
+def test_no_query_asks_about_cd4_or_virus(trial_of_13):
+    assert not Query.objects.filter(test__in=["CD4", "HIVRNA"]).exists()
+
+
+def test_the_dose_of_cells_follows_from_the_weight(trial_of_13):
+    for infusion in Infusion.objects.select_related("preparation__lot").filter(preparation__lot__product="UCMSC"):
+        assert infusion.preparation.planned_dose == 500_000 * infusion.preparation.weight_kg
+
+
+# --- it is legal ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "operation", "needed"),
+    [
+        ("patients_consent", "insert", Permission.ENTER_DATA),
+        ("patients_eligibilityassessment", "insert", Permission.DECIDE_ELIGIBILITY),
+        ("patients_allocationlist", "insert", Permission.MANAGE_ALLOCATION),
+        ("patients_allocationslot", "update", Permission.DECIDE_ELIGIBILITY),
+        ("patients_halt", "insert", Permission.OPEN_HALTS),
+        ("patients_halt", "update", Permission.LIFT_HALTS),
+        ("visits_panelrecord", "update", Permission.ENTER_DATA),
+        ("visits_lot", "insert", Permission.MANAGE_LOTS),
+        ("visits_lot", "update", Permission.MANAGE_LOTS),
+        ("visits_preparation", "insert", Permission.PREPARE_INFUSIONS),
+        ("visits_infusion", "insert", Permission.RECORD_INFUSIONS),
+        ("safety_adverseevent", "insert", Permission.REPORT_ADVERSE_EVENTS),
+        ("safety_dsmbreport", "insert", Permission.REQUEST_REPORTS),
+    ],
+)
+def test_everybody_acts_within_their_role(trial_of_13, table, operation, needed):
+    actors = User.objects.in_bulk(
+        AuditEvent.objects.filter(table=table, operation=operation).values_list("by_id", flat=True).distinct()
+    )
+    assert actors
+    assert all(can(user, needed) for user in actors.values())
+
+
+def test_nobody_acts_at_a_foreign_site(trial_of_13):
+    site_of = dict(Patient.objects.values_list("pk", "site__code"))
+    for user in User.objects.filter(grants__site__isnull=False):
+        touched = AuditEvent.objects.filter(by_id=user.pk, patient_id__isnull=False).values_list(
+            "patient_id", flat=True
+        )
+        assert {site_of[pk] for pk in touched.distinct()} <= {user.grants.get().site.code}
+
+
+# --- the days ---------------------------------------------------------------------------------------------
+
+
+def test_what_happens_carries_its_own_day(trial_of_13):
+    for slot in AllocationSlot.objects.taken().select_related("patient"):
+        assert 0 <= (slot.patient.day_0 - slot.taken_at.date()).days <= 3
+    for panel in PanelRecord.objects.filter(state=PanelState.ENTERED):
+        assert 0 <= (panel.entered_at.date() - panel.collected_on).days <= 20
+
+
+def test_nothing_happens_today_or_later(trial_of_13):
+    today = today_at(Site.objects.first())
+    assert max(Visit.objects.exclude(attended_on=None).values_list("attended_on", flat=True)) < today
+
+
+def test_places_of_the_list_are_taken_in_the_order_of_time(trial_of_13):
+    for code in ("01", "02"):
+        taken = list(AllocationSlot.objects.taken().filter(stratum=code).values_list("taken_at", flat=True))
+        assert taken == sorted(taken)
+
+
+def test_the_clock_goes_right_again():
+    past = datetime(2020, 2, 29, 12, tzinfo=UTC)
+    with demo.clock_at(past):
+        assert timezone.now() == past
+        assert Query._meta.get_field("raised_at").get_default() == past
+    assert abs(timezone.now() - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_an_agenda_goes_by_the_time_and_stops(db):
+    told, agenda = [], demo.Agenda()
+    noon = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+    def tell(word):
+        told.append((word, timezone.now()))
+        if word == "first":
+            agenda.add(noon + timedelta(hours=1), tell, word="child")
+
+    agenda.add(noon + timedelta(hours=2), tell, word="second")
+    agenda.add(noon, tell, word="first")
+    agenda.add(noon + timedelta(hours=3), tell, word="never")
+    agenda.run(until=noon + timedelta(hours=3))
+    assert told == [("first", noon), ("child", noon + timedelta(hours=1)), ("second", noon + timedelta(hours=2))]
+
+
+# --- it is the same each time, and for another trial ---------------------------------------------------------
+
+
+def all_that_was_typed(seed):
+    with transaction.atomic():
+        play(patients=2, sites=1, seed=seed)
+        panels = Measurement.objects.order_by("id").values_list("patient__number", "test", "typed", "collected_on")
+        events = AdverseEvent.objects.order_by("id").values_list("patient__number", "term", "began_on", "grade")
+        arms = AllocationSlot.objects.taken().values_list("patient__number", "arm")
+        made = list(panels), list(events), list(arms), list(Query.objects.values_list("text", "state"))
+        transaction.set_rollback(True)
+    return made
+
+
+def test_the_same_seed_makes_the_same_trial_and_another_another(db):
+    first, again, other = (all_that_was_typed(seed) for seed in (5, 5, 6))
+    assert first == again
+    assert first[0] != other[0]
+
+
+def test_another_trial_is_played_without_a_change(db, masked_trial):
+    play(patients=6, sites=2)
+    slots = AllocationSlot.objects.taken()
+    assert Counter(slots.values_list("arm", flat=True)) == {"LOW": 2, "HIGH": 2, "PLACEBO": 2}
+    assert max(Infusion.objects.values_list("number", flat=True)) == 6
+    assert Patient.objects.filter(state=State.COMPLETED).exists()
+    assert Patient.objects.filter(state=State.SCREEN_FAILED).exists()
+
+
+@pytest.mark.parametrize("path", [MASKED, MASKED.parent.parent / "ucmsc-inr" / "1.0.toml"], ids=["masked", "pilot"])
+def test_a_body_gives_a_result_for_every_test_of_a_protocol(path):
+    from visits.results import is_implausible, read_result
+
+    protocol = load(path)
+    for seed in range(30):
+        body = course.Body(seed, "FM"[seed % 2])
+        body.cells = seed % 3 % 2
+        for test in protocol.tests:
+            if not test.computed:
+                result = read_result(test, body.typed(test, 84, "W12"))
+                assert result is not None or not test.required or test.code == "HEIGHT", test.code
+                assert not is_implausible(test, result)
+
+
+# --- the steps, as the tests' universe takes them --------------------------------------------------------------
+
+
+def test_a_patient_is_brought_to_the_first_infusion_step_by_step(machine):
+    site = demo.make_site(by=machine)
+    who = {role: demo.make_account(username=role, role=role, site=site, by=machine).user for role in (
+        Role.COORDINATOR, Role.INVESTIGATOR, Role.PHARMACIST)}  # fmt: skip
+    statistician = demo.make_account(username="statistician", role=Role.STATISTICIAN, by=machine).user
+    entry.make_list(by=statistician)
+    patient = entry.screen_and_consent(site=site, by=who[Role.COORDINATOR])
+    visits = course.enter_screening(patient=patient, by=who[Role.COORDINATOR])
+    assert [visit.state for visit in visits] == [VisitState.ATTENDED]
+    patient = entry.make_eligible(patient=patient, by=who[Role.INVESTIGATOR])
+    assert patient.state == State.ELIGIBLE
+    yesterday = today_at(site) - timedelta(days=1)
+    patient = entry.randomise(patient=patient, by=who[Role.INVESTIGATOR], day_0=yesterday)
+    assert patient.slot.sequence == 1
+    infusion = course.give_infusion(patient=patient, by=who[Role.INVESTIGATOR], pharmacist=who[Role.PHARMACIST])
+    assert (infusion.number, infusion.started_at.date()) == (1, yesterday)
+    visit = course.enter_visit(patient=patient, code="W0", by=who[Role.COORDINATOR])
+    assert not visit.panels.filter(state=PanelState.EXPECTED).exists()
+    assert report_event(patient=patient, by=who[Role.INVESTIGATOR]).sequence == 1
+    assert report_serious_event(patient=patient, by=who[Role.INVESTIGATOR]).is_serious
+
+
+# --- the command -------------------------------------------------------------------------------------------
+
+
+def test_the_accounts_are_written_for_their_owner_only(machine, tmp_path):
+    file = tmp_path / "accounts.json"
+    call_command("demo", patients=1, sites=1, accounts=str(file), quiet=True)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    accounts = {account["user"]: account for account in json.loads(file.read_text())}
+    assert set(accounts["coordinator-01"]) == {"user", "password", "role", "site", "totp_secret"}
+    assert accounts["coordinator-01"]["site"] == "01"
+    assert accounts["monitor"]["site"] is None
+    assert {account["role"] for account in accounts.values()} == set(Role.values)
+    assert all(len(account["password"]) >= 15 for account in accounts.values())
+    assert all(account["totp_secret"] is None for account in accounts.values())
+    for name, account in accounts.items():
+        assert User.objects.get(username=name).check_password(account["password"])
+
+
+def test_second_factors_are_enrolled_where_they_are_required(machine, settings, tmp_path):
+    settings.SECOND_FACTOR = "required"
+    site = demo.make_site(by=machine)
+    people = demo.make_people([site], with_second_factor=True, by=machine)
+    assert Authenticator.objects.count() == len(people.accounts)
+    secrets = {account.totp_secret for account in people.accounts}
+    assert len(secrets) == len(people.accounts)
+    assert all(len(secret) == 32 for secret in secrets)
+
+
+def test_the_demo_wants_an_empty_database(machine):
+    demo.make_site(by=machine)
+    with pytest.raises(CommandError, match="already"):
+        call_command("demo", quiet=True)
+
+
+def test_the_demo_is_not_made_in_production(machine, settings):
+    settings.PRODUCTION = True
+    with pytest.raises(CommandError, match="invented patients"):
+        call_command("demo", quiet=True)
+    assert not Site.objects.exists()
