@@ -127,6 +127,7 @@ def save_line(*, model, patient, values, line=None, version=None, reason="", by)
     """Add a line to a list of the patient (history, treatment, medication), or change one."""
     with acting(by, reason):
         patient = lock_patient(patient)
+        refuse_before_consent(patient)
         if line is None:
             if model is HivHistory and HivHistory.objects.filter(patient=patient).exists():
                 raise Refused("The HIV history was entered already; change that one.")
@@ -143,6 +144,15 @@ def save_line(*, model, patient, values, line=None, version=None, reason="", by)
         return line
 
 
+def refuse_before_consent(patient, day=None, field=""):
+    """Raise Refused when the patient has not consented, or (at `field`) when `day` is before the first consent."""
+    consent = Consent.objects.filter(patient=patient).order_by("signed_on").first()
+    if consent is None:
+        raise Refused("Nothing is entered before the consent is recorded.")
+    if day is not None and day < consent.signed_on:
+        raise Refused({field: [f"The date is before the consent of {consent.signed_on}."]})
+
+
 def _refuse_impossible_span(model, values):
     if values.get("is_ongoing") and values.get("ended_on"):
         raise Refused({"ended_on": ["An end date contradicts “ongoing”."]})
@@ -151,7 +161,6 @@ def _refuse_impossible_span(model, values):
     start, end = values.get("started_on") or "", values.get("ended_on") or ""
     if start and end and end[: len(start)] < start[: len(end)]:
         raise Refused({"ended_on": ["The end is before the start."]})
-
 
 
 def withdraw_line(*, line, version, reason, by):

@@ -305,7 +305,7 @@ class Play:
                 days = [begin + timedelta(days=d) for d in range(0, (self.today - begin).days - 20, every)]
                 for place, day in enumerate([*days, self.today - timedelta(days=2)]):
                     self.on(
-                        site, day, "09:00", self.stock, site=site, product=product, by=self.people.who(Role.MONITOR), days=2 * every + 30,
+                        site, day, "09:00", self.stock, site=site, product=product, by=pharmacist, days=2 * every + 30,
                         is_bad=place == 2 and product.is_cell_product,
                     )  # fmt: skip
 

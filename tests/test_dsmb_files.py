@@ -23,13 +23,15 @@ DAY_0, CUTOFF = date(2026, 3, 2), date(2026, 6, 30)
 
 @pytest.fixture
 def figures(monkeypatch):
-    """Of a small trial of four patients."""
+    """Of a small trial of five patients."""
     protocol = small_protocol()
     monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
     trial = SmallTrial(protocol)
     draw_arm_letters(by=trial.by)
     fill(trial)
-    trial.report(trial.enrol("ZEBRAARM", DAY_0), "Ague *bold* #panic() $x$ <b>", 1, DAY_0 + timedelta(days=3))
+    fifth = trial.enrol("ZEBRAARM", DAY_0)
+    trial.treat(fifth)
+    trial.report(fifth, "Ague *bold* #panic() $x$ <b>", 1, DAY_0 + timedelta(days=3))
     return compute_figures(CUTOFF, made_on=date(2026, 7, 1), code_version="0.1")
 
 

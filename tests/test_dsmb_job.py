@@ -204,14 +204,16 @@ def test_two_workers_do_not_make_the_same_report(asked):
 
 def wait_until_free(seconds=10):
     for _ in range(seconds * 100):
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "select count(*) from pg_locks where locktype = 'advisory' and classid = %s", [reports.MAKING]
-            )
-            if cursor.fetchone() == (0,):
-                return
+        if not locks_held():
+            return
         time.sleep(0.01)
     raise AssertionError("the lock of a closed connection is still held")
+
+
+def locks_held():
+    with connection.cursor() as cursor:
+        cursor.execute("select count(*) from pg_locks where locktype = 'advisory' and classid = %s", [reports.MAKING])
+        return cursor.fetchone()[0]
 
 
 def test_the_progress_is_seen_while_the_report_is_made(asked, monkeypatch):
@@ -267,9 +269,7 @@ def test_a_request_is_sent_after_the_commit_and_the_job_runs_from_it(monkeypatch
     report.refresh_from_db()
     assert report.state == ReportState.DONE
     assert OutboxMessage.objects.get().done_at
-    with connection.cursor() as cursor:
-        cursor.execute("select count(*) from pg_locks where locktype = 'advisory' and classid = %s", [reports.MAKING])
-        assert cursor.fetchone() == (0,)
+    assert not locks_held()
 
 
 # --- each month

@@ -114,7 +114,7 @@ create or replace function write_audit_trail() returns trigger language plpgsql 
 set search_path = pg_catalog, public, pg_temp as $$
 declare
     actor jsonb := nullif(current_setting('trialsite.actor', true), '')::jsonb;
-    reason text := coalesce(trim(actor ->> 'reason'), '');
+    reason text := coalesce(btrim(actor ->> 'reason', E' \\t\\r\\n'), '');
     left_out text[] := tg_argv[0]::text[];
 begin
     if coalesce(actor ->> 'id', '') = '' then

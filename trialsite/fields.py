@@ -27,8 +27,10 @@ UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def unseen_characters(text):
-    """The characters of `text` that a reader cannot see, new lines and tabs excepted."""
-    return [c for c in text if unicodedata.category(c) in UNSEEN and c not in "\n\t"]
+    """The characters of `text` that a reader cannot see, new lines and tabs excepted.
+
+    U+FFFD stands for bytes that could not be read: what was typed is lost."""
+    return [c for c in text if (unicodedata.category(c) in UNSEEN and c not in "\n\t") or c == "\ufffd"]
 
 
 class StrictDecimalField(forms.DecimalField):

@@ -118,9 +118,13 @@ class Grant(models.Model):
 class AuditEventQuerySet(models.QuerySet):
     def of(self, *records):
         """The history of these records, oldest first."""
+        return self.of_rows({record._meta.db_table: [record.pk] for record in records})
+
+    def of_rows(self, ids):
+        """The history of the rows with these ids, by table, oldest first."""
         which = Q()
-        for record in records:
-            which |= Q(table=record._meta.db_table, record_id=record.pk)
+        for table, numbers in ids.items():
+            which |= Q(table=table, record_id__in=numbers)
         return self.filter(which).order_by("id")
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.apps import apps
 from django.conf import settings
-from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.db import InterfaceError, OperationalError, connection
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -17,7 +17,8 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
-from trialsite import audit, trial
+from trialsite import trial
+from trialsite.history import entries_of
 from trialsite.roles import Permission, can, can_see_arm, needs, within_sites
 
 log = logging.getLogger(__name__)
@@ -44,12 +45,16 @@ class Navigation:
         self.request = request
 
     def __iter__(self):
+        entries = []
         for label, name, permission in NAVIGATION:
             needed = permission if isinstance(permission, tuple) else (permission,)
             if permission is None or any(can(self.request.user, one) for one in needed):
-                url = reverse(name)
-                here = self.request.path
-                yield {"label": label, "url": url, "active": here == url or (url != "/" and here.startswith(url))}
+                entries.append((label, reverse(name)))
+        path = self.request.path
+        around = [url for label, url in entries if path == url or (url != "/" and path.startswith(url))]
+        here = max(around, key=len, default=None)  # /visits/lots/ lies below /visits/, too
+        for label, url in entries:
+            yield {"label": label, "url": url, "active": url == here}
 
 
 def everywhere(request):
@@ -97,29 +102,14 @@ def sees_secret_tables(user, site=None):
     return can_see_arm(user, masked=trial.current_protocol().is_masked, site=site)
 
 
-OPERATIONS = {"insert": _("entered"), "update": _("changed"), "delete": _("deleted")}
-
-
 @needs(Permission.VIEW_AUDIT_TRAIL)
 @require_GET
 def show_history(request, app, model, pk):
     """Who changed this record, when, from what to what, and why. One click from every record."""
     record = load_audited_record(request.user, app, model, pk)
-    events = audit.history_of(record)
     patient = getattr(record, "patient", record if model == "patient" else None)
-    history = [
-        {
-            "at": event.at,
-            "by": event.by_name,
-            "role": event.by_roles,
-            "what": OPERATIONS[event.operation],
-            "reason": event.reason,
-            "changes": [
-                {"field": column_label(record, column), "old": old, "new": new} for column, old, new in event.changes
-            ],
-        }
-        for event in reversed(events)
-    ]
+    hidden = () if sees_secret_tables(request.user, getattr(patient, "site", None)) else SECRET_TABLES
+    history = entries_of(record, request.user, hidden)
     return render(request, "history.html", {"record": record, "history": history, "patient": patient})
 
 
@@ -132,22 +122,16 @@ def load_audited_record(user, app, model, pk):
     door = getattr(model_class.objects, "visible_to", None)
     if app not in ("patients", "visits", "safety") or door is None:
         raise Http404
-    records = door(user)
-    if model_class._meta.db_table in SECRET_TABLES and model_class.__name__ != "Lot" and not sees_secret_tables(user):
-        raise Http404
+    of_a_patient = any(field.name == "patient" for field in model_class._meta.fields)
+    records = door(user).select_related("patient__site") if of_a_patient else door(user)
     record = records.filter(pk=pk).first()
     if record is None:
         raise Http404
+    # the door of lots lets in only those who handle them; the others ask about the patient
+    is_secret = model_class._meta.db_table in SECRET_TABLES and of_a_patient
+    if is_secret and not sees_secret_tables(user, record.patient.site):
+        raise Http404
     return record
-
-
-def column_label(record, column):
-    for name in (column, column.removesuffix("_id")):
-        try:
-            return record._meta.get_field(name).verbose_name
-        except FieldDoesNotExist:
-            continue
-    return column
 
 
 # --- health ---------------------------------------------------------------------------------------
@@ -213,7 +197,8 @@ def error_page(request, status, **context):
 
 
 def bad_request(request, exception=None):
-    return error_page(request, 400)
+    too_large = isinstance(exception, (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent))
+    return error_page(request, 413 if too_large else 400)
 
 
 def permission_denied(request, exception=None):

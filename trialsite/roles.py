@@ -9,6 +9,7 @@ from functools import wraps
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import TextChoices
+from django.http import HttpResponseNotAllowed
 from django.utils.translation import gettext_lazy as _
 
 
@@ -124,6 +125,10 @@ def require(user, permission: Permission, site=None) -> None:
         raise PermissionDenied(permission.value)
 
 
+# nothing is put, patched or deleted anywhere
+METHODS = ("GET", "HEAD", "OPTIONS", "POST")
+
+
 def needs(*permissions: Permission, to_post: tuple[Permission, ...] | None = None):
     """A view that any one of these permissions opens, at whatever site: the outer door, answered with 403.
 
@@ -137,6 +142,8 @@ def needs(*permissions: Permission, to_post: tuple[Permission, ...] | None = Non
     def declare(view):
         @wraps(view)
         def guarded(request, *args, **kwargs):
+            if request.method not in METHODS:
+                return HttpResponseNotAllowed(METHODS)
             needed = permissions if request.method in ("GET", "HEAD", "OPTIONS") else to_post
             if not any(can(request.user, permission) for permission in needed):
                 raise PermissionDenied(" / ".join(permission.value for permission in needed))

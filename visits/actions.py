@@ -7,8 +7,16 @@ from decimal import Decimal
 from django.db.models import F
 from django.utils import timezone
 
-from patients.actions import day_at, lock_patient, next_version, refuse_when_halted, set_day_0, today_at
-from patients.models import AllocationSlot, Blocked, Consent, State
+from patients.actions import (
+    day_at,
+    lock_patient,
+    next_version,
+    refuse_before_consent,
+    refuse_when_halted,
+    set_day_0,
+    today_at,
+)
+from patients.models import AllocationSlot, Blocked, State
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from visits import edit_checks, infusing, results, schedule
@@ -92,6 +100,7 @@ def add_unscheduled_visit(*, patient, on, panels, by):
     """A visit that the plan does not have, with the panels that were done."""
     with acting(by, "unscheduled visit"):
         patient = lock_patient(patient)
+        refuse_before_consent(patient, on, "on")
         errors = {}
         if not patient.is_open:
             errors[""] = [f"The patient is not in the trial: {patient.get_state_display()}."]
@@ -163,11 +172,7 @@ def _refuse_impossible_day(patient, day, field):
         raise Refused({field: ["The date is in the future."]})
     if day < patient.screened_on - timedelta(days=30):
         raise Refused({field: [f"The date is more than 30 days before screening ({patient.screened_on})."]})
-    consent = Consent.objects.filter(patient=patient).order_by("signed_on").first()
-    if consent is None:
-        raise Refused("Nothing is entered before the consent is recorded.")
-    if day < consent.signed_on:
-        raise Refused({field: [f"The date is before the consent of {consent.signed_on}."]})
+    refuse_before_consent(patient, day, field)
 
 
 # --- panels -----------------------------------------------------------------------------------------
@@ -282,11 +287,13 @@ def as_result(m):
 
 
 def _previous_results(panel, tests, collected_on):
-    """The patient's latest earlier results of these tests, by test code."""
+    """The patient's latest earlier results of those tests that a check compares over time, by test code."""
+    compared = edit_checks.compared_with_previous(tests)
+    if not compared:
+        return {}
     earlier = (
         Measurement.objects.filter(
-            patient=panel.patient_id, test__in=[test.code for test in tests], collected_on__lt=collected_on,
-            panel__isnull=False,
+            patient=panel.patient_id, test__in=compared, collected_on__lt=collected_on, panel__isnull=False,
         )
         .exclude(panel=panel).exclude(typed="").order_by("test", "-collected_on", "-id").distinct("test")
     )  # fmt: skip
@@ -504,15 +511,21 @@ def latest_weight(patient, protocol, on):
     return found.value if found else None
 
 
-def _refuse_infusion(patient, visit, lot, at, *, given):
-    """Raise Refused with every reason against infusing this lot at this instant. Locks the lot."""
+def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None):
+    """Raise Refused with every reason against infusing this lot at this instant. Locks the lot.
+
+    Halts are asked about as of `halted_at`, by default now: who records what was given before a halt may, who
+    prepares a bag under one may not, whatever time is written on it."""
     protocol = patient.protocol
     slot = AllocationSlot.objects.filter(patient=patient).first()
     arm = protocol.arm(slot.arm) if slot else None
-    refuse_when_halted(Blocked.INFUSE, patient=patient, arm=slot.arm if slot else None, at=at)
+    refuse_when_halted(Blocked.INFUSE, patient=patient, arm=slot.arm if slot else None, at=halted_at)
     lot = lock_lot(lot)
+    on = day_at(patient.site, at)
     if lot.site_id != patient.site_id:
         raise Refused({"lot": ["The lot is at another site."]})
+    if on < lot.received_on:
+        raise Refused({"lot": [f"The lot was received later, on {lot.received_on}."]})
     infusion = protocol.visit(visit.code).infusion
     previous = [i for i in given if i.number < infusion]
     reasons = infusing.reasons_not_to_infuse(
@@ -520,7 +533,7 @@ def _refuse_infusion(patient, visit, lot, at, *, given):
         open_halts=[],
         lot_state=lot.state,
         lot_expires_on=lot.expires_on,
-        on=day_at(patient.site, at),
+        on=on,
         lot_product=lot.product,
         arm_product=arm.product if arm else None,
         previous_infusion_on=max((day_at(patient.site, i.started_at) for i in previous), default=None),
@@ -563,6 +576,7 @@ def prepare_infusion(
             raise Refused("This infusion was prepared already.")
         if Preparation.objects.filter(label=label).exists():
             raise Refused({"label": ["This label is on another bag."]})
+        _refuse_impossible_day(patient, day_at(patient.site, prepared_at), "prepared_at")
         given = list(Infusion.objects.filter(patient=patient))
         lot = _refuse_infusion(patient, visit, lot, prepared_at, given=given)
         product = patient.protocol.product(lot.product)
@@ -604,11 +618,14 @@ def record_infusion(
         preparation = Preparation.objects.select_related("lot").filter(patient=patient, number=number).first()
         if preparation is None:
             raise Refused("The infusion was not prepared: no lot and no dose are known.")
+        on = day_at(patient.site, started_at)
+        if on < patient.screened_on:
+            raise Refused({"started_at": [f"The patient was screened later, on {patient.screened_on}."]})
         infusion = Infusion.objects.select_for_update(of=("self",)).filter(patient=patient, number=number).first()
         if infusion is None:
             check_first_version(version)
             given = list(Infusion.objects.filter(patient=patient))
-            lot = _refuse_infusion(patient, visit, preparation.lot, started_at, given=given)
+            lot = _refuse_infusion(patient, visit, preparation.lot, started_at, given=given, halted_at=started_at)
         else:
             check_version(infusion, version)
             lot = preparation.lot
@@ -643,7 +660,6 @@ def record_infusion(
             for name, value in content.items():
                 setattr(infusion, name, value)
             next_version(infusion, *content)
-        on = day_at(patient.site, started_at)
         tests = {code: protocol.test(code) for code in protocol.infusions.monitoring_tests}
         changed = _store(
             {(code, minute): (tests[code], result) for (code, minute), result in read.items()},

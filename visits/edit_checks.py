@@ -112,6 +112,12 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
+def compared_with_previous(tests: Iterable[Test]) -> list[str]:
+    """The codes of those tests whose earlier result a check asks for; `previous` needs no others."""
+    codes = {test.code for test in tests}
+    return [check.test for check in CHECKS if isinstance(check, Change) and check.test in codes]
+
+
 def find_problems(protocol: Protocol, panel: str, results: Results, *, sex: str, previous: Results) -> list[Problem]:
     """The problems of one panel, in the order of its tests, then those of several results together.
 

@@ -203,15 +203,17 @@ class InfusionForm(DataForm):
                 self.fields[name] = ResultField(test, label=label, help_text="")
                 self.fields[name].initial = (stored or {}).get((test.code, minute), "")
         for n in range(1, INTERRUPTION_ROWS + 1):
-            self.fields[f"stop{n}_stopped"] = StrictDateTimeField(label=_("stopped"), zone=zone, required=False)
-            self.fields[f"stop{n}_resumed"] = StrictDateTimeField(label=_("resumed"), zone=zone, required=False)
-            self.fields[f"stop{n}_cause"] = ClearTextField(label=_("cause"), max_length=200, required=False)
+            for name, label in (("stopped", _("Stopped (local time)")), ("resumed", _("Resumed (local time)"))):
+                self.fields[f"stop{n}_{name}"] = StrictDateTimeField(label=label, zone=zone, required=False)
+            self.fields[f"stop{n}_cause"] = ClearTextField(label=_("Cause"), max_length=200, required=False)
         for n in range(1, REACTION_ROWS + 1):
-            self.fields[f"reaction{n}_term"] = ClearTextField(label=_("reaction"), max_length=200, required=False)
+            self.fields[f"reaction{n}_term"] = ClearTextField(label=_("Reaction"), max_length=200, required=False)
             self.fields[f"reaction{n}_term"].widget.attrs["list"] = "reaction-terms"
-            self.fields[f"reaction{n}_began"] = StrictDateTimeField(label=_("began"), zone=zone, required=False)
+            self.fields[f"reaction{n}_began"] = StrictDateTimeField(
+                label=_("Began (local time)"), zone=zone, required=False
+            )
             self.fields[f"reaction{n}_grade"] = StrictIntegerField(
-                label=_("grade"), min_value=1, max_value=5, required=False
+                label=_("Grade, 1 to 5"), min_value=1, max_value=5, required=False
             )
         self.fields["comment"] = ClearTextField(label=_("Comment"), max_length=1000, lines=2, required=False)
         if record is not None:
@@ -255,7 +257,7 @@ class InfusionForm(DataForm):
 
     @property
     def monitoring_rows(self):
-        return [(test, [self[f"{test.code}_{minute}"] for minute in self.minutes]) for test in self.tests]
+        return [(test, [(minute, self[f"{test.code}_{minute}"]) for minute in self.minutes]) for test in self.tests]
 
     @property
     def interruption_rows(self):

@@ -128,7 +128,7 @@ def patient_sections(user, patient):
     for visit in visits:
         visit.patient = patient
         visit.title = views.visit_title(visit)
-        visit.standing = views.standing_of(visit, today, visit.open_panels)
+        visit.standing = views.standing_of(visit, today, visit.open_panels, is_open=patient.is_open)
         visit.standing_text = views.STANDING_TEXT[visit.standing]
         visit.infusion_number = views._planned_infusion(visit)
         visit.given = getattr(visit, "infusion", None)

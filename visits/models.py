@@ -82,7 +82,7 @@ class PanelRecord(PatientRecord):
         ]
 
     def __str__(self):
-        return f"{self.code} of {self.visit_id}"
+        return f"panel {self.code}"
 
 
 class Flag(models.TextChoices):
@@ -171,6 +171,11 @@ class Lot(models.Model):
         return self.number
 
 
+class LotTestQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        return within_sites(self, user, Permission.MANAGE_LOTS, "lot__site")
+
+
 class LotTest(models.Model):
     """The result of one release test of a lot."""
 
@@ -179,6 +184,8 @@ class LotTest(models.Model):
     result = models.CharField(max_length=40)
     has_passed = models.BooleanField()
     version = models.PositiveIntegerField(default=1)
+
+    objects = LotTestQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]

@@ -23,7 +23,7 @@ ANY_OPERATOR = re.compile(r"[<>≤≥=~≈±]")
 # what cannot be seen: controls, formats such as the zero-width space and text direction marks, line
 # separators, lone surrogates, and letters and marks that fonts draw as nothing
 UNSEEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-UNSEEN_CHARACTERS = set("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(c) for c in range(0xFE00, 0xFE10)}
+UNSEEN_CHARACTERS = set("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(c) for c in range(0xFE00, 0xFE10)} | {"\ufffd"}
 
 
 class NotAResult(Exception):

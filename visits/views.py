@@ -62,15 +62,19 @@ STANDING_TEXT = {
     "draft": gettext_lazy("begun"),
     "entered": gettext_lazy("complete"),
     "missed": gettext_lazy("missed"),
+    "not-done": gettext_lazy("will not take place"),
 }
 
 
-def standing_of(visit, today, open_panels):
-    """One word for a visit: expected, due, overdue, draft (attended, panels missing), entered, missed."""
+def standing_of(visit, today, open_panels, *, is_open):
+    """One word for a visit: expected, due, overdue, draft (attended, panels missing), entered, missed; or not-done
+    when it was planned and the patient's way has ended (`is_open` is false)."""
     window = schedule.Window(visit.planned_on, visit.earliest, visit.latest)
     standing = schedule.standing(state=visit.state, window=window, today=today)
     if standing == schedule.Standing.DONE:
         return "draft" if open_panels else "entered"
+    if standing != schedule.Standing.MISSED and not is_open:
+        return "not-done"
     return str(standing)
 
 
@@ -95,8 +99,9 @@ def show_grid(request):
     rows = list(page.object_list)
     arms = arms_seen_by(request.user, rows)
     visits = with_counts(Visit.objects.filter(patient__in=rows, is_scheduled=True))
-    by_patient = {}
+    by_patient, shown_patients = {}, {patient.pk: patient for patient in rows}
     for visit in visits:
+        visit.patient = shown_patients[visit.patient_id]
         by_patient.setdefault(visit.patient_id, {})[visit.code] = visit
     protocol = trial.current_protocol()
     columns = [
@@ -113,22 +118,23 @@ def show_grid(request):
                 "arm_class": str(arm_position(arms[patient.pk])) if patient.pk in arms else "",
                 "note": "" if patient.is_open else patient.get_state_display(),
                 "cells": [
-                    cell_of(by_patient.get(patient.pk, {}).get(visit.code), today_at(patient.site))
+                    cell_of(by_patient.get(patient.pk, {}).get(visit.code), patient)
                     for visit in protocol.visits
                 ],
             }
             for patient in rows
         ],
     }
+    arms_shown = sorted({(row["arm_class"], row["arm"]) for row in grid["rows"] if row["arm"]})
     legend = list(STANDING_TEXT.items())
-    context = {"grid": grid, "legend": legend, "page": page, "sites": sites, "chosen_sites": chosen}
+    context = {"grid": grid, "legend": legend, "arms": arms_shown, "page": page, "sites": sites, "chosen_sites": chosen}
     return render(request, "visits/show_grid.html", context)
 
 
-def cell_of(visit, today):
+def cell_of(visit, patient):
     if visit is None:
         return None
-    standing = standing_of(visit, today, visit.open_panels)
+    standing = standing_of(visit, today_at(patient.site), visit.open_panels, is_open=patient.is_open)
     text = f"{visit.code}: {STANDING_TEXT[standing]}, {visit.on}"
     if visit.open_panels and standing == "draft":
         text += ", " + _("%d panels open") % visit.open_panels
@@ -180,7 +186,8 @@ def show_visit(request, pk):
         infusion = Infusion.objects.filter(visit=visit).first()
         preparation = actions.Preparation.objects.select_related("lot").filter(visit=visit).first()
     today = today_at(visit.patient.site)
-    standing = standing_of(visit, today, sum(panel.state == PanelState.EXPECTED for panel in panels))
+    open_panels = sum(panel.state == PanelState.EXPECTED for panel in panels)
+    standing = standing_of(visit, today, open_panels, is_open=visit.patient.is_open)
     site = visit.patient.site
     context = visit_context(
         request, visit, visit_title(visit),
@@ -189,6 +196,8 @@ def show_visit(request, pk):
         may_enter=can(request.user, Permission.ENTER_DATA, site) and visit.patient.state != State.DIED,
         may_prepare=sees_arm and can(request.user, Permission.PREPARE_INFUSIONS, site),
         may_infuse=can(request.user, Permission.RECORD_INFUSIONS, site),
+        may_report=can(request.user, Permission.REPORT_ADVERSE_EVENTS, site),
+        dose_unit=protocol.product(preparation.lot.product).dose.unit if preparation and sees_arm else "",
     )  # fmt: skip
     return render(request, "visits/show_visit.html", context())
 
@@ -591,8 +600,8 @@ def prepare_infusion(request, pk):
     intro = ""
     if product:
         dose = product.dose
-        amount = _("%s per kg") % _plain(dose.per_kg) if dose.per_kg else _plain(dose.absolute)
-        intro = f"{product.name}: {amount} {dose.unit}"
+        amount = f"{_plain(dose.per_kg or dose.absolute)} {dose.unit}"
+        intro = f"{product.name}: " + (_("%s per kg of body weight") % amount if dose.per_kg else amount)
     heading = _("Prepare infusion %d") % _planned_infusion(visit)
     return answer_form(request, form, "form.html", visit_context(request, visit, heading, intro=intro), save)
 

@@ -108,12 +108,11 @@ def _write_counts(axes, plot, medians, style):
         numbers = dict(zip((day for day, _ in line.points), map(str, line.counts), strict=True))
         rows.append((f"n {line.group}".strip(), style[line.group][0], numbers))
     place = axes.get_xaxis_transform()
-    last = None
     shown = []
-    for day, _ in plot.ticks:
-        if last is None or (day - last) / (right - left) >= 0.032:
+    for day in sorted((day for day, _ in plot.ticks), key=lambda day: (day != 0, day)):  # day 0 is never left out
+        letters = [max(len(texts.get(day, "")) + len(texts.get(other, "")) for _, _, texts in rows) for other in shown]
+        if all(abs(day - other) > (right - left) * 0.007 * n for other, n in zip(shown, letters, strict=True)):
             shown.append(day)
-            last = day
     for i, (title, colour, texts) in enumerate(rows):
         height = -0.035 - 0.052 * i
         axes.text(-0.012, height, title if i else "", transform=axes.transAxes, ha="right", va="top", color=colour)

@@ -22,6 +22,15 @@ def number(value):
 
 
 @register.filter
+def amount(value):
+    """A large number in groups of three: 33950000 is 33 950 000 (thin spaces)."""
+    if not isinstance(value, Decimal):
+        return value
+    whole, _, part = format(value.normalize(), "f").partition(".")
+    return f"{int(whole):,}".replace(",", "\u202f") + (f".{part}" if part else "")
+
+
+@register.filter
 def may(user, permission):
     """`{% if user|may:"ENTER_DATA" %}`: hides what a person cannot do; the server decides again."""
     return can(user, Permission[permission])

@@ -1,0 +1,126 @@
+"""What the trail says of a record, and of the lines that belong to it, in words for its history page."""
+
+from django.core.exceptions import FieldDoesNotExist
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from trialsite.audit import changes_of
+from trialsite.models import AuditEvent
+
+OPERATIONS = {"insert": gettext_lazy("entered"), "update": gettext_lazy("changed"), "delete": gettext_lazy("deleted")}
+# of lines that are one value each, the columns worth reading, the value first; the others follow from it
+WORTH_READING = {
+    "visits_measurement": ("typed", "flag"),
+    "visits_lottest": ("result", "has_passed"),
+    "patients_criterionanswer": ("holds", "comment"),
+}
+# columns of a line that say nothing beside the record it belongs to
+UNTOLD = {"id", "version", "patient_id"}
+
+
+def entries_of(record, user, hidden=()):
+    """Newest first: at, by, role, what, reason, changes (field, old, new), as _history.html asks for them.
+
+    A save that touched the record and its lines is one entry. Lines in the tables `hidden` are left out."""
+    parts = parts_of(record, user, hidden)
+    own = record._meta.db_table
+    entries = []
+    for event in AuditEvent.objects.of_rows({own: [record.pk], **{part.table: part.ids for part in parts}}):
+        is_own = event.table == own
+        part = None if is_own else next(part for part in parts if part.table == event.table)
+        changes = own_changes(record, event) if is_own else part.changes(record, event)
+        if not (changes or is_own):
+            continue
+        last = entries[-1] if entries else None
+        if last is None or not last.takes(event):
+            last = Entry(event)
+            entries.append(last)
+        last.add(event, changes, is_own)
+    return [entry.shown() for entry in reversed(entries)]
+
+
+class Entry:
+    """What one person did in one transaction for one reason; each row once."""
+
+    def __init__(self, event):
+        self.first, self.what, self.rows, self.own, self.lines = event, None, set(), [], []
+
+    def takes(self, event):
+        mine = (self.first.transaction, self.first.by_id, self.first.reason)
+        row = (event.table, event.record_id)
+        return mine == (event.transaction, event.by_id, event.reason) and row not in self.rows
+
+    def add(self, event, changes, is_own):
+        self.rows.add((event.table, event.record_id))
+        self.what = event.operation if is_own or self.what is None else self.what
+        (self.own if is_own else self.lines).extend(changes)
+
+    def shown(self):
+        return {
+            "at": self.first.at, "by": self.first.by_name, "role": self.first.by_roles,
+            "what": OPERATIONS[self.what], "reason": self.first.reason, "changes": self.own + self.lines,
+        }  # fmt: skip
+
+
+def own_changes(record, event):
+    return [
+        {"field": column_label(record, column), "old": old, "new": new}
+        for column, old, new in changes_of(event)
+        if not (is_blank(old) and is_blank(new))
+    ]
+
+
+def is_blank(value):
+    return value is None or value == ""
+
+
+class Part:
+    """The lines of one table that belong to the record."""
+
+    def __init__(self, model, column, ids):
+        self.model, self.column, self.ids, self.table = model, column, ids, model._meta.db_table
+
+    def changes(self, record, event):
+        name = self.name(record, event.after or event.before)
+        value, *others = WORTH_READING.get(self.table, (None,))
+        told = []
+        for column, old, new in changes_of(event):
+            if column in (*UNTOLD, self.column) or (is_blank(old) and is_blank(new)):
+                continue
+            if column == value:
+                told.insert(0, {"field": name, "old": old, "new": new})
+            elif value is None or column in others:
+                told.append({"field": f"{name}: {column_label(self.model, column)}", "old": old, "new": new})
+        return told
+
+    def name(self, record, line):
+        """What the line is called: the test, the criterion, or what its kind is called."""
+        if self.table == "visits_measurement":
+            name = record.patient.protocol.test(line["test"]).name
+            return name if line["minute"] is None else _("%(test)s, %(minute)s min") % {"test": name, **line}
+        for column in ("criterion", "code"):
+            if line.get(column):
+                return line[column]
+        return f"{self.model._meta.verbose_name} {line['id']}"
+
+
+def parts_of(record, user, hidden):
+    """The lines that belong to the record: what points at it by another key than `patient`, through its own door."""
+    parts = []
+    for relation in record._meta.related_objects:
+        model, key = relation.related_model, relation.field
+        door = getattr(model.objects, "visible_to", None)
+        if key.name == "patient" or door is None or model._meta.db_table in hidden:
+            continue
+        ids = list(door(user).filter(**{key.name: record}).order_by().values_list("pk", flat=True))
+        parts.append(Part(model, key.column, ids))
+    return parts
+
+
+def column_label(model, column):
+    for name in (column, column.removesuffix("_id")):
+        try:
+            return model._meta.get_field(name).verbose_name
+        except FieldDoesNotExist:
+            continue
+    return column
