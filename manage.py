@@ -4,7 +4,7 @@
 import os
 import sys
 
-WITHOUT_DATABASE = {"check_protocol", "makemigrations", "collectstatic", "help", "version", "serve", "stop", "check"}
+WITHOUT_DATABASE = {"check_protocol", "collectstatic", "help", "version", "serve", "stop", "check"}
 
 
 def main():

@@ -18,6 +18,7 @@ from trialsite import trial
 from trialsite.demo import Agenda, at, chance, kept_in_the_outbox
 from trialsite.models import Site
 from trialsite.roles import Role
+from trialsite.saving import Refused
 from visits import demo as course
 from visits.actions import add_unscheduled_visit
 from visits.models import Infusion, PanelRecord, PanelState
@@ -279,6 +280,9 @@ class Play:
 
     def run(self):
         begin = min(story.screened_on for story in self.stories) - timedelta(days=30)
+        first_form = min(form.dated for form in self.protocol.consent_forms)
+        if begin < first_form:
+            raise Refused(f"The first consent form is dated {first_form}; a demo of this protocol begins on {begin}.")
         self.stock_pharmacies(begin)
         statistician = self.people.who(Role.STATISTICIAN)
         self.on(self.sites[0], begin, "11:00", entry.make_list, by=statistician, seed=self.seed, strata=self.strata())

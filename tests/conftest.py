@@ -1,9 +1,11 @@
-"""Fixtures of all tests. tests/database.py has the database, tests/universe.py the people."""
+"""Fixtures of all tests. tests/database.py has the database, tests/universe.py the people, tests/browser.py Chromium."""
 
 import pytest
 from django.db import transaction
 
 from tests.universe import Universe
+
+pytest_plugins = ["tests.browser"]
 
 
 @pytest.fixture

@@ -426,7 +426,7 @@ def test_the_history_of_a_panel_shows_old_and_new_values_of_its_measurements(unc
     assert changes["Haemoglobin"] == ("123", "132")
     text = page.content.decode()
     assert "<del" in text and ">123<" in text and ">132<" in text and "Digits exchanged" in text
-    first = {change["field"]: change["new"] for change in page.context["history"][-1]["changes"]}
+    first = {change["field"]: change["new"] for change in page.context["history"][-2]["changes"]}
     assert first["Haemoglobin"] == "123" and "White blood cells" in first
 
 

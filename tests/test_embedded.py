@@ -223,6 +223,8 @@ def test_any_path_will_do(fresh, name):
         assert ask(var, "SELECT current_user") == "trialsite_app"
     finally:
         assert embedded.stop_database(var)
+    socket = embedded._socket_folder(var / "postgres")
+    assert socket == var / "postgres" or not socket.exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="concerns root")
@@ -261,3 +263,4 @@ def test_the_queue_survives_a_killed_broker(tmp_path):
         time.sleep(1.2)  # it writes to disk every second
         valkey.kill()
         valkey.process.wait()
+    shutil.rmtree(Path(socket).parent)

@@ -246,6 +246,9 @@ class _Postgres:
 
     def stop(self):
         self.run("pg_ctl", "-D", self.data, "-s", "-w", "-m", "fast", "stop", capture_output=True)
+        if self.socket != self.data:
+            with contextlib.suppress(OSError):
+                self.socket.rmdir()
 
 
 def start_database(var, settings=None):

@@ -5,13 +5,14 @@ these do not. The only silent change is the removal of blanks around numbers and
 """
 
 import re
-import unicodedata
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
+
+from trialsite.characters import is_unseen
 
 EARLIEST, LATEST = date(1900, 1, 1), date(2100, 12, 31)
 
@@ -22,22 +23,28 @@ PARTIAL_DATE = re.compile(r"([0-9]{4})(-[0-9]{2})?(-[0-9]{2})?", re.ASCII)
 TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 DATETIME = re.compile(r"(\S{10})[T ](\S{5})", re.ASCII)
 
-# what cannot be seen: controls, formats such as the zero-width space and text direction marks, lone surrogates
-UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-
 
 def unseen_characters(text):
-    """The characters of `text` that a reader cannot see, new lines and tabs excepted.
+    """The characters of `text` that a reader cannot see, new lines and tabs excepted."""
+    return [c for c in text if is_unseen(c) and c not in "\n\t"]
 
-    U+FFFD stands for bytes that could not be read: what was typed is lost."""
-    return [c for c in text if (unicodedata.category(c) in UNSEEN and c not in "\n\t") or c == "\ufffd"]
+
+def number_attrs(field, inputmode):
+    """What tells a browser about a number, in a text field: type=number drops silently what it does not understand."""
+    bounds = {"min": field.min_value, "max": field.max_value}
+    attrs = {name: str(value) for name, value in bounds.items() if value is not None}
+    return {**attrs, "inputmode": inputmode, "autocomplete": "off"}
 
 
 class StrictDecimalField(forms.DecimalField):
+    widget = forms.TextInput
     default_error_messages = {
         "invalid": _("Write a number with digits and a decimal point, e.g. 12.5."),
         "max_decimal_places": _("Write at most %(max)s digits after the decimal point."),
     }
+
+    def widget_attrs(self, widget):
+        return number_attrs(self, "decimal")
 
     def to_python(self, value):
         value = (value or "").strip(" ")
@@ -49,7 +56,11 @@ class StrictDecimalField(forms.DecimalField):
 
 
 class StrictIntegerField(forms.IntegerField):
+    widget = forms.TextInput
     default_error_messages = {"invalid": _("Write a whole number with digits only.")}
+
+    def widget_attrs(self, widget):
+        return number_attrs(self, "numeric")
 
     def to_python(self, value):
         value = (value or "").strip(" ") if isinstance(value, str) else value

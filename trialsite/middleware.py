@@ -45,7 +45,8 @@ class RequestIdFilter(logging.Filter):
 
 
 def refuse_odd_charsets(get_response):
-    """Django answers a form sent as utf-7 or utf-16 with a bare 500; browsers send utf-8 only."""
+    """Django answers a form sent as utf-7 or utf-16 with a bare 500, and takes bytes that are no utf-8 for latin-1;
+    browsers send utf-8 only."""
 
     def middleware(request):
         charset = request.content_params.get("charset", "") if request.content_params else ""
@@ -55,10 +56,23 @@ def refuse_odd_charsets(get_response):
             except (LookupError, ValueError):
                 known = None
             if known not in ("utf-8", "ascii"):
-                return HttpResponse("The request must be sent as UTF-8.", status=400, content_type="text/plain")
+                return sent_badly()
+        if request.content_type == "application/x-www-form-urlencoded" and not is_utf8(request.body):
+            return sent_badly()
         return get_response(request)
 
+    def sent_badly():
+        return HttpResponse("The request must be sent as UTF-8.", status=400, content_type="text/plain")
+
     return middleware
+
+
+def is_utf8(body):
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def page_headers(get_response):

@@ -15,6 +15,8 @@ from trialsite.models import OutboxMessage
 log = logging.getLogger(__name__)
 
 SEND_AGAIN_AFTER = timedelta(seconds=60)
+# a person waits while this is sent: a broker that is down must not hold the page, `drain` comes again anyway
+ONE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0, "connect_retries_timeout": 2}
 
 
 def ask_for(task, **arguments):
@@ -32,12 +34,14 @@ def send(message_id):
     if message is None:
         return False
     try:
-        app.send_task(
-            message.task,
-            kwargs={**message.arguments, "outbox_id": message.pk},
-            retry=False,
-            ignore_result=True,
-        )
+        with app.connection_for_write(connect_timeout=2, transport_options=ONE_TRY) as broker:
+            app.send_task(
+                message.task,
+                kwargs={**message.arguments, "outbox_id": message.pk},
+                connection=broker,
+                retry=False,
+                ignore_result=True,
+            )
     except Exception as error:  # whichever transport is in use raises errors of its own
         log.warning("outbox message %s not sent: %s", message.pk, type(error).__name__)
         return False

@@ -157,6 +157,7 @@ def ready(request):
     response = JsonResponse(problems, status=200 if fit else 503)
     if not fit:
         response["Retry-After"] = "5"
+        response._has_been_logged = True  # whoever asks knows; a minute's outage must not fill the error log
     return response
 
 

@@ -142,11 +142,11 @@ def needs(*permissions: Permission, to_post: tuple[Permission, ...] | None = Non
     def declare(view):
         @wraps(view)
         def guarded(request, *args, **kwargs):
-            if request.method not in METHODS:
-                return HttpResponseNotAllowed(METHODS)
             needed = permissions if request.method in ("GET", "HEAD", "OPTIONS") else to_post
             if not any(can(request.user, permission) for permission in needed):
                 raise PermissionDenied(" / ".join(permission.value for permission in needed))
+            if request.method not in METHODS:
+                return HttpResponseNotAllowed(METHODS)
             return view(request, *args, **kwargs)
 
         guarded.permissions, guarded.to_post = permissions, to_post

@@ -89,11 +89,11 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "trialsite.middleware.request_id",
-    "trialsite.middleware.refuse_odd_charsets",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "trialsite.middleware.page_headers",
+    "trialsite.middleware.refuse_odd_charsets",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -7,10 +7,10 @@ plain words (R51, R53). "<50" is an operator and a value: somewhere below 50.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
+from trialsite.characters import is_unseen
 from trialsite.protocol import Reference, Test
 
 LONGEST_TEXT = 500  # characters
@@ -19,11 +19,6 @@ LONGEST_NUMBER = 30  # characters
 # an operator, directly before the number or one blank away; a minus; no leading zeros; digits around a point
 NUMBER = re.compile(r"(?:([<>]) ?)?(-?(?:0|[1-9][0-9]*)(?:\.([0-9]+))?)", re.ASCII)
 ANY_OPERATOR = re.compile(r"[<>≤≥=~≈±]")
-
-# what cannot be seen: controls, formats such as the zero-width space and text direction marks, line
-# separators, lone surrogates, and letters and marks that fonts draw as nothing
-UNSEEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-UNSEEN_CHARACTERS = set("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(c) for c in range(0xFE00, 0xFE10)} | {"\ufffd"}
 
 
 class NotAResult(Exception):
@@ -131,14 +126,10 @@ def _read_text(test: Test, typed: str) -> Result | None:
         return None
     if len(typed) > LONGEST_TEXT:
         raise NotAResult(f"{test.name} may have at most {LONGEST_TEXT} characters; this has {len(typed)}.")
-    if unseen := sorted({c for c in typed if _is_unseen(c)}):
+    if unseen := sorted({c for c in typed if is_unseen(c)}):
         names = ", ".join(f"U+{ord(c):04X}" for c in unseen[:5])
         raise NotAResult(f"{test.name} has characters that cannot be seen ({names}); type it again on one line.")
     return Result(typed, "", None, typed)
-
-
-def _is_unseen(character: str) -> bool:
-    return unicodedata.category(character) in UNSEEN_CATEGORIES or character in UNSEEN_CHARACTERS
 
 
 # --- what follows from a result ------------------------------------------------------------------

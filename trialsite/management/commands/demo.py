@@ -10,6 +10,7 @@ from django.utils.module_loading import import_string
 
 from trialsite import demo
 from trialsite.models import Site, User
+from trialsite.saving import Refused
 
 
 class Command(BaseCommand):
@@ -44,7 +45,10 @@ class Command(BaseCommand):
         if accounts:
             demo.write_accounts(people, accounts)
         play = import_string(settings.DEMO_TRIAL)
-        play(people=people, sites=places, patients=patients, seed=seed, tell=self.tell)
+        try:
+            play(people=people, sites=places, patients=patients, seed=seed, tell=self.tell)
+        except Refused as refusal:
+            raise CommandError(str(refusal)) from refusal
         if not quiet and not accounts:
             self.show(people)
 

@@ -1,0 +1,181 @@
+"""Real Chromium before the real system: a pytest plugin, and the only place for both.
+
+`served` is what `manage.py serve` starts (PostgreSQL, Valkey, gunicorn, worker, scheduler), in a folder of its own and
+filled with a small trial by `python -m tests.browser`; one for all tests of the run. `visitor(username)` signs a
+person in with a browser context of their own and gives the page. Whatever a page complains of is kept; the
+fixture fails the test for it at the end.
+
+CHROMIUM names the browser when it is not Debian's. Without one the tests are skipped, or fail when
+TRIALSITE_REQUIRE_BROWSER=1."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.test_serve import Served
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 400, "height": 800}
+# a form may be refused, or be overtaken: its page comes with these
+ANSWERS_TO_FORMS = (409, 422)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args():
+    if not CHROMIUM.exists():
+        say = pytest.fail if os.environ.get("TRIALSITE_REQUIRE_BROWSER") == "1" else pytest.skip
+        say(f"no Chromium at {CHROMIUM}; on Debian: apt-get install chromium")
+    # Playwright keeps an event loop in this thread, and Django would refuse the database to all tests that follow
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+    return {"executable_path": str(CHROMIUM), "args": flags}
+
+
+class Installation(Served):
+    """A running system with the people and patients of `fill`; `places` names the addresses of its records."""
+
+    def __init__(self, var):
+        super().__init__(var)
+        self.environment["TRIALSITE_PROFILE"] = "demo"
+        self.address = f"http://127.0.0.1:{self.port}"
+
+    def fill(self):
+        filling = subprocess.run(
+            [sys.executable, "-m", "tests.browser"], env=self.environment, capture_output=True, text=True, timeout=120
+        )
+        assert filling.returncode == 0, filling.stderr
+        self.places = json.loads(filling.stdout.splitlines()[-1])
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def served(browser_type_launch_args, tmp_path_factory):
+    installation = Installation(tmp_path_factory.mktemp("served").resolve())
+    installation.start()
+    try:
+        installation.fill()
+        yield installation
+    finally:
+        installation.stop()
+        left = not installation.nothing_is_left()
+        installation.manage("stop")
+    assert not left, "serve left processes behind"
+
+
+class Complaints(list):
+    """What went wrong in the pages of a context, without a word to the person who looks at them."""
+
+    def listen_to(self, context, address):
+        self.home = urlsplit(address).netloc
+        context.on("console", self.note_console)
+        context.on("weberror", lambda error: self.append(f"script: {error.error}"))
+        context.on("request", self.note_request)
+        context.on("response", self.note_response)
+
+    def note_console(self, message):
+        # a violation of the content policy is one, too; answers with an error status are judged in note_response
+        if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
+            self.append(f"console: {message.text}")
+
+    def note_request(self, request):
+        if urlsplit(request.url).netloc not in (self.home, "") and not request.url.startswith("data:"):
+            self.append(f"asks elsewhere: {request.url}")
+
+    def note_response(self, response):
+        is_form = response.request.method == "POST" and response.status in ANSWERS_TO_FORMS
+        if response.status >= 400 and not is_form:
+            self.append(f"{response.status} {response.request.method} {response.url}")
+
+
+@pytest.fixture
+def complaints():
+    found = Complaints()
+    yield found
+    assert found == []
+
+
+@pytest.fixture
+def visitor(browser, served, complaints):
+    """visitor("chen") is a page in which this person has signed in."""
+    from tests.universe import PASSWORD
+
+    contexts = []
+
+    def sign_in(username, viewport=WIDE):
+        context = browser.new_context(base_url=served.address, viewport=viewport)
+        context.set_default_timeout(8_000)
+        contexts.append(context)
+        complaints.listen_to(context, served.address)
+        page = context.new_page()
+        page.goto("/")
+        page.fill("[name=username]", username)
+        page.fill("[name=password]", PASSWORD)
+        page.click("main button[type=submit]")
+        page.get_by_role("heading", name="Good day").wait_for()
+        return page
+
+    yield sign_in
+    for context in contexts:
+        context.close()
+
+
+# --- what is in the served system ---------------------------------------------------------------------------
+
+
+def afternoon():
+    """A zone in which it is past two in the afternoon of the same date as in UTC: no test meets a midnight."""
+    ahead = 14 - datetime.now(UTC).hour
+    return f"Etc/GMT{-ahead:+d}"  # the sign in these names is turned round
+
+
+def fill():
+    """A patient with an infusion, an adverse event, a query and a report; the next one of site 01 will get cells."""
+    from patients.models import AllocationSlot
+    from safety.reports import request_dsmb_report
+    from tests.universe import Universe
+    from trialsite.audit import acting
+    from trialsite.models import Site
+    from visits import demo as visit_steps
+
+    universe = Universe()
+    with acting(universe.system, "so that it is afternoon there"):
+        Site.objects.filter(code="01").update(timezone=afternoon())
+    universe.site.refresh_from_db()
+    patient = universe.infused()
+    event = universe.event(patient)
+    panel = universe.panel(patient, "W0", "haematology")
+    visit_steps.enter_visit(patient=patient, code="W0", by=universe.chen)
+    query = visit_steps.ask(panel=panel, by=universe.maria)
+    halted = request_dsmb_report(cutoff=datetime.now(UTC).date(), by=universe.sofia)
+    waiting = universe.with_results()
+    free = AllocationSlot.objects.filter(stratum="01", patient=None).order_by("sequence")
+    while free.first().arm != "MSC":
+        universe.randomised()
+    visit = panel.visit
+    lot = visit.preparation.lot
+    return {
+        "patient": f"/patients/{patient.pk}/", "visit": f"/visits/{visit.pk}/", "panel": f"/visits/panels/{panel.pk}/",
+        "event": f"/safety/events/{event.pk}/", "query": f"/visits/queries/{query.pk}/", "lot": f"/visits/lots/{lot.pk}/",
+        "new_event": f"/safety/events/report/{patient.pk}/", "report": f"/safety/reports/{halted.pk}/",
+        "in_screening": f"/patients/{waiting.pk}/", "account": f"/accounts/{universe.chen.pk}/",
+        "history": f"/history/visits/panelrecord/{panel.pk}/",
+        "expected_panel": f"/visits/panels/{universe.panel(patient, 'W1', 'vital_signs').pk}/",
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trialsite.settings")
+    django.setup()
+    print(json.dumps(fill()))

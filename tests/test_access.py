@@ -1,0 +1,427 @@
+"""Who reaches what: sites keep apart, the blind holds, the sponsor's side changes nothing, a GET writes nothing."""
+
+import re
+import tomllib
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from patients import actions as patient_actions
+from patients import demo as patient_steps
+from patients.models import AllocationSlot, Consent, Halt, Medication, Patient, Scope
+from safety.models import AdverseEvent, DsmbReport
+from safety.reports import request_dsmb_report
+from tests.universe import CAST, Universe, fields_of, send
+from trialsite import trial
+from trialsite.audit import audited_models
+from trialsite.management.commands.check_roles_dump import FOR_EVERYBODY_SIGNED_IN, routes
+from trialsite.middleware import OPEN_PATHS
+from trialsite.models import Site, User
+from trialsite.protocol import Protocol
+from trialsite.roles import Permission, can
+from visits import actions as visit_actions
+from visits import demo as visit_steps
+from visits.models import Infusion, Lot, Measurement, PanelRecord, Preparation, Query, Visit
+
+MASKED = Path(trial.__file__).parent / "protocols" / "examples" / "masked-dose-finding.toml"
+SITE_STAFF = ("chen", "wang", "zhao", "li")
+SPONSOR_SIDE = ("maria", "david", "sofia", "samuel", "dora", "ada", "ines")
+
+
+def fill(universe):
+    """Patients at both sites with everything that a page can show. Gives the records by the name of the page's key."""
+    found = {}
+    for site, by, seed in ((universe.site, universe.chen, 1), (universe.other_site, universe.li, 2)):
+        patient = universe.randomised(site=site, by=by, seed=seed)
+        visit_steps.give_infusion(patient=patient, by=by, number=1)
+        panel = visit_steps.enter_visit(patient=patient, code=code_of(patient, 1), by=by).panels.first()
+        event = universe.event(patient, by=by)
+        query = visit_steps.ask(panel=panel, by=universe.maria)
+        universe.screened(site=site, by=by, seed=seed + 7)
+        lot = Lot.objects.filter(site=site).first()
+        line = patient_steps.add_medication(patient=patient, treatment="Aspirin", started_on="2020", by=by)
+        found[site.code] = {
+            "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
+            "event": event, "query": query, "lot": lot, "line": line,
+        }  # fmt: skip
+    found["halt"] = patient_actions.open_halt(scope=Scope.TRIAL, blocks=["enrol"], cause="Pause", by=universe.samuel)
+    found["report"] = request_dsmb_report(cutoff=timezone.now().date(), by=universe.sofia)
+    return found
+
+
+def code_of(patient, infusion):
+    return patient.protocol.visit_of_infusion(infusion).code
+
+
+@pytest.fixture(scope="module")
+def records(world):
+    return fill(world)
+
+
+def arguments_of(name, here, records):
+    """The values of an address's keys for the records of one site; None when the address has none of its own."""
+    patient = here["patient"].pk
+    table = {
+        "patients:add_line": {"pk": patient, "kind": "medication"},
+        "patients:change_line": {"pk": patient, "kind": "medication", "line_pk": here["line"].pk},
+        "patients:withdraw_line": {"pk": patient, "kind": "medication", "line_pk": here["line"].pk},
+        "patients:lift_halt": {"pk": records["halt"].pk},
+        "visits:add_unscheduled_visit": {"patient_pk": patient},
+        "visits:raise_query": {"panel_pk": here["panel"].pk},
+        "visits:show_query": {"pk": here["query"].pk},
+        "safety:report_adverse_event": {"patient_pk": patient},
+        "safety:download_file": {"pk": records["report"].pk, "part": "open", "name": "report.pdf"},
+        "show_history": {"app": "visits", "model": "panelrecord", "pk": here["panel"].pk},
+        "set_password": {"account": "1", "token": "x"},
+    }
+    if name in table:
+        return table[name]
+    for part, record in (
+        ("lot", here["lot"]), ("panel", here["panel"]), ("adverse_event", here["event"]), ("patients:", here["patient"]),
+        ("visits:", here["visit"]), ("report", records["report"]), ("progress", records["report"]),
+    ):  # fmt: skip
+        if part in name:
+            return {"pk": record.pk}
+    return {"pk": User.objects.get(username="chen").pk}
+
+
+def pages(here, records):
+    """(name, address, view) of every address, with the records of one site."""
+    for route, name, view in routes():
+        if name in ("ready", "sign_out"):  # asks a broker that is not there; ends the session
+            continue
+        if "<" in route:
+            values = arguments_of(name, here, records)
+            yield name, reverse(name, kwargs=values), view
+        else:
+            yield name, route, view
+
+
+def url_names_of_a_patient(here, records):
+    return [
+        (name, url) for name, url, _view in pages(here, records)
+        if url != "/" and "<" in next(route for route, other, _ in routes() if other == name)
+        and name.split(":")[0] in ("patients", "visits", "safety", "show_history")
+        and not any(word in name for word in ("halt", "report_pk", "show_report", "progress", "download", "request_report"))
+    ]  # fmt: skip
+
+
+# --- sites keep apart ---------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R44", "R48")
+@pytest.mark.parametrize("name", ["chen", "wang", "zhao"])
+def test_what_belongs_to_another_site_answers_like_what_is_not_there(unchanged, records, name):
+    client = unchanged.client(getattr(unchanged, name))
+    foreign = url_names_of_a_patient(records["02"], records)
+    assert len(foreign) > 25
+    for page, url in foreign:
+        missing = re.sub(r"/\d+/", "/987654/", url)
+        for method in ("get", "post"):
+            theirs, nothing = getattr(client, method)(url), getattr(client, method)(missing)
+            assert theirs.status_code == nothing.status_code, (page, method)
+            assert theirs.status_code in (403, 404, 405), (page, method, theirs.status_code)
+            assert b"02-0" not in theirs.content
+
+
+@pytest.mark.requirement("R44")
+@pytest.mark.parametrize("name", ["chen", "zhao"])
+def test_no_page_of_a_site_names_a_patient_or_lot_of_another(unchanged, records, name):
+    client = unchanged.client(getattr(unchanged, name))
+    theirs = [patient.number.encode() for patient in Patient.objects.filter(site=unchanged.other_site)]
+    theirs += [lot.number.encode() for lot in Lot.objects.filter(site=unchanged.other_site)]
+    assert len(theirs) >= 3
+    for page, url, _view in pages(records["01"], records):
+        filtered = [f"{url}?site={unchanged.other_site.pk}"] if "list" in page or "grid" in page else []
+        for address in (url, *filtered):
+            body = client.get(address).content
+            assert not [secret for secret in theirs if secret in body], (page, address)
+
+
+@pytest.mark.requirement("R44")
+def test_a_form_cannot_reach_across_sites(unchanged, records):
+    """The key of a record of site 02 in the body of a form of site 01."""
+    chen, zhao = unchanged.client(unchanged.chen), unchanged.client(unchanged.zhao)
+    here, there = records["01"], records["02"]
+    answer = send(chen, "/patients/screen/", site=unchanged.other_site.pk, sex="M", birth_date="1980-01-01",
+                  screened_on="2026-01-01")  # fmt: skip
+    assert answer.status_code == 422
+    answer = send(zhao, "/visits/lots/receive/", site=unchanged.other_site.pk, product="UCMSC", number="X",
+                  received_on="2026-01-01", expires_on="2027-01-01")  # fmt: skip
+    assert answer.status_code == 422
+    visit = Visit.objects.get(patient=here["patient"], code=code_of(here["patient"], 2))
+    answer = send(zhao, f"/visits/{visit.pk}/prepare/", lot=there["lot"].pk, weight_kg="60", label="X1")
+    assert answer.status_code == 422
+    # a line of a foreign patient under the address of an own one
+    foreign = reverse("patients:change_line", args=[here["patient"].pk, "medication", there["line"].pk])
+    assert chen.get(foreign).status_code == 404
+    answer = chen.post("/patients/find/", {"number": there["patient"].number})
+    assert answer["Location"] == "/patients/"
+
+
+# --- each role, each address ---------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R44", "R52")
+@pytest.mark.parametrize("name", list(CAST))
+def test_every_address_answers_each_role_as_its_permissions_say(unchanged, records, name):
+    user = getattr(unchanged, name)
+    here = records["02" if name == "li" else "01"]
+    client = unchanged.client(user)
+    for page, url, view in pages(here, records):
+        status = client.get(url).status_code
+        assert status < 500, (page, url)
+        if page in FOR_EVERYBODY_SIGNED_IN or url.startswith(OPEN_PATHS):
+            assert status in (200, 302, 404, 405, 503), (page, status)
+        elif any(can(user, permission) for permission in view.permissions):
+            assert status in (200, 403, 404, 405), (page, status)
+        else:
+            assert status in (403, 405), (page, status)
+        for method in ("put", "patch", "delete"):
+            answer = getattr(client, method)(url)
+            assert answer.status_code in (400, 403, 404, 405, 302), (page, method, answer.status_code)
+
+
+def digest_of_everything():
+    """One value that changes when any row of any table but the sessions changes."""
+    with connection.cursor() as cursor:
+        cursor.execute("select table_name from information_schema.tables where table_schema = 'public' order by 1")
+        tables = [name for (name,) in cursor.fetchall() if not name.startswith("django_session")]
+        ask = " union all ".join(
+            f"select '{t}', count(*), coalesce(sum(hashtextextended(x::text, 0)), 0) from {t} x" for t in tables
+        )
+        cursor.execute(ask)
+        return cursor.fetchall()
+
+
+@pytest.mark.requirement("R50")
+@pytest.mark.parametrize("name", list(CAST))
+def test_reading_writes_nothing(unchanged, records, name):
+    client = unchanged.client(getattr(unchanged, name))
+    here = records["02" if name == "li" else "01"]
+    before = digest_of_everything()
+    writes = re.compile(r"\s*(insert|update|delete|truncate|with .*(insert|update|delete))\b", re.I)
+    for page, url, _view in pages(here, records):
+        if page == "live":
+            continue
+        with CaptureQueriesContext(connection) as asked:
+            client.get(url)
+        written = [q["sql"] for q in asked if writes.match(q["sql"])]
+        assert not written, (page, written)
+    assert digest_of_everything() == before
+
+
+@pytest.mark.requirement("R14", "R44")
+@pytest.mark.parametrize("name", SPONSOR_SIDE)
+def test_the_sponsors_side_cannot_change_data_of_the_sites(unchanged, records, name):
+    """Each form of the site's own, opened by the coordinator, sent by somebody of the sponsor's side."""
+    user = getattr(unchanged, name)
+    here = records["01"]
+    owner, zhao = unchanged.client(unchanged.chen), unchanged.client(unchanged.zhao)
+    client = unchanged.client(user)
+    tables = [m for m in audited_models() if m._meta.app_label in ("patients", "visits", "safety")]
+    before = {model: model.objects.count() for model in tables}
+    versions = patient_versions()
+    tried = 0
+    for page, url, view in pages(here, records):
+        needed = set(getattr(view, "to_post", ()))
+        site_only = {Permission.ENTER_DATA, Permission.DECIDE_ELIGIBILITY, Permission.REPORT_ADVERSE_EVENTS,
+                     Permission.RECORD_INFUSIONS, Permission.PREPARE_INFUSIONS, Permission.MANAGE_LOTS}  # fmt: skip
+        if not needed or not needed <= site_only:
+            continue
+        shown = owner.get(url)
+        shown = shown if shown.status_code == 200 else zhao.get(url)
+        data = fields_of(shown) if shown.status_code == 200 else {}
+        assert client.post(url, data).status_code == 403, page
+        tried += 1
+    assert tried > 20
+    assert {model: model.objects.count() for model in tables} == before
+    assert patient_versions() == versions
+
+
+def patient_versions():
+    models = (Patient, PanelRecord, Visit, Measurement, Infusion, AdverseEvent, Medication, Consent, Lot)
+    return [list(model.objects.order_by("pk").values_list("pk", "version")) for model in models]
+
+
+@pytest.mark.requirement("R49")
+def test_a_revoked_role_is_gone_at_the_next_request(unchanged, records):
+    client = unchanged.client(unchanged.chen)
+    assert client.get("/patients/").status_code == 200
+    unchanged.chen.grants.model.objects.filter(user=unchanged.chen)
+    from trialsite import actions
+
+    actions.revoke_role(grant=unchanged.chen.grants.get(), reason="left", by=unchanged.ada)
+    assert client.get("/patients/").status_code in (302, 403)
+
+
+def test_without_a_session_no_address_shows_anything(world, records, client):
+    for page, url, _view in pages(records["01"], records):
+        if url.startswith(OPEN_PATHS):
+            continue
+        for method in ("get", "post"):
+            answer = getattr(client, method)(url)
+            assert answer.status_code in (302, 405), (page, method)
+            if answer.status_code == 302:
+                assert answer["Location"].startswith("/sign-in/")
+
+
+def test_an_open_trial_shows_the_arm_to_the_site(unchanged, records):
+    patient = records["01"]["patient"]
+    arm = patient.protocol.arm(AllocationSlot.objects.get(patient=patient).arm)
+    page = unchanged.client(unchanged.chen).get(f"/patients/{patient.pk}/").content.decode()
+    assert f">{arm.name}<" in page
+
+
+# --- the blind -------------------------------------------------------------------------------------------
+
+BLIND = ("chen", "wang", "maria", "david", "samuel", "ines")
+
+
+def marked_protocol():
+    """The masked example, in which every code and name that tells an arm begins with ZQ."""
+    raw = tomllib.loads(MASKED.read_text(encoding="utf-8"), parse_float=Decimal)
+    for product in raw["products"]:
+        product["code"], product["name"] = f"ZQPROD{product['code']}"[:24], f"ZQNAME {product['name']}"
+    for arm in raw["arms"]:
+        arm["product"] = f"ZQPROD{arm['product']}"[:24]
+        arm["code"], arm["name"] = f"ZQARM{arm['code']}", f"ZQTITLE {arm['name']}"
+    for rule in raw["stopping_rules"]:
+        if "arms" in rule:
+            rule["arms"] = [f"ZQARM{code}" for code in rule["arms"]]
+    return Protocol.model_validate(raw)
+
+
+@pytest.fixture(scope="module")
+def masked(django_db_setup, django_db_blocker):
+    """A universe of a masked trial."""
+    protocol = marked_protocol()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(trial, "versions", lambda: {protocol.version: protocol})
+        with django_db_blocker.unblock(), transaction.atomic():
+            universe = Universe()
+            universe.patients = []
+            for seed in range(1, 4):
+                patient = universe.randomised(seed=seed)
+                universe.patients.append(patient)
+                visit_steps.give_infusion(patient=patient, by=universe.chen, pharmacist=universe.zhao, number=1)
+            for lot in Lot.objects.all():
+                with_marker(universe, lot)
+            universe.event(universe.patients[0])
+            universe.halt = patient_actions.open_halt(
+                scope=Scope.ARM, arm="ZQARMHIGH", blocks=["infuse"], cause="Under review", by=universe.dora
+            )
+            request_dsmb_report(cutoff=timezone.now().date(), by=universe.sofia)
+            visit_steps.ask(panel=PanelRecord.objects.first(), by=universe.maria)
+            yield universe
+            transaction.set_rollback(True)
+
+
+def with_marker(universe, lot):
+    from trialsite.audit import acting
+
+    with acting(universe.zhao, "marked"):
+        Lot.objects.filter(pk=lot.pk).update(number=f"ZQLOT{lot.pk}", donor=f"ZQDONOR{lot.pk}")
+
+
+def crawl(client, start):
+    """Every address that can be reached by links from these, and its answer."""
+    waiting, seen = list(start), {}
+    while waiting:
+        url = waiting.pop()
+        if url in seen or url.startswith("/static/"):
+            continue
+        answer = client.get(url)
+        assert answer.status_code < 500, url
+        seen[url] = answer
+        if answer.get("Content-Type", "").startswith("text/html"):
+            links = re.findall(r'(?:href|hx-get|action)="(/[^"#]*)', answer.content.decode())
+            waiting += [link.replace("&amp;", "&") for link in links if not link.startswith("/static/")]
+    return seen
+
+
+def starting_points(universe):
+    urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/lots/", "/safety/events/",
+            "/patients/halts/", "/patients/halts/open/", "/safety/reports/", "/patients/allocation/"]  # fmt: skip
+    for model, label in (
+        (Patient, "patients/patient"), (Visit, "visits/visit"), (PanelRecord, "visits/panelrecord"),
+        (Infusion, "visits/infusion"), (Preparation, "visits/preparation"), (Lot, "visits/lot"),
+        (AllocationSlot, "patients/allocationslot"), (Query, "visits/query"), (AdverseEvent, "safety/adverseevent"),
+        (Halt, "patients/halt"), (DsmbReport, "safety/dsmbreport"), (Measurement, "visits/measurement"),
+    ):  # fmt: skip
+        urls += [f"/history/{label}/{pk}/" for pk in model.objects.values_list("pk", flat=True)[:12]]
+    for visit in Visit.objects.filter(patient__in=universe.patients)[:12]:
+        urls += [f"/visits/{visit.pk}/prepare/", f"/visits/{visit.pk}/infusion/"]
+    return urls
+
+
+@pytest.mark.requirement("R45")
+@pytest.mark.parametrize("name", BLIND)
+def test_no_blinded_role_reads_an_arm_a_product_or_a_lot_anywhere(masked, name):
+    answers = crawl(masked.client(getattr(masked, name)), starting_points(masked))
+    assert sum(answer.status_code == 200 for answer in answers.values()) > 30
+    for url, answer in answers.items():
+        assert b"ZQ" not in answer.content, (url, re.findall(rb".{60}ZQ\w+", answer.content)[:3])
+        assert "ZQ" not in str(answer.headers)
+
+
+@pytest.mark.requirement("R45")
+def test_the_pharmacist_and_the_statistician_do(masked):
+    """So that the test above can fail."""
+    zhao = crawl(masked.client(masked.zhao), ["/visits/lots/", f"/patients/{masked.patients[0].pk}/"])
+    assert any(b"ZQLOT" in answer.content for answer in zhao.values())
+    assert any(b"ZQTITLE" in answer.content for answer in zhao.values())
+    sofia = masked.client(masked.sofia).get(f"/patients/{masked.patients[0].pk}/")
+    assert b"ZQTITLE" in sofia.content
+
+
+@pytest.mark.requirement("R45")
+@pytest.mark.parametrize("name", ["chen", "wang", "samuel"])
+def test_no_refusal_tells_a_blinded_role_the_arm(masked, name):
+    """What is answered when an infusion is refused, a halt asks for an arm, or a form is sent blank."""
+    client = masked.client(getattr(masked, name))
+    with transaction.atomic():
+        for patient in masked.patients:
+            for visit in Visit.objects.filter(patient=patient, code__in=["V3", "V4"]):
+                for path in ("infusion", "prepare"):
+                    url = f"/visits/{visit.pk}/{path}/"
+                    page = client.get(url)
+                    data = fields_of(page) if page.status_code == 200 else {}
+                    start = timezone.now() - timedelta(hours=3)
+                    data |= {"started_at": f"{start:%Y-%m-%d %H:%M}", "volume_ml": "100", "given_percent": "50"}
+                    data |= {"stopped_at": f"{start + timedelta(hours=1):%Y-%m-%d %H:%M}", "reason": "x"}
+                    for sent in (data, {}):
+                        answer = client.post(url, sent)
+                        assert answer.status_code in (302, 403, 404, 422), url
+                        assert b"ZQ" not in answer.content, url
+        page = client.get("/patients/halts/open/")
+        if page.status_code == 200:
+            sent = send(client, "/patients/halts/open/", page, scope="arm", arm="ZQARMLOW", blocks="infuse", cause="x")
+            assert sent.status_code == 422 and Halt.objects.count() == 1
+        transaction.set_rollback(True)
+
+
+@pytest.mark.requirement("R45")
+def test_the_closed_part_of_a_report_is_not_there_for_those_who_may_not_read_it(masked):
+    report = DsmbReport.objects.get()
+    for name in (*BLIND, "zhao"):
+        client = masked.client(getattr(masked, name))
+        for url in (
+            f"/safety/reports/{report.pk}/?part=closed",
+            f"/safety/reports/{report.pk}/files/closed/report.pdf",
+            f"/safety/reports/{report.pk}/files/closed/figures.json",
+        ):
+            assert client.get(url).status_code in (403, 404), (name, url)
+
+
+def test_the_masked_universe_is_masked(masked):
+    assert trial.current_protocol().is_masked
+    assert AllocationSlot.objects.filter(arm__startswith="ZQARM").count() == AllocationSlot.objects.count()
+    assert Site.objects.count() == 2 and User.objects.count() > 10
+    assert visit_actions.latest_weight(masked.patients[0], trial.current_protocol(), timezone.now().date())
