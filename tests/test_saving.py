@@ -12,6 +12,7 @@ from tests.universe import fields_of, send
 from trialsite.models import AuditEvent, FormReceipt
 from visits import actions as visit_actions
 from visits import demo as visit_steps
+from visits.actions.plan import mark_attended
 from visits.models import Infusion, Measurement, PanelRecord, Query
 
 KEYS = ("idem", "version", "csrfmiddlewaretoken")  # of the page itself, not of the record
@@ -306,7 +307,7 @@ def test_the_day_of_a_visit_recorded_meanwhile_is_not_overwritten_by_a_panel(unc
         visit=visit, attended_on=screened.screened_on, version=None, reason="day", by=unchanged.chen
     )
     stale.state = "planned"
-    visit_actions._mark_attended(stale, screened.screened_on + timedelta(days=3))
+    mark_attended(stale, screened.screened_on + timedelta(days=3))
     visit.refresh_from_db()
     assert visit.attended_on == screened.screened_on
     assert panel.state == "expected"

@@ -1,4 +1,3 @@
-import pytest
 def test_u(universe):
     p = universe.infused()
     print(p.state)

@@ -22,14 +22,18 @@ from trialsite.roles import Permission, can, can_see_arm, needs, require
 from trialsite.saving import DataForm, Saved, answer_form, conflict_row
 from visits import actions, forms, schedule
 from visits.models import (
+    QUERY_TRANSITIONS,
     Infusion,
+    Interruption,
     Lot,
     LotState,
     Measurement,
     PanelRecord,
     PanelState,
+    Preparation,
     Query,
     QueryState,
+    Reaction,
     Visit,
 )
 
@@ -184,7 +188,7 @@ def show_visit(request, pk):
     preparation = infusion = None
     if number:
         infusion = Infusion.objects.filter(visit=visit).first()
-        preparation = actions.Preparation.objects.select_related("lot").filter(visit=visit).first()
+        preparation = Preparation.objects.select_related("lot").filter(visit=visit).first()
     today = today_at(visit.patient.site)
     open_panels = sum(panel.state == PanelState.EXPECTED for panel in panels)
     standing = standing_of(visit, today, open_panels, is_open=visit.patient.is_open)
@@ -438,7 +442,7 @@ def show_query(request, pk):
     )
     query = get_object_or_404(queries.prefetch_related("messages__by"), pk=pk)
     site = query.patient.site
-    allowed = actions.QUERY_TRANSITIONS[QueryState(query.state)]
+    allowed = QUERY_TRANSITIONS[QueryState(query.state)]
     steps = [
         (code, words) for code, (state, words, permission) in STEPS.items()
         if state in allowed and can(request.user, permission, site)
@@ -627,8 +631,8 @@ def record_infusion(request, pk):
         Infusion.objects.filter(visit=visit)
         .prefetch_related(
             "measurements",
-            Prefetch("interruptions", actions.Interruption.objects.filter(is_withdrawn=False)),
-            Prefetch("reactions", actions.Reaction.objects.filter(is_withdrawn=False)),
+            Prefetch("interruptions", Interruption.objects.filter(is_withdrawn=False)),
+            Prefetch("reactions", Reaction.objects.filter(is_withdrawn=False)),
         ).first()
     )  # fmt: skip
     tests = [protocol.test(code) for code in protocol.infusions.monitoring_tests]
@@ -650,7 +654,7 @@ def record_infusion(request, pk):
 
     context = visit_context(
         request, visit, _("Infusion %d") % number, infusion=infusion, minutes=protocol.infusions.monitoring_minutes,
-        preparation=actions.Preparation.objects.filter(visit=visit).first(),
+        preparation=Preparation.objects.filter(visit=visit).first(),
         may_enter=can(request.user, Permission.RECORD_INFUSIONS, patient.site),
     )  # fmt: skip
     return answer_form(request, form, "visits/record_infusion.html", context, save)

@@ -1,0 +1,244 @@
+"""Infusions: prepared by the pharmacy, recorded as they were given."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.utils import timezone
+
+from patients.actions import day_at, lock_patient, next_version, refuse_when_halted
+from patients.models import AllocationSlot, Blocked, State
+from trialsite.audit import acting
+from trialsite.saving import Refused, check_version
+from visits import edit_checks, infusing, results
+from visits.actions.lots import lock_lot
+from visits.actions.panels import by_field, store_results
+from visits.actions.plan import lock_visit, mark_attended, move_plan, refuse_impossible_day
+from visits.actions.queries import raise_check_queries
+from visits.models import Infusion, Interruption, Measurement, Preparation, Reaction
+
+
+def latest_weight(patient, protocol, on):
+    """The latest body weight (kg) on or before a day, or None."""
+    test = protocol.infusions.weight_test
+    found = (
+        Measurement.objects.filter(patient=patient, test=test, value__isnull=False, collected_on__lte=on)
+        .order_by("-collected_on", "-id").first()
+    )  # fmt: skip
+    return found.value if found else None
+
+
+def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None):
+    """Raise Refused with every reason against infusing this lot at this instant. Locks the lot.
+
+    Halts are asked about as of `halted_at`, by default now: who records what was given before a halt may, who
+    prepares a bag under one may not, whatever time is written on it."""
+    protocol = patient.protocol
+    slot = AllocationSlot.objects.filter(patient=patient).first()
+    arm = protocol.arm(slot.arm) if slot else None
+    refuse_when_halted(Blocked.INFUSE, patient=patient, arm=slot.arm if slot else None, at=halted_at)
+    lot = lock_lot(lot)
+    on = day_at(patient.site, at)
+    if lot.site_id != patient.site_id:
+        raise Refused({"lot": ["The lot is at another site."]})
+    if on < lot.received_on:
+        raise Refused({"lot": [f"The lot was received later, on {lot.received_on}."]})
+    infusion = protocol.visit(visit.code).infusion
+    previous = [i for i in given if i.number < infusion]
+    reasons = infusing.reasons_not_to_infuse(
+        is_randomised=slot is not None and patient.state == State.RANDOMISED,
+        open_halts=[],
+        lot_state=lot.state,
+        lot_expires_on=lot.expires_on,
+        on=on,
+        lot_product=lot.product,
+        arm_product=arm.product if arm else None,
+        previous_infusion_on=max((day_at(patient.site, i.started_at) for i in previous), default=None),
+        least_days_between=protocol.infusions.least_days_between,
+        number=infusion,
+        given_numbers={i.number for i in given},
+        pregnancy_result=_pregnancy_result(patient, visit),
+        sex=patient.sex,
+    )
+    if reasons:
+        raise Refused({"": reasons})
+    return lot
+
+
+def _pregnancy_result(patient, visit):
+    """The code of the pregnancy test of this visit; None when it is missing, "" when the protocol asks for none."""
+    protocol = patient.protocol
+    asked = [
+        test.code
+        for panel in protocol.panels_of(visit.code, patient.sex)
+        if panel.only_for_sex == "F"
+        for test in protocol.tests_of(panel.code)
+        if test.kind == "choice"
+    ]
+    if not asked:
+        return ""
+    found = Measurement.objects.filter(panel__visit=visit, test=asked[0]).exclude(typed="").first()
+    return found.text if found else None
+
+
+def prepare_infusion(
+    *, visit, lot, weight_kg, prepared_dose=None, viability_percent=None, label, prepared_at, version=None, by
+):
+    """Prepare the bag of one infusion: the dose follows from the protocol and the weight."""
+    with acting(by, "infusion prepared"):
+        patient = lock_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
+        visit = lock_visit(visit, version)
+        number = _infusion_number(visit)
+        if Preparation.objects.filter(patient=patient, number=number).exists():
+            raise Refused("This infusion was prepared already.")
+        if Preparation.objects.filter(label=label).exists():
+            raise Refused({"label": ["This label is on another bag."]})
+        refuse_impossible_day(patient, day_at(patient.site, prepared_at), "prepared_at")
+        given = list(Infusion.objects.filter(patient=patient))
+        lot = _refuse_infusion(patient, visit, lot, prepared_at, given=given)
+        product = patient.protocol.product(lot.product)
+        planned = infusing.planned_dose(product, weight_kg)
+        return Preparation.objects.create(
+            patient=patient,
+            visit=visit,
+            number=number,
+            lot=lot,
+            weight_kg=weight_kg,
+            planned_dose=planned,
+            prepared_dose=planned if prepared_dose is None else prepared_dose,
+            viability_percent=viability_percent,
+            label=label,
+            prepared_at=prepared_at,
+        )
+
+
+def _infusion_number(visit):
+    number = visit.patient.protocol.visit(visit.code).infusion if visit.is_scheduled else None
+    if number is None:
+        raise Refused("No infusion is planned at this visit.")
+    return number
+
+
+def record_infusion(
+    *, visit, started_at, stopped_at, volume_ml, given_percent=Decimal(100), access_site="", premedication="",
+    comment="", monitoring=None, interruptions=(), reactions=(), version, reason="", by,
+):  # fmt: skip
+    """Record how an infusion was given, or correct it.
+
+    `monitoring` is what was typed, by (test code, minute); `interruptions` are (stopped_at, resumed_at, cause),
+    `reactions` are (term, began_at, grade). The lot, the halts and the order of infusions are checked under lock."""
+    monitoring = monitoring or {}
+    with acting(by, reason or "infusion recorded"):
+        patient = lock_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
+        visit = lock_visit(visit)
+        protocol, number = patient.protocol, _infusion_number(visit)
+        preparation = Preparation.objects.select_related("lot").filter(patient=patient, number=number).first()
+        if preparation is None:
+            raise Refused("The infusion was not prepared: no lot and no dose are known.")
+        on = day_at(patient.site, started_at)
+        if on < patient.screened_on:
+            raise Refused({"started_at": [f"The patient was screened later, on {patient.screened_on}."]})
+        infusion = Infusion.objects.select_for_update(of=("self",)).filter(patient=patient, number=number).first()
+        if infusion is None:
+            check_first_version(version)
+            given = list(Infusion.objects.filter(patient=patient))
+            lot = _refuse_infusion(patient, visit, preparation.lot, started_at, given=given, halted_at=started_at)
+        else:
+            check_version(infusion, version)
+            lot = preparation.lot
+            if not reason.strip():
+                raise Refused({"reason": ["Write why the entry is changed."]})
+        there = {(m.test, m.minute): m for m in infusion.measurements.all()} if infusion else {}
+        read = _read_monitoring(protocol, {key: m.typed for key, m in there.items()} | monitoring)
+        problems = infusing.infusion_problems(
+            protocol.infusions,
+            product=protocol.product(lot.product),
+            planned=preparation.planned_dose,
+            given=preparation.prepared_dose * given_percent / 100,
+            volume_ml=volume_ml,
+            started_at=started_at,
+            stopped_at=stopped_at,
+            interruptions=[(stopped, resumed) for stopped, resumed, _ in interruptions],
+            monitored_minutes={minute for (_, minute), result in read.items() if result},
+            now=timezone.now(),
+        )
+        if hard := [problem for problem in problems if problem.hard]:
+            raise Refused(by_field(hard))
+        content = {
+            "started_at": started_at, "stopped_at": stopped_at, "volume_ml": volume_ml,
+            "given_percent": given_percent, "access_site": access_site, "premedication": premedication,
+            "comment": comment,
+        }  # fmt: skip
+        if infusion is None:
+            infusion = Infusion.objects.create(
+                patient=patient, visit=visit, preparation=preparation, number=number, **content
+            )
+        else:
+            for name, value in content.items():
+                setattr(infusion, name, value)
+            next_version(infusion, *content)
+        tests = {code: protocol.test(code) for code in protocol.infusions.monitoring_tests}
+        changed = store_results(
+            {(code, minute): (tests[code], result) for (code, minute), result in read.items()},
+            there,
+            owner={"infusion": infusion}, patient=patient, collected_on=on,
+        )  # fmt: skip
+        _replace_lines(infusion, Interruption, ("stopped_at", "resumed_at", "cause"), interruptions)
+        _replace_lines(infusion, Reaction, ("term", "began_at", "grade"), reactions)
+        mark_attended(visit, on)
+        soft = [*problems, *_problems_of_monitoring(tests, read, protocol.infusions.monitoring_minutes)]
+        raise_check_queries(soft, changed, patient=patient, infusion=infusion, by=by)
+        if number == 1 and patient.day_0 != on:
+            move_plan(patient=patient, day_0=on, reason=f"the first infusion was given on {on}", by=by)
+    return infusion
+
+
+def check_first_version(version):
+    """A first save comes with version 0 or none; anything else saw a record that is not there."""
+    if version:
+        raise Refused("The infusion was changed meanwhile. Open the form again.")
+
+
+def _read_monitoring(protocol, monitoring):
+    read, errors = {}, {}
+    for (code, minute), typed in monitoring.items():
+        try:
+            read[code, minute] = results.read_result(protocol.test(code), typed)
+        except results.NotAResult as fault:
+            errors[f"{code}_{minute}"] = [str(fault)]
+    if errors:
+        raise Refused(errors)
+    return read
+
+
+@dataclass(frozen=True)
+class MonitoringProblem:
+    """A soft problem of a value measured during an infusion, `minute` minutes after its start."""
+
+    code: str
+    test: str
+    minute: int
+    text: str
+
+
+def _problems_of_monitoring(tests, read, minutes):
+    for minute in minutes:
+        taken = {code: read.get((code, minute)) for code in tests}
+        for problem in edit_checks.problems_between(tests.values(), taken, {}):
+            if problem.code != "missing":
+                yield MonitoringProblem(problem.code, problem.test, minute, f"At {minute} minutes: {problem.text}")
+
+
+def _replace_lines(infusion, model, names, lines):
+    """Make the lines of an infusion be `lines`: new ones are added, those gone are marked as entered in error."""
+    wanted = [tuple(line) for line in lines]
+    for record in model.objects.filter(infusion=infusion, is_withdrawn=False):
+        key = tuple(getattr(record, name) for name in names)
+        if key in wanted:
+            wanted.remove(key)
+        else:
+            record.is_withdrawn = True
+            next_version(record, "is_withdrawn")
+    model.objects.bulk_create(
+        model(infusion=infusion, patient_id=infusion.patient_id, **dict(zip(names, line, strict=True)))
+        for line in wanted
+    )

@@ -1,0 +1,181 @@
+"""Results, a whole panel at a time."""
+
+from django.db.models import F
+from django.utils import timezone
+
+from patients.actions import next_version
+from trialsite.audit import acting
+from trialsite.saving import Refused, check_version
+from visits import edit_checks, results
+from visits.actions.plan import mark_attended, refuse_impossible_day
+from visits.actions.queries import raise_check_queries
+from visits.models import Measurement, PanelRecord, PanelState
+
+
+def lock_panel(panel, version=None):
+    locked = (
+        PanelRecord.objects.select_for_update(of=("self",)).select_related("visit", "patient__site").get(pk=panel.pk)
+    )
+    check_version(locked, version)
+    return locked
+
+
+def record_panel(*, panel, values, collected_on, collected_at=None, comment="", version, reason="", by):
+    """Save the whole panel: `values` are what was typed, by test code.
+
+    Impossible values are refused; implausible ones are saved and raise a query. A later change needs a reason.
+    Fields that are not in `values` stay as they are."""
+    with acting(by, reason or "first entry"):
+        panel = lock_panel(panel, version)
+        patient, protocol = panel.patient, panel.patient.protocol
+        if panel.state == PanelState.ENTERED and not reason.strip():
+            raise Refused({"reason": ["Write why the entry is changed."]})
+        refuse_impossible_day(patient, collected_on, "collected_on")
+        tests = protocol.tests_of(panel.code)
+        there = {m.test: m for m in panel.measurements.all()}
+        read = _read(tests, {code: m.typed for code, m in there.items() if not m.is_computed} | values)
+        visit_results = read if not _needs_other_panels(tests) else _results_of_visit(panel) | read
+        for test in tests:
+            if test.computed:
+                read[test.code] = results.compute(test, visit_results)
+        problems = edit_checks.find_problems(
+            protocol, panel.code, read, sex=patient.sex, previous=_previous_results(panel, tests, collected_on)
+        )
+        if hard := [problem for problem in problems if problem.hard]:
+            raise Refused(by_field(hard))
+        now = timezone.now()
+        changed = store_results(
+            {(test.code, None): (test, read.get(test.code)) for test in tests},
+            {(code, None): m for code, m in there.items()},
+            owner={"panel": panel}, patient=patient, collected_on=collected_on,
+        )  # fmt: skip
+        panel.state, panel.collected_on, panel.collected_at = PanelState.ENTERED, collected_on, collected_at
+        panel.comment, panel.not_done_because = comment, ""
+        panel.entered_by, panel.entered_at = by, now
+        next_version(
+            panel, "state", "collected_on", "collected_at", "comment", "not_done_because", "entered_by", "entered_at"
+        )
+        mark_attended(panel.visit, collected_on)
+        raise_check_queries(problems, changed, patient=patient, panel=panel, by=by)
+    return panel
+
+
+def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
+    """Record that a panel was not done, and why. Entered values stay in the history only when they are taken back."""
+    with acting(by, reason or f"not done: {not_done_because}"):
+        panel = lock_panel(panel, version)
+        errors = {}
+        if not not_done_because.strip():
+            errors["not_done_because"] = ["Write why the panel was not done."]
+        if panel.state == PanelState.ENTERED:
+            errors[""] = ["Values were entered. Clear them first, with a reason."]
+        if errors:
+            raise Refused(errors)
+        panel.state, panel.not_done_because = PanelState.NOT_DONE, not_done_because
+        panel.entered_by, panel.entered_at = by, timezone.now()
+        next_version(panel, "state", "not_done_because", "entered_by", "entered_at")
+    return panel
+
+
+def clear_panel(*, panel, version, reason, by):
+    """Take back an entry made by mistake: the panel is expected again, the values stay in the audit trail."""
+    with acting(by, reason):
+        panel = lock_panel(panel, version)
+        if not reason.strip():
+            raise Refused({"reason": ["Write why the entry is taken back."]})
+        panel.measurements.exclude(typed="").update(
+            typed="", operator="", value=None, text="", flag="", version=F("version") + 1
+        )
+        panel.state, panel.not_done_because = PanelState.EXPECTED, ""
+        next_version(panel, "state", "not_done_because")
+    return panel
+
+
+def _read(tests, typed):
+    """The results of what was typed, by test code. Raises Refused with a sentence at each bad field."""
+    read, errors = {}, {}
+    for test in tests:
+        if test.computed:
+            continue
+        try:
+            read[test.code] = results.read_result(test, typed.get(test.code, ""))
+        except results.NotAResult as fault:
+            errors[test.code] = [str(fault)]
+    if errors:
+        raise Refused(errors)
+    return read
+
+
+def _needs_other_panels(tests):
+    own = {test.code for test in tests}
+    return any(not set(test.computed.of) <= own for test in tests if test.computed)
+
+
+def _results_of_visit(panel):
+    measured = Measurement.objects.filter(panel__visit=panel.visit_id).exclude(panel=panel)
+    return {m.test: as_result(m) for m in measured}
+
+
+def as_result(m):
+    return results.Result(m.typed, m.operator, m.value, m.text) if m.typed else None
+
+
+def _previous_results(panel, tests, collected_on):
+    """The patient's latest earlier results of those tests that a check compares over time, by test code."""
+    compared = edit_checks.compared_with_previous(tests)
+    if not compared:
+        return {}
+    earlier = (
+        Measurement.objects.filter(
+            patient=panel.patient_id, test__in=compared, collected_on__lt=collected_on, panel__isnull=False,
+        )
+        .exclude(panel=panel).exclude(typed="").order_by("test", "-collected_on", "-id").distinct("test")
+    )  # fmt: skip
+    return {m.test: as_result(m) for m in earlier}
+
+
+def by_field(problems):
+    errors = {}
+    for problem in problems:
+        errors.setdefault(problem.test, []).append(problem.text)
+    return errors
+
+
+def store_results(wanted, there, *, owner, patient, collected_on):
+    """Write the results that are new or differ; gives the keys (test, minute) whose value changed.
+
+    The reference range is taken when a value is first stored or changed, and then stays."""
+    new, changed = [], []
+    for (code, minute), (test, result) in wanted.items():
+        m = there.get((code, minute))
+        if m is None and result is None:
+            continue
+        if m is not None and m.typed == (result.typed if result else "") and m.collected_on == collected_on:
+            continue
+        reference = test.reference_for(patient.sex)
+        content = {
+            "typed": result.typed if result else "",
+            "operator": result.operator if result else "",
+            "value": result.value if result else None,
+            "text": result.text if result else "",
+            "unit": test.unit,
+            "low": reference.low if reference else None,
+            "high": reference.high if reference else None,
+            "flag": results.flag(result, reference),
+            "is_computed": test.computed is not None,
+            "collected_on": collected_on,
+        }
+        if m is None:
+            new.append(Measurement(patient=patient, test=code, minute=minute, **owner, **content))
+        else:
+            for name, value in content.items():
+                setattr(m, name, value)
+            m.version += 1
+            changed.append(m)
+    if new:
+        Measurement.objects.bulk_create(new)
+    if changed:
+        Measurement.objects.bulk_update(
+            changed, ["typed", "operator", "value", "text", "unit", "low", "high", "flag", "collected_on", "version"]
+        )
+    return {(m.test, m.minute) for m in (*new, *changed)}

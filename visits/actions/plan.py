@@ -1,0 +1,151 @@
+"""The plan of a patient's visits, and which of them took place."""
+
+from datetime import timedelta
+
+from patients.actions import lock_patient, next_version, refuse_before_consent, set_day_0, today_at
+from trialsite.audit import acting
+from trialsite.saving import Refused, check_version
+from visits import schedule
+from visits.models import PanelRecord, PanelState, Visit, VisitState
+
+
+def plan_screening(*, patient, by):
+    """Plan the screening visits around the day on which screening starts."""
+    windows = [
+        (visit, schedule.screening_window(patient.protocol, visit, patient.screened_on))
+        for visit in patient.protocol.screening_visits
+    ]
+    _plan(patient, windows, by)
+
+
+def plan_visits(*, patient, by):
+    """Plan the visits from day 0 on."""
+    _plan(patient, schedule.plan(patient.protocol, patient.day_0), by)
+
+
+def _plan(patient, windows, by):
+    protocol = patient.protocol
+    with acting(by):
+        visits = Visit.objects.bulk_create(
+            Visit(
+                patient=patient,
+                code=visit.code,
+                protocol_version=protocol.version,
+                day=visit.day,
+                planned_on=window.planned,
+                earliest=window.earliest,
+                latest=window.latest,
+            )
+            for visit, window in windows
+        )
+        PanelRecord.objects.bulk_create(
+            PanelRecord(
+                patient=patient, visit=visit, code=panel.code, protocol_version=protocol.version, position=position
+            )
+            for visit in visits
+            for position, panel in enumerate(protocol.panels_of(visit.code, patient.sex))
+        )
+
+
+def move_plan(*, patient, day_0, reason, by):
+    """Move day 0, and with it the windows of the visits that have not taken place."""
+    with acting(by, reason):
+        patient = set_day_0(patient=patient, day_0=day_0, reason=reason, by=by)
+        planned = list(
+            Visit.objects.select_for_update(of=("self",)).filter(
+                patient=patient, is_scheduled=True, state=VisitState.PLANNED, day__gte=0
+            )
+        )
+        for visit in planned:
+            window = schedule.window_for(patient.protocol.visit(visit.code), day_0)
+            visit.planned_on, visit.earliest, visit.latest = window.planned, window.earliest, window.latest
+            visit.version += 1
+        Visit.objects.bulk_update(planned, ["planned_on", "earliest", "latest", "version"])
+
+
+def add_unscheduled_visit(*, patient, on, panels, by):
+    """A visit that the plan does not have, with the panels that were done."""
+    with acting(by, "unscheduled visit"):
+        patient = lock_patient(patient)
+        refuse_before_consent(patient, on, "on")
+        errors = {}
+        if not patient.is_open:
+            errors[""] = [f"The patient is not in the trial: {patient.get_state_display()}."]
+        if not patient.screened_on <= on <= today_at(patient.site):
+            errors["on"] = ["The date must lie between screening and today."]
+        if not panels:
+            errors["panels"] = ["Choose at least one panel."]
+        if errors:
+            raise Refused(errors)
+        count = Visit.objects.filter(patient=patient, is_scheduled=False).count()
+        visit = Visit.objects.create(
+            patient=patient,
+            code=f"U{count + 1}",
+            protocol_version=patient.protocol_version,
+            is_scheduled=False,
+            planned_on=on,
+            earliest=on,
+            latest=on,
+            state=VisitState.ATTENDED,
+            attended_on=on,
+        )
+        PanelRecord.objects.bulk_create(
+            PanelRecord(
+                patient=patient, visit=visit, code=code, protocol_version=patient.protocol_version, position=position
+            )
+            for position, code in enumerate(panels)
+        )
+    return visit
+
+
+def lock_visit(visit, version=None):
+    locked = Visit.objects.select_for_update(of=("self",)).select_related("patient__site").get(pk=visit.pk)
+    check_version(locked, version)
+    return locked
+
+
+def record_attendance(*, visit, attended_on, version, reason="", by):
+    """Record the day on which a visit took place, or correct it."""
+    with acting(by, reason or f"visit took place on {attended_on}"):
+        visit = lock_visit(visit, version)
+        refuse_impossible_day(visit.patient, attended_on, "attended_on")
+        if visit.state == VisitState.ATTENDED and not reason.strip():
+            raise Refused({"reason": ["Write why the date is changed."]})
+        visit.state, visit.attended_on, visit.missed_because = VisitState.ATTENDED, attended_on, ""
+        next_version(visit, "state", "attended_on", "missed_because")
+    return visit
+
+
+def record_missed_visit(*, visit, missed_because, version, by):
+    """Record that a planned visit did not take place, and why."""
+    with acting(by, f"visit missed: {missed_because}"):
+        visit = lock_visit(visit, version)
+        errors = {}
+        if not missed_because.strip():
+            errors["missed_because"] = ["Write why the visit was missed."]
+        if visit.panels.filter(state=PanelState.ENTERED).exists() or hasattr(visit, "infusion"):
+            errors[""] = ["Data of this visit were entered: it was not missed."]
+        if visit.earliest > today_at(visit.patient.site):
+            errors[""] = ["The window of this visit has not opened."]
+        if errors:
+            raise Refused(errors)
+        visit.state, visit.attended_on, visit.missed_because = VisitState.MISSED, None, missed_because
+        next_version(visit, "state", "attended_on", "missed_because")
+    return visit
+
+
+def refuse_impossible_day(patient, day, field):
+    if day > today_at(patient.site):
+        raise Refused({field: ["The date is in the future."]})
+    if day < patient.screened_on - timedelta(days=30):
+        raise Refused({field: [f"The date is more than 30 days before screening ({patient.screened_on})."]})
+    refuse_before_consent(patient, day, field)
+
+
+def mark_attended(visit, on):
+    if visit.state == VisitState.ATTENDED:
+        return
+    visit = lock_visit(visit)  # somebody may have recorded its day meanwhile
+    if visit.state != VisitState.ATTENDED:
+        visit.state, visit.attended_on, visit.missed_because = VisitState.ATTENDED, on, ""
+        next_version(visit, "state", "attended_on", "missed_because")
