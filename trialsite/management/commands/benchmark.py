@@ -149,7 +149,8 @@ class Command(BaseCommand):
         rows = []
         for file in sorted((settings.VAR / "run").glob("*.pid")):
             text = file.read_text().strip()
-            for pid in family(int(text)) if text else ():
+            # `serve` is the parent of all the others, which have pid files of their own
+            for pid in [] if not text else [int(text)] if file.stem == "serve" else family(int(text)):
                 if used := memory_of(pid):
                     rows.append({"name": file.stem, "pid": pid, **used})
         return rows
