@@ -22,6 +22,7 @@ import pytest
 from tests.test_serve import Served
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 400, "height": 800}
 # a form may be refused, or be overtaken: its page comes with these
 ANSWERS_TO_FORMS = (409, 422)
@@ -34,8 +35,7 @@ def browser_type_launch_args():
         say(f"no Chromium at {CHROMIUM}; on Debian: apt-get install chromium")
     # Playwright keeps an event loop in this thread, and Django would refuse the database to all tests that follow
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-    return {"executable_path": str(CHROMIUM), "args": flags}
+    return {"executable_path": str(CHROMIUM), "args": FLAGS}
 
 
 class Installation(Served):
@@ -156,7 +156,7 @@ def fill():
     panel = universe.panel(patient, "W0", "haematology")
     visit_steps.enter_visit(patient=patient, code="W0", by=universe.chen)
     query = visit_steps.ask(panel=panel, by=universe.maria)
-    halted = request_dsmb_report(cutoff=datetime.now(UTC).date(), by=universe.sofia)
+    report = request_dsmb_report(cutoff=datetime.now(UTC).date(), by=universe.sofia)
     waiting = universe.with_results()
     free = AllocationSlot.objects.filter(stratum="01", patient=None).order_by("sequence")
     while free.first().arm != "MSC":
@@ -166,7 +166,7 @@ def fill():
     return {
         "patient": f"/patients/{patient.pk}/", "visit": f"/visits/{visit.pk}/", "panel": f"/visits/panels/{panel.pk}/",
         "event": f"/safety/events/{event.pk}/", "query": f"/visits/queries/{query.pk}/", "lot": f"/visits/lots/{lot.pk}/",
-        "new_event": f"/safety/events/report/{patient.pk}/", "report": f"/safety/reports/{halted.pk}/",
+        "new_event": f"/safety/events/report/{patient.pk}/", "report": f"/safety/reports/{report.pk}/",
         "in_screening": f"/patients/{waiting.pk}/", "account": f"/accounts/{universe.chen.pk}/",
         "history": f"/history/visits/panelrecord/{panel.pk}/",
         "expected_panel": f"/visits/panels/{universe.panel(patient, 'W1', 'vital_signs').pk}/",

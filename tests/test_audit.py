@@ -289,7 +289,7 @@ def test_a_savepoint_that_is_rolled_back_does_not_change_who_acts(unchanged):
 DENIED = "42501"  # insufficient_privilege
 
 OUT_OF_REACH = [
-    "insert into trialsite_auditevent (at, transaction, \"table\", record_id, operation, by_id, by_name, by_roles, "
+    'insert into trialsite_auditevent (at, transaction, "table", record_id, operation, by_id, by_name, by_roles, '
     "reason, request_id) values (now(), 1, 'x', 1, 'insert', 1, 'x', '', '', '')",
     "update trialsite_auditevent set by_name = 'Nobody'",
     "delete from trialsite_auditevent",
@@ -346,7 +346,9 @@ def test_no_row_of_an_audited_table_can_be_deleted(unchanged, model):
 @pytest.mark.requirement("R74")
 def test_the_programs_role_owns_nothing_and_is_nothing_special(world):
     with connection.cursor() as cursor:
-        cursor.execute("select rolsuper, rolcreaterole, rolcreatedb, rolbypassrls from pg_roles where rolname = current_user")
+        cursor.execute(
+            "select rolsuper, rolcreaterole, rolcreatedb, rolbypassrls from pg_roles where rolname = current_user"
+        )
         assert cursor.fetchone() == (False,) * 4
         cursor.execute("select count(*) from pg_class where pg_get_userbyid(relowner) = current_user")
         assert cursor.fetchone() == (0,)

@@ -380,12 +380,12 @@ def send_by_keyboard(page):
 
 
 def visit_row(page, code):
-    return page.get_by_role("row").filter(has=page.get_by_role("link", name=code, exact=True))
+    return page.get_by_role("row").filter(has=page.get_by_role("link", name=re.compile(f"^{code} ")))
 
 
 def open_visit(page, patient, code):
     page.goto(patient[1])
-    visit_row(page, code).get_by_role("link", name=code, exact=True).click()
+    visit_row(page, code).get_by_role("link").first.click()
 
 
 def open_panel(page, visit, code):

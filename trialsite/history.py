@@ -5,7 +5,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from trialsite.audit import changes_of
-from trialsite.models import AuditEvent
+from trialsite.models import AuditEvent, User
 
 OPERATIONS = {"insert": gettext_lazy("entered"), "update": gettext_lazy("changed"), "delete": gettext_lazy("deleted")}
 # of lines that are one value each, the columns worth reading, the value first; the others follow from it
@@ -14,7 +14,7 @@ WORTH_READING = {
     "visits_lottest": ("result", "has_passed"),
     "patients_criterionanswer": ("holds", "comment"),
 }
-# columns of a line that say nothing beside the record it belongs to
+# columns that say nothing beside the record
 UNTOLD = {"id", "version", "patient_id"}
 
 
@@ -36,7 +36,16 @@ def entries_of(record, user, hidden=()):
             last = Entry(event)
             entries.append(last)
         last.add(event, changes, is_own)
-    return [entry.shown() for entry in reversed(entries)]
+    return with_names([entry.shown() for entry in reversed(entries)])
+
+
+def with_names(entries):
+    """The same, with people's names for the keys of their accounts."""
+    told = [change for entry in entries for change in entry["changes"] if change["is_person"]]
+    people = User.objects.in_bulk({key for change in told for key in (change["old"], change["new"]) if key})
+    for change in told:
+        change["old"], change["new"] = (people.get(change[side], change[side]) for side in ("old", "new"))
+    return entries
 
 
 class Entry:
@@ -64,10 +73,15 @@ class Entry:
 
 def own_changes(record, event):
     return [
-        {"field": column_label(record, column), "old": old, "new": new}
+        told_change(column_label(record, column), record, column, old, new)
         for column, old, new in changes_of(event)
-        if not (is_blank(old) and is_blank(new))
+        if column not in UNTOLD and not (is_blank(old) and is_blank(new))
     ]
+
+
+def told_change(field, model, column, old, new):
+    columns = {field.attname: field.related_model for field in model._meta.concrete_fields}
+    return {"field": field, "old": old, "new": new, "is_person": columns.get(column) is User}
 
 
 def is_blank(value):
@@ -88,9 +102,10 @@ class Part:
             if column in (*UNTOLD, self.column) or (is_blank(old) and is_blank(new)):
                 continue
             if column == value:
-                told.insert(0, {"field": name, "old": old, "new": new})
+                told.insert(0, told_change(name, self.model, column, old, new))
             elif value is None or column in others:
-                told.append({"field": f"{name}: {column_label(self.model, column)}", "old": old, "new": new})
+                field = f"{name}: {column_label(self.model, column)}"
+                told.append(told_change(field, self.model, column, old, new))
         return told
 
     def name(self, record, line):

@@ -1,13 +1,17 @@
 """Template words of this trial."""
 
+import re
 from decimal import Decimal
 
 from django import template
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from trialsite.roles import Permission, can
 
 register = template.Library()
+
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
 
 
 @register.filter
@@ -26,7 +30,7 @@ def amount(value):
     """A large number in groups of three: 33950000 is 33 950 000 (thin spaces)."""
     if not isinstance(value, Decimal):
         return value
-    whole, _, part = format(value.normalize(), "f").partition(".")
+    whole, _point, part = format(value.normalize(), "f").partition(".")
     return f"{int(whole):,}".replace(",", "\u202f") + (f".{part}" if part else "")
 
 
@@ -50,3 +54,13 @@ def item(mapping, key):
 @register.filter
 def yes_no(value):
     return {True: "✓", False: "–", None: ""}.get(value, value)
+
+
+@register.filter
+def told(value):
+    """A value of the audit trail as people read it: an instant without its letters, a truth as a word."""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, str) and INSTANT.fullmatch(value):
+        return f"{value[:10]} {value[11:16]} UTC"
+    return value

@@ -96,6 +96,8 @@ def prepare_infusion(
         given = list(Infusion.objects.filter(patient=patient))
         lot = _refuse_infusion(patient, visit, lot, prepared_at, given=given)
         product = patient.protocol.product(lot.product)
+        if product.is_cell_product and viability_percent is None:
+            raise Refused({"viability_percent": ["Cells are infused only with their viability after thawing."]})
         planned = infusing.planned_dose(product, weight_kg)
         return Preparation.objects.create(
             patient=patient,

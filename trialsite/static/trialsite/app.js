@@ -124,6 +124,7 @@
       })),
       hooks: { drawAxes: [(u) => drawGuides(u, spec)] },
     }, columns(spec.series), canvas);
+    plot.setLegend({ idx: plot.data[0].length - 1 }, false); /* the newest values, until the mouse asks for others */
     new ResizeObserver(() => { if (canvas.clientWidth !== plot.width && canvas.clientWidth) plot.setSize(size()); }).observe(canvas);
   }
 

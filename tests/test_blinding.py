@@ -1,0 +1,174 @@
+"""The blind holds: in a masked trial no page tells those who must not know which arm a patient is in.
+
+Every code, name and lot number that tells an arm bears a mark of its own; what blinded roles can reach is searched for
+it. The last test opens the same pages as those who may know, so that the search is known to find."""
+
+import re
+import tomllib
+from collections import Counter
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from patients import actions as patient_actions
+from patients.models import AllocationSlot, Halt, Patient, Scope
+from safety.models import AdverseEvent, DsmbReport
+from safety.reports import request_dsmb_report
+from tests.universe import Universe, fields_of, send
+from trialsite import trial
+from trialsite.audit import acting
+from trialsite.models import Site, User
+from trialsite.protocol import Protocol
+from visits import actions as visit_actions
+from visits import demo as visit_steps
+from visits.models import Infusion, Lot, Measurement, PanelRecord, Preparation, Query, Visit
+
+MASKED = Path(trial.__file__).parent / "protocols" / "examples" / "masked-dose-finding.toml"
+BLIND = ("chen", "wang", "maria", "david", "samuel", "ines")
+TELLING = re.compile(rb"ZQ(PROD|NAME|ARM|TITLE|LOT|DONOR)")
+
+
+def marked_protocol():
+    """The masked example, in which every code and name that tells an arm begins with ZQ."""
+    raw = tomllib.loads(MASKED.read_text(encoding="utf-8"), parse_float=Decimal)
+    for product in raw["products"]:
+        product["code"], product["name"] = f"ZQPROD{product['code']}"[:24], f"ZQNAME {product['name']}"
+    for arm in raw["arms"]:
+        arm["product"] = f"ZQPROD{arm['product']}"[:24]
+        arm["code"], arm["name"] = f"ZQARM{arm['code']}", f"ZQTITLE {arm['name']}"
+    for rule in raw["stopping_rules"]:
+        if "arms" in rule:
+            rule["arms"] = [f"ZQARM{code}" for code in rule["arms"]]
+    return Protocol.model_validate(raw)
+
+
+@pytest.fixture(scope="module")
+def masked(django_db_setup, django_db_blocker):
+    """A universe of a masked trial."""
+    protocol = marked_protocol()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(trial, "versions", lambda: {protocol.version: protocol})
+        with django_db_blocker.unblock(), transaction.atomic():
+            universe = Universe()
+            universe.patients = []
+            for seed in range(1, 4):
+                patient = universe.randomised(seed=seed)
+                universe.patients.append(patient)
+                visit_steps.give_infusion(patient=patient, by=universe.chen, pharmacist=universe.zhao, number=1)
+            for lot in Lot.objects.all():
+                with_marker(universe, lot)
+            universe.event(universe.patients[0])
+            universe.halt = patient_actions.open_halt(
+                scope=Scope.ARM, arm="ZQARMHIGH", blocks=["infuse"], cause="Under review", by=universe.dora
+            )
+            request_dsmb_report(cutoff=timezone.now().date(), by=universe.sofia)
+            visit_steps.ask(panel=PanelRecord.objects.first(), by=universe.maria)
+            yield universe
+            transaction.set_rollback(True)
+
+
+def with_marker(universe, lot):
+    with acting(universe.zhao, "marked"):
+        Lot.objects.filter(pk=lot.pk).update(number=f"ZQLOT{lot.pk}", donor=f"ZQDONOR{lot.pk}")
+
+
+def crawl(client, start):
+    """The addresses that can be reached by links from these, of each kind a few, and their answers."""
+    waiting, seen, kinds = list(start), {}, Counter()
+    while waiting:
+        url = waiting.pop()
+        kind = re.sub(r"\d+", "#", url)
+        if url in seen or kinds[kind] >= 9:
+            continue
+        kinds[kind] += 1
+        answer = client.get(url)
+        assert answer.status_code < 500, url
+        seen[url] = answer
+        if answer.get("Content-Type", "").startswith("text/html"):
+            links = re.findall(r'(?:href|hx-get|action)="(/[^"#]*)', answer.content.decode())
+            waiting += [link.replace("&amp;", "&") for link in links if not link.startswith("/static/")]
+    return seen
+
+
+def starting_points(universe):
+    urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/lots/", "/safety/events/",
+            "/patients/halts/", "/patients/halts/open/", "/safety/reports/", "/patients/allocation/"]  # fmt: skip
+    for model, label in (
+        (Patient, "patients/patient"), (Visit, "visits/visit"), (PanelRecord, "visits/panelrecord"),
+        (Infusion, "visits/infusion"), (Preparation, "visits/preparation"), (Lot, "visits/lot"),
+        (AllocationSlot, "patients/allocationslot"), (Query, "visits/query"), (AdverseEvent, "safety/adverseevent"),
+        (Halt, "patients/halt"), (DsmbReport, "safety/dsmbreport"), (Measurement, "visits/measurement"),
+    ):  # fmt: skip
+        urls += [f"/history/{label}/{pk}/" for pk in model.objects.values_list("pk", flat=True)[:12]]
+    for visit in Visit.objects.filter(patient__in=universe.patients)[:12]:
+        urls += [f"/visits/{visit.pk}/prepare/", f"/visits/{visit.pk}/infusion/"]
+    return urls
+
+
+@pytest.mark.requirement("R45")
+@pytest.mark.parametrize("name", ["chen", "david", "samuel"])
+def test_no_blinded_role_reads_an_arm_a_product_or_a_lot_anywhere(masked, name):
+    answers = crawl(masked.client(getattr(masked, name)), starting_points(masked))
+    assert sum(answer.status_code == 200 for answer in answers.values()) > 30
+    for url, answer in answers.items():
+        assert not TELLING.search(answer.content + str(answer.headers).encode()), url
+
+
+@pytest.mark.requirement("R45")
+def test_the_pharmacist_and_the_statistician_do(masked):
+    """So that the test above can fail."""
+    zhao = crawl(masked.client(masked.zhao), ["/visits/lots/", f"/patients/{masked.patients[0].pk}/"])
+    assert any(b"ZQLOT" in answer.content for answer in zhao.values())
+    assert any(b"ZQTITLE" in answer.content for answer in zhao.values())
+    sofia = masked.client(masked.sofia).get(f"/patients/{masked.patients[0].pk}/")
+    assert b"ZQTITLE" in sofia.content
+
+
+@pytest.mark.requirement("R45")
+@pytest.mark.parametrize("name", ["chen", "wang", "samuel"])
+def test_no_refusal_tells_a_blinded_role_the_arm(masked, name):
+    """What is answered when an infusion is refused, a halt asks for an arm, or a form is sent blank."""
+    client = masked.client(getattr(masked, name))
+    with transaction.atomic():
+        for patient in masked.patients:
+            for visit in Visit.objects.filter(patient=patient, code__in=["V3", "V4"]):
+                for path in ("infusion", "prepare"):
+                    url = f"/visits/{visit.pk}/{path}/"
+                    page = client.get(url)
+                    data = fields_of(page) if page.status_code == 200 else {}
+                    start = timezone.now() - timedelta(hours=3)
+                    data |= {"started_at": f"{start:%Y-%m-%d %H:%M}", "volume_ml": "100", "given_percent": "50"}
+                    data |= {"stopped_at": f"{start + timedelta(hours=1):%Y-%m-%d %H:%M}", "reason": "x"}
+                    for sent in (data, {}):
+                        answer = client.post(url, sent)
+                        assert answer.status_code in (302, 403, 404, 422), url
+                        assert not TELLING.search(answer.content), url
+        page = client.get("/patients/halts/open/")
+        if page.status_code == 200:
+            sent = send(client, "/patients/halts/open/", page, scope="arm", arm="ZQARMLOW", blocks="infuse", cause="x")
+            assert sent.status_code == 422 and Halt.objects.count() == 1
+        transaction.set_rollback(True)
+
+
+@pytest.mark.requirement("R45")
+def test_the_closed_part_of_a_report_is_not_there_for_those_who_may_not_read_it(masked):
+    report = DsmbReport.objects.get()
+    for name in (*BLIND, "zhao"):
+        client = masked.client(getattr(masked, name))
+        for url in (
+            f"/safety/reports/{report.pk}/?part=closed",
+            f"/safety/reports/{report.pk}/files/closed/report.pdf",
+            f"/safety/reports/{report.pk}/files/closed/figures.json",
+        ):
+            assert client.get(url).status_code in (403, 404), (name, url)
+
+
+def test_the_masked_universe_is_masked(masked):
+    assert trial.current_protocol().is_masked
+    assert AllocationSlot.objects.filter(arm__startswith="ZQARM").count() == AllocationSlot.objects.count()
+    assert Site.objects.count() == 2 and User.objects.count() > 10
+    assert visit_actions.latest_weight(masked.patients[0], trial.current_protocol(), timezone.now().date())
