@@ -1,5 +1,6 @@
 """Whatever is sent, to every form and every list: never a 5xx, never a value that differs from what was typed."""
 
+import os
 import re
 import uuid
 
@@ -13,6 +14,8 @@ from trialsite.saving import DataForm
 from visits import demo as visit_steps
 from visits.models import Measurement, PanelRecord
 
+# every case goes to every fourth form, of which all are of a few kinds of field; to every form where there is time
+EACH = 1 if os.environ.get("TRIALSITE_TEST_EVERYTHING") == "1" else 4
 KEYS = ("csrfmiddlewaretoken", "version", "idem", "reason")
 
 # names for the reader; what is sent
@@ -118,9 +121,10 @@ def post(unchanged):
 @pytest.mark.parametrize("name", list(CORPUS))
 def test_no_value_in_any_field_of_any_form_is_a_fault_of_ours(post, forms, name):
     value = CORPUS[name]
+    first = list(CORPUS).index(name) % EACH
     if name == "surrogate":
         value = value.encode("utf-8", "surrogatepass")
-    for url, sender, fields in forms:
+    for url, sender, fields in forms[first::EACH]:
         answer = post(sender, url, sent_all(fields, value))
         assert answer.status_code in (302, 400, 404, 409, 413, 422), (url, answer.status_code)
         assert b"Traceback" not in answer.content and b"psycopg" not in answer.content
@@ -135,7 +139,7 @@ def test_no_value_in_any_field_of_any_form_is_a_fault_of_ours(post, forms, name)
     "value", ["", "x", "-1", "9" * 30, "1_0", "\x00", "{}", "1.0", "01234567-89ab", "🙂", "x" * 9000]
 )
 def test_no_value_of_the_forms_own_keys_is_a_fault_of_ours(post, forms, field, value):
-    for url, sender, fields in forms[::5]:
+    for url, sender, fields in forms[:: EACH + 2]:
         answer = post(sender, url, {**fields, field: value})
         assert answer.status_code in (302, 409, 422) if (field, value) == ("version", "1_0") else (409, 422), url
         assert answer.status_code in (302, 409, 422)
@@ -177,7 +181,7 @@ EXPECTED = {"too many fields": {413}, "too large": {413}, "utf-7": {400}, "utf-1
 @pytest.mark.parametrize("name", list(BODIES))
 def test_no_kind_of_body_is_a_fault_of_ours(post, forms, name):
     body, content_type = BODIES[name]
-    for url, sender, _fields in forms[::4]:
+    for url, sender, _fields in forms[:: EACH + 2]:
         answer = post(sender, url, body, content_type=content_type)
         assert answer.status_code in EXPECTED.get(name, {400, 415, 422}), (url, answer.status_code)
 
@@ -186,9 +190,8 @@ def test_no_kind_of_body_is_a_fault_of_ours(post, forms, name):
 def test_an_odd_charset_is_refused_at_the_door_too(client, world):
     client.raise_request_exception = False
     for charset in ("utf-7", "utf-16", "latin-1", "klingon"):
-        answer = client.post(
-            "/sign-in/", b"username=a", content_type=f"application/x-www-form-urlencoded; charset={charset}"
-        )
+        content_type = f"application/x-www-form-urlencoded; charset={charset}"
+        answer = client.generic("POST", "/sign-in/", b"username=a", content_type=content_type)
         assert answer.status_code == 400, charset
 
 

@@ -52,6 +52,14 @@ def test_the_menu_of_a_phone_opens(visitor):
     page.get_by_role("heading", name="Adverse events", level=1).wait_for()
 
 
+def test_a_line_of_a_list_opens_the_line_and_its_small_link_the_history(visitor, served):
+    page = visitor("chen")
+    for link, heading in ((0, "Antiretroviral treatment"), (1, "History of")):
+        page.goto(served.places["patient"] + "background/")
+        page.locator("#art li").first.get_by_role("link").nth(link).click()
+        page.get_by_role("heading", name=heading, level=1).wait_for()
+
+
 def address(served, name):
     place, _, rest = name.partition(" ")
     return served.places.get(place, place) + rest

@@ -122,9 +122,9 @@
         return { label: one.label, stroke: colour, width: one.faint ? 1 : 2, alpha: one.faint ? 0.45 : 1, dash: dashes[index % dashes.length], spanGaps: true,
           points: { show: !one.faint, size: 7, stroke: colour, fill: index % 2 ? "#fff" : colour, width: 1.5 }, value: (u, value) => text(value) };
       })),
-      hooks: { drawAxes: [(u) => drawGuides(u, spec)] },
+      /* the newest values are told until the mouse asks for others */
+      hooks: { drawAxes: [(u) => drawGuides(u, spec)], ready: [(u) => u.setLegend({ idx: u.data[0].length - 1 })] },
     }, columns(spec.series), canvas);
-    plot.setLegend({ idx: plot.data[0].length - 1 }, false); /* the newest values, until the mouse asks for others */
     new ResizeObserver(() => { if (canvas.clientWidth !== plot.width && canvas.clientWidth) plot.setSize(size()); }).observe(canvas);
   }
 
