@@ -161,7 +161,7 @@ def assess(
     findings = []
     for criterion in protocol.criteria_for(sex):
         if criterion.rule is None:
-            answer = _Answer(None, "a person answers this")
+            answer = _Answer(None, "judged by a person")
         else:
             answer = _answer(protocol, criterion.rule, facts, results, on)
         findings.append(Finding(criterion, answer.holds, answer.because, answer.evidence))

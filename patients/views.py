@@ -453,7 +453,7 @@ def open_halt(request):
         halt = actions.open_halt(**values, by=request.user)
         return Saved(reverse("patients:list_halts"), halt.version, _("The halt is in force."))
 
-    context = {"heading": _("Open a halt"), "submit": _("Halt"), "cancel": reverse("patients:list_halts")}
+    context = {"heading": _("Open a halt"), "submit": _("Halt"), "danger": True, "cancel": reverse("patients:list_halts")}
     return answer_form(request, form, "form.html", context, save)
 
 

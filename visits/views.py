@@ -538,8 +538,9 @@ def show_lot(request, pk):
         return Saved(reverse("visits:show_lot", args=[pk]), saved.version, _("The results are saved."))
 
     rows = [(test, tests.get(test.code)) for test in product.release_tests]
+    may_release = all(result is not None and result.has_passed for _test, result in rows)
     context = {
-        "lot": lot, "product": product, "rows": rows, "heading": lot.number, "cancel": reverse("visits:list_lots"),
+        "lot": lot, "product": product, "rows": rows, "may_release": may_release, "heading": lot.number, "cancel": reverse("visits:list_lots"),
         "in_quarantine": lot.state == LotState.QUARANTINED, "preparations": lot.preparations.select_related("patient"),
     }  # fmt: skip
     return answer_form(request, form, "visits/show_lot.html", context, save)
@@ -570,7 +571,7 @@ def reject_lot(request, pk):
         saved = actions.reject_lot(lot=lot, **form.values, version=form.cleaned_data["version"], by=request.user)
         return Saved(reverse("visits:show_lot", args=[pk]), saved.version, _("The lot is rejected."))
 
-    context = {"heading": _("Reject lot %s") % lot.number, "submit": _("Reject"),
+    context = {"heading": _("Reject lot %s") % lot.number, "submit": _("Reject"), "danger": True,
                "cancel": reverse("visits:show_lot", args=[pk])}  # fmt: skip
     return answer_form(request, form, "form.html", context, save)
 

@@ -227,7 +227,7 @@ def test_i2_24_months_of_therapy(months, expected):
 
 def test_a_criterion_without_a_rule_is_left_to_a_person():
     found = finding("I1")
-    assert (found.holds, found.because, found.evidence) == (None, "a person answers this", ())
+    assert (found.holds, found.because, found.evidence) == (None, "judged by a person", ())
 
 
 E1 = [

@@ -64,3 +64,13 @@ def told(value):
     if isinstance(value, str) and INSTANT.fullmatch(value):
         return f"{value[:10]} {value[11:16]} UTC"
     return value
+
+
+SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+POWER = re.compile(r"\^(-?[0-9]+)")
+
+
+@register.filter
+def unit_text(unit):
+    """A unit as people write it: 10^9/L is 10⁹/L."""
+    return POWER.sub(lambda power: power[1].translate(SUPERSCRIPTS), unit or "")
