@@ -188,9 +188,7 @@ def facts_about(patient, on):
 def findings_about(patient, on):
     """What the rules say about each criterion on a day, from what was entered so far."""
     results = import_string(settings.SCREENING_EVIDENCE)(patient)
-    return eligibility.assess(
-        patient.protocol, sex=patient.sex, facts=facts_about(patient, on), results=results, on=on
-    )
+    return eligibility.assess(patient.protocol, sex=patient.sex, facts=facts_about(patient, on), results=results, on=on)
 
 
 def assess_eligibility(*, patient, assessed_on, answers, comments, version, by):

@@ -176,7 +176,10 @@ class OpenHaltForm(DataForm):
     blocks = forms.MultipleChoiceField(
         label=_("What is blocked"), choices=Blocked.choices, widget=forms.CheckboxSelectMultiple
     )
-    cause = ClearTextField(label=_("Cause"), max_length=1000, lines=3)
+    cause = ClearTextField(
+        label=_("Cause"), max_length=1000, lines=3,
+        help_text=_("Everybody reads this on every page: in a masked trial it must not name an arm."),
+    )  # fmt: skip
 
     def __init__(self, *args, arms, patients, **kwargs):
         super().__init__(*args, **kwargs)

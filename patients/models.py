@@ -253,9 +253,7 @@ class CriterionAnswer(PatientRecord):
 
     class Meta(PatientRecord.Meta):
         ordering = ["id"]
-        constraints = [
-            models.UniqueConstraint(fields=["assessment", "criterion"], name="a_criterion_is_answered_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["assessment", "criterion"], name="a_criterion_is_answered_once")]
 
     def __str__(self):
         return f"{self.criterion}: {'holds' if self.holds else 'does not hold'}"

@@ -106,7 +106,11 @@ def list_patients(request):
 
 def counts_by_state(user):
     counts = dict(
-        Patient.objects.visible_to(user).order_by().values_list("state").annotate(n=Count("id")).values_list("state", "n")
+        Patient.objects.visible_to(user)
+        .order_by()
+        .values_list("state")
+        .annotate(n=Count("id"))
+        .values_list("state", "n")
     )
     return [(label, counts.get(state, 0)) for state, label in State.choices]
 
@@ -139,7 +143,11 @@ def screen_patient(request):
         message = _("Patient %(number)s is in screening.") % {"number": patient.number}
         return Saved(reverse("patients:show_patient", args=[patient.pk]), patient.version, message)
 
-    context = {"heading": _("Screen a patient"), "submit": _("Start screening"), "cancel": reverse("patients:list_patients")}
+    context = {
+        "heading": _("Screen a patient"),
+        "submit": _("Start screening"),
+        "cancel": reverse("patients:list_patients"),
+    }
     return answer_form(request, form, "form.html", context, save)
 
 
@@ -162,7 +170,7 @@ def show_patient(request, pk):
         "strip": strip_of(request.user, patient),
         "steps": steps_of(patient, consents, assessment, dispositions),
         "consents": consents,
-        "may_enter": can(request.user, Permission.ENTER_DATA, patient.site) and patient.state != State.DIED,
+        "may_enter": can(request.user, Permission.ENTER_DATA, patient.site),
         "may_decide": can(request.user, Permission.DECIDE_ELIGIBILITY, patient.site),
         "sections": {},
     }
@@ -192,13 +200,14 @@ def show_background(request, pk):
         "regimens": patient.artregimens.all(),
         "histories": patient.medical_histories.all(),
         "medications": patient.medications.all(),
-        "may_enter": can(request.user, Permission.ENTER_DATA, patient.site) and patient.state != State.DIED,
+        "may_enter": can(request.user, Permission.ENTER_DATA, patient.site),
     }
     return render(request, "patients/show_background.html", context)
 
 
 def steps_of(patient, consents, assessment, dispositions):
     """Screening, consent, eligibility, randomisation, end: where the patient stands, and what comes next."""
+
     def step(label, state, note="", url=""):
         words = {"done": _("done"), "current": _("next"), "failed": _("failed"), "": _("later")}
         return {"label": label, "state": state, "note": note, "url": url, "state_text": words[state]}
@@ -298,7 +307,9 @@ def withdraw_line(request, pk, kind, line_pk):
         saved = actions.withdraw_line(
             line=line, version=form.cleaned_data["version"], reason=form.cleaned_data["reason"], by=request.user
         )
-        return Saved(reverse("patients:show_background", args=[pk]) + f"#{kind}", saved.version, _("Marked as an error."))
+        return Saved(
+            reverse("patients:show_background", args=[pk]) + f"#{kind}", saved.version, _("Marked as an error.")
+        )
 
     heading = _("%(list)s: mark “%(line)s” as entered in error") % {"list": heading, "line": line}
     return answer_form(request, form, "form.html", patient_form_context(request, patient, heading), save)
@@ -360,7 +371,9 @@ def randomise_patient(request, pk):
 def record_disposition(request, pk):
     patient = load_patient(request.user, pk)
     require(request.user, Permission.ENTER_DATA, patient.site)
-    choices = [s for s in State if s in TRANSITIONS[State(patient.state)] and s not in (State.ELIGIBLE, State.SCREENING)]
+    choices = [
+        s for s in State if s in TRANSITIONS[State(patient.state)] and s not in (State.ELIGIBLE, State.SCREENING)
+    ]
     choices = [s for s in choices if s != State.RANDOMISED]
     form = forms.DispositionForm(request.POST or None, choices=choices, record=patient)
 
@@ -453,7 +466,12 @@ def open_halt(request):
         halt = actions.open_halt(**values, by=request.user)
         return Saved(reverse("patients:list_halts"), halt.version, _("The halt is in force."))
 
-    context = {"heading": _("Open a halt"), "submit": _("Halt"), "danger": True, "cancel": reverse("patients:list_halts")}
+    context = {
+        "heading": _("Open a halt"),
+        "submit": _("Halt"),
+        "danger": True,
+        "cancel": reverse("patients:list_halts"),
+    }
     return answer_form(request, form, "form.html", context, save)
 
 

@@ -41,7 +41,9 @@ class AdverseEventForm(DataForm):
     )
     other_action = ClearTextField(label=_("Other action"), max_length=500, required=False)
     outcome = forms.ChoiceField(label=_("Outcome"), choices=choices_with_blank(Outcome.choices))
-    infusion_number = forms.TypedChoiceField(label=_("After infusion number"), coerce=grade_of, required=False, empty_value=None)
+    infusion_number = forms.TypedChoiceField(
+        label=_("After infusion number"), coerce=grade_of, required=False, empty_value=None
+    )
     narrative = ClearTextField(label=_("Narrative"), max_length=8000, lines=5, required=False)
 
     def __init__(self, *args, protocol, zone, record=None, initial=None, **kwargs):

@@ -84,9 +84,13 @@ class AdverseEvent(Line):
     is_disability = models.BooleanField(SERIOUSNESS["is_disability"], default=False)
     is_congenital = models.BooleanField(SERIOUSNESS["is_congenital"], default=False)
     is_important = models.BooleanField(SERIOUSNESS["is_important"], default=False)
-    relationship = models.CharField(_("relationship to the infusion product"), max_length=20, choices=Relationship.choices)
+    relationship = models.CharField(
+        _("relationship to the infusion product"), max_length=20, choices=Relationship.choices
+    )
     expectedness = models.CharField(_("expectedness"), max_length=12, choices=Expectedness.choices, blank=True)
-    action_taken = models.CharField(_("action taken with the study treatment"), max_length=20, choices=ActionTaken.choices)
+    action_taken = models.CharField(
+        _("action taken with the study treatment"), max_length=20, choices=ActionTaken.choices
+    )
     other_action = models.CharField(_("other action"), max_length=500, blank=True)
     outcome = models.CharField(_("outcome"), max_length=30, choices=Outcome.choices)
     infusion_number = models.PositiveIntegerField(_("after infusion number"), null=True)
@@ -200,7 +204,9 @@ class DsmbFile(models.Model):
 
     class Meta:
         ordering = ["part", "name"]
-        constraints = [models.UniqueConstraint(fields=["report", "part", "name"], name="a_file_stands_once_in_its_part")]
+        constraints = [
+            models.UniqueConstraint(fields=["report", "part", "name"], name="a_file_stands_once_in_its_part")
+        ]
 
     def __str__(self):
         return f"{self.part}/{self.name}"

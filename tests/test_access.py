@@ -24,6 +24,11 @@ from visits import demo as visit_steps
 from visits.models import Infusion, Lot, Measurement, PanelRecord, Visit
 
 SITE_STAFF = ("chen", "wang", "zhao", "li")
+# what only the sites do
+SITES_OWN = {
+    Permission.ENTER_DATA, Permission.DECIDE_ELIGIBILITY, Permission.REPORT_ADVERSE_EVENTS, Permission.RECORD_INFUSIONS,
+    Permission.PREPARE_INFUSIONS, Permission.MANAGE_LOTS,
+}  # fmt: skip
 SPONSOR_SIDE = ("maria", "david", "sofia", "samuel", "dora", "ada", "ines")
 
 
@@ -229,9 +234,7 @@ def test_the_sponsors_side_cannot_change_data_of_the_sites(unchanged, records, n
     tried = 0
     for page, url, view in pages(here, records):
         needed = set(getattr(view, "to_post", ()))
-        site_only = {Permission.ENTER_DATA, Permission.DECIDE_ELIGIBILITY, Permission.REPORT_ADVERSE_EVENTS,
-                     Permission.RECORD_INFUSIONS, Permission.PREPARE_INFUSIONS, Permission.MANAGE_LOTS}  # fmt: skip
-        if not needed or not needed <= site_only:
+        if not needed or not needed <= SITES_OWN:
             continue
         shown = owner.get(url)
         shown = shown if shown.status_code == 200 else zhao.get(url)
@@ -246,6 +249,26 @@ def test_the_sponsors_side_cannot_change_data_of_the_sites(unchanged, records, n
 def patient_versions():
     models = (Patient, PanelRecord, Visit, Measurement, Infusion, AdverseEvent, Medication, Consent, Lot)
     return [list(model.objects.order_by("pk").values_list("pk", "version")) for model in models]
+
+
+@pytest.mark.requirement("R44")
+def test_who_enters_data_at_one_site_and_only_looks_at_another_changes_nothing_there(unchanged, records):
+    """Roles at two sites do not mix: a monitor of all sites who is a coordinator at site 02, at each form of site 01."""
+    actions.grant_role(user=unchanged.maria, role="coordinator", site=unchanged.other_site, by=unchanged.ada)
+    actions.grant_role(user=unchanged.maria, role="pharmacist", site=unchanged.other_site, by=unchanged.ada)
+    here, versions = records["01"], patient_versions()
+    owner, client = unchanged.client(unchanged.chen), unchanged.client(User.objects.get(username="maria"))
+    tried = 0
+    for page, url, view in pages(here, records):
+        needed = set(getattr(view, "to_post", ()))
+        if not needed or not needed <= SITES_OWN or "<" not in next(r for r, name, _ in routes() if name == page):
+            continue
+        shown = owner.get(url)
+        answer = client.post(url, fields_of(shown) if shown.status_code == 200 else {})
+        assert answer.status_code in (403, 404), (page, answer.status_code)
+        tried += 1
+    assert tried > 20
+    assert patient_versions() == versions
 
 
 @pytest.mark.requirement("R49")

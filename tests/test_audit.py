@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from django.apps import apps
@@ -184,7 +185,7 @@ def test_every_earlier_state_of_a_record_can_be_rebuilt_from_the_trail(unchanged
     for state, event in zip(states, events, strict=False):
         shown = json.loads(json.dumps(event.after), parse_float=Decimal)
         assert {name: plain(v) for name, v in shown.items()} == {name: plain(v) for name, v in state.items()}
-    for earlier, later in zip(events, events[1:], strict=False):
+    for earlier, later in pairwise(events):
         assert later.before == earlier.after
 
 

@@ -119,6 +119,25 @@ def test_no_blinded_role_reads_an_arm_a_product_or_a_lot_anywhere(masked, name):
 
 
 @pytest.mark.requirement("R45")
+def test_the_dose_that_was_prepared_tells_the_arm_and_is_shown_to_those_only_who_may_know_it(masked):
+    """On the visit's page, on the infusion's, and in the history of the visit, to which the preparation belongs."""
+    for preparation in Preparation.objects.select_related("visit", "infusion"):
+        urls = [f"/visits/{preparation.visit_id}/", f"/visits/{preparation.visit_id}/infusion/",
+                f"/history/visits/visit/{preparation.visit_id}/",
+                f"/history/visits/infusion/{preparation.infusion.pk}/"]  # fmt: skip
+        told = re.compile(rf"planned dose|prepared dose|\b{int(preparation.planned_dose)}\b", re.I)
+        for name in ("chen", "david", "samuel"):
+            client = masked.client(getattr(masked, name))
+            for url in urls:
+                page = re.sub(r'value="[^"]*"', "", client.get(url).content.decode())
+                found = {text for text in told.findall(page) if text != "100"}
+                assert not found, (name, url, found)
+        zhao = masked.client(masked.zhao)
+        assert told.search(zhao.get(urls[0]).content.decode())
+        assert told.search(zhao.get(urls[2]).content.decode())
+
+
+@pytest.mark.requirement("R45")
 def test_the_pharmacist_and_the_statistician_do(masked):
     """So that the test above can fail."""
     zhao = crawl(masked.client(masked.zhao), ["/visits/lots/", f"/patients/{masked.patients[0].pk}/"])

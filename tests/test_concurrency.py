@@ -18,6 +18,7 @@ from trialsite.models import AuditEvent
 from trialsite.saving import Refused, Stale
 from visits import actions as visit_actions
 from visits import demo as visit_steps
+from visits.actions import infusions as infusion_actions
 from visits.models import Measurement, Preparation, Visit
 
 
@@ -180,7 +181,7 @@ def test_a_halt_opened_while_an_infusion_is_prepared_is_either_before_or_after(c
         patient_actions.open_halt(scope=Scope.TRIAL, blocks=["infuse"], cause="A death", by=universe.samuel)
         order.append("halted")
 
-    slow = visit_actions.lock_lot
+    slow = infusion_actions.lock_lot
 
     def lock_slowly(lot, version=None):
         locked = slow(lot, version)
@@ -191,7 +192,7 @@ def test_a_halt_opened_while_an_infusion_is_prepared_is_either_before_or_after(c
         site=patient.site, product=product_of(patient), protocol=patient.protocol, by=universe.zhao
     )
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(visit_actions, "lock_lot", lock_slowly)
+        patched.setattr(infusion_actions, "lock_lot", lock_slowly)
         results = at_once([prepare, halt])
     assert [r for r in results if isinstance(r, Exception)] == []
     assert order == ["prepared", "halted"]
@@ -277,7 +278,9 @@ def test_two_bags_cannot_bear_one_label(committed_universe):
         pages.append((client, url, page, lot.pk, now.strftime("%Y-%m-%d %H:%M")))
     answers = at_once(
         [
-            lambda c=c, u=u, p=p, lot=lot, t=t: send(c, u, p, lot=lot, label="SAME", prepared_at=t)
+            lambda c=c, u=u, p=p, lot=lot, t=t: send(
+                c, u, p, lot=lot, viability_percent="90", label="SAME", prepared_at=t
+            )
             for c, u, p, lot, t in pages
         ]
     )
@@ -296,7 +299,13 @@ def test_halts_and_patients_do_not_wait_for_each_other_for_ever(committed_univer
     jobs = [
         lambda: visit_steps.give_infusion(patient=patient, by=universe.chen, pharmacist=universe.zhao),
         lambda: visit_actions.prepare_infusion(
-            visit=later, lot=lot, weight_kg=60, label="L2", prepared_at=timezone.now(), by=universe.zhao
+            visit=later,
+            lot=lot,
+            viability_percent=90,
+            weight_kg=60,
+            label="L2",
+            prepared_at=timezone.now(),
+            by=universe.zhao,
         ),
     ]
     given, refused = at_once(jobs)

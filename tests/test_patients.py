@@ -257,7 +257,7 @@ def test_without_a_free_place_nobody_is_randomised(unchanged):
 
     patient = unchanged.eligible()
     with acting(unchanged.sofia, "for the test"):
-        AllocationSlot.objects.filter(patient=None).update(stratum="elsewhere")
+        AllocationSlot.objects.filter(patient=None, stratum=patient.site.code).update(stratum="elsewhere")
     with pytest.raises(Refused, match="No place is left"):
         steps.randomise(patient=patient, by=unchanged.chen)
     assert steps.fresh(patient).state == State.ELIGIBLE

@@ -41,9 +41,22 @@ def pages_of(universe, patient):
     preparing = f"/visits/{Visit.objects.get(patient=patient, code='W4').pk}/prepare/"
     for address in coordinator:
         yield universe.chen, address
-    for address in ("/", "/visits/lots/", f"/visits/lots/{visit.preparation.lot_id}/", "/visits/lots/receive/", preparing):
+    for address in (
+        "/",
+        "/visits/lots/",
+        f"/visits/lots/{visit.preparation.lot_id}/",
+        "/visits/lots/receive/",
+        preparing,
+    ):
         yield universe.zhao, address
-    for address in ("/", "/patients/allocation/", "/safety/reports/", "/safety/reports/new/", "/visits/", "/safety/events/"):
+    for address in (
+        "/",
+        "/patients/allocation/",
+        "/safety/reports/",
+        "/safety/reports/new/",
+        "/visits/",
+        "/safety/events/",
+    ):
         yield universe.sofia, address
     for person in (universe.maria, universe.david, universe.samuel, universe.dora, universe.ines, universe.ada):
         yield person, "/"

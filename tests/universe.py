@@ -1,11 +1,11 @@
 """The cast of the tests, and the small universe they live in: two sites, a randomisation list, made through actions.
 
-    universe.chen       coordinator at site 01          universe.maria    monitor
-    universe.wang       investigator at site 01         universe.david    data manager
-    universe.zhao       pharmacist at site 01           universe.sofia    statistician
-    universe.li         coordinator at site 02          universe.samuel   safety officer
-    universe.dora       DSMB member                     universe.ada      administrator
-    universe.ines       inspector
+universe.chen       coordinator at site 01          universe.maria    monitor
+universe.wang       investigator at site 01         universe.david    data manager
+universe.zhao       pharmacist at site 01           universe.sofia    statistician
+universe.li         coordinator at site 02          universe.samuel   safety officer
+universe.dora       DSMB member                     universe.ada      administrator
+universe.ines       inspector
 """
 
 from html.parser import HTMLParser

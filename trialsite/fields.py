@@ -133,7 +133,9 @@ class PartialDateField(forms.CharField):
 class StrictTimeField(forms.CharField):
     """A time of day, HH:MM, 24 hours."""
 
-    widget = forms.TimeInput(attrs={"placeholder": "HH:MM", "maxlength": 5, "autocomplete": "off", "inputmode": "numeric"})
+    widget = forms.TimeInput(
+        attrs={"placeholder": "HH:MM", "maxlength": 5, "autocomplete": "off", "inputmode": "numeric"}
+    )
 
     def to_python(self, value):
         value = (value or "").strip(" ") if isinstance(value, str) else value

@@ -112,7 +112,11 @@ class Part:
         """What the line is called: the test, the criterion, or what its kind is called."""
         if self.table == "visits_measurement":
             name = record.patient.protocol.test(line["test"]).name
-            return name if line["minute"] is None else _("%(test)s, %(minute)s min") % {"test": name, "minute": line["minute"]}
+            return (
+                name
+                if line["minute"] is None
+                else _("%(test)s, %(minute)s min") % {"test": name, "minute": line["minute"]}
+            )
         for column in ("criterion", "code"):
             if line.get(column):
                 return line[column]

@@ -147,7 +147,12 @@ def live(request):
 def ready(request):
     """Database, broker, disk and queue are fit for work. No data, only which of them is not."""
     problems = {}
-    for name, probe in (("database", probe_database), ("broker", probe_broker), ("disk", probe_disk), ("queue", probe_queue)):
+    for name, probe in (
+        ("database", probe_database),
+        ("broker", probe_broker),
+        ("disk", probe_disk),
+        ("queue", probe_queue),
+    ):
         try:
             problem = probe()
         except Exception as error:
@@ -194,7 +199,9 @@ def error_page(request, status, **context):
         return HttpResponse(render_to_string(f"errors/{status}.html", context), status=status)
     except Exception:  # the page of the last resort must not fail
         log.exception("error page %s cannot be shown", status)
-        return HttpResponse(f"Error {status}. Request {context['request_id']}", status=status, content_type="text/plain")
+        return HttpResponse(
+            f"Error {status}. Request {context['request_id']}", status=status, content_type="text/plain"
+        )
 
 
 def bad_request(request, exception=None):

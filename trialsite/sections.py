@@ -13,5 +13,3 @@ def first_of(queryset, shown=SHOWN):
 
 def section(title, rows, count, *, url="", urgent=False, empty=""):
     return {"title": title, "rows": rows, "count": count, "url": url, "urgent": urgent, "empty": empty}
-
-

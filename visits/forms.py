@@ -67,7 +67,7 @@ class PanelForm(DataForm):
         for test in self.tests:
             self.fields[test.code] = ResultField(test)
         self.fields["comment"] = ClearTextField(label=_("Comment"), max_length=1000, lines=2, required=False)
-        if record.state == "entered":
+        if record.version > 1:  # entered before, or said to be not done, or taken back
             self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)
 
     @property
@@ -168,7 +168,12 @@ class PrepareInfusionForm(DataForm):
         help_text=_("Leave blank when it is the planned dose."),
     )  # fmt: skip
     viability_percent = StrictDecimalField(
-        label=_("Viability after thawing (%)"), min_value=0, max_value=100, max_digits=5, decimal_places=2, required=False
+        label=_("Viability after thawing (%)"),
+        min_value=0,
+        max_value=100,
+        max_digits=5,
+        decimal_places=2,
+        required=False,
     )
     label = ClearTextField(label=_("Label on the bag"), max_length=40)
 
@@ -192,7 +197,12 @@ class InfusionForm(DataForm):
             help_text=_("planned: %(low)s to %(high)s mL") % {"low": low, "high": high},
         )  # fmt: skip
         self.fields["given_percent"] = StrictDecimalField(
-            label=_("Part of the bag given (%)"), min_value=0, max_value=100, max_digits=4, decimal_places=1, initial=100
+            label=_("Part of the bag given (%)"),
+            min_value=0,
+            max_value=100,
+            max_digits=4,
+            decimal_places=1,
+            initial=100,
         )
         self.fields["access_site"] = ClearTextField(label=_("Access"), max_length=100, required=False)
         self.fields["premedication"] = ClearTextField(label=_("Pre-medication"), max_length=200, required=False)

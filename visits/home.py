@@ -58,10 +58,14 @@ def visits_to_do(user, today):
     planned = _running(user, Permission.ENTER_DATA).filter(state=VisitState.PLANNED)
     rows, count = first_of(planned.filter(latest__lt=today).order_by("latest"))
     items = [_item(v, "overdue", _("%d days overdue") % (today - v.latest).days, views.visit_title(v)) for v in rows]
-    yield section(_("Overdue visits"), items, count, url=reverse("visits:show_grid"), urgent=True, empty=_("None overdue."))
+    yield section(
+        _("Overdue visits"), items, count, url=reverse("visits:show_grid"), urgent=True, empty=_("None overdue.")
+    )
     rows, count = first_of(planned.filter(earliest__lte=today, latest__gte=today).order_by("latest"))
     items = [_item(v, "due", _("until %s") % v.latest, views.visit_title(v)) for v in rows]
-    yield section(_("Visits in their window"), items, count, url=reverse("visits:show_grid"), empty=_("None due today."))
+    yield section(
+        _("Visits in their window"), items, count, url=reverse("visits:show_grid"), empty=_("None due today.")
+    )
 
 
 def begun(user):
@@ -74,7 +78,9 @@ def begun(user):
 
 def infusions_to_come(user, today):
     """Infusion visits whose window is open, with what each still needs."""
-    permission = Permission.PREPARE_INFUSIONS if can(user, Permission.PREPARE_INFUSIONS) else Permission.RECORD_INFUSIONS
+    permission = (
+        Permission.PREPARE_INFUSIONS if can(user, Permission.PREPARE_INFUSIONS) else Permission.RECORD_INFUSIONS
+    )
     visits = _running(user, permission).filter(patient__state=State.RANDOMISED, earliest__lte=today)
     codes = {v.code for p in views.trial.versions().values() for v in p.visits if v.infusion}
     waiting = visits.filter(code__in=codes, infusion=None).exclude(state=VisitState.MISSED)
@@ -102,11 +108,15 @@ def queries(user, state, title):
         }
         for query in rows
     ]
-    return section(title, items, count, url=reverse("visits:list_queries") + f"?state={state}", empty=_("No query waits."))
+    return section(
+        title, items, count, url=reverse("visits:list_queries") + f"?state={state}", empty=_("No query waits.")
+    )
 
 
 def lots(user, today):
-    waiting = Lot.objects.visible_to(user).filter(state=LotState.QUARANTINED).select_related("site").order_by("received_on")
+    waiting = (
+        Lot.objects.visible_to(user).filter(state=LotState.QUARANTINED).select_related("site").order_by("received_on")
+    )
     rows, count = first_of(waiting)
     items = [
         {"label": lot.number, "url": reverse("visits:show_lot", args=[lot.pk]), "status": "due",
@@ -160,7 +170,9 @@ def course(patient, infusions):
         return (on - origin).days
 
     return {
-        "rows": [{"on": m.collected_on, "day": day(m.collected_on), "typed": m.typed, "flag": m.flag} for m in measured],
+        "rows": [
+            {"on": m.collected_on, "day": day(m.collected_on), "typed": m.typed, "flag": m.flag} for m in measured
+        ],
         "name": test.name,
         "unit": test.unit,
         "data": {
@@ -169,7 +181,11 @@ def course(patient, infusions):
             "digits": test.decimals,
             "series": [{"label": test.name, "points": [[day(m.collected_on), float(m.value)] for m in measured]}],
             "marks": [
-                {"day": day(day_at(patient.site, i.started_at)), "label": _("Infusion %d") % i.number, "short": str(i.number)}
+                {
+                    "day": day(day_at(patient.site, i.started_at)),
+                    "label": _("Infusion %d") % i.number,
+                    "short": str(i.number),
+                }
                 for i in infusions
             ],
         },

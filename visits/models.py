@@ -76,9 +76,7 @@ class PanelRecord(PatientRecord):
         default_related_name = "panels"
         constraints = [
             models.UniqueConstraint(fields=["visit", "code"], name="a_panel_stands_once_in_a_visit"),
-            models.CheckConstraint(
-                condition=~Q(state="not_done") | ~Q(not_done_because=""), name="not_done_says_why"
-            ),
+            models.CheckConstraint(condition=~Q(state="not_done") | ~Q(not_done_because=""), name="not_done_says_why"),
         ]
 
     def __str__(self):
@@ -321,5 +319,3 @@ class QueryMessage(PatientRecord):
 
     def __str__(self):
         return self.text[:60]
-
-

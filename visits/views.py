@@ -122,8 +122,7 @@ def show_grid(request):
                 "arm_class": str(arm_position(arms[patient.pk])) if patient.pk in arms else "",
                 "note": "" if patient.is_open else patient.get_state_display(),
                 "cells": [
-                    cell_of(by_patient.get(patient.pk, {}).get(visit.code), patient)
-                    for visit in protocol.visits
+                    cell_of(by_patient.get(patient.pk, {}).get(visit.code), patient) for visit in protocol.visits
                 ],
             }
             for patient in rows
@@ -197,7 +196,7 @@ def show_visit(request, pk):
         request, visit, visit_title(visit),
         panels=panels, standing=standing, standing_text=STANDING_TEXT[standing], number=number, infusion=infusion,
         preparation=preparation, sees_arm=sees_arm,
-        may_enter=can(request.user, Permission.ENTER_DATA, site) and visit.patient.state != State.DIED,
+        may_enter=can(request.user, Permission.ENTER_DATA, site),
         may_prepare=sees_arm and can(request.user, Permission.PREPARE_INFUSIONS, site),
         may_infuse=can(request.user, Permission.RECORD_INFUSIONS, site),
         may_report=can(request.user, Permission.REPORT_ADVERSE_EVENTS, site),
@@ -213,7 +212,9 @@ def record_attendance(request, pk):
     form = forms.AttendanceForm(request.POST or None, record=visit, initial={"attended_on": visit.attended_on})
 
     def save(form):
-        saved = actions.record_attendance(visit=visit, **form.values, version=form.cleaned_data["version"], by=request.user)
+        saved = actions.record_attendance(
+            visit=visit, **form.values, version=form.cleaned_data["version"], by=request.user
+        )
         return Saved(reverse("visits:show_visit", args=[pk]), saved.version, _("The date is recorded."))
 
     return answer_form(request, form, "form.html", visit_context(request, visit, _("Date of the visit")), save)
@@ -314,7 +315,7 @@ def enter_panel(request, pk):
     """Enter or change a panel; who may only look sees the same page without fields."""
     panel = load_panel(request.user, pk)
     site = panel.patient.site
-    may_enter = can(request.user, Permission.ENTER_DATA, site) and panel.patient.state != State.DIED
+    may_enter = can(request.user, Permission.ENTER_DATA, site)
     if request.method == "POST":
         require(request.user, Permission.ENTER_DATA, site)
     protocol = panel.patient.protocol
@@ -406,9 +407,7 @@ def list_queries(request):
     for query in page.object_list:
         query.about = about(query)
         query.age = (timezone.now() - query.raised_at).days
-    counts = dict(
-        Query.objects.visible_to(request.user).order_by().values_list("state").annotate(n=Count("id"))
-    )
+    counts = dict(Query.objects.visible_to(request.user).order_by().values_list("state").annotate(n=Count("id")))
     tabs = [(value, label, counts.get(value, 0)) for value, label in QueryState.choices]
     return render(request, "visits/list_queries.html", {"page": page, "tabs": tabs, "state": state})
 
@@ -492,7 +491,12 @@ def raise_query(request, panel_pk):
 @needs(Permission.MANAGE_LOTS)
 @require_GET
 def list_lots(request):
-    lots = Lot.objects.visible_to(request.user).select_related("site").annotate(used=Count("preparations")).order_by("-expires_on", "number")
+    lots = (
+        Lot.objects.visible_to(request.user)
+        .select_related("site")
+        .annotate(used=Count("preparations"))
+        .order_by("-expires_on", "number")
+    )
     page = Paginator(lots, PER_PAGE).get_page(request.GET.get("page"))
     protocol = trial.current_protocol()
     for lot in page.object_list:
@@ -590,7 +594,9 @@ def prepare_infusion(request, pk):
     today = today_at(patient.site)
     slot = AllocationSlot.objects.filter(patient=patient).first()
     product = protocol.product(protocol.arm(slot.arm).product) if slot else None
-    lots = Lot.objects.filter(site=patient.site, product=product.code if product else "").exclude(state=LotState.REJECTED)
+    lots = Lot.objects.filter(site=patient.site, product=product.code if product else "").exclude(
+        state=LotState.REJECTED
+    )
     weight = actions.latest_weight(patient, protocol, today)
     zone = ZoneInfo(patient.site.timezone)
     form = forms.PrepareInfusionForm(
@@ -666,10 +672,26 @@ def initial_of(infusion):
         return {}
     initial = {
         name: getattr(infusion, name)
-        for name in ("started_at", "stopped_at", "volume_ml", "given_percent", "access_site", "premedication", "comment")
+        for name in (
+            "started_at",
+            "stopped_at",
+            "volume_ml",
+            "given_percent",
+            "access_site",
+            "premedication",
+            "comment",
+        )
     }
     for n, line in enumerate(infusion.interruptions.all(), start=1):
-        initial |= {f"stop{n}_stopped": line.stopped_at, f"stop{n}_resumed": line.resumed_at, f"stop{n}_cause": line.cause}
+        initial |= {
+            f"stop{n}_stopped": line.stopped_at,
+            f"stop{n}_resumed": line.resumed_at,
+            f"stop{n}_cause": line.cause,
+        }
     for n, line in enumerate(infusion.reactions.all(), start=1):
-        initial |= {f"reaction{n}_term": line.term, f"reaction{n}_began": line.began_at, f"reaction{n}_grade": line.grade}
+        initial |= {
+            f"reaction{n}_term": line.term,
+            f"reaction{n}_began": line.began_at,
+            f"reaction{n}_grade": line.grade,
+        }
     return initial

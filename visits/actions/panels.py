@@ -28,7 +28,7 @@ def record_panel(*, panel, values, collected_on, collected_at=None, comment="", 
     with acting(by, reason or "first entry"):
         panel = lock_panel(panel, version)
         patient, protocol = panel.patient, panel.patient.protocol
-        if panel.state == PanelState.ENTERED and not reason.strip():
+        if panel.version > 1 and not reason.strip():
             raise Refused({"reason": ["Write why the entry is changed."]})
         refuse_impossible_day(patient, collected_on, "collected_on")
         tests = protocol.tests_of(panel.code)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from patients.actions import lock_patient, next_version, refuse_before_consent, set_day_0, today_at
+from patients.models import Disposition, State
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from visits import schedule
@@ -135,6 +136,10 @@ def record_missed_visit(*, visit, missed_because, version, by):
 
 
 def refuse_impossible_day(patient, day, field):
+    """Raise Refused (at `field`) for a day on which nothing of this patient can have been done."""
+    died_on = patient.state == State.DIED and Disposition.objects.filter(patient=patient, state=State.DIED).last().on
+    if died_on and day > died_on:
+        raise Refused({field: [f"The date is after the death of {died_on}."]})
     if day > today_at(patient.site):
         raise Refused({field: ["The date is in the future."]})
     if day < patient.screened_on - timedelta(days=30):

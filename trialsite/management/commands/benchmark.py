@@ -162,7 +162,9 @@ class Command(BaseCommand):
             lines.append(f"{row['name']:32}{row['queries']:8}{row['ms']:8}{row['slowest']:9}{row['kB']:6}")
         lines += ["", *(f"{name:32}{value:8}" for name, value in figures["start"].items()), ""]
         for row in figures["memory"]:
-            lines.append(f"{row['name']:12} process {row['pid']:>7}   {row['resident']:6.0f} MB, share {row['share']:.0f} MB")
+            lines.append(
+                f"{row['name']:12} process {row['pid']:>7}   {row['resident']:6.0f} MB, share {row['share']:.0f} MB"
+            )
         if not figures["memory"]:
             lines.append("memory: start `manage.py serve` beside this to see its processes")
         return "\n".join(lines)

@@ -1,0 +1,295 @@
+"""Infusions: what must be true before a bag is prepared and given, and what its record must say."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from patients import actions as patient_actions
+from patients import demo as patient_steps
+from patients.models import AllocationSlot, Scope
+from tests.universe import send
+from trialsite.demo import at
+from trialsite.saving import Refused, Stale
+from visits import actions
+from visits import demo as steps
+from visits.models import Infusion, Lot, Measurement, Preparation, Query, Visit
+
+
+@pytest.fixture
+def ready(unchanged):
+    """A randomised patient whose weight and pregnancy test of week 0 are known."""
+    patient = unchanged.randomised(day_0=patient_actions.today_at(unchanged.site) - timedelta(days=1))
+    steps.enter_visit(patient=patient, code="W0", by=unchanged.chen, panels=["vital_signs", "pregnancy"])
+    return patient
+
+
+def product_of(patient):
+    arm = AllocationSlot.objects.get(patient=patient).arm
+    return patient.protocol.product(patient.protocol.arm(arm).product)
+
+
+def other_product(patient):
+    return next(p for p in patient.protocol.products if p.code != product_of(patient).code)
+
+
+def a_lot(universe, patient, **kwargs):
+    return steps.released_lot(
+        site=patient.site, product=product_of(patient), protocol=patient.protocol, by=universe.zhao,
+        on=patient.day_0 - timedelta(days=30), **kwargs,
+    )  # fmt: skip
+
+
+def prepare(universe, patient, lot, visit="W0", **changes):
+    values = {
+        "weight_kg": Decimal("60.5"), "label": f"L-{lot.pk}-{visit}", "viability_percent": Decimal(90),
+        "prepared_at": at(patient.site, patient.day_0, "09:00"),
+    }  # fmt: skip
+    visit = steps.visit_of(patient, visit)
+    return actions.prepare_infusion(visit=visit, lot=lot, **values | changes, by=universe.zhao)
+
+
+def give(universe, patient, visit="W0", **changes):
+    start = at(patient.site, patient.day_0, "10:00")
+    values = {
+        "started_at": start,
+        "stopped_at": start + timedelta(minutes=60),
+        "volume_ml": Decimal(100),
+        "version": None,
+    }
+    return actions.record_infusion(visit=steps.visit_of(patient, visit), **values | changes, by=universe.chen)
+
+
+# --- before -------------------------------------------------------------------------------------------------
+
+
+def test_an_infusion_is_prepared_with_the_dose_of_the_weight(unchanged, ready):
+    product = product_of(ready)
+    preparation = prepare(unchanged, ready, a_lot(unchanged, ready))
+    planned = product.dose.per_kg * Decimal("60.5") if product.dose.per_kg else product.dose.absolute
+    assert preparation.planned_dose == preparation.prepared_dose == planned
+
+
+REFUSALS = ["not randomised", "quarantined", "rejected", "expired", "not received", "wrong product", "other site", "trial halted",
+            "arm halted", "patient halted", "no pregnancy test", "pregnant", "prepared already", "label used", "no infusion",
+            "future", "before screening"]  # fmt: skip
+
+
+@pytest.mark.requirement("R56")
+@pytest.mark.parametrize("why", REFUSALS)
+def test_an_infusion_is_not_prepared(unchanged, ready, why):
+    patient, visit, changes, sentence = ready, "W0", {}, ""
+    lot = a_lot(unchanged, patient)
+    if why == "not randomised":
+        patient = patient_steps.end_participation(
+            patient=ready, state="withdrawn", explanation="x", by=unchanged.chen
+        ).patient
+        patient, sentence = patient_steps.fresh(patient), "not randomised"
+    elif why == "quarantined":
+        lot, sentence = steps.receive_lot(site=patient.site, product=product_of(patient), by=unchanged.zhao,
+                                          on=patient.day_0), "not released"  # fmt: skip
+    elif why == "rejected":
+        lot = actions.reject_lot(lot=lot, reason="Mould", version=None, by=unchanged.zhao)
+        sentence = "not released"
+    elif why == "expired":
+        lot, sentence = a_lot(unchanged, patient, days=29, number="OLD"), "expired"
+    elif why == "not received":
+        lot = steps.released_lot(site=patient.site, product=product_of(patient), protocol=patient.protocol,
+                                 by=unchanged.zhao, number="LATE", on=patient.day_0 + timedelta(days=1))  # fmt: skip
+        sentence = "received later"
+    elif why == "wrong product":
+        lot = steps.released_lot(site=patient.site, product=other_product(patient), protocol=patient.protocol,
+                                 by=unchanged.zhao, on=patient.day_0)  # fmt: skip
+        sentence = "not of the product"
+    elif why == "other site":
+        lot = steps.released_lot(site=unchanged.other_site, product=product_of(patient), protocol=patient.protocol,
+                                 by=unchanged.zhao, on=patient.day_0)  # fmt: skip
+        sentence = "another site"
+    elif why.endswith("halted"):
+        scope = why.split()[0]
+        whom = {"patient": patient} if scope == "patient" else {}
+        arm = {"arm": AllocationSlot.objects.get(patient=patient).arm} if scope == "arm" else {}
+        patient_actions.open_halt(
+            scope=Scope(scope), blocks=["infuse"], cause="Fever in two", by=unchanged.samuel, **whom, **arm
+        )
+        sentence = "Fever in two"
+    elif why in ("no pregnancy test", "pregnant"):
+        panel, sentence = unchanged.panel(patient, "W0", "pregnancy"), "pregnancy test"
+        if why == "pregnant":
+            values = {"panel": panel, "collected_on": panel.collected_on, "version": None, "by": unchanged.chen}
+            actions.record_panel(values={"HCG": "POS"}, reason="second test", **values)
+        else:
+            actions.clear_panel(panel=panel, version=None, reason="x", by=unchanged.chen)
+    elif why == "prepared already":
+        prepare(unchanged, patient, lot, label="first")
+        sentence = "prepared already"
+    elif why == "label used":
+        other = unchanged.infused()
+        changes, sentence = {"label": Preparation.objects.get(patient=other).label}, "another bag"
+    elif why == "no infusion":
+        visit, sentence = "W1", "No infusion is planned"
+    elif why == "future":
+        changes, sentence = {"prepared_at": timezone.now() + timedelta(days=2)}, "future"
+    else:
+        changes, sentence = {"prepared_at": timezone.now() - timedelta(days=400)}, "before"
+    count = Preparation.objects.count()
+    with pytest.raises(Refused, match=sentence):
+        prepare(unchanged, patient, lot, visit, **changes)
+    assert Preparation.objects.count() == count
+
+
+def test_a_halt_of_another_arm_or_patient_does_not_hold_this_one(unchanged, ready):
+    mine = AllocationSlot.objects.get(patient=ready).arm
+    other_arm = next(arm.code for arm in ready.protocol.arms if arm.code != mine)
+    patient_actions.open_halt(scope=Scope.ARM, arm=other_arm, blocks=["infuse"], cause="x", by=unchanged.samuel)
+    patient_actions.open_halt(
+        scope=Scope.PATIENT, patient=unchanged.screened(), blocks=["infuse"], cause="x", by=unchanged.samuel
+    )
+    assert prepare(unchanged, ready, a_lot(unchanged, ready))
+
+
+def test_what_was_given_before_a_halt_may_still_be_recorded_and_what_was_prepared_may_not_be_given(unchanged, ready):
+    prepare(unchanged, ready, a_lot(unchanged, ready))
+    patient_actions.open_halt(scope=Scope.TRIAL, blocks=["infuse"], cause="Fever", by=unchanged.samuel)
+    now = timezone.now()
+    with pytest.raises(Refused, match="Fever"):
+        give(unchanged, ready, started_at=now, stopped_at=now + timedelta(minutes=1))
+    assert give(unchanged, ready)
+
+
+def test_nothing_is_given_that_was_not_prepared_or_before_screening(unchanged, ready):
+    with pytest.raises(Refused, match="not prepared"):
+        give(unchanged, ready)
+    prepare(unchanged, ready, a_lot(unchanged, ready))
+    long_ago = timezone.now() - timedelta(days=4000)
+    with pytest.raises(Refused) as refusal:
+        give(unchanged, ready, started_at=long_ago, stopped_at=long_ago + timedelta(hours=1))
+    assert "started_at" in refusal.value.errors
+
+
+def test_a_lot_rejected_after_the_preparation_is_not_given(unchanged, ready):
+    lot = a_lot(unchanged, ready)
+    prepare(unchanged, ready, lot)
+    actions.reject_lot(lot=lot, reason="Recall", version=None, by=unchanged.zhao)
+    with pytest.raises(Refused, match="not released"):
+        give(unchanged, ready)
+
+
+def test_the_second_infusion_waits_its_days(unchanged):
+    patient = unchanged.infused()
+    steps.enter_visit(patient=patient, code="W4", by=unchanged.chen, panels=["pregnancy"], on=patient.day_0)
+    with pytest.raises(Refused, match="days must lie between"):
+        prepare(unchanged, patient, Lot.objects.filter(preparations__patient=patient).get(), "W4",
+                prepared_at=timezone.now())  # fmt: skip
+
+
+# --- the record ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def prepared(unchanged, ready):
+    prepare(unchanged, ready, a_lot(unchanged, ready))
+    return ready
+
+
+def test_the_first_infusion_moves_day_0_and_the_plan_with_it(unchanged):
+    today = patient_actions.today_at(unchanged.site)
+    patient = unchanged.randomised(day_0=today - timedelta(days=3))
+    steps.enter_visit(patient=patient, code="W0", by=unchanged.chen, panels=["vital_signs", "pregnancy"])
+    prepare(unchanged, patient, a_lot(unchanged, patient))
+    given_on = today - timedelta(days=1)
+    start = at(patient.site, given_on, "10:00")
+    give(unchanged, patient, started_at=start, stopped_at=start + timedelta(hours=1))
+    patient = patient_steps.fresh(patient)
+    assert patient.day_0 == given_on
+    planned = {v.code: v for v in Visit.objects.filter(patient=patient)}
+    assert planned["W1"].planned_on == given_on + timedelta(days=7)
+    assert planned["W48"].latest == given_on + timedelta(days=336 + 14)
+    assert planned["W0"].planned_on == today - timedelta(days=3), "what took place stays where it was planned"
+
+
+HARD = [
+    # minutes of the stop, of the interruption, of its end -> field words
+    (-5, None, None, "stop after"), (0, None, None, "stop after"), (60, 70, 75, "not between"), (60, 20, 10, "end after"),
+    (60, 20, None, "no end"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("stop", "halted", "resumed", "words"), HARD)
+def test_times_that_contradict_each_other_are_refused(unchanged, prepared, stop, halted, resumed, words):
+    start = at(prepared.site, prepared.day_0, "10:00")
+    lines = []
+    if halted is not None:
+        end = start + timedelta(minutes=resumed) if resumed is not None else None
+        lines = [(start + timedelta(minutes=halted), end, "pain")]
+    with pytest.raises(Refused, match=words):
+        give(unchanged, prepared, stopped_at=start + timedelta(minutes=stop), interruptions=lines)
+    assert not Infusion.objects.filter(patient=prepared).exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "check"),
+    [({"volume_ml": Decimal(20)}, "volume"), ({"given_percent": Decimal(50)}, "dose_off_plan"), ({}, "monitoring")],
+)
+def test_what_departs_from_the_protocol_is_saved_and_raises_a_query(unchanged, prepared, changes, check):
+    infusion = give(unchanged, prepared, **changes)
+    assert check in set(Query.objects.filter(infusion=infusion).values_list("check_code", flat=True))
+
+
+def test_a_full_record_raises_no_query(unchanged):
+    assert not Query.objects.filter(infusion__patient=unchanged.infused()).exists()
+
+
+def test_vital_signs_are_refused_or_questioned_at_their_minute(unchanged, prepared):
+    with pytest.raises(Refused) as refusal:
+        give(unchanged, prepared, monitoring={("M_PULSE", 15): "999"})
+    assert set(refusal.value.errors) == {"M_PULSE_15"}
+    infusion = give(unchanged, prepared, monitoring={("M_PULSE", 15): "190", ("M_PULSE", 0): "70"})
+    query = Query.objects.get(infusion=infusion, test="M_PULSE")
+    assert (query.minute, query.check_code) == (15, "implausible")
+    changed = actions.record_infusion(
+        visit=infusion.visit, started_at=infusion.started_at, stopped_at=infusion.stopped_at, volume_ml=Decimal(100),
+        monitoring={("M_PULSE", 15): "90"}, version=1, reason="misread", by=unchanged.chen,
+    )  # fmt: skip
+    assert Measurement.objects.get(infusion=changed, test="M_PULSE", minute=0).typed == "70"
+    query.refresh_from_db()
+    assert query.state == "closed"
+
+
+@pytest.mark.requirement("R1", "R54")
+def test_a_record_is_corrected_with_a_reason_and_against_its_version(unchanged, prepared):
+    infusion = give(unchanged, prepared)
+    with pytest.raises(Refused):
+        give(unchanged, prepared, version=1, comment="x")
+    with pytest.raises(Stale):
+        give(unchanged, prepared, version=5, comment="x", reason="y")
+    assert give(unchanged, prepared, version=1, comment="x", reason="y").pk == infusion.pk
+
+
+def test_the_pharmacist_prepares_and_the_coordinator_records_in_the_browser(unchanged, ready):
+    lot, visit = a_lot(unchanged, ready), steps.visit_of(ready, "W0")
+    zhao, chen = unchanged.client(unchanged.zhao), unchanged.client(unchanged.chen)
+    day = ready.day_0.isoformat()
+    answer = send(
+        zhao,
+        f"/visits/{visit.pk}/prepare/",
+        lot=lot.pk,
+        viability_percent="90",
+        label="BAG-1",
+        prepared_at=f"{day} 09:10",
+    )
+    assert answer.status_code == 302, answer.content.decode()
+    answer = send(
+        chen, f"/visits/{visit.pk}/infusion/", started_at=f"{day} 09:30", stopped_at=f"{day} 10:30", volume_ml="100",
+        M_PULSE_0="70", reaction1_term="Chills", reaction1_began=f"{day} 09:50", reaction1_grade="1",
+    )  # fmt: skip
+    assert answer.status_code == 302, answer.content.decode()
+    infusion = Infusion.objects.get(visit=visit)
+    assert infusion.started_at == at(ready.site, ready.day_0, "09:30") and infusion.reactions.get().term == "Chills"
+    half = send(chen, f"/visits/{visit.pk}/infusion/", reaction2_term="Fever", reason="x")
+    assert half.status_code == 422 and "whole row" in half.content.decode()
+    taken = send(
+        chen, f"/visits/{visit.pk}/infusion/", reaction1_term="", reaction1_began="", reaction1_grade="", reason="x"
+    )
+    assert taken.status_code == 302 and infusion.reactions.get().is_withdrawn
