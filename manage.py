@@ -12,7 +12,8 @@ def main():
     from django.core.management import execute_from_command_line
 
     command = sys.argv[1] if len(sys.argv) > 1 else "help"
-    if command not in WITHOUT_DATABASE and "DATABASE_URL" not in os.environ:
+    profile = os.environ.get("TRIALSITE_PROFILE", "demo")
+    if command not in WITHOUT_DATABASE and "DATABASE_URL" not in os.environ and not profile.startswith("production"):
         from trialsite import embedded
 
         embedded.start_database(embedded.var_folder())

@@ -135,6 +135,7 @@ def save_line(*, model, patient, values, line=None, version=None, reason="", by)
             return model.objects.create(patient=patient, **values)
         line = model.objects.select_for_update().get(pk=line.pk, patient=patient)
         check_version(line, version)
+        refuse_when_withdrawn(line)
         if not reason.strip():
             raise Refused({"reason": ["Write why the entry is changed."]})
         for name, value in values.items():
@@ -163,11 +164,17 @@ def _refuse_impossible_span(model, values):
         raise Refused({"ended_on": ["The end is before the start."]})
 
 
+def refuse_when_withdrawn(line):
+    if getattr(line, "is_withdrawn", False):
+        raise Refused("This was marked as entered in error, and stays as it is.")
+
+
 def withdraw_line(*, line, version, reason, by):
     """Mark a line as entered in error. It stays in the history and no longer counts."""
     with acting(by, reason):
         line = type(line).objects.select_for_update().get(pk=line.pk)
         check_version(line, version)
+        refuse_when_withdrawn(line)
         line.is_withdrawn = True
         next_version(line, "is_withdrawn")
     return line
@@ -312,8 +319,9 @@ def randomise_patient(*, patient, day_0, version, by):
             raise Refused(f"Only an eligible patient is randomised; this one is: {patient.get_state_display()}.")
         refuse_when_halted(Blocked.RANDOMISE, patient=patient)
         today = today_at(patient.site)
-        if not patient.screened_on <= day_0 <= today + timedelta(days=14):
-            raise Refused({"day_0": ["Day 0 must lie between the day of screening and 14 days from now."]})
+        assessed_on = EligibilityAssessment.objects.filter(patient=patient).last().assessed_on
+        if not assessed_on <= day_0 <= today + timedelta(days=14):
+            raise Refused({"day_0": [f"Day 0 must lie between the assessment of {assessed_on} and 14 days from now."]})
         stratum = _stratum_of(patient, day_0)
         patient.state, patient.day_0 = State.RANDOMISED, day_0
         next_version(patient, "state", "day_0")
@@ -364,7 +372,7 @@ def set_day_0(*, patient, day_0, reason, by):
 # --- the end of a patient's way -------------------------------------------------------------------------
 
 
-def record_disposition(*, patient, state, on, explanation, version, by):
+def record_disposition(*, patient, state, on, explanation="", version, by):
     """Record that screening failed, or that the patient completed, withdrew, was lost or died."""
     with acting(by, f"{State(state).label} on {on}"):
         patient = lock_patient(patient, version)

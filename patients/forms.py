@@ -83,7 +83,7 @@ class ArtRegimenForm(LineForm):
     started_on = PartialDateField(label=_("Start"), help_text=_("YYYY, YYYY-MM or YYYY-MM-DD"))
     is_ongoing = YesNoField(label=_("Ongoing?"))
     ended_on = PartialDateField(label=_("End"), required=False)
-    change_reason = ClearTextField(label=_("Reason for the change"), max_length=200, required=False)
+    change_reason = ClearTextField(label=_("Why the treatment was changed"), max_length=200, required=False)
 
 
 class MedicalHistoryForm(LineForm):

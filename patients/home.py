@@ -3,7 +3,7 @@
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from patients.models import Patient, State
+from patients.models import Halt, Patient, State
 from patients.randomisation import strata
 from trialsite import trial
 from trialsite.models import Site
@@ -16,6 +16,8 @@ def sections(user, filters):
         yield in_screening(user)
     if can(user, Permission.MANAGE_ALLOCATION):
         yield places_left()
+    if can(user, Permission.LIFT_HALTS):
+        yield halts_to_decide()
 
 
 def in_screening(user):
@@ -35,6 +37,19 @@ def in_screening(user):
     ]
     url = reverse("patients:list_patients") + "?state=screening&state=eligible"
     return section(_("Patients in screening"), items, count, url=url, empty=_("Nobody is in screening."))
+
+
+def halts_to_decide():
+    rows, count = first_of(Halt.objects.open().select_related("patient").order_by("opened_at"))
+    items = [
+        {"label": halt.what, "url": reverse("patients:lift_halt", args=[halt.pk]), "status": "halted",
+         "status_text": _("in force"), "note": halt.cause, "when": halt.opened_at.date()}
+        for halt in rows
+    ]  # fmt: skip
+    url = reverse("patients:list_halts")
+    return section(
+        _("Halts that wait for a decision"), items, count, url=url, urgent=True, empty=_("No halt is in force.")
+    )
 
 
 def places_left():

@@ -24,12 +24,13 @@ from patients.models import (
     MedicalHistory,
     Medication,
     Patient,
+    Scope,
     State,
 )
 from patients.randomisation import BadList
 from trialsite import trial
 from trialsite.models import Site
-from trialsite.roles import Permission, can, needs, require, sites_where
+from trialsite.roles import Permission, can, can_see_arm, needs, require, sites_where
 from trialsite.saving import Refused, Saved, answer_form
 
 PER_PAGE = 50
@@ -168,7 +169,6 @@ def show_patient(request, pk):
         "patient": patient,
         "tabs": tabs_of(patient, "show_patient"),
         "strip": strip_of(request.user, patient),
-        "steps": steps_of(patient, consents, assessment, dispositions),
         "consents": consents,
         "may_enter": can(request.user, Permission.ENTER_DATA, patient.site),
         "may_decide": can(request.user, Permission.DECIDE_ELIGIBILITY, patient.site),
@@ -176,6 +176,7 @@ def show_patient(request, pk):
     }
     for name in settings.PATIENT_SECTIONS:
         context["sections"] |= import_string(name)(request.user, patient)
+    context["steps"] = steps_of(patient, consents, assessment, dispositions, context["sections"]["timeline"])
     return render(request, "patients/show_patient.html", context)
 
 
@@ -205,41 +206,59 @@ def show_background(request, pk):
     return render(request, "patients/show_background.html", context)
 
 
-def steps_of(patient, consents, assessment, dispositions):
-    """Screening, consent, eligibility, randomisation, end: where the patient stands, and what comes next."""
+def steps_of(patient, consents, assessment, dispositions, visits):
+    """From screening to the end: where the patient stands, and what comes next. `visits` are those of the timeline."""
 
     def step(label, state, note="", url=""):
         words = {"done": _("done"), "current": _("next"), "failed": _("failed"), "": _("later")}
         return {"label": label, "state": state, "note": note, "url": url, "state_text": words[state]}
 
-    ended = patient.state not in (State.SCREENING, State.ELIGIBLE, State.RANDOMISED)
+    def address(name):
+        return reverse(f"patients:{name}", args=[patient.pk])
+
+    ended = not patient.is_open
+    screening = [visit for visit in visits if visit["is_screening"]]
+    still_open = [visit for visit in screening if visit["status"] in ("expected", "due", "overdue", "draft")]
+    in_screening = patient.state == State.SCREENING and consents
     steps = [step(_("Screened"), "done", patient.screened_on.isoformat())]
-    consent_url = reverse("patients:record_consent", args=[patient.pk])
     if consents:
-        steps.append(step(_("Consent"), "done", str(consents[-1])))
+        steps.append(step(_("Consent"), "done", str(consents[0])))
     else:
-        steps.append(step(_("Consent"), "" if ended else "current", url="" if ended else consent_url))
-    assess_url = reverse("patients:assess_eligibility", args=[patient.pk])
-    open_now = patient.state == State.SCREENING and consents
+        steps.append(step(_("Consent"), "" if ended else "current", url="" if ended else address("record_consent")))
+    if still_open and not patient.day_0:
+        here = "current" if in_screening else ""
+        steps.append(
+            step(_("Screening visit"), here, still_open[0]["status_text"], still_open[0]["url"] if here else "")
+        )
+    elif screening:
+        steps.append(step(_("Screening visit"), "done" if not still_open else "", screening[-1]["date"]))
     if assessment is None:
-        steps.append(step(_("Eligibility"), "current" if open_now else "", url=assess_url if open_now else ""))
+        here = "current" if in_screening and not still_open else ""
+        steps.append(step(_("Eligibility"), here, url=address("assess_eligibility") if in_screening else ""))
     elif assessment.is_eligible:
         steps.append(step(_("Eligibility"), "done", _("eligible on %s") % assessment.assessed_on))
     else:
         unmet = _("not met: %s") % ", ".join(assessment.unmet)
-        steps.append(step(_("Eligibility"), "failed", unmet, assess_url if open_now else ""))
+        steps.append(step(_("Eligibility"), "failed", unmet, address("assess_eligibility") if in_screening else ""))
     if patient.day_0:
         steps.append(step(_("Randomised"), "done", _("day 0: %s") % patient.day_0))
     else:
         ready = patient.state == State.ELIGIBLE
-        url = reverse("patients:randomise_patient", args=[patient.pk]) if ready else ""
+        url = address("randomise_patient") if ready else ""
         steps.append(step(_("Randomisation"), "current" if ready else "", url=url))
     if dispositions:
         last = dispositions[-1]
         good = last.state == State.COMPLETED
         steps.append(step(last.get_state_display(), "done" if good else "failed", last.on.isoformat()))
+    elif patient.day_0:
+        following = next((v for v in visits if v["status"] in ("expected", "due", "overdue", "draft")), None)
+        if following:
+            note = _("next: %(visit)s, %(date)s") % {"visit": following["label"], "date": following["date"]}
+            steps.append(step(_("Treatment and follow-up"), "current", note, following["url"]))
+        else:
+            steps.append(step(_("End of the trial"), "current", url=address("record_disposition")))
     else:
-        steps.append(step(_("End of the trial"), "current" if patient.day_0 else ""))
+        steps.append(step(_("Treatment and follow-up"), ""))
     return steps
 
 
@@ -433,7 +452,7 @@ def import_allocation_list(request):
 
 
 def _cell_text(cell):
-    return _("Row %(row)s, column %(column)s: expected %(expected)s.") % {
+    return _("Row %(row)s, column %(column)s: %(expected)s.") % {
         "row": cell.row, "column": cell.column, "expected": cell.expected,
     }  # fmt: skip
 
@@ -442,8 +461,10 @@ def _cell_text(cell):
 
 
 def visible_halts(user):
-    patients = Patient.objects.visible_to(user)
-    return Halt.objects.filter(Q(patient=None) | Q(patient__in=patients))
+    """Halts of the trial and of the person's patients; of one arm only for eyes that may see arms."""
+    halts = Halt.objects.filter(Q(patient=None) | Q(patient__in=Patient.objects.visible_to(user)))
+    sees_arms = can_see_arm(user, masked=trial.current_protocol().is_masked)
+    return halts if sees_arms else halts.exclude(scope=Scope.ARM)
 
 
 @needs(Permission.VIEW_PATIENTS, Permission.LIFT_HALTS)

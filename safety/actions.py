@@ -2,7 +2,7 @@
 
 from django.db.models import Max
 
-from patients.actions import day_at, lock_patient, next_version, today_at
+from patients.actions import day_at, lock_patient, next_version, refuse_when_withdrawn, today_at
 from patients.models import Consent
 from safety.consistency import Surroundings, find_contradictions
 from safety.dictionary import body_system_of
@@ -40,6 +40,7 @@ def change_adverse_event(*, event, values, version, reason, by):
     with acting(by, reason):
         event = AdverseEvent.objects.select_for_update(of=("self",)).select_related("patient__site").get(pk=event.pk)
         check_version(event, version)
+        refuse_when_withdrawn(event)
         stored = {field.attname: getattr(event, field.attname) for field in event._meta.concrete_fields}
         checked = _checked(event.patient, {**stored, **values})
         values = {name: checked[name] for name in {*values, "body_system"}}
@@ -56,6 +57,7 @@ def withdraw_adverse_event(*, event, version, reason, by):
     with acting(by, reason):
         event = AdverseEvent.objects.select_for_update(of=("self",)).get(pk=event.pk)
         check_version(event, version)
+        refuse_when_withdrawn(event)
         event.is_withdrawn = True
         next_version(event, "is_withdrawn")
     return event

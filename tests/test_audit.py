@@ -15,7 +15,7 @@ from patients.models import AllocationSlot, Consent, Medication, Patient
 from tests.test_saving import page_with, url_of
 from tests.universe import send
 from trialsite import actions, audit
-from trialsite.audit import LEFT_OUT, UNAUDITED, NobodyNamed, acting, audited_models, history_of
+from trialsite.audit import LEFT_OUT, UNAUDITED, NobodyNamed, acting, audited_models, history_of, tell_database
 from trialsite.models import AuditEvent, Grant, SecurityEvent, User
 from visits import actions as visit_actions
 from visits import demo as visit_steps
@@ -513,3 +513,28 @@ def test_the_consent_carries_its_reason(unchanged):
     assert event.reason.startswith("consent 1.0 signed on")
     assert audit.changes_of(event)
     assert patient_actions.TURNSTILE_PATIENCE  # the module is the one that wrote it
+
+
+@pytest.mark.requirement("R4")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update patients_patient set id = id + 1000000, sex = 'M' where id = %s",
+        "insert into patients_patient select (p).* from (select p from patients_patient p where id = %s) q "
+        "on conflict (id) do update set id = excluded.id + 1000000",
+    ],
+)
+def test_a_row_cannot_slip_past_the_trail_under_another_key(unchanged, statement):
+    patient = unchanged.screened()
+    before = AuditEvent.objects.count()
+    with pytest.raises(DatabaseError, match="key of a row"), transaction.atomic(), acting(unchanged.chen, "slipping"):
+        tell_database(unchanged.chen, "slipping")
+        with connection.cursor() as cursor:
+            cursor.execute(statement, [patient.pk])
+    assert AuditEvent.objects.count() == before
+
+
+@pytest.mark.requirement("R4")
+def test_the_runtime_role_cannot_burn_the_numbers_of_the_trail(unchanged):
+    with pytest.raises(DatabaseError, match="permission denied"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("select nextval('trialsite_auditevent_id_seq')")

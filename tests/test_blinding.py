@@ -23,8 +23,10 @@ from trialsite import trial
 from trialsite.audit import acting
 from trialsite.models import Site, User
 from trialsite.protocol import Protocol
+from trialsite.saving import Refused
 from visits import actions as visit_actions
 from visits import demo as visit_steps
+from visits.actions.infusions import ASK_THE_PHARMACY
 from visits.models import Infusion, Lot, Measurement, PanelRecord, Preparation, Query, Visit
 
 MASKED = Path(trial.__file__).parent / "protocols" / "examples" / "masked-dose-finding.toml"
@@ -191,3 +193,38 @@ def test_the_masked_universe_is_masked(masked):
     assert AllocationSlot.objects.filter(arm__startswith="ZQARM").count() == AllocationSlot.objects.count()
     assert Site.objects.count() == 2 and User.objects.count() > 10
     assert visit_actions.latest_weight(masked.patients[0], trial.current_protocol(), timezone.now().date())
+
+
+@pytest.mark.requirement("R45")
+def test_a_site_is_not_told_why_a_bag_may_not_be_infused(masked):
+    """Lot state, expiry, receipt and a halt of the arm would tell which patients share a lot, and so an arm."""
+    patient = masked.patients[0]
+    visit = visit_steps.visit_of(patient, patient.protocol.visit_of_infusion(2).code)
+    with transaction.atomic():
+        for panel in visit.panels.all():
+            visit_steps.enter_panel(panel=panel, by=masked.chen, on=timezone.now().date())
+        with acting(masked.zhao, "the interval is of no matter here"):
+            Infusion.objects.filter(patient=patient).update(
+                started_at=timezone.now() - timedelta(days=40), stopped_at=timezone.now() - timedelta(days=39)
+            )
+        preparation = visit_steps.prepare(
+            patient=patient, visit=visit, number=2, on=timezone.now().date(), by=masked.zhao
+        )
+        with acting(masked.zhao, "rejected after the preparation"):
+            Lot.objects.filter(pk=preparation.lot_id).update(state="rejected")
+        started = timezone.now() - timedelta(minutes=30)
+        with pytest.raises(Refused) as refusal:
+            visit_actions.record_infusion(
+                visit=visit, started_at=started, stopped_at=started + timedelta(minutes=20), volume_ml=Decimal(100),
+                version=None, by=masked.chen,
+            )  # fmt: skip
+        assert refusal.value.errors == {"": [ASK_THE_PHARMACY]}
+        transaction.set_rollback(True)
+
+
+@pytest.mark.requirement("R45")
+def test_a_halt_of_one_arm_is_shown_to_those_alone_who_may_see_arms(masked):
+    for name in BLIND:
+        page = masked.client(getattr(masked, name)).get("/patients/halts/").content.decode()
+        assert "Under review" not in page, name
+    assert "Under review" in masked.client(masked.dora).get("/patients/halts/").content.decode()

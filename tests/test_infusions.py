@@ -154,7 +154,7 @@ def test_what_was_given_before_a_halt_may_still_be_recorded_and_what_was_prepare
     patient_actions.open_halt(scope=Scope.TRIAL, blocks=["infuse"], cause="Fever", by=unchanged.samuel)
     now = timezone.now()
     with pytest.raises(Refused, match="Fever"):
-        give(unchanged, ready, started_at=now, stopped_at=now + timedelta(minutes=1))
+        give(unchanged, ready, started_at=now, stopped_at=now + timedelta(microseconds=1))
     assert give(unchanged, ready)
 
 

@@ -195,6 +195,8 @@ def test_the_demo_is_not_for_production(tmp_path):
         "TRIALSITE_PROFILE": "production",
         "TRIALSITE_SECRET_KEY": "x" * 60,
         "TRIALSITE_HOSTS": "trial.example",
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
+        "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
     }
     assert "invented patients" in served.manage("serve", "--demo").stderr
 

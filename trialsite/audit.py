@@ -129,6 +129,10 @@ begin
             actor ->> 'name', actor ->> 'roles', reason, actor ->> 'request'
         from (select id, to_jsonb(new_rows) as line from new_rows) n order by id;
     elsif tg_op = 'UPDATE' then
+        -- a row under another key would be told as neither the old one nor the new one
+        if exists (select from old_rows o where not exists (select from new_rows n where n.id = o.id)) then
+            raise exception 'the key of a row of % is never changed', tg_table_name using errcode = 'TS005';
+        end if;
         insert into trialsite_auditevent (at, transaction, "table", operation, record_id, patient_id, before, after,
             by_id, by_name, by_roles, reason, request_id)
         select date_trunc('milliseconds', clock_timestamp()), txid_current(), tg_table_name, lower(tg_op), id, audited_patient(tg_table_name, line), old_line - left_out, line - left_out,
@@ -207,6 +211,8 @@ def _grant_rights(cursor, existing):
         if table in existing:
             cursor.execute(f"grant delete on {table} to {role}")
     cursor.execute(f"revoke insert, update, delete, truncate on trialsite_auditevent from {role}")
+    cursor.execute(f"revoke all on sequence trialsite_auditevent_id_seq from {role}")
+    cursor.execute(f"revoke execute on function write_audit_trail() from public, {role}")
     cursor.execute(f"revoke update on trialsite_securityevent, django_migrations from {role}")
     cursor.execute(f"revoke insert on django_migrations from {role}")
 

@@ -45,10 +45,13 @@ class RequestIdFilter(logging.Filter):
 
 
 def refuse_odd_charsets(get_response):
-    """Django answers a form sent as utf-7 or utf-16 with a bare 500, and takes bytes that are no utf-8 for latin-1;
+    """What no browser of ours sends is refused before it is read: too much of it, or another encoding. Django answers a form sent as utf-7 or utf-16 with a bare 500, and takes bytes that are no utf-8 for latin-1;
     browsers send utf-8 only."""
 
     def middleware(request):
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return HttpResponse("The request is too large.", status=413, content_type="text/plain")
         charset = request.content_params.get("charset", "") if request.content_params else ""
         if charset:
             try:

@@ -31,7 +31,8 @@ class Site(models.Model):
 
 class UserManager(BaseUserManager):
     def get_by_natural_key(self, username):
-        return self.get(username__iexact=username)
+        # exactly: to the database ı (dotless) and i are one letter in capitals, to the throttle they are two names
+        return self.get(username=username)
 
     def system(self):
         """The account in whose name the machine itself acts."""

@@ -78,6 +78,8 @@ def open_halts(user):
     from django.db.models import Q
 
     halts = apps.get_model("patients", "Halt").objects.open()
+    if not can_see_arm(user, masked=trial.current_protocol().is_masked):
+        halts = halts.exclude(scope="arm")
     visible = within_sites(apps.get_model("patients", "Patient").objects.all(), user, Permission.VIEW_PATIENTS, "site")
     return halts.filter(Q(patient=None) | Q(patient__in=visible)).select_related("patient")
 

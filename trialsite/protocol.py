@@ -686,6 +686,7 @@ def _find_faults(p: Protocol, raw: dict) -> Iterator[Fault]:
     yield from _faults_of_infusions(p)
     yield from _faults_of_entry(p)
     yield from _faults_of_stopping(p)
+    yield from _faults_of_masking(p)
     for i, dotted in enumerate(p.project_defaults):
         if not _has_key(raw, dotted):
             yield Fault(f"project_defaults[{i}]", f"expected a key of this file, found {dotted!r}")
@@ -838,6 +839,14 @@ def _faults_of_infusions(p: Protocol) -> Iterator[Fault]:
             yield Fault("infusions.weight_test", f"expected a number in kg, found {weight.code!r}")
         elif weight.code not in _measured_until_day_0(p):
             yield Fault("infusions.weight_test", "expected in a panel of a visit until day 0, for the dose")
+
+
+def _faults_of_masking(p: Protocol) -> Iterator[Fault]:
+    """What the site is told of an infusion must not differ between the arms."""
+    tolerances = {product.dose.tolerance_percent for product in p.products}
+    if p.is_masked and len(tolerances) > 1:
+        found = ", ".join(str(tolerance) for tolerance in sorted(tolerances))
+        yield Fault("products", f"expected one tolerance_percent for all in a masked trial, found {found}")
 
 
 def _measured_until_day_0(p: Protocol) -> set[str]:

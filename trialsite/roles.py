@@ -62,12 +62,12 @@ ROLES: dict[str, tuple[str, tuple[Permission, ...]]] = {
     Role.COORDINATOR: (
         _("Screens patients and enters what was measured at the own site."),
         (*SITE_VIEW, P.ENTER_DATA, P.ANSWER_QUERIES, P.DECIDE_ELIGIBILITY, P.REPORT_ADVERSE_EVENTS,
-         P.PREPARE_INFUSIONS, P.RECORD_INFUSIONS, P.READ_OPEN_REPORTS),
+         P.PREPARE_INFUSIONS, P.RECORD_INFUSIONS),
     ),
     Role.INVESTIGATOR: (
         _("Is responsible for the patients of the own site, judges adverse events."),
         (*SITE_VIEW, P.ENTER_DATA, P.ANSWER_QUERIES, P.DECIDE_ELIGIBILITY, P.REPORT_ADVERSE_EVENTS,
-         P.RECORD_INFUSIONS, P.READ_OPEN_REPORTS),
+         P.RECORD_INFUSIONS),
     ),
     Role.PHARMACIST: (
         _("Keeps the product lots and prepares infusions; in a masked trial the only one at the site who sees the arm."),

@@ -36,7 +36,10 @@ def secret(name):
     value = os.environ.get(name, "")
     path = os.environ.get(f"{name}_FILE", "")
     if not value and path:
-        value = Path(path).read_text().strip()
+        try:
+            value = Path(path).read_text().strip()
+        except OSError as error:
+            raise ImproperlyConfigured(f"{name}_FILE cannot be read: {error}") from None
     if not value and not PRODUCTION:
         value = embedded.kept_secret(VAR, name.lower())
     if len(value) < 50:
@@ -143,6 +146,13 @@ def database(url):
     return settings
 
 
+if PRODUCTION:
+    for needed in ("DATABASE_URL", "CELERY_BROKER_URL"):
+        if not os.environ.get(needed):
+            raise ImproperlyConfigured(
+                f"{needed} must be set in production: the embedded servers are for trying things out"
+            )
+
 # `default` is the runtime role, which owns nothing. `owner` runs the migrations and is only there
 # when its URL is: a web process in production does without.
 DATABASES = {"default": database(os.environ.get("DATABASE_URL") or embedded.database_url(VAR))}
@@ -247,6 +257,7 @@ CONTENT_SECURITY_POLICY = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+FILE_UPLOAD_HANDLERS = []  # no page takes files; what is sent as one is thrown away
 FILE_UPLOAD_PERMISSIONS = 0o600
 
 STATIC_URL = "static/"
@@ -275,7 +286,15 @@ CELERY_TASK_TIME_LIMIT = 900
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"visibility_timeout": 1200, "unacked_restore_interval": 5, "unacked_restore_throttle": 1}
+    {
+        # longer than the longest job: who holds a message so long is dead, and the next worker gets it
+        "visibility_timeout": 1200,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        # a broker that hangs must not hold a page
+        "socket_connect_timeout": 2,
+        "socket_timeout": 5,
+    }
     if CELERY_BROKER_URL.startswith(("redis", "rediss"))
     else {}
 )
@@ -310,7 +329,7 @@ TRIAL_PROTOCOL = os.environ.get("TRIAL_PROTOCOL") or str(BASE_DIR / "trialsite" 
 # --- logs: JSON lines to the console, errors of every layer also to one file -------------------
 
 LOG_FOLDER = VAR / "log"
-LOG_FOLDER.mkdir(parents=True, exist_ok=True)
+LOG_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -81,7 +81,8 @@ def note(request, event, user=None, username=""):
     """Write down who came to the door. `username` is what was typed, or whose account an administrator changed."""
     username = canonical_username(username)[:64] or (user.username if user else "")
     user = user or User.objects.filter(username=username).first()
-    log.info("%s: %s", event.value, username)
+    # what was typed may be a password in the wrong field
+    log.info("%s: %s", event.value, user.username if user else "an unknown name")
     return SecurityEvent.objects.create(
         kind=event.value,
         user=user,

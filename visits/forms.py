@@ -14,7 +14,7 @@ from trialsite.fields import (
     choices_with_blank,
 )
 from trialsite.saving import DataForm
-from visits.results import NotAResult, read_result
+from visits.results import NotAResult, read_number, read_result
 
 REACTION_ROWS = 4
 INTERRUPTION_ROWS = 3
@@ -137,6 +137,23 @@ class ReceiveLotForm(DataForm):
         self.fields["product"].choices = [(product.code, product.name) for product in products]
 
 
+class LotNumberField(forms.CharField):
+    """A number as the laboratory reports it, perhaps with < or > before it; kept as typed."""
+
+    def __init__(self, *, is_percent, **kwargs):
+        super().__init__(max_length=20, **kwargs)
+        self.is_percent = is_percent
+
+    def clean(self, value):
+        value = super().clean(value)
+        number = read_number(value) if value else None
+        if value and number is None:
+            raise ValidationError(_("Write a number with digits and a decimal point, e.g. 98.2."), code="invalid")
+        if number and self.is_percent and not 0 <= number[1] <= 100:
+            raise ValidationError(_("A percentage lies between 0 and 100."), code="invalid")
+        return value
+
+
 class LotTestsForm(DataForm):
     """A field per release test of the product, named by its code."""
 
@@ -145,10 +162,13 @@ class LotTestsForm(DataForm):
         self.tests = product.release_tests
         for test in self.tests:
             limit = f"{test.words()} {test.unit}".strip()
-            self.fields[test.code] = ClearTextField(
-                label=test.name, max_length=40, required=False, initial=stored.get(test.code, ""),
-                help_text=_("passes when %(limit)s") % {"limit": limit},
-            )  # fmt: skip
+            kwargs = {"label": test.name, "required": False, "initial": stored.get(test.code, ""),
+                      "help_text": _("passes when %(limit)s") % {"limit": limit}}  # fmt: skip
+            if test.equals:
+                words = [(test.equals, test.equals), (f"not {test.equals}", _("not %s") % test.equals)]
+                self.fields[test.code] = forms.ChoiceField(choices=choices_with_blank(words), **kwargs)
+            else:
+                self.fields[test.code] = LotNumberField(is_percent=test.unit == "%", **kwargs)
         self.fields["reason"] = ClearTextField(
             label=_("Reason, when a result is changed"), max_length=500, required=False
         )
@@ -158,8 +178,13 @@ class LotTestsForm(DataForm):
         return {test.code: self.cleaned_data[test.code] for test in self.tests if self.was_sent(test.code)}
 
 
+class LotField(forms.ModelChoiceField):
+    def label_from_instance(self, lot):
+        return _("%(number)s, expires on %(expires_on)s") % {"number": lot.number, "expires_on": lot.expires_on}
+
+
 class PrepareInfusionForm(DataForm):
-    lot = forms.ModelChoiceField(None, label=_("Lot"))
+    lot = LotField(None, label=_("Lot"), help_text=_("Only lots that are released and not expired."))
     weight_kg = StrictDecimalField(
         label=_("Body weight (kg)"), min_value=20, max_value=250, max_digits=6, decimal_places=2
     )

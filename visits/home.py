@@ -96,7 +96,7 @@ def infusions_to_come(user, today):
 def queries(user, state, title):
     rows, count = first_of(
         Query.objects.visible_to(user).filter(state=state)
-        .select_related("patient__site", "panel__visit").order_by("raised_at")
+        .select_related("patient__site", "panel__visit", "infusion__visit").order_by("raised_at")
     )  # fmt: skip
     items = [
         {
@@ -146,6 +146,7 @@ def patient_sections(user, patient):
             "label": visit.code, "date": visit.on, "status": visit.standing, "status_text": visit.standing_text,
             "url": reverse("visits:show_visit", args=[visit.pk]), "queries": visit.open_queries,
             "infusion": visit.infusion_number is not None,
+            "is_screening": visit.day is not None and visit.day < 0,
         })  # fmt: skip
     current = next((s for s, v in zip(stops, visits, strict=True) if v.standing in ("due", "overdue", "draft")), None)
     if current:

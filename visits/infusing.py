@@ -174,9 +174,8 @@ def infusion_problems(
     low, high = infusions.volume_ml
     if not low <= volume_ml <= high:
         problems.append(_soft("volume", f"The volume of {volume_ml} mL is not from {low} to {high} mL."))
-    for minute in infusions.monitoring_minutes:
-        if minute not in monitored_minutes:
-            problems.append(_soft("monitoring", f"The vital signs at {minute} minutes are missing."))
+    if missing := [str(minute) for minute in infusions.monitoring_minutes if minute not in monitored_minutes]:
+        problems.append(_soft("monitoring", f"The vital signs at {', '.join(missing)} minutes are missing."))
     return problems
 
 

@@ -85,7 +85,8 @@ def standing_of(visit, today, open_panels, *, is_open):
 def with_counts(visits):
     counted = visits.annotate(
         open_panels=Count("panels", filter=Q(panels__state=PanelState.EXPECTED), distinct=True),
-        open_queries=Count("panels__queries", filter=~Q(panels__queries__state=QueryState.CLOSED), distinct=True),
+        open_queries=Count("panels__queries", filter=~Q(panels__queries__state=QueryState.CLOSED), distinct=True)
+        + Count("infusion__queries", filter=~Q(infusion__queries__state=QueryState.CLOSED), distinct=True),
     )
     return counted.order_by("planned_on", "id")
 
@@ -333,7 +334,12 @@ def enter_panel(request, pk):
             comment=form.sent_or("comment", panel.comment),
             version=form.cleaned_data["version"], reason=form.cleaned_data.get("reason", ""), by=request.user,
         )  # fmt: skip
-        return Saved(reverse("visits:show_visit", args=[panel.visit_id]), saved.version, _("%s is saved.") % name)
+        sent = {**{code: m.typed for code, m in stored.items()}, **form.results}
+        blank = [test.name for test in form.tests if test.required and not sent.get(test.code, "").strip()]
+        message = _("%s: saved.") % name
+        if blank and len(sent) == len(form.tests):
+            message += " " + _("Left blank: %s.") % ", ".join(blank)
+        return Saved(reverse("visits:show_visit", args=[panel.visit_id]), saved.version, message)
 
     def conflict(form, stale):
         now = {m.test: m.typed for m in stale.current.measurements.all()}
@@ -399,7 +405,9 @@ def clear_panel(request, pk):
 @needs(Permission.VIEW_PATIENTS)
 @require_GET
 def list_queries(request):
-    queries = Query.objects.visible_to(request.user).select_related("patient__site", "panel__visit", "raised_by")
+    queries = Query.objects.visible_to(request.user).select_related(
+        "patient__site", "panel__visit", "infusion__visit", "raised_by"
+    )
     state = request.GET.get("state", "open")
     if state in QueryState.values:
         queries = queries.filter(state=state)
@@ -418,8 +426,8 @@ def about(query):
     words = []
     if query.panel:
         words += [query.panel.visit.code, protocol.panel(query.panel.code).name]
-    elif query.infusion_id:
-        words.append(_("Infusion"))
+    elif query.infusion:
+        words += [query.infusion.visit.code, _("Infusion %d") % query.infusion.number]
     if query.test:
         words.append(protocol.test(query.test).name)
     if query.minute is not None:
@@ -594,9 +602,7 @@ def prepare_infusion(request, pk):
     today = today_at(patient.site)
     slot = AllocationSlot.objects.filter(patient=patient).first()
     product = protocol.product(protocol.arm(slot.arm).product) if slot else None
-    lots = Lot.objects.filter(site=patient.site, product=product.code if product else "").exclude(
-        state=LotState.REJECTED
-    )
+    lots = Lot.objects.filter(site=patient.site, product=product.code if product else "").usable_on(today)
     weight = actions.latest_weight(patient, protocol, today)
     zone = ZoneInfo(patient.site.timezone)
     form = forms.PrepareInfusionForm(

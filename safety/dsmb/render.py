@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+from django.conf import settings
 from django.template.loader import render_to_string
 
 from safety.dsmb.figures import PartFigures
@@ -28,9 +30,19 @@ def render_html(figures: PartFigures, pictures: dict[str, bytes]) -> bytes:
     return render_to_string("safety/_dsmb_file.html", context).encode()
 
 
+def working_folder() -> Path:
+    """Where the typesetter works: under var/, not for others to read. What a killed worker left there goes."""
+    folder = settings.VAR / "typesetting"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for left in folder.iterdir():
+        if time.time() - left.stat().st_mtime > 10 * SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+    return folder
+
+
 def render_pdf(figures: PartFigures, pictures: dict[str, bytes]) -> bytes:
     """A4, PDF/A-2a (kept and read out for decades). Raises NotTypeset."""
-    with tempfile.TemporaryDirectory(prefix="trialsite-dsmb-") as name:
+    with tempfile.TemporaryDirectory(prefix="dsmb-", dir=working_folder()) as name:
         folder = Path(name)
         shutil.copy(HERE / "report.typ", folder)
         (folder / "report.json").write_bytes(figures.to_json())

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 
 from django.utils import timezone
 
@@ -14,7 +15,7 @@ from visits.actions.lots import lock_lot
 from visits.actions.panels import by_field, store_results
 from visits.actions.plan import lock_visit, mark_attended, move_plan, refuse_impossible_day
 from visits.actions.queries import raise_check_queries
-from visits.models import Infusion, Interruption, Measurement, Preparation, Reaction
+from visits.models import Infusion, Interruption, LotState, Measurement, Preparation, Reaction
 
 
 def latest_weight(patient, protocol, on):
@@ -27,31 +28,28 @@ def latest_weight(patient, protocol, on):
     return found.value if found else None
 
 
-def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None):
+ASK_THE_PHARMACY = "This bag may not be infused; ask the pharmacy."
+
+
+def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_eyes=False):
     """Raise Refused with every reason against infusing this lot at this instant. Locks the lot.
 
     Halts are asked about as of `halted_at`, by default now: who records what was given before a halt may, who
-    prepares a bag under one may not, whatever time is written on it."""
+    prepares a bag under one may not, whatever time is written on it. With `masked_eyes` nothing is told about the
+    lot or the arm but that the bag may not be infused."""
     protocol = patient.protocol
     slot = AllocationSlot.objects.filter(patient=patient).first()
     arm = protocol.arm(slot.arm) if slot else None
-    refuse_when_halted(Blocked.INFUSE, patient=patient, arm=slot.arm if slot else None, at=halted_at)
+    refuse_when_halted(Blocked.INFUSE, patient=patient, at=halted_at)
     lot = lock_lot(lot)
     on = day_at(patient.site, at)
-    if lot.site_id != patient.site_id:
-        raise Refused({"lot": ["The lot is at another site."]})
-    if on < lot.received_on:
-        raise Refused({"lot": [f"The lot was received later, on {lot.received_on}."]})
     infusion = protocol.visit(visit.code).infusion
     previous = [i for i in given if i.number < infusion]
-    reasons = infusing.reasons_not_to_infuse(
+    of_the_patient = partial(
+        infusing.reasons_not_to_infuse,
         is_randomised=slot is not None and patient.state == State.RANDOMISED,
         open_halts=[],
-        lot_state=lot.state,
-        lot_expires_on=lot.expires_on,
         on=on,
-        lot_product=lot.product,
-        arm_product=arm.product if arm else None,
         previous_infusion_on=max((day_at(patient.site, i.started_at) for i in previous), default=None),
         least_days_between=protocol.infusions.least_days_between,
         number=infusion,
@@ -59,6 +57,28 @@ def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None):
         pregnancy_result=_pregnancy_result(patient, visit),
         sex=patient.sex,
     )
+    reasons = of_the_patient(
+        lot_state=LotState.RELEASED, lot_expires_on=on, lot_product="", arm_product="",
+    )  # fmt: skip
+    of_the_bag = [
+        reason
+        for reason in of_the_patient(
+            lot_state=lot.state, lot_expires_on=lot.expires_on, lot_product=lot.product,
+            arm_product=arm.product if arm else None,
+        )
+        if reason not in reasons
+    ]  # fmt: skip
+    if lot.site_id != patient.site_id:
+        of_the_bag.append("The lot is at another site.")
+    if on < lot.received_on:
+        of_the_bag.append(f"The lot was received later, on {lot.received_on}.")
+    if slot:
+        try:
+            refuse_when_halted(Blocked.INFUSE, patient=patient, arm=slot.arm, at=halted_at)
+        except Refused as halt:
+            of_the_bag.append(str(halt))
+    if of_the_bag:
+        reasons += [ASK_THE_PHARMACY] if masked_eyes else of_the_bag
     if reasons:
         raise Refused({"": reasons})
     return lot
@@ -142,19 +162,17 @@ def record_infusion(
         infusion = Infusion.objects.select_for_update(of=("self",)).filter(patient=patient, number=number).first()
         if infusion is None:
             check_first_version(version)
-            given = list(Infusion.objects.filter(patient=patient))
-            lot = _refuse_infusion(patient, visit, preparation.lot, started_at, given=given, halted_at=started_at)
         else:
             check_version(infusion, version)
-            lot = preparation.lot
             if not reason.strip():
                 raise Refused({"reason": ["Write why the entry is changed."]})
         there = {(m.test, m.minute): m for m in infusion.measurements.all()} if infusion else {}
         read = _read_monitoring(protocol, {key: m.typed for key, m in there.items()} | monitoring)
         problems = infusing.infusion_problems(
             protocol.infusions,
-            product=protocol.product(lot.product),
-            planned=preparation.planned_dose,
+            product=protocol.product(preparation.lot.product),
+            # in a masked trial only the part of the bag is judged: the dose in it would tell the arm
+            planned=preparation.prepared_dose if protocol.is_masked else preparation.planned_dose,
             given=preparation.prepared_dose * given_percent / 100,
             volume_ml=volume_ml,
             started_at=started_at,
@@ -165,6 +183,12 @@ def record_infusion(
         )
         if hard := [problem for problem in problems if problem.hard]:
             raise Refused(by_field(hard))
+        if infusion is None:
+            given = list(Infusion.objects.filter(patient=patient))
+            _refuse_infusion(
+                patient, visit, preparation.lot, started_at, given=given, halted_at=started_at,
+                masked_eyes=protocol.is_masked,
+            )  # fmt: skip
         content = {
             "started_at": started_at, "stopped_at": stopped_at, "volume_ml": volume_ml,
             "given_percent": given_percent, "access_site": access_site, "premedication": premedication,
@@ -187,6 +211,9 @@ def record_infusion(
         _replace_lines(infusion, Interruption, ("stopped_at", "resumed_at", "cause"), interruptions)
         _replace_lines(infusion, Reaction, ("term", "began_at", "grade"), reactions)
         mark_attended(visit, on)
+        if started_at < preparation.prepared_at:
+            text = "The infusion began before the bag was prepared."
+            problems.append(edit_checks.Problem("before_preparation", "", text, hard=False))
         soft = [*problems, *_problems_of_monitoring(tests, read, protocol.infusions.monitoring_minutes)]
         raise_check_queries(soft, changed, patient=patient, infusion=infusion, by=by)
         if number == 1 and patient.day_0 != on:

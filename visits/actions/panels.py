@@ -7,7 +7,7 @@ from patients.actions import next_version
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from visits import edit_checks, results
-from visits.actions.plan import mark_attended, refuse_impossible_day
+from visits.actions.plan import mark_attended, plan_again_when_empty, refuse_impossible_day
 from visits.actions.queries import raise_check_queries
 from visits.models import Measurement, PanelRecord, PanelState
 
@@ -41,6 +41,9 @@ def record_panel(*, panel, values, collected_on, collected_at=None, comment="", 
         problems = edit_checks.find_problems(
             protocol, panel.code, read, sex=patient.sex, previous=_previous_results(panel, tests, collected_on)
         )
+        if not any(read.get(test.code) for test in tests if not test.computed):
+            raise Refused("Nothing is entered. If the panel was not done, say so and why.")
+        problems += _out_of_window(panel.visit, collected_on)
         if hard := [problem for problem in problems if problem.hard]:
             raise Refused(by_field(hard))
         now = timezone.now()
@@ -58,6 +61,13 @@ def record_panel(*, panel, values, collected_on, collected_at=None, comment="", 
         mark_attended(panel.visit, collected_on)
         raise_check_queries(problems, changed, patient=patient, panel=panel, by=by)
     return panel
+
+
+def _out_of_window(visit, collected_on):
+    if visit.is_scheduled and not visit.earliest <= collected_on <= visit.latest:
+        text = f"Collected on {collected_on}, outside the window of {visit.code} ({visit.earliest} to {visit.latest})."
+        return [edit_checks.Problem("window", "", text, hard=False)]
+    return []
 
 
 def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
@@ -87,7 +97,9 @@ def clear_panel(*, panel, version, reason, by):
             typed="", operator="", value=None, text="", flag="", version=F("version") + 1
         )
         panel.state, panel.not_done_because = PanelState.EXPECTED, ""
-        next_version(panel, "state", "not_done_because")
+        panel.collected_on = panel.collected_at = panel.entered_by = panel.entered_at = None
+        next_version(panel, "state", "not_done_because", "collected_on", "collected_at", "entered_by", "entered_at")
+        plan_again_when_empty(panel.visit)
     return panel
 
 

@@ -147,6 +147,15 @@ def refuse_impossible_day(patient, day, field):
     refuse_before_consent(patient, day, field)
 
 
+def plan_again_when_empty(visit):
+    """A visit whose last entry was taken back has not taken place, for all that is known."""
+    visit = lock_visit(visit)
+    done = visit.panels.exclude(state=PanelState.EXPECTED).exists() or hasattr(visit, "infusion")
+    if visit.is_scheduled and visit.state == VisitState.ATTENDED and not done:
+        visit.state, visit.attended_on = VisitState.PLANNED, None
+        next_version(visit, "state", "attended_on")
+
+
 def mark_attended(visit, on):
     if visit.state == VisitState.ATTENDED:
         return

@@ -30,7 +30,8 @@ def raise_check_queries(problems, changed, *, patient, panel=None, infusion=None
     if raised:
         Query.objects.bulk_create(raised)
     for query in open_queries:
-        if query.test in touched and (query.check_code, query.test, query.minute) not in broken:
+        # what is about a single value is looked at when that value changes; what is about the whole, at every save
+        if (query.test in touched or not query.test) and (query.check_code, query.test, query.minute) not in broken:
             QueryMessage.objects.create(
                 query=query, patient=patient, text="The value was changed; the check is satisfied.", by=by
             )

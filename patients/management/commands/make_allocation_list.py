@@ -35,6 +35,6 @@ class Command(BaseCommand):
         except (Refused, OSError, UnicodeDecodeError) as error:
             raise CommandError(str(error)) from None
         except BadList as bad:
-            lines = [f"row {cell.row}, column {cell.column}: expected {cell.expected}" for cell in bad.cells]
+            lines = [f"row {cell.row}, column {cell.column}: {cell.expected}" for cell in bad.cells]
             raise CommandError("\n".join(lines)) from None
         self.stdout.write(f"{made.slots.count()} places, algorithm {made.algorithm}, SHA-256 {made.sha256}")

@@ -4,6 +4,7 @@ import time
 
 from django.apps import apps
 from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.utils.module_loading import import_string
@@ -30,6 +31,8 @@ class Command(BaseCommand):
             raise CommandError("the demo is for invented patients; it does not go with a production profile")
         if not 1 <= patients <= 5000 or not 1 <= sites <= 99:
             raise CommandError("choose 1 to 5000 patients and 1 to 99 sites")
+        if User._meta.db_table not in connection.introspection.table_names():
+            call_command("migrate", verbosity=0)
         if apps.get_model("patients.Patient").objects.exists():
             raise CommandError("there are patients in the database already; the demo needs an empty one")
         if Site.objects.exists():
