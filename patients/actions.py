@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Max
+from django.db.models import Max, OuterRef, Subquery
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -38,8 +38,10 @@ HALT_GATE = 1213186
 
 
 def lock_patient(patient, version=None):
-    """The patient's row, locked until the end of the transaction. Raises Stale when `version` is not current."""
-    locked = Patient.objects.select_for_update(of=("self",)).select_related("site").get(pk=patient.pk)
+    """The patient's row (with the day of the last assessment), locked until the end of the transaction. Raises Stale when `version` is not current."""
+    last = EligibilityAssessment.objects.filter(patient=OuterRef("pk")).order_by("-id").values("assessed_on")[:1]
+    patients = Patient.objects.annotate(assessed_on=Subquery(last)).select_related("site")
+    locked = patients.select_for_update(of=("self",)).get(pk=patient.pk)
     check_version(locked, version)
     return locked
 
@@ -319,9 +321,9 @@ def randomise_patient(*, patient, day_0, version, by):
             raise Refused(f"Only an eligible patient is randomised; this one is: {patient.get_state_display()}.")
         refuse_when_halted(Blocked.RANDOMISE, patient=patient)
         today = today_at(patient.site)
-        assessed_on = EligibilityAssessment.objects.filter(patient=patient).last().assessed_on
-        if not assessed_on <= day_0 <= today + timedelta(days=14):
-            raise Refused({"day_0": [f"Day 0 must lie between the assessment of {assessed_on} and 14 days from now."]})
+        earliest = patient.assessed_on or patient.screened_on
+        if not earliest <= day_0 <= today + timedelta(days=14):
+            raise Refused({"day_0": [f"Day 0 must lie between the assessment of {earliest} and 14 days from now."]})
         stratum = _stratum_of(patient, day_0)
         patient.state, patient.day_0 = State.RANDOMISED, day_0
         next_version(patient, "state", "day_0")

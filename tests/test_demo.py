@@ -318,9 +318,9 @@ def test_a_patient_is_brought_to_the_first_infusion_step_by_step(machine):
     patient = entry.screen_and_consent(site=site, by=who[Role.COORDINATOR])
     visits = course.enter_screening(patient=patient, by=who[Role.COORDINATOR])
     assert [visit.state for visit in visits] == [VisitState.ATTENDED]
-    patient = entry.make_eligible(patient=patient, by=who[Role.INVESTIGATOR])
-    assert patient.state == State.ELIGIBLE
     yesterday = today_at(site) - timedelta(days=1)
+    patient = entry.make_eligible(patient=patient, by=who[Role.INVESTIGATOR], on=yesterday)
+    assert patient.state == State.ELIGIBLE
     patient = entry.randomise(patient=patient, by=who[Role.INVESTIGATOR], day_0=yesterday)
     assert patient.slot.sequence == 1
     infusion = course.give_infusion(patient=patient, by=who[Role.INVESTIGATOR], pharmacist=who[Role.PHARMACIST])

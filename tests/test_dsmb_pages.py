@@ -134,7 +134,7 @@ def test_a_part_that_does_not_exist_is_not_there(client, sign_in, report, asked)
 
 
 def test_the_page_shows_the_tables_the_figures_and_the_digests(client, sign_in, report):
-    sign_in(Role.COORDINATOR)
+    sign_in(Role.MONITOR)
     page = client.get(address("show_report", report.pk)).content.decode()
     for words in (
         "Demographic and key baseline",
@@ -153,7 +153,7 @@ def test_the_page_shows_the_tables_the_figures_and_the_digests(client, sign_in, 
 
 
 def test_files_are_saved_and_figures_shown_and_neither_can_do_anything(client, sign_in, report):
-    sign_in(Role.COORDINATOR)
+    sign_in(Role.MONITOR)
     for name, kind, disposition in (
         ("report.pdf", "application/pdf", 'attachment; filename="DSMB-open-2026-06-30.pdf"'),
         ("report.html", "text/html; charset=utf-8", 'attachment; filename="DSMB-open-2026-06-30.html"'),

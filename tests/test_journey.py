@@ -175,7 +175,11 @@ def receive_and_release_a_lot(page):
     passes = {"CD73": "98.4", "CD90": "99.1", "CD105": "97.0", "NEGATIVES": "0.6", "VIABILITY": "93",
               "ENDOTOXIN": "<0.5", "MYCOPLASMA": "negative", "STERILITY": "negative", "KARYOTYPE": "normal"}  # fmt: skip
     for code, result in passes.items():
-        page.locator(f"[name={code}]").fill(result)
+        field = page.locator(f"[name={code}]")
+        if field.evaluate("field => field.tagName") == "SELECT":
+            field.select_option(result)
+        else:
+            field.fill(result)
     page.get_by_role("button", name="Save results").click()
     expect(page.locator(".status-met")).to_have_count(len(passes))
     page.get_by_role("link", name="Release").click()
@@ -190,7 +194,7 @@ def prepare_the_infusion(page, patient, lot):
     page.get_by_role("link", name=f"{patient[0]} · W0").click()
     page.get_by_role("link", name="Prepare", exact=True).click()
     expect(page.get_by_label("Body weight (kg)")).to_have_value("58.4")
-    page.get_by_label("Lot").select_option(label=lot)
+    page.get_by_label("Lot").select_option(label=f"{lot}, expires on {today() + timedelta(days=90)}")
     page.get_by_label("Viability after thawing (%)").fill("91.5")
     page.get_by_label("Label on the bag").fill("BAG-JOURNEY-1")
     page.get_by_label("Prepared at (local time)").fill(f"{today()} 11:10")
@@ -273,7 +277,7 @@ def correct_haemoglobin(page, patient):
     page.locator("[name=HGB]").fill("123")
     page.get_by_label("Reason for the change").fill("Digits were swapped; checked against the laboratory's sheet")
     save(page)
-    expect(page.get_by_role("status")).to_contain_text("Haematology is saved.")
+    expect(page.get_by_role("status")).to_contain_text("Haematology: saved.")
 
 
 def close_the_query(page, patient):

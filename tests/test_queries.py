@@ -34,7 +34,7 @@ def pages_of(universe, patient):
         f"/patients/{patient.pk}/eligibility/", "/visits/", f"/visits/{visit.pk}/", f"/visits/{visit.pk}/infusion/",
         f"/visits/unscheduled/{patient.pk}/", f"/visits/panels/{panel.pk}/", "/visits/queries/",
         f"/visits/queries/{query.pk}/", "/safety/events/", f"/safety/events/{event.pk}/",
-        f"/safety/events/{event.pk}/change/", f"/safety/events/report/{patient.pk}/", "/safety/reports/",
+        f"/safety/events/{event.pk}/change/", f"/safety/events/report/{patient.pk}/",
         "/patients/halts/", f"/history/patients/patient/{patient.pk}/", f"/history/visits/panelrecord/{panel.pk}/",
         f"/history/visits/infusion/{visit.infusion.pk}/",
     ]  # fmt: skip

@@ -45,7 +45,7 @@ TABLE = [
     (P.OPEN_HALTS, "......xx.."),
     (P.LIFT_HALTS, ".......x.."),
     (P.REQUEST_REPORTS, ".....xx..."),
-    (P.READ_OPEN_REPORTS, "xx.xxxxx.x"),
+    (P.READ_OPEN_REPORTS, "...xxxxx.x"),
     (P.READ_CLOSED_REPORTS, ".....x.x.."),
     (P.VIEW_AUDIT_TRAIL, "xxxxxxx..x"),
     (P.MANAGE_ACCOUNTS, "........x."),

@@ -8,11 +8,13 @@ universe.dora       DSMB member                     universe.ada      administra
 universe.ines       inspector
 """
 
+from datetime import timedelta
 from html.parser import HTMLParser
 
 from django.test import Client
 
 from patients import demo as patient_steps
+from patients.actions import today_at
 from safety import actions as safety_actions
 from trialsite import actions, demo
 from trialsite.models import User
@@ -62,7 +64,9 @@ class Universe:
 
     def eligible(self, **kwargs):
         patient = self.with_results(**kwargs)
-        return patient_steps.make_eligible(patient=patient, by=kwargs.get("by") or self.chen)
+        # some days after the results, so that tests may begin the treatment before today
+        on = min(patient.screened_on + timedelta(days=3), today_at(patient.site))
+        return patient_steps.make_eligible(patient=patient, by=kwargs.get("by") or self.chen, on=on)
 
     def randomised(self, day_0=None, **kwargs):
         return patient_steps.randomise(patient=self.eligible(**kwargs), by=kwargs.get("by") or self.chen, day_0=day_0)
