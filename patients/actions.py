@@ -88,6 +88,19 @@ def screen_patient(*, site, sex, birth_date, screened_on, by):
     return patient
 
 
+def correct_birth_date(*, patient, birth_date, version, reason, by):
+    """Put a wrongly typed date of birth right."""
+    if not reason.strip():
+        raise Refused({"reason": ["Write why the entry is changed."]})
+    with acting(by, reason):
+        patient = lock_patient(patient, version)
+        if birth_date > patient.screened_on:
+            raise Refused({"birth_date": ["The date of birth is after the day of screening."]})
+        patient.birth_date = birth_date
+        next_version(patient, "birth_date")
+    return patient
+
+
 def record_consent(*, patient, form_version, language, signed_on, obtained_by, version, by):
     """Add a consent; a later one on a newer form is a re-consent."""
     with acting(by, f"consent {form_version} signed on {signed_on}"):

@@ -29,6 +29,11 @@ class ScreenPatientForm(DataForm):
         self.fields["site"].queryset = sites
 
 
+class BirthDateForm(DataForm):
+    birth_date = StrictDateField(label=_("Date of birth"))
+    reason = ClearTextField(label=_("Reason for the change"), max_length=500)
+
+
 class ConsentForm(DataForm):
     form_version = forms.ChoiceField(label=_("Version of the consent form"))
     language = forms.ChoiceField(label=_("Language"))

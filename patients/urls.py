@@ -9,6 +9,7 @@ urlpatterns = [
     path("screen/", views.screen_patient, name="screen_patient"),
     path("<int:pk>/", views.show_patient, name="show_patient"),
     path("<int:pk>/background/", views.show_background, name="show_background"),
+    path("<int:pk>/birth-date/", views.correct_birth_date, name="correct_birth_date"),
     path("<int:pk>/consent/", views.record_consent, name="record_consent"),
     path("<int:pk>/eligibility/", views.assess_eligibility, name="assess_eligibility"),
     path("<int:pk>/randomise/", views.randomise_patient, name="randomise_patient"),

@@ -274,6 +274,24 @@ def patient_form_context(request, patient, heading, **more):
 
 
 @needs(Permission.ENTER_DATA)
+def correct_birth_date(request, pk):
+    patient = load_patient(request.user, pk)
+    require(request.user, Permission.ENTER_DATA, patient.site)
+    form = forms.BirthDateForm(request.POST or None, record=patient, initial={"birth_date": patient.birth_date})
+
+    def save(form):
+        saved = actions.correct_birth_date(
+            patient=patient, **form.values, version=form.cleaned_data["version"], by=request.user
+        )
+        return Saved(
+            reverse("patients:show_background", args=[pk]), saved.version, _("The date of birth is corrected.")
+        )
+
+    context = patient_form_context(request, patient, _("Correct the date of birth"))
+    return answer_form(request, form, "form.html", context, save)
+
+
+@needs(Permission.ENTER_DATA)
 def record_consent(request, pk):
     patient = load_patient(request.user, pk)
     require(request.user, Permission.ENTER_DATA, patient.site)

@@ -317,7 +317,10 @@ def test_events_of_interest_are_counted(trial):
     patient = trial.enrol(CELLS, DAY_0)
     trial.treat(patient)
     trial.report(patient, "deep vein thrombosis", 2, DAY_0)
-    assert rows(figures().open.item("T6"), "Overview")["Of interest: Thrombosis"] == ("1 (100.0)", "1")
+    assert rows(figures().open.item("T6"), "Overview")["Of interest, by the reported term: Thrombosis"] == (
+        "1 (100.0)",
+        "1",
+    )
 
 
 # --- measurements

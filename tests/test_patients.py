@@ -1,6 +1,6 @@
 """How a patient enters the trial, and how the way ends."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
@@ -20,6 +20,7 @@ from patients.models import (
     State,
 )
 from tests.universe import fields_of, send
+from trialsite import audit
 from trialsite.saving import Refused, Stale
 from visits import actions as visit_actions
 from visits import demo as visit_steps
@@ -362,3 +363,16 @@ def test_a_coordinator_screens_and_consents_in_the_browser(unchanged):
     page = chen.get(f"/patients/{patient.pk}/eligibility/")
     assert fields_of(page)["assessed_on"] == [today.isoformat()]
     assert PanelRecord.objects.filter(patient=patient).exists()
+
+
+def test_a_wrong_date_of_birth_is_corrected_with_a_reason_and_both_stay_in_the_trail(unchanged):
+    patient = unchanged.screened(birth_date=date(1980, 2, 3))
+    browser, url = unchanged.client(unchanged.chen), f"/patients/{patient.pk}/birth-date/"
+    assert send(browser, url, birth_date="1908-02-03").status_code == 422  # no reason
+    late = (patient.screened_on + timedelta(days=1)).isoformat()
+    assert send(browser, url, birth_date=late, reason="slip").status_code == 422
+    assert send(browser, url, birth_date="1980-03-02", reason="day and month were swapped").status_code == 302
+    assert steps.fresh(patient).birth_date == date(1980, 3, 2)
+    change = audit.history_of(patient)[-1]
+    assert ("birth_date", "1980-02-03", "1980-03-02") in change.changes
+    assert change.reason == "day and month were swapped"

@@ -3,10 +3,12 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.messages import get_messages
 from django.utils import timezone
 
 from patients import demo as patient_steps
 from tests.universe import fields_of, send
+from trialsite.audit import acting
 from trialsite.saving import Refused, Stale
 from visits import actions
 from visits import demo as steps
@@ -203,6 +205,50 @@ def test_a_panel_that_was_not_done_says_why_and_may_be_entered_after_all(unchang
     assert (fresh(panel).state, fresh(panel).not_done_because) == ("entered", "")
     with pytest.raises(Refused, match="Clear them first"):
         actions.mark_panel_not_done(panel=panel, not_done_because="x", version=None, by=unchanged.chen)
+
+
+def test_an_empty_panel_is_not_an_entry(unchanged, panel):
+    with pytest.raises(Refused, match="Nothing is entered"):
+        actions.record_panel(
+            panel=panel, values={"CD4": ""}, collected_on=panel.patient.screened_on, version=None, by=unchanged.chen
+        )
+    assert fresh(panel).state == "expected"
+
+
+def test_who_saves_a_panel_is_told_what_was_left_blank(unchanged, panel):
+    answer = send(
+        unchanged.client(unchanged.chen), f"/visits/panels/{panel.pk}/",
+        collected_on=panel.patient.screened_on.isoformat(), CD4="180",
+    )  # fmt: skip
+    assert answer.status_code == 302
+    assert "Left blank: CD8 T cells" in message_of(answer)
+
+
+def message_of(answer):
+    return " ".join(str(message) for message in get_messages(answer.wsgi_request))
+
+
+def test_a_panel_outside_its_window_raises_a_query_which_the_right_day_closes(unchanged):
+    patient = unchanged.randomised()
+    panel = unchanged.panel(patient, "W4", "haematology")
+    entry = {"panel": panel, "values": {"HGB": "130"}, "by": unchanged.chen, "version": None}
+    today = timezone.now().date()
+    actions.record_panel(**entry, collected_on=today)
+    query = Query.objects.get(panel=panel, check_code="window")
+    assert "outside the window of W4" in query.text and query.state == "open"
+    with acting(unchanged.chen, "the window is moved for this test"):
+        Visit.objects.filter(pk=panel.visit_id).update(earliest=today, latest=today)
+    actions.record_panel(**entry, collected_on=today, reason="source checked")
+    query.refresh_from_db()
+    assert query.state == "closed"
+
+
+def test_a_visit_whose_only_entry_was_taken_back_is_planned_again(unchanged, panel):
+    steps.enter_panel(panel=panel, by=unchanged.chen)
+    assert Visit.objects.get(pk=panel.visit_id).state == "attended"
+    actions.clear_panel(panel=panel, version=None, reason="Entered at the wrong visit", by=unchanged.chen)
+    visit = Visit.objects.get(pk=panel.visit_id)
+    assert (visit.state, visit.attended_on, fresh(panel).entered_by) == ("planned", None, None)
 
 
 def test_what_was_measured_before_a_death_is_entered_after_it_and_nothing_later(unchanged):

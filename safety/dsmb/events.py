@@ -81,7 +81,7 @@ def kinds_of_events(snapshot):
     for interest in snapshot.protocol.events_of_interest:
         terms = {term.casefold() for term in (interest.name, *interest.terms)}
         kinds.append((
-            f"Of interest: {interest.name}", lambda p, e, terms=terms: e.term.strip().casefold() in terms
+            f"Of interest, by the reported term: {interest.name}", lambda p, e, terms=terms: e.term.strip().casefold() in terms
         ))  # fmt: skip
     return kinds
 
