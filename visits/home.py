@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from patients.actions import day_at, today_at
 from patients.models import State
+from trialsite import trial
 from trialsite.roles import Permission, can, within_sites
 from trialsite.sections import first_of, section
 from visits import views
@@ -82,14 +83,14 @@ def infusions_to_come(user, today):
         Permission.PREPARE_INFUSIONS if can(user, Permission.PREPARE_INFUSIONS) else Permission.RECORD_INFUSIONS
     )
     visits = _running(user, permission).filter(patient__state=State.RANDOMISED, earliest__lte=today)
-    codes = {v.code for p in views.trial.versions().values() for v in p.visits if v.infusion}
+    codes = {v.code for p in trial.versions().values() for v in p.visits if v.infusion}
     waiting = visits.filter(code__in=codes, infusion=None).exclude(state=VisitState.MISSED)
     rows, count = first_of(waiting.select_related("preparation").order_by("planned_on"))
     items = []
     for visit in rows:
         prepared = getattr(visit, "preparation", None)
         text = _("prepared, to be given") if prepared else _("to be prepared")
-        items.append(_item(visit, "due", text, _("Infusion %d") % views._planned_infusion(visit)))
+        items.append(_item(visit, "due", text, _("Infusion %d") % views.planned_infusion(visit)))
     return section(_("Infusions"), items, count, urgent=True, empty=_("No infusion waits."))
 
 
@@ -140,7 +141,7 @@ def patient_sections(user, patient):
         visit.title = views.visit_title(visit)
         visit.standing = views.standing_of(visit, today, visit.open_panels, is_open=patient.is_open)
         visit.standing_text = views.STANDING_TEXT[visit.standing]
-        visit.infusion_number = views._planned_infusion(visit)
+        visit.infusion_number = views.planned_infusion(visit)
         visit.given = getattr(visit, "infusion", None)
         stops.append({
             "label": visit.code, "date": visit.on, "status": visit.standing, "status_text": visit.standing_text,

@@ -1,0 +1,131 @@
+"""Infusions: the pharmacy prepares, the site records."""
+
+from zoneinfo import ZoneInfo
+
+from django.db.models import Prefetch
+from django.http import Http404
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from patients.actions import today_at
+from patients.models import AllocationSlot
+from trialsite.roles import Permission, can, can_see_arm, needs, require
+from trialsite.saving import Saved, answer_form
+from visits import actions, forms
+from visits.models import (
+    Infusion,
+    Interruption,
+    Lot,
+    Preparation,
+    Reaction,
+)
+from visits.views.plan import load_visit, planned_infusion, visit_context
+
+
+@needs(Permission.PREPARE_INFUSIONS)
+def prepare_infusion(request, pk):
+    """The pharmacy's page: it names lot and product, so nobody opens it who may not see the arm."""
+    visit = load_visit(request.user, pk)
+    patient, protocol = visit.patient, visit.patient.protocol
+    require(request.user, Permission.PREPARE_INFUSIONS, patient.site)
+    if not can_see_arm(request.user, masked=protocol.is_masked, site=patient.site) or not planned_infusion(visit):
+        raise Http404
+    today = today_at(patient.site)
+    slot = AllocationSlot.objects.filter(patient=patient).first()
+    product = protocol.product(protocol.arm(slot.arm).product) if slot else None
+    lots = Lot.objects.filter(site=patient.site, product=product.code if product else "").usable_on(today)
+    weight = actions.latest_weight(patient, protocol, today)
+    zone = ZoneInfo(patient.site.timezone)
+    form = forms.PrepareInfusionForm(
+        request.POST or None, record=visit, lots=lots, zone=zone,
+        initial={"weight_kg": f"{weight.normalize():f}" if weight else "", "prepared_at": timezone.now()},
+    )  # fmt: skip
+
+    def save(form):
+        actions.prepare_infusion(visit=visit, **form.values, version=form.cleaned_data["version"], by=request.user)
+        return Saved(reverse("visits:show_visit", args=[pk]), visit.version, _("The infusion is prepared."))
+
+    intro = ""
+    if product:
+        dose = product.dose
+        amount = f"{_plain(dose.per_kg or dose.absolute)} {dose.unit}"
+        intro = f"{product.name}: " + (_("%s per kg of body weight") % amount if dose.per_kg else amount)
+    heading = _("Prepare infusion %d") % planned_infusion(visit)
+    return answer_form(request, form, "form.html", visit_context(request, visit, heading, intro=intro), save)
+
+
+def _plain(number):
+    return f"{number:,.0f}".replace(",", "\u202f")
+
+
+@needs(Permission.VIEW_PATIENTS, to_post=(Permission.RECORD_INFUSIONS,))
+def record_infusion(request, pk):
+    visit = load_visit(request.user, pk)
+    patient, protocol = visit.patient, visit.patient.protocol
+    if request.method == "POST":
+        require(request.user, Permission.RECORD_INFUSIONS, patient.site)
+    number = planned_infusion(visit)
+    if not number:
+        raise Http404
+    infusion = (
+        Infusion.objects.filter(visit=visit)
+        .prefetch_related(
+            "measurements",
+            Prefetch("interruptions", Interruption.objects.filter(is_withdrawn=False)),
+            Prefetch("reactions", Reaction.objects.filter(is_withdrawn=False)),
+        ).first()
+    )  # fmt: skip
+    tests = [protocol.test(code) for code in protocol.infusions.monitoring_tests]
+    form = forms.InfusionForm(
+        request.POST or None, record=infusion, infusions=protocol.infusions, tests=tests,
+        zone=ZoneInfo(patient.site.timezone), reactions=protocol.infusions.reaction_terms,
+        stored={(m.test, m.minute): m.typed for m in infusion.measurements.all()} if infusion else {},
+        initial=initial_of(infusion),
+    )  # fmt: skip
+
+    def save(form):
+        names = ("started_at", "stopped_at", "volume_ml", "given_percent", "access_site", "premedication", "comment")
+        saved = actions.record_infusion(
+            visit=visit, **{name: form.sent_or(name, getattr(infusion, name, "")) for name in names},
+            monitoring=form.monitoring, interruptions=form.interruptions, reactions=form.reactions, version=form.cleaned_data["version"],
+            reason=form.cleaned_data.get("reason", ""), by=request.user,
+        )  # fmt: skip
+        return Saved(reverse("visits:show_visit", args=[pk]), saved.version, _("The infusion is recorded."))
+
+    context = visit_context(
+        request, visit, _("Infusion %d") % number, infusion=infusion, minutes=protocol.infusions.monitoring_minutes,
+        preparation=Preparation.objects.filter(visit=visit).first(),
+        may_enter=can(request.user, Permission.RECORD_INFUSIONS, patient.site),
+    )  # fmt: skip
+    return answer_form(request, form, "visits/record_infusion.html", context, save)
+
+
+def initial_of(infusion):
+    if infusion is None:
+        return {}
+    initial = {
+        name: getattr(infusion, name)
+        for name in (
+            "started_at",
+            "stopped_at",
+            "volume_ml",
+            "given_percent",
+            "access_site",
+            "premedication",
+            "comment",
+        )
+    }
+    for n, line in enumerate(infusion.interruptions.all(), start=1):
+        initial |= {
+            f"stop{n}_stopped": line.stopped_at,
+            f"stop{n}_resumed": line.resumed_at,
+            f"stop{n}_cause": line.cause,
+        }
+    for n, line in enumerate(infusion.reactions.all(), start=1):
+        initial |= {
+            f"reaction{n}_term": line.term,
+            f"reaction{n}_began": line.began_at,
+            f"reaction{n}_grade": line.grade,
+        }
+    return initial

@@ -1,0 +1,248 @@
+"""The plan: patients by visits, one visit, which visits took place."""
+
+from django.core.paginator import Paginator
+from django.db.models import Count, Q
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET
+
+from patients.actions import today_at
+from patients.arms import arm_position, arms_seen_by
+from patients.models import Patient, State
+from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
+from trialsite import trial
+from trialsite.roles import Permission, can, can_see_arm, needs, require
+from trialsite.saving import Saved, answer_form
+from visits import actions, forms, schedule
+from visits.models import (
+    Infusion,
+    PanelRecord,
+    PanelState,
+    Preparation,
+    QueryState,
+    Visit,
+)
+
+
+def load_visit(user, pk):
+    visits = Visit.objects.visible_to(user).select_related("patient__site")
+    return get_object_or_404(visits, pk=pk)
+
+
+def load_panel(user, pk):
+    panels = PanelRecord.objects.visible_to(user).select_related("visit", "patient__site", "entered_by")
+    panel = get_object_or_404(panels, pk=pk)
+    panel.visit.patient = panel.patient
+    return panel
+
+
+def visit_title(visit):
+    """The name of a visit as the protocol has it."""
+    if not visit.is_scheduled:
+        return _("Unscheduled visit %(code)s") % {"code": visit.code}
+    return visit.patient.protocol.visit(visit.code).name
+
+
+def planned_infusion(visit):
+    """The number of the infusion that is planned at a visit, or None."""
+    return visit.patient.protocol.visit(visit.code).infusion if visit.is_scheduled else None
+
+
+# --- where a visit stands ------------------------------------------------------------------------
+
+STANDING_TEXT = {
+    "expected": gettext_lazy("expected"),
+    "due": gettext_lazy("due"),
+    "overdue": gettext_lazy("overdue"),
+    "draft": gettext_lazy("begun"),
+    "entered": gettext_lazy("complete"),
+    "missed": gettext_lazy("missed"),
+    "not-done": gettext_lazy("will not take place"),
+}
+
+
+def standing_of(visit, today, open_panels, *, is_open):
+    """One word for a visit: expected, due, overdue, draft (attended, panels missing), entered, missed; or not-done
+    when it was planned and the patient's way has ended (`is_open` is false)."""
+    window = schedule.Window(visit.planned_on, visit.earliest, visit.latest)
+    standing = schedule.standing(state=visit.state, window=window, today=today)
+    if standing == schedule.Standing.DONE:
+        return "draft" if open_panels else "entered"
+    if standing != schedule.Standing.MISSED and not is_open:
+        return "not-done"
+    return str(standing)
+
+
+def with_counts(visits):
+    counted = visits.annotate(
+        open_panels=Count("panels", filter=Q(panels__state=PanelState.EXPECTED), distinct=True),
+        open_queries=Count("panels__queries", filter=~Q(panels__queries__state=QueryState.CLOSED), distinct=True)
+        + Count("infusion__queries", filter=~Q(infusion__queries__state=QueryState.CLOSED), distinct=True),
+    )
+    return counted.order_by("planned_on", "id")
+
+
+@needs(Permission.VIEW_PATIENTS)
+@require_GET
+def show_grid(request):
+    """Patients down, visits across: the state of the trial at one glance."""
+    patients = Patient.objects.visible_to(request.user).select_related("site").exclude(state=State.SCREEN_FAILED)
+    sites = visible_sites(request.user)
+    chosen = [int(pk) for pk in request.GET.getlist("site") if pk.isascii() and pk.isdigit() and len(pk) < 10]
+    if chosen:
+        patients = patients.filter(site__in=chosen)
+    page = Paginator(patients, PER_PAGE).get_page(request.GET.get("page"))
+    rows = list(page.object_list)
+    arms = arms_seen_by(request.user, rows)
+    visits = with_counts(Visit.objects.filter(patient__in=rows, is_scheduled=True))
+    by_patient, shown_patients = {}, {patient.pk: patient for patient in rows}
+    for visit in visits:
+        visit.patient = shown_patients[visit.patient_id]
+        by_patient.setdefault(visit.patient_id, {})[visit.code] = visit
+    protocol = trial.current_protocol()
+    columns = [
+        {"label": visit.code, "note": _("day %d") % visit.day, "infusion": visit.infusion is not None}
+        for visit in protocol.visits
+    ]
+    grid = {
+        "columns": columns,
+        "rows": [
+            {
+                "number": patient.number,
+                "url": reverse("patients:show_patient", args=[patient.pk]),
+                "arm": patient.protocol.arm(arms[patient.pk]).name if patient.pk in arms else "",
+                "arm_class": str(arm_position(arms[patient.pk])) if patient.pk in arms else "",
+                "note": "" if patient.is_open else patient.get_state_display(),
+                "cells": [
+                    cell_of(by_patient.get(patient.pk, {}).get(visit.code), patient) for visit in protocol.visits
+                ],
+            }
+            for patient in rows
+        ],
+    }
+    arms_shown = sorted({(row["arm_class"], row["arm"]) for row in grid["rows"] if row["arm"]})
+    legend = list(STANDING_TEXT.items())
+    context = {"grid": grid, "legend": legend, "arms": arms_shown, "page": page, "sites": sites, "chosen_sites": chosen}
+    return render(request, "visits/show_grid.html", context)
+
+
+def cell_of(visit, patient):
+    if visit is None:
+        return None
+    standing = standing_of(visit, today_at(patient.site), visit.open_panels, is_open=patient.is_open)
+    text = f"{visit.code}: {STANDING_TEXT[standing]}, {visit.on}"
+    if visit.open_panels and standing == "draft":
+        text += ", " + _("%d panels open") % visit.open_panels
+    if visit.open_queries:
+        text += ", " + _("%d open queries") % visit.open_queries
+    return {
+        "status": standing,
+        "text": text,
+        "url": reverse("visits:show_visit", args=[visit.pk]),
+        "queries": visit.open_queries,
+    }
+
+
+# --- one visit ---------------------------------------------------------------------------------------
+
+PANEL_CLASS = {PanelState.EXPECTED: "expected", PanelState.ENTERED: "entered", PanelState.NOT_DONE: "not-done"}
+
+
+def visit_context(request, visit, heading, **more):
+    """The context of a page about a visit, worked out when the page is shown."""
+    return lambda: {
+        "patient": visit.patient,
+        "visit": visit,
+        "strip": strip_of(request.user, visit.patient),
+        "heading": heading,
+        "title": visit_title(visit),
+        "cancel": reverse("visits:show_visit", args=[visit.pk]),
+        **more,
+    }
+
+
+@needs(Permission.VIEW_PATIENTS)
+@require_GET
+def show_visit(request, pk):
+    visit = load_visit(request.user, pk)
+    protocol = visit.patient.protocol
+    open_queries = Count("queries", filter=~Q(queries__state=QueryState.CLOSED), distinct=True)
+    panels = list(
+        visit.panels.annotate(open_queries=open_queries, values=Count("measurements", distinct=True))
+        .select_related("entered_by").order_by("position")
+    )  # fmt: skip
+    for panel in panels:
+        panel.name = protocol.panel(panel.code).name
+        panel.css = PANEL_CLASS[panel.state]
+    number = protocol.visit(visit.code).infusion if visit.is_scheduled else None
+    sees_arm = can_see_arm(request.user, masked=protocol.is_masked, site=visit.patient.site)
+    preparation = infusion = None
+    if number:
+        infusion = Infusion.objects.filter(visit=visit).first()
+        preparation = Preparation.objects.select_related("lot").filter(visit=visit).first()
+    today = today_at(visit.patient.site)
+    open_panels = sum(panel.state == PanelState.EXPECTED for panel in panels)
+    standing = standing_of(visit, today, open_panels, is_open=visit.patient.is_open)
+    site = visit.patient.site
+    context = visit_context(
+        request, visit, visit_title(visit),
+        panels=panels, standing=standing, standing_text=STANDING_TEXT[standing], number=number, infusion=infusion,
+        preparation=preparation, sees_arm=sees_arm,
+        may_enter=can(request.user, Permission.ENTER_DATA, site),
+        may_prepare=sees_arm and can(request.user, Permission.PREPARE_INFUSIONS, site),
+        may_infuse=can(request.user, Permission.RECORD_INFUSIONS, site),
+        may_report=can(request.user, Permission.REPORT_ADVERSE_EVENTS, site),
+        dose_unit=protocol.product(preparation.lot.product).dose.unit if preparation and sees_arm else "",
+    )  # fmt: skip
+    return render(request, "visits/show_visit.html", context())
+
+
+@needs(Permission.ENTER_DATA)
+def record_attendance(request, pk):
+    visit = load_visit(request.user, pk)
+    require(request.user, Permission.ENTER_DATA, visit.patient.site)
+    form = forms.AttendanceForm(request.POST or None, record=visit, initial={"attended_on": visit.attended_on})
+
+    def save(form):
+        saved = actions.record_attendance(
+            visit=visit, **form.values, version=form.cleaned_data["version"], by=request.user
+        )
+        return Saved(reverse("visits:show_visit", args=[pk]), saved.version, _("The date is recorded."))
+
+    return answer_form(request, form, "form.html", visit_context(request, visit, _("Date of the visit")), save)
+
+
+@needs(Permission.ENTER_DATA)
+def record_missed_visit(request, pk):
+    visit = load_visit(request.user, pk)
+    require(request.user, Permission.ENTER_DATA, visit.patient.site)
+    form = forms.MissedVisitForm(request.POST or None, record=visit)
+
+    def save(form):
+        saved = actions.record_missed_visit(
+            visit=visit, **form.values, version=form.cleaned_data["version"], by=request.user
+        )
+        return Saved(reverse("visits:show_visit", args=[pk]), saved.version, _("The visit is recorded as missed."))
+
+    return answer_form(request, form, "form.html", visit_context(request, visit, _("Missed visit")), save)
+
+
+@needs(Permission.ENTER_DATA)
+def add_unscheduled_visit(request, patient_pk):
+    patient = load_patient(request.user, patient_pk)
+    require(request.user, Permission.ENTER_DATA, patient.site)
+    protocol = patient.protocol
+    panels = [panel for panel in protocol.panels if panel.only_for_sex in (None, patient.sex)]
+    form = forms.UnscheduledVisitForm(request.POST or None, panels=panels)
+
+    def save(form):
+        visit = actions.add_unscheduled_visit(patient=patient, **form.values, by=request.user)
+        return Saved(reverse("visits:show_visit", args=[visit.pk]), visit.version, _("The visit is added."))
+
+    context = {
+        "patient": patient, "strip": strip_of(request.user, patient), "heading": _("Unscheduled visit"),
+        "cancel": reverse("patients:show_patient", args=[patient.pk]),
+    }  # fmt: skip
+    return answer_form(request, form, "form.html", context, save)
