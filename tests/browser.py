@@ -5,6 +5,7 @@ filled with a small trial by `python -m tests.browser`; one for all tests of the
 person in with a browser context of their own and gives the page. Whatever a page complains of is kept; the
 fixture fails the test for it at the end.
 
+expect.set_options(timeout=20_000)  # two systems and two test runners share two cores
 CHROMIUM names the browser when it is not Debian's. Without one the tests are skipped, or fail when
 TRIALSITE_REQUIRE_BROWSER=1."""
 

@@ -255,6 +255,8 @@ def report_the_fever(page, patient):
     page.get_by_label("Outcome").select_option("recovered")
     page.get_by_label("Site became aware (local time)").fill(f"{today()} 13:05")
     page.get_by_role("button", name="Report").click()
+    page.wait_for_load_state()
+    assert page.locator("#form-errors").all_inner_texts() == []
     expect(page.get_by_role("heading", level=1)).to_have_text("Fever")
     expect(page.locator(".meta")).to_contain_text("General disorders")
 
