@@ -5,7 +5,6 @@ filled with a small trial by `python -m tests.browser`; one for all tests of the
 person in with a browser context of their own and gives the page. Whatever a page complains of is kept; the
 fixture fails the test for it at the end.
 
-expect.set_options(timeout=20_000)  # two systems and two test runners share two cores
 CHROMIUM names the browser when it is not Debian's. Without one the tests are skipped, or fail when
 TRIALSITE_REQUIRE_BROWSER=1."""
 
@@ -36,6 +35,9 @@ def browser_type_launch_args():
         say(f"no Chromium at {CHROMIUM}; on Debian: apt-get install chromium")
     # Playwright keeps an event loop in this thread, and Django would refuse the database to all tests that follow
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=20_000)  # two systems and two test runners share two cores
     return {"executable_path": str(CHROMIUM), "args": FLAGS}
 
 
