@@ -21,6 +21,12 @@ class Permission(StrEnum):
     VIEW_ADVERSE_EVENTS = "view the safety listings"
     RAISE_QUERIES = "raise and close queries"
     ANSWER_QUERIES = "answer queries"
+    VERIFY_SOURCE = "verify entries against the source"
+    REVIEW_DATA = "review data, freeze, lock and unlock them"
+    SIGN_DATA = "sign data as the investigator"
+    RECORD_DEVIATIONS = "record deviations from the protocol"
+    MANAGE_RANGES = "keep laboratories and their reference ranges"
+    EXPORT_DATA = "export the data one may see"
     SEE_ARM = "see treatment arms, also in a masked trial"
     SEE_ARM_WHEN_OPEN = "see treatment arms while the trial is not masked"
     MANAGE_LOTS = "receive, test and release product lots"
@@ -62,29 +68,30 @@ ROLES: dict[str, tuple[str, tuple[Permission, ...]]] = {
     Role.COORDINATOR: (
         _("Screens patients and enters what was measured at the own site."),
         (*SITE_VIEW, P.ENTER_DATA, P.ANSWER_QUERIES, P.DECIDE_ELIGIBILITY, P.REPORT_ADVERSE_EVENTS,
-         P.PREPARE_INFUSIONS, P.RECORD_INFUSIONS),
+         P.RECORD_DEVIATIONS, P.PREPARE_INFUSIONS, P.RECORD_INFUSIONS),
     ),
     Role.INVESTIGATOR: (
-        _("Is responsible for the patients of the own site, judges adverse events."),
+        _("Is responsible for the patients of the own site, judges adverse events, signs what was entered."),
         (*SITE_VIEW, P.ENTER_DATA, P.ANSWER_QUERIES, P.DECIDE_ELIGIBILITY, P.REPORT_ADVERSE_EVENTS,
-         P.RECORD_INFUSIONS),
+         P.RECORD_DEVIATIONS, P.RECORD_INFUSIONS, P.SIGN_DATA, P.EXPORT_DATA),
     ),
     Role.PHARMACIST: (
         _("Keeps the product lots and prepares infusions; in a masked trial the only one at the site who sees the arm."),
         (P.VIEW_PATIENTS, P.VIEW_AUDIT_TRAIL, P.SEE_ARM, P.MANAGE_LOTS, P.PREPARE_INFUSIONS),
     ),
     Role.MONITOR: (
-        _("Compares the entries with the source and raises queries; changes no data."),
-        (*SITE_VIEW, P.RAISE_QUERIES, P.READ_OPEN_REPORTS),
+        _("Compares the entries with the source, verifies them and raises queries; changes no data."),
+        (*SITE_VIEW, P.RAISE_QUERIES, P.VERIFY_SOURCE, P.RECORD_DEVIATIONS, P.READ_OPEN_REPORTS),
     ),
     Role.DATA_MANAGER: (
-        _("Cleans the data of all sites with queries; changes no data."),
-        (*SITE_VIEW, P.RAISE_QUERIES, P.READ_OPEN_REPORTS),
+        _("Cleans the data of all sites with queries, reviews and locks them; changes no data."),
+        (*SITE_VIEW, P.RAISE_QUERIES, P.REVIEW_DATA, P.RECORD_DEVIATIONS, P.MANAGE_RANGES, P.EXPORT_DATA,
+         P.READ_OPEN_REPORTS),
     ),
     Role.STATISTICIAN: (
         _("Makes the randomisation list and the DSMB reports; sees treatment arms."),
         (P.VIEW_PATIENTS, P.VIEW_ADVERSE_EVENTS, P.VIEW_AUDIT_TRAIL, P.SEE_ARM, P.MANAGE_ALLOCATION,
-         P.REQUEST_REPORTS, P.READ_OPEN_REPORTS, P.READ_CLOSED_REPORTS),
+         P.EXPORT_DATA, P.REQUEST_REPORTS, P.READ_OPEN_REPORTS, P.READ_CLOSED_REPORTS),
     ),
     Role.SAFETY_OFFICER: (
         _("Follows adverse events for the sponsor and may halt the trial; changes no site data."),
