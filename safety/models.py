@@ -4,6 +4,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import ByPatientQuerySet, Line, person
@@ -122,7 +123,7 @@ class AdverseEvent(Line):
         indexes = [models.Index(fields=["is_serious", "grade"]), models.Index(fields=["began_on"])]
 
     def __str__(self):
-        return f"{self.term} (grade {self.grade})"
+        return gettext("%(term)s (grade %(grade)s)") % {"term": self.term, "grade": self.grade}
 
     @property
     def is_related(self):
@@ -172,7 +173,7 @@ class DsmbReport(models.Model):
         ordering = ["-cutoff", "-id"]
 
     def __str__(self):
-        return f"DSMB report {self.pk} as of {self.cutoff}"
+        return gettext("DSMB report %(number)s as of %(day)s") % {"number": self.pk, "day": self.cutoff}
 
 
 class Part(models.TextChoices):

@@ -31,6 +31,7 @@ from django.utils import timezone, translation
 from django.utils.encoding import force_bytes
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from trialsite import audit, languages, pages, trial
 from trialsite.actions import canonical_username
@@ -48,20 +49,20 @@ ALERT_AFTER = 30  # failures for one account, from whatever addresses, before th
 
 
 class Event(StrEnum):
-    """The kinds of SecurityEvent."""
+    """The kinds of SecurityEvent, as they are stored; pages tell them in the reader's language."""
 
-    SIGNED_IN = "signed in"
-    SIGNED_OUT = "signed out"
-    FAILED = "failed"
-    CODE_FAILED = "code failed"
-    CONFIRMED = "confirmed"
-    PAUSED = "paused"
-    ALERT = "many failures"
-    PASSWORD_CHANGED = "password changed"  # noqa: S105
-    LINK_GIVEN = "link given"
-    SECOND_FACTOR_ENROLLED = "second factor enrolled"
-    SECOND_FACTOR_FORGOTTEN = "second factor forgotten"
-    SESSIONS_ENDED = "sessions ended"
+    SIGNED_IN = gettext_noop("signed in")
+    SIGNED_OUT = gettext_noop("signed out")
+    FAILED = gettext_noop("failed")
+    CODE_FAILED = gettext_noop("code failed")
+    CONFIRMED = gettext_noop("confirmed")
+    PAUSED = gettext_noop("paused")
+    ALERT = gettext_noop("many failures")
+    PASSWORD_CHANGED = gettext_noop("password changed")
+    LINK_GIVEN = gettext_noop("link given")
+    SECOND_FACTOR_ENROLLED = gettext_noop("second factor enrolled")
+    SECOND_FACTOR_FORGOTTEN = gettext_noop("second factor forgotten")
+    SESSIONS_ENDED = gettext_noop("sessions ended")
 
 
 FAILURES = (Event.FAILED, Event.CODE_FAILED, Event.PAUSED)

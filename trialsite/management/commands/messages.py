@@ -79,7 +79,9 @@ def _texts_of_template(source, name):
 def _texts_of_code(source):
     from babel.messages.extract import extract_python
 
-    for _line, function, found, _comments in extract_python(BytesIO(source.encode()), KEYWORDS, (), {"encoding": "utf-8"}):
+    for _line, function, found, _comments in extract_python(
+        BytesIO(source.encode()), KEYWORDS, (), {"encoding": "utf-8"}
+    ):
         parts = found if isinstance(found, tuple) else (found,)
         is_with_context = function.startswith("pgettext")
         context = parts[0] if is_with_context else None
@@ -213,7 +215,9 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser):
-        parser.add_argument("--check", action="store_true", help="change nothing; fail when a catalogue is not complete")
+        parser.add_argument(
+            "--check", action="store_true", help="change nothing; fail when a catalogue is not complete"
+        )
 
     def handle(self, *, check, **options):
         try:
@@ -223,7 +227,9 @@ class Command(BaseCommand):
         for language in languages():
             if check:
                 if faults := list(faults_of(language)):
-                    raise CommandError("\n".join([*faults, f"{language}: ./run messages, then translate what it lists"]))
+                    raise CommandError(
+                        "\n".join([*faults, f"{language}: ./run messages, then translate what it lists"])
+                    )
                 self.stdout.write(f"{language}: complete")
                 continue
             catalogue = write(language)
