@@ -132,7 +132,7 @@ def merged(language):
 
 
 def _key(message):
-    return message.id[0] if isinstance(message.id, tuple) else message.id
+    return message.id if isinstance(message.id, str) else message.id[0]
 
 
 def write(language):
@@ -180,7 +180,7 @@ def faults_of(language):
 
 
 def _faults_of_placeholders(message):
-    original = message.id[-1] if isinstance(message.id, tuple) else message.id
+    original = message.id if isinstance(message.id, str) else message.id[-1]
     strings = message.string if isinstance(message.string, (tuple, list)) else (message.string,)
     for string in strings:
         if Counter(PLACEHOLDER.findall(original)) != Counter(PLACEHOLDER.findall(string)):
