@@ -132,11 +132,15 @@ msgstr ""
 msgid "Visit %(code)s"
 msgstr "访视 %(code)s"
 
+msgctxt "lot"
+msgid "failed"
+msgstr "不合格"
+
 msgid "%(n)s query"
 msgid_plural "%(n)s queries"
 msgstr[0] "%(n)s 个质疑"
 """
-SAID = '_("Visit %(code)s"); ngettext("%(n)s query", "%(n)s queries", n)'
+SAID = '_("Visit %(code)s"); pgettext("lot", "failed"); ngettext("%(n)s query", "%(n)s queries", n)'
 
 
 @pytest.fixture
@@ -169,7 +173,7 @@ def test_a_complete_catalogue_has_no_fault(small):
     ("change", "fault"),
     [
         ({"said": SAID + '; _("Panel")'}, "is not in the catalogue: 'Panel'"),
-        ({"said": '_("Visit %(code)s")'}, "is said nowhere: ('%(n)s query', '%(n)s queries')"),
+        ({"said": SAID.replace('_("Visit %(code)s"); ', "")}, "is said nowhere: 'Visit %(code)s'"),
         ({"old": 'msgstr "访视 %(code)s"', "new": 'msgstr ""'}, "is not translated: 'Visit %(code)s'"),
         ({"old": '"%(n)s 个质疑"', "new": '""'}, "is not translated: ('%(n)s query', '%(n)s queries')"),
         (

@@ -195,7 +195,8 @@ def _faults_of_compiled(language, there):
         yield "django.mo is not there"
         return
     with path.open("rb") as file:
-        compiled = {(_key(m), m.context): _plain(m.string) for m in read_mo(file) if m.id}
+        # Babel gives the context of a compiled text as bytes
+        compiled = {(_key(m), m.context and m.context.decode()): _plain(m.string) for m in read_mo(file) if m.id}
     written = {(_key(m), m.context): _plain(m.string) for m in there if m.id and not is_blank(m) and not m.fuzzy}
     if compiled != written:
         yield f"{path.name} is not compiled from {po_file(language).name}"
