@@ -56,9 +56,9 @@ def machine(db):
 @pytest.fixture
 def masked_trial(settings):
     settings.TRIAL_PROTOCOL = str(MASKED)
-    trial.versions.cache_clear()
+    trial.versions_in.cache_clear()
     yield load(MASKED)
-    trial.versions.cache_clear()
+    trial.versions_in.cache_clear()
 
 
 # --- what there is to see ------------------------------------------------------------------------------

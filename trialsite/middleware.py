@@ -96,9 +96,7 @@ def sign_in_first(get_response):
     """Every page is closed unless it is listed as open."""
 
     def middleware(request):
-        if request.path.startswith(OPEN_PATHS) or (
-            request.user.is_authenticated and request.user.is_active and not is_over(request.session)
-        ):
+        if request.path.startswith(OPEN_PATHS) or is_signed_in(request):
             return get_response(request)
         location = resolve_url("sign_in")
         if request.method == "GET":
@@ -106,6 +104,10 @@ def sign_in_first(get_response):
         return HttpResponseRedirect(location)
 
     return middleware
+
+
+def is_signed_in(request):
+    return request.user.is_authenticated and request.user.is_active and not is_over(request.session)
 
 
 def is_over(session):

@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.hashers import check_password
 from django.db import models
@@ -85,6 +86,8 @@ class User(AbstractBaseUser):
     email = models.EmailField(_("e-mail"), blank=True)
     is_active = models.BooleanField(_("active"), default=True)
     is_system = models.BooleanField(_("system account"), default=False)
+    # empty: as the browser asks
+    language = models.CharField(_("language"), max_length=10, choices=settings.LANGUAGES, blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_login = None
 

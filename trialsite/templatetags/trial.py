@@ -5,8 +5,10 @@ from decimal import Decimal
 
 from django import template
 from django.urls import reverse
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from trialsite.languages import LANGUAGES, tag
 from trialsite.roles import Permission, can
 
 register = template.Library()
@@ -49,6 +51,21 @@ def history_url(record):
 @register.filter
 def item(mapping, key):
     return mapping.get(key) if mapping else None
+
+
+@register.simple_tag
+def page_language():
+    """For `<html lang>`: the language that this page is in."""
+    return tag(get_language())
+
+
+@register.simple_tag
+def languages():
+    """code, tag, name and is_current of every language that a person may choose."""
+    return [
+        {"code": code, "tag": tag(code), "name": name, "is_current": code == get_language()}
+        for code, name in LANGUAGES.items()
+    ]
 
 
 @register.filter
