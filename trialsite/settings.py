@@ -101,6 +101,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "trialsite.middleware.end_old_sessions",
     "trialsite.middleware.sign_in_first",
     "trialsite.middleware.second_factor_first",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -223,6 +224,12 @@ MFA_ADAPTER = "trialsite.sign_in.SecondFactor"
 MFA_SUPPORTED_TYPES = ["totp"]
 MFA_TOTP_PERIOD, MFA_TOTP_DIGITS, MFA_TOTP_TOLERANCE = 30, 6, 0
 
+# a session in which nobody did anything for so long is ended; the page warns for the last part of it
+IDLE = timedelta(minutes=float(os.environ.get("TRIALSITE_IDLE_MINUTES", "20")))
+if not timedelta(0) < IDLE <= timedelta(hours=12):
+    raise ImproperlyConfigured("TRIALSITE_IDLE_MINUTES must be more than 0 and at most 720")
+IDLE_WARNING = min(timedelta(minutes=2), IDLE / 2)
+PRESENCE_COOKIE_NAME = "__Host-trialsite-seen" if TLS else "trialsite-seen"
 SESSION_COOKIE_NAME = "__Host-trialsite" if TLS else "trialsite"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True

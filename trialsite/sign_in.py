@@ -62,6 +62,8 @@ class Event(StrEnum):
     SECOND_FACTOR_ENROLLED = "second factor enrolled"
     SECOND_FACTOR_FORGOTTEN = "second factor forgotten"
     SESSIONS_ENDED = "sessions ended"
+    ENDED_IDLE = "ended, idle"
+    ENDED_OVER = "ended, after twelve hours"
 
 
 FAILURES = (Event.FAILED, Event.CODE_FAILED, Event.PAUSED)
