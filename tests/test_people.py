@@ -16,7 +16,7 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.core import signing
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -24,7 +24,7 @@ from django.urls import reverse
 from patients.models import Patient
 from trialsite import actions, sign_in
 from trialsite.audit import NobodyNamed, acting
-from trialsite.models import AuditEvent, FormReceipt, Grant, SecurityEvent, User
+from trialsite.models import AuditEvent, FormReceipt, Grant, OutboxMessage, SecurityEvent, User
 from trialsite.roles import Role
 from trialsite.saving import Refused
 
@@ -104,13 +104,24 @@ def test_nobody_creates_an_account_without_saying_who_acts():
 SAME_NAME = ["ana", "Ana", "ANA", " ana ", "ａｎａ", "ᴬna", "Ａna"]
 
 
+@pytest.mark.requirement("R21")
 @pytest.mark.parametrize("name", SAME_NAME)
 def test_a_user_name_is_never_given_twice_in_whatever_case_or_form(ana, ada, name):
-    """R21: not even after the account was closed."""
+    """Not even after the account was closed."""
     actions.deactivate_account(user=ana, reason="left", by=ada)
     with pytest.raises(Refused) as refusal:
         actions.create_account(username=name, full_name="Another Ana", by=ada)
     assert "username" in refusal.value.errors
+
+
+def test_the_database_itself_gives_no_user_name_twice(ana, machine):
+    with pytest.raises(IntegrityError, match="user_names_differ"), acting(machine):
+        User.objects.create(username="ANA", full_name="Another Ana")
+
+
+def test_an_account_is_never_deleted_nor_handed_on(ana, machine):
+    with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic(), acting(machine, "x"):
+        User.objects.filter(pk=ana.pk)._raw_delete("default")
 
 
 @pytest.mark.parametrize("name", ["a", "", "-ana", "ana lima", "анa", "a\u200bna", "a" * 65, "名字", "ana\x00"])
@@ -424,7 +435,8 @@ def test_many_addresses_against_one_account_raise_the_alarm_once(ana, caplog):
     for number in range(15):
         fail(3, REMOTE_ADDR=f"10.0.0.{number}")
     assert kinds("ana").count("many failures") == 1
-    assert "many failed sign-ins" in caplog.text
+    assert "many failures for one account: ana" in caplog.text
+    assert OutboxMessage.objects.filter(task="trialsite.tasks.send_alert").count() == 1
 
 
 def test_guessed_passwords_are_not_kept(ana):

@@ -10,6 +10,7 @@ Profiles (TRIALSITE_PROFILE):
 import os
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import dj_database_url
 from csp.constants import NONE, SELF
@@ -313,6 +314,24 @@ CELERY_BEAT_SCHEDULE = {
     # asks every hour whether this month's report was requested, so that no outage skips a month
     "request the monthly DSMB report": {"task": "safety.tasks.request_monthly_report", "schedule": 3600.0},
 }
+
+# --- e-mail: alerts to those who watch -----------------------------------------------------------
+
+ALERT_EMAIL = [address.strip() for address in os.environ.get("TRIALSITE_ALERT_EMAIL", "").split(",") if address.strip()]
+if not ALERT_EMAIL and not PRODUCTION:
+    ALERT_EMAIL = ["security@trialsite.invalid"]
+# smtp://name:password@host:587 (STARTTLS), smtps://name:password@host:465, smtp+plain://localhost:25;
+# without it each message becomes a file in var/mail
+_mail = urlsplit(os.environ.get("TRIALSITE_EMAIL_URL", ""))
+if _mail.scheme not in ("", "smtp", "smtps", "smtp+plain") or bool(_mail.scheme) != bool(_mail.hostname):
+    raise ImproperlyConfigured("TRIALSITE_EMAIL_URL must be smtp://, smtps:// or smtp+plain:// and name a host")
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if _mail.scheme else 'filebased'}.EmailBackend"
+EMAIL_FILE_PATH = None if _mail.scheme else VAR / "mail"
+EMAIL_HOST, EMAIL_PORT = _mail.hostname or "", _mail.port or {"smtps": 465, "smtp": 587}.get(_mail.scheme, 25)
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.scheme == "smtp", _mail.scheme == "smtps"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = os.environ.get("TRIALSITE_EMAIL_FROM", "trialsite@localhost")
 
 # --- upward ties: what a lower floor may ask of a higher one, by name --------------------------
 
