@@ -70,7 +70,7 @@ def everywhere(request):
         "sites_text": user.sites_text,
         "user_links": [{"label": _("My account"), "url": reverse("show_own_account")}],
         "halts": lambda: open_halts(user),
-        "session_times": lambda: presence.times(request),
+        "session_times": presence.times(request),
     }
 
 
