@@ -79,9 +79,9 @@ def _begun_before(event, instant):
 
 
 def wait_for_writers(seconds=60):
-    """Wait until every transaction that may have written before now has ended, so that the trail up to now is whole.
+    """Wait until every transaction that has written to the trail by now has ended: the trail up to now is whole then.
 
-    Not inside a transaction that sees one instant only. Raises StillWriting after `seconds`."""
+    Raises StillWriting after `seconds`."""
     end = time.monotonic() + seconds
     waiting = others = _who_writes()
     while waiting & others:
@@ -92,8 +92,13 @@ def wait_for_writers(seconds=60):
 
 
 def _who_writes():
+    """Who else holds the lock that a first line in the trail takes, and keeps to the end of the transaction."""
     with connection.cursor() as cursor:
-        cursor.execute("select pg_snapshot_xip(pg_current_snapshot())::text")
+        cursor.execute(
+            "select virtualtransaction from pg_locks where relation = 'trialsite_auditevent'::regclass"
+            " and database = (select oid from pg_database where datname = current_database())"
+            " and mode = 'RowExclusiveLock' and pid <> pg_backend_pid()"
+        )
         return {number for (number,) in cursor}
 
 
