@@ -84,7 +84,8 @@ class Table:
         told = {column.paths for column in added}
         columns = [*added, *(column for column in own if column.paths not in told)]
         first = [column for name in ("id", "patient", "site") for column in columns if column.name == name]
-        return (*first, *(column for column in columns if column not in first))
+        last = [column for column in columns if column.name == "version"]
+        return (*first, *(column for column in columns if column not in (*first, *last)), *last)
 
     def _own(self, of):
         target = of.related_model
