@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import ByPatientQuerySet, Line, person
+from trialsite.models import JobState as ReportState
 from trialsite.roles import Permission, can, within_sites
 
 
@@ -132,13 +133,6 @@ class AdverseEvent(Line):
     def seriousness(self):
         """The criteria that hold, in words."""
         return [str(words) for name, words in SERIOUSNESS.items() if getattr(self, name)]
-
-
-class ReportState(models.TextChoices):
-    WAITING = "waiting", _("waiting")
-    RUNNING = "running", _("being made")
-    DONE = "done", _("done")
-    FAILED = "failed", _("failed")
 
 
 class DsmbReportQuerySet(models.QuerySet):

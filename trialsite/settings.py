@@ -320,6 +320,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "send what the outbox still holds": {"task": "trialsite.tasks.drain_outbox", "schedule": 10.0},
+    "drop the contents of old exports": {"task": "trialsite.tasks.drop_old_exports", "schedule": 3600.0},
     # asks every hour whether this month's report was requested, so that no outage skips a month
     "request the monthly DSMB report": {"task": "safety.tasks.request_monthly_report", "schedule": 3600.0},
 }
@@ -355,6 +356,8 @@ PATIENT_SECTIONS = ["visits.home.patient_sections", "safety.home.patient_section
 AFTER_SCREENING = ["visits.actions.plan_screening"]
 AFTER_RANDOMISATION = ["visits.actions.plan_visits"]
 AFTER_AMENDMENT = ["visits.actions.follow_amendment"]
+# modules that say what of their floor is exported, and what is not
+EXPORTS = ["patients.exports", "visits.exports", "safety.exports"]
 DEMO_TRIAL = "safety.demo.play_trial"
 
 # --- the trial -------------------------------------------------------------------------------
