@@ -45,6 +45,26 @@ TRANSITIONS = {
 OPEN_STATES = (State.SCREENING, State.ELIGIBLE, State.RANDOMISED)
 
 
+class Hold(models.TextChoices):
+    """How far records are closed to changes: a site cannot change what is frozen, nobody what is locked."""
+
+    OPEN = "", _("open")
+    FROZEN = "frozen", _("frozen")
+    LOCKED = "locked", _("locked")
+
+
+# from each hold, where the data manager can go: the whole of it; back only with a reason
+HOLD_TRANSITIONS = {
+    Hold.OPEN: {Hold.FROZEN, Hold.LOCKED},
+    Hold.FROZEN: {Hold.OPEN, Hold.LOCKED},
+    Hold.LOCKED: {Hold.OPEN, Hold.FROZEN},
+}
+
+
+def hold():
+    return models.CharField(_("held"), max_length=6, choices=Hold.choices, default=Hold.OPEN, blank=True)
+
+
 class Sex(models.TextChoices):
     FEMALE = "F", _("Female")
     MALE = "M", _("Male")
@@ -68,7 +88,8 @@ class Patient(models.Model):
     screened_on = models.DateField(_("screened on"))
     state = models.CharField(max_length=20, choices=State.choices, default=State.SCREENING)
     day_0 = models.DateField(_("day 0"), null=True)
-    protocol_version = models.CharField(max_length=20)
+    protocol_version = models.CharField(_("protocol version"), max_length=20)
+    hold = hold()
     version = models.PositiveIntegerField(default=1)
 
     objects = PatientQuerySet.as_manager()

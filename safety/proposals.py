@@ -51,7 +51,9 @@ def course_of(patient):
     """The course of a patient who was loaded `_with_facts`."""
     not_done = defaultdict(list)
     for panel in patient.panels_not_done:
-        not_done[panel["visit"]].append(panel["code"])
+        protocol = trial.protocol(panel["version"])
+        if any(test.required and not test.computed for test in protocol.tests_of(panel["code"])):
+            not_done[panel["visit"]].append(protocol.panel(panel["code"]))
     given = {infusion["visit"] for infusion in patient.infusions_given}
     return Course(
         today=today_at(patient.site),
@@ -79,14 +81,8 @@ def _visit(patient, row, is_given, not_done):
         window=patient.day_0 and window_for(planned, patient.day_0),
         infusion=planned.infusion,
         is_given=is_given,
-        not_done=tuple(
-            Name("panel", panel, protocol.panel(panel).name) for panel in not_done if _is_required(protocol, panel)
-        ),
+        not_done=tuple(Name("panel", panel.code, panel.name) for panel in not_done),
     )
-
-
-def _is_required(protocol, panel):
-    return any(test.required and not test.computed for test in protocol.tests_of(panel))
 
 
 def _infusion(patient, row):
@@ -169,7 +165,7 @@ def _with_facts(patients):
                 PanelRecord.objects.filter(
                     **mine, state=PanelState.NOT_DONE, visit__is_scheduled=True, visit__state=VisitState.ATTENDED
                 ),
-                visit="visit__code", code="code",
+                visit="visit__code", code="code", version="protocol_version",
             ),
             first_panel_on=Subquery(
                 PanelRecord.objects.filter(**mine, collected_on__isnull=False).order_by("collected_on")

@@ -20,6 +20,7 @@ UNAUDITED = {
     "trialsite.AuditEvent",  # is the trail
     "trialsite.OutboxMessage",  # job bookkeeping; what a job does is audited
     "trialsite.FormReceipt",  # idempotency keys
+    "trialsite.Draft",  # what is typed and not saved: no data yet
     "trialsite.SecurityEvent",  # is itself a log, append-only for the runtime role
 }
 # Columns that the trail must not hold.
@@ -193,7 +194,7 @@ def install_trail(using):
 
 
 # Tables from which the runtime role may delete: working state, never clinical data.
-MAY_BE_DELETED = ("django_session", "axes_accessattempt", "axes_accessfailurelog", "axes_accessattemptexpiration", "mfa_authenticator",
+MAY_BE_DELETED = ("django_session", "trialsite_draft", "axes_accessattempt", "axes_accessfailurelog", "axes_accessattemptexpiration", "mfa_authenticator",
                   "account_emailaddress", "account_emailconfirmation")  # fmt: skip
 
 

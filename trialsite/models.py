@@ -191,6 +191,27 @@ class FormReceipt(models.Model):
         return str(self.key)
 
 
+class Draft(models.Model):
+    """What one person has typed into one form and not saved yet: kept for that person only, never counted as data.
+
+    `record_version` is the version of the record that the form showed. `asked` is what the edit checks said about it
+    meanwhile (visits/actions/panels.py)."""
+
+    user = models.ForeignKey(User, models.PROTECT, related_name="drafts")
+    path = models.CharField(max_length=300)
+    record_version = models.PositiveIntegerField(null=True)
+    fields = models.JSONField(default=dict)
+    asked = models.JSONField(default=dict)
+    began_at = models.DateTimeField(default=timezone.now)
+    kept_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "path"], name="one_draft_of_a_form")]
+
+    def __str__(self):
+        return f"draft of {self.path}"
+
+
 class SecurityEvent(models.Model):
     """Signed in, signed out, failed, refused: who came to the door (not what they did inside)."""
 

@@ -43,7 +43,7 @@ def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_e
     refuse_when_halted(Blocked.INFUSE, patient=patient, at=halted_at)
     lot = lock_lot(lot)
     on = day_at(patient.site, at)
-    infusion = protocol.visit(visit.code).infusion
+    infusion = visit.protocol.visit(visit.code).infusion
     previous = [i for i in given if i.number < infusion]
     of_the_patient = partial(
         infusing.reasons_not_to_infuse,
@@ -86,7 +86,7 @@ def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_e
 
 def _pregnancy_result(patient, visit):
     """The code of the pregnancy test of this visit; None when it is missing, "" when the protocol asks for none."""
-    test = infusing.pregnancy_test(patient.protocol, visit.code, patient.sex)
+    test = infusing.pregnancy_test(visit.protocol, visit.code, patient.sex)
     if test is None:
         return ""
     found = Measurement.objects.filter(panel__visit=visit, test=test).exclude(typed="").first()
@@ -127,7 +127,7 @@ def prepare_infusion(
 
 
 def _infusion_number(visit):
-    number = visit.patient.protocol.visit(visit.code).infusion if visit.is_scheduled else None
+    number = visit.protocol.visit(visit.code).infusion if visit.is_scheduled else None
     if number is None:
         raise Refused("No infusion is planned at this visit.")
     return number
@@ -208,7 +208,7 @@ def record_infusion(
             text = "The infusion began before the bag was prepared."
             problems.append(edit_checks.Problem("before_preparation", "", text, hard=False))
         soft = [*problems, *_problems_of_monitoring(tests, read, protocol.infusions.monitoring_minutes)]
-        raise_check_queries(soft, changed, patient=patient, infusion=infusion, by=by)
+        raise_check_queries(soft, changed, read=read, patient=patient, infusion=infusion, by=by)
         if number == 1 and patient.day_0 != on:
             move_plan(patient=patient, day_0=on, reason=f"the first infusion was given on {on}", by=by)
     return infusion

@@ -7,7 +7,7 @@ from patients.models import Disposition, State
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from visits import schedule
-from visits.models import PanelRecord, PanelState, Visit, VisitState
+from visits.models import WITH_VALUES, PanelRecord, PanelState, Visit, VisitState
 
 
 def plan_screening(*, patient, by):
@@ -124,7 +124,7 @@ def record_missed_visit(*, visit, missed_because, version, by):
         errors = {}
         if not missed_because.strip():
             errors["missed_because"] = ["Write why the visit was missed."]
-        if visit.panels.filter(state=PanelState.ENTERED).exists() or hasattr(visit, "infusion"):
+        if visit.panels.filter(state__in=WITH_VALUES).exists() or hasattr(visit, "infusion"):
             errors[""] = ["Data of this visit were entered: it was not missed."]
         if visit.earliest > today_at(visit.patient.site):
             errors[""] = ["The window of this visit has not opened."]

@@ -17,6 +17,7 @@ from trialsite.roles import Permission, can, can_see_arm, needs, require
 from trialsite.saving import Saved, answer_form
 from visits import actions, forms, schedule
 from visits.models import (
+    UNFINISHED,
     Infusion,
     PanelRecord,
     PanelState,
@@ -42,12 +43,12 @@ def visit_title(visit):
     """The name of a visit as the protocol has it."""
     if not visit.is_scheduled:
         return _("Unscheduled visit %(code)s") % {"code": visit.code}
-    return visit.patient.protocol.visit(visit.code).name
+    return visit.protocol.visit(visit.code).name
 
 
 def planned_infusion(visit):
     """The number of the infusion that is planned at a visit, or None."""
-    return visit.patient.protocol.visit(visit.code).infusion if visit.is_scheduled else None
+    return visit.protocol.visit(visit.code).infusion if visit.is_scheduled else None
 
 
 # --- where a visit stands ------------------------------------------------------------------------
@@ -77,7 +78,7 @@ def standing_of(visit, today, open_panels, *, is_open):
 
 def with_counts(visits):
     counted = visits.annotate(
-        open_panels=Count("panels", filter=Q(panels__state=PanelState.EXPECTED), distinct=True),
+        open_panels=Count("panels", filter=Q(panels__state__in=UNFINISHED), distinct=True),
         open_queries=Count("panels__queries", filter=~Q(panels__queries__state=QueryState.CLOSED), distinct=True)
         + Count("infusion__queries", filter=~Q(infusion__queries__state=QueryState.CLOSED), distinct=True),
     )
@@ -147,7 +148,12 @@ def cell_of(visit, patient):
 
 # --- one visit ---------------------------------------------------------------------------------------
 
-PANEL_CLASS = {PanelState.EXPECTED: "expected", PanelState.ENTERED: "entered", PanelState.NOT_DONE: "not-done"}
+PANEL_CLASS = {
+    PanelState.EXPECTED: "expected",
+    PanelState.BEGUN: "draft",
+    PanelState.ENTERED: "entered",
+    PanelState.NOT_DONE: "not-done",
+}
 
 
 def visit_context(request, visit, heading, **more):
@@ -167,14 +173,14 @@ def visit_context(request, visit, heading, **more):
 @require_GET
 def show_visit(request, pk):
     visit = load_visit(request.user, pk)
-    protocol = visit.patient.protocol
+    protocol = visit.protocol
     open_queries = Count("queries", filter=~Q(queries__state=QueryState.CLOSED), distinct=True)
     panels = list(
         visit.panels.annotate(open_queries=open_queries, values=Count("measurements", distinct=True))
         .select_related("entered_by").order_by("position")
     )  # fmt: skip
     for panel in panels:
-        panel.name = protocol.panel(panel.code).name
+        panel.name = panel.protocol.panel(panel.code).name
         panel.css = PANEL_CLASS[panel.state]
     number = protocol.visit(visit.code).infusion if visit.is_scheduled else None
     sees_arm = can_see_arm(request.user, masked=protocol.is_masked, site=visit.patient.site)
@@ -183,7 +189,7 @@ def show_visit(request, pk):
         infusion = Infusion.objects.filter(visit=visit).first()
         preparation = Preparation.objects.select_related("lot").filter(visit=visit).first()
     today = today_at(visit.patient.site)
-    open_panels = sum(panel.state == PanelState.EXPECTED for panel in panels)
+    open_panels = sum(panel.state in UNFINISHED for panel in panels)
     standing = standing_of(visit, today, open_panels, is_open=visit.patient.is_open)
     site = visit.patient.site
     context = visit_context(
