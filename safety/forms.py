@@ -148,7 +148,7 @@ class DeviationForm(DataForm):
     proposal_key = ClearTextField(max_length=80, required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args, patient, record=None, initial=None, **kwargs):
-        stored = {name: getattr(record, name) for name in self.base_fields} if record else {}
+        stored = {name: getattr(record, name) for name in self.base_fields if hasattr(record, name)} if record else {}
         super().__init__(*args, record=record, initial={**(initial or {}), **stored}, **kwargs)
         self.fields["visit"].queryset = Visit.objects.filter(patient=patient)
         if patient.protocol.is_masked:
