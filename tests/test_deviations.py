@@ -327,7 +327,7 @@ def test_a_proposal_is_dismissed_and_proposed_again_in_the_browser(unchanged, ov
     assert send(chen, f"/safety/deviations/dismissed/{dismissed.pk}/restore/", reason="Wrong patient").status_code == 302
     assert "visit_overdue:W1" in keys_of(overdue)
     history = chen.get(f"/history/safety/dismissedproposal/{dismissed.pk}/").content.decode()
-    assert "Nothing is recorded of" in history and "template" not in history
+    assert "Nothing is recorded of" in history and "&#x27;template" not in history
 
 
 def test_two_who_change_a_deviation_at_once_see_both_versions(unchanged):

@@ -126,7 +126,8 @@ def record_deviation(request, patient_pk):
         location = reverse("safety:show_deviation", args=[deviation.pk])
         return Saved(location, deviation.version, _("The deviation is recorded."))
 
-    context = deviation_context(request, patient, _("Record a deviation"), proposal=proposal)
+    back = {"cancel": reverse("safety:list_proposals")} if proposal else {}
+    context = deviation_context(request, patient, _("Record a deviation"), proposal=proposal, **back)
     return answer_form(request, form, "safety/deviation_form.html", context, save)
 
 
