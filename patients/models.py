@@ -47,6 +47,26 @@ TRANSITIONS = {
 OPEN_STATES = (State.SCREENING, State.ELIGIBLE, State.RANDOMISED)
 
 
+class Hold(models.TextChoices):
+    """How far records are closed to changes: a site cannot change what is frozen, nobody what is locked."""
+
+    OPEN = "", _("open")
+    FROZEN = "frozen", _("frozen")
+    LOCKED = "locked", _("locked")
+
+
+# from each hold, where the data manager can go: the whole of it; back only with a reason
+HOLD_TRANSITIONS = {
+    Hold.OPEN: {Hold.FROZEN, Hold.LOCKED},
+    Hold.FROZEN: {Hold.OPEN, Hold.LOCKED},
+    Hold.LOCKED: {Hold.OPEN, Hold.FROZEN},
+}
+
+
+def hold():
+    return models.CharField(_("held"), max_length=6, choices=Hold.choices, default=Hold.OPEN, blank=True)
+
+
 class Sex(models.TextChoices):
     FEMALE = "F", _("Female")
     MALE = "M", _("Male")
@@ -70,7 +90,8 @@ class Patient(models.Model):
     screened_on = models.DateField(_("screened on"))
     state = models.CharField(max_length=20, choices=State.choices, default=State.SCREENING)
     day_0 = models.DateField(_("day 0"), null=True)
-    protocol_version = models.CharField(max_length=20)
+    protocol_version = models.CharField(_("protocol version"), max_length=20)
+    hold = hold()
     version = models.PositiveIntegerField(default=1)
 
     objects = PatientQuerySet.as_manager()
@@ -126,8 +147,15 @@ class PatientRecord(models.Model):
         default_related_name = "%(class)ss"
 
 
+def under_version():
+    """The protocol version under which a record was entered."""
+    return models.CharField(_("protocol version"), max_length=20, default="", editable=False)
+
+
 class Line(PatientRecord):
     """The base of a line in a list. A line entered by mistake is marked, never deleted."""
+
+    protocol_version = under_version()
 
     is_withdrawn = models.BooleanField(_("entered in error"), default=False)
 
@@ -136,6 +164,7 @@ class Line(PatientRecord):
 
 
 class Consent(PatientRecord):
+    protocol_version = under_version()
     form_version = models.CharField(_("version of the consent form"), max_length=20)
     language = models.CharField(_("language"), max_length=20)
     signed_on = models.DateField(_("signed on"))
@@ -154,6 +183,7 @@ class Consent(PatientRecord):
 class HivHistory(PatientRecord):
     """One per patient: the disease before the trial. Dates may be partial (2009, 2009-05)."""
 
+    protocol_version = under_version()
     diagnosed_on = models.CharField(_("HIV diagnosed"), max_length=10)
     route = models.CharField(
         _("route of infection"), max_length=20, blank=True,
@@ -274,6 +304,7 @@ class CriterionAnswer(PatientRecord):
 class Disposition(PatientRecord):
     """The end of a patient's way through screening or through the trial."""
 
+    protocol_version = under_version()
     state = models.CharField(_("what happened"), max_length=20, choices=State.choices)
     on = models.DateField(_("date"))
     explanation = models.TextField(_("explanation"), blank=True)

@@ -264,6 +264,7 @@ def test_what_is_no_word_in_a_template_is_not(text):
         ('Refused(_("The lot is closed."))', False), ('Refused({"a": [_("A %(x)s") % {"x": x}]})', False),
         ('CharField(label="Lot")', True), ('CharField(label=_("Lot"))', False), ('CharField(label=test.name)', False),
         ('ValidationError("Write a number.", code="x")', True), ('messages.success(request, "Saved now.")', True),
+        ('errors["on"] = ["The date is wrong."]', True), ('errors["on"] = [_("The date is wrong.")]', False),
         ('log.warning("this is for us")', False), ("Saved(url, 1, 'The panel is saved.')", True),
     ],
 )  # fmt: skip

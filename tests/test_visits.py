@@ -142,9 +142,41 @@ def test_an_implausible_value_is_saved_and_raises_one_query_which_its_correction
     change = {"panel": panel, "collected_on": fresh(panel).collected_on, "version": None, "by": unchanged.chen}
     actions.record_panel(values={"CD4": "3999"}, reason="still high", **change)
     assert Query.objects.filter(panel=panel, test="CD4").count() == 1, "the same question is not asked twice"
+    query.refresh_from_db()
+    assert query.state == "answered", "a change is an answer, though not yet the right one"
     actions.record_panel(values={"CD4": "400"}, reason="one zero too many", **change)
     query.refresh_from_db()
-    assert query.state == "closed" and "The value was changed" in query.messages.get().text
+    assert query.state == "closed" and "the check is satisfied" in query.messages.last().text
+    assert query.firing.has_changed_value, "this question was worth asking"
+
+
+def test_a_value_that_was_looked_up_in_the_source_raises_no_query_now_or_later(unchanged, panel):
+    steps.enter_panel(panel=panel, by=unchanged.chen)
+    change = {"panel": panel, "collected_on": fresh(panel).collected_on, "version": None, "by": unchanged.chen}
+    actions.record_panel(
+        values={"CD4": "4000", "CD4PCT": "20.0"}, confirmed={("implausible", "CD4")}, reason="x", **change
+    )
+    firing = panel.firings.get(test="CD4")
+    assert (firing.outcome, firing.typed, firing.has_changed_value) == ("confirmed", "4000", False)
+    actions.record_panel(values={"CD8": "800"}, reason="another value", **change)
+    assert not Query.objects.filter(panel=panel, test="CD4").exists()
+    actions.record_panel(values={"CD4": "4100"}, reason="it was this", **change)
+    assert Query.objects.filter(panel=panel, test="CD4", check_code="implausible").count() == 1, (
+        "another value is asked about"
+    )
+
+
+def test_what_is_asked_for_and_left_blank_is_still_to_come_until_a_reason_is_given(unchanged, panel):
+    entry = {"panel": panel, "collected_on": panel.patient.screened_on, "version": None, "by": unchanged.chen}
+    actions.record_panel(values={"CD4": "180"}, **entry)
+    assert fresh(panel).state == "begun" and value_of(panel, "CD8").missing_because == "pending"
+    rest = [t.code for t in panel.protocol.tests_of(panel.code) if t.required and not t.computed and t.code != "CD4"]
+    actions.record_panel(values={}, missing=dict.fromkeys(rest, "not_done"), reason="tube lost", **entry)
+    assert fresh(panel).state == "entered" and value_of(panel, "CD8").missing_because == "not_done"
+    with pytest.raises(Refused, match="a reason why there is none"):
+        actions.record_panel(values={"CD8": "800"}, reason="found", **entry)
+    actions.record_panel(values={"CD8": "800"}, missing={"CD8": ""}, reason="found", **entry)
+    assert (value_of(panel, "CD8").typed, value_of(panel, "CD8").missing_because) == ("800", "")
 
 
 def test_ratio_and_subsets_are_computed_and_computed_again(unchanged, panel):
@@ -202,7 +234,7 @@ def test_a_panel_that_was_not_done_says_why_and_may_be_entered_after_all(unchang
     with pytest.raises(Refused, match="why the entry is changed"):
         actions.record_panel(**entry, by=unchanged.chen)
     actions.record_panel(**entry, reason="The tube was found", by=unchanged.chen)
-    assert (fresh(panel).state, fresh(panel).not_done_because) == ("entered", "")
+    assert (fresh(panel).state, fresh(panel).not_done_because) == ("begun", "")
     with pytest.raises(Refused, match="Clear them first"):
         actions.mark_panel_not_done(panel=panel, not_done_because="x", version=None, by=unchanged.chen)
 
@@ -248,7 +280,7 @@ def test_a_visit_whose_only_entry_was_taken_back_is_planned_again(unchanged, pan
     assert Visit.objects.get(pk=panel.visit_id).state == "attended"
     actions.clear_panel(panel=panel, version=None, reason="Entered at the wrong visit", by=unchanged.chen)
     visit = Visit.objects.get(pk=panel.visit_id)
-    assert (visit.state, visit.attended_on, fresh(panel).entered_by) == ("planned", None, None)
+    assert (visit.state, visit.attended_on, fresh(panel).was_touched) == ("planned", None, True)
 
 
 def test_what_was_measured_before_a_death_is_entered_after_it_and_nothing_later(unchanged):
@@ -263,7 +295,7 @@ def test_what_was_measured_before_a_death_is_entered_after_it_and_nothing_later(
     with pytest.raises(Refused, match="after the death"):
         actions.record_panel(**entry, collected_on=today - timedelta(days=1))
     actions.record_panel(**entry, collected_on=died_on)
-    assert fresh(panel).state == "entered"
+    assert fresh(panel).state == "begun"
 
 
 def test_an_entry_taken_back_leaves_an_expected_panel_and_its_values_in_the_trail(unchanged, panel):

@@ -64,6 +64,10 @@ SENTENCES = {"Refused": 1, "ValidationError": 1, "NotAResult": 1, "add_error": 2
 def words_of_code(source):
     """(line, text) of each plain text where people are told something: it should be marked for translation."""
     for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+            if getattr(node.targets[0].value, "id", "") == "errors":
+                yield from _plain(node.value)
+            continue
         if not isinstance(node, ast.Call):
             continue
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))

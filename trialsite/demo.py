@@ -152,15 +152,15 @@ class People:
         return next(a.user for a in self.accounts if a.role == role and a.site == site)
 
 
-def make_site(*, code="01", name=HOSPITALS[0], by):
-    return actions.create_site(code=code, name=name, country="CN", timezone="Asia/Shanghai", by=by)
+def make_site(*, code="01", name=HOSPITALS[0], timezone="Asia/Shanghai", by):
+    return actions.create_site(code=code, name=name, country="CN", timezone=timezone, by=by)
 
 
-def make_sites(number, *, by):
+def make_sites(number, *, timezone="Asia/Shanghai", by):
     """Sites 01, 02 ... under the names of real hospitals in China for as long as the list lasts."""
     codes = [f"{place:02d}" for place in range(1, number + 1)]
     names = [HOSPITALS[i] if i < len(HOSPITALS) else f"Hospital {code}" for i, code in enumerate(codes)]
-    return [make_site(code=code, name=name, by=by) for code, name in zip(codes, names, strict=True)]
+    return [make_site(code=code, name=name, timezone=timezone, by=by) for code, name in zip(codes, names, strict=True)]
 
 
 def make_account(*, username, role, site=None, seed=1, with_second_factor=False, by):

@@ -5,7 +5,7 @@ these do not. The only silent change is the removal of blanks around numbers and
 """
 
 import re
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from django import forms
@@ -85,6 +85,11 @@ def read_date(text):
     return value
 
 
+def latest_today():
+    """Today where the day begins first (UTC+14). The actions ask what today is at the site."""
+    return (datetime.now(UTC) + timedelta(hours=14)).date()
+
+
 class StrictDateField(forms.DateField):
     """An ISO date. `not_after_today` refuses the future."""
 
@@ -104,7 +109,7 @@ class StrictDateField(forms.DateField):
         if not value:
             return None
         value = read_date(value) if isinstance(value, str) else value
-        if self.not_after_today and value > datetime.now(UTC).date():
+        if self.not_after_today and value > latest_today():
             raise ValidationError(_("This date is in the future."), code="future")
         return value
 
@@ -125,7 +130,7 @@ class PartialDateField(forms.CharField):
         if not match or (match[3] and not match[2]):
             raise ValidationError(self.error_messages["invalid"], code="invalid")
         first_day = read_date((value + "-01-01")[:10])
-        if first_day > datetime.now(UTC).date():
+        if first_day > latest_today():
             raise ValidationError(_("This date is in the future."), code="future")
         return value
 

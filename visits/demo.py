@@ -284,7 +284,7 @@ def enter_panel(*, panel, by, on=None, body=None, slips=None):
     day = (on - patient.day_0).days if patient.day_0 else -1
     typed = {
         test.code: body.typed(test, day, visit.code)
-        for test in patient.protocol.tests_of(panel.code)
+        for test in panel.protocol.tests_of(panel.code)
         if not test.computed
     }
     return actions.record_panel(panel=panel, values=typed | (slips or {}), collected_on=on, version=None, by=by)

@@ -11,7 +11,7 @@ from trialsite import trial
 from trialsite.roles import Permission, can, within_sites
 from trialsite.sections import first_of, section
 from visits import views
-from visits.models import Lot, LotState, Measurement, PanelState, Query, QueryState, Visit, VisitState
+from visits.models import UNFINISHED, Lot, LotState, Measurement, Query, QueryState, Visit, VisitState
 
 # tests whose course is drawn on the patient's page, where the protocol has them
 PLOTTED = ("CD4",)
@@ -70,7 +70,7 @@ def visits_to_do(user, today):
 
 
 def begun(user):
-    missing = Count("panels", filter=Q(panels__state=PanelState.EXPECTED))
+    missing = Count("panels", filter=Q(panels__state__in=UNFINISHED))
     visits = _running(user, Permission.ENTER_DATA).filter(state=VisitState.ATTENDED)
     rows, count = first_of(visits.annotate(missing=missing).filter(missing__gt=0).order_by("attended_on"))
     items = [_item(v, "draft", _("%d panels open") % v.missing, views.visit_title(v), v.attended_on) for v in rows]
@@ -84,7 +84,7 @@ def infusions_to_come(user, today):
     )
     visits = _running(user, permission).filter(patient__state=State.RANDOMISED, earliest__lte=today)
     codes = {v.code for p in trial.versions().values() for v in p.visits if v.infusion}
-    waiting = visits.filter(code__in=codes, infusion=None).exclude(state=VisitState.MISSED)
+    waiting = visits.filter(code__in=codes, infusion=None, state__in=[VisitState.PLANNED, VisitState.ATTENDED])
     rows, count = first_of(waiting.select_related("preparation").order_by("planned_on"))
     items = []
     for visit in rows:

@@ -8,8 +8,10 @@ from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from trialsite import trial
 from trialsite.languages import LANGUAGES, tag
 from trialsite.roles import Permission, can
+from trialsite.words import Sentence
 
 register = template.Library()
 
@@ -75,11 +77,13 @@ def yes_no(value):
 
 @register.filter
 def told(value):
-    """A value of the audit trail as people read it: an instant without its letters, a truth as a word."""
+    """A value of the audit trail as people read it: an instant without its letters, a truth as a word, a sentence."""
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, str) and INSTANT.fullmatch(value):
         return f"{value[:10]} {value[11:16]} UTC"
+    if isinstance(value, dict) and value.keys() == {"template", "values"}:
+        return Sentence.of(value, trial.current_protocol())
     return value
 
 

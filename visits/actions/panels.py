@@ -9,7 +9,7 @@ from trialsite.saving import Refused, check_version
 from visits import edit_checks, results
 from visits.actions.plan import mark_attended, plan_again_when_empty, refuse_impossible_day
 from visits.actions.queries import raise_check_queries
-from visits.models import Measurement, PanelRecord, PanelState
+from visits.models import WITH_VALUES, Measurement, Missing, PanelRecord, PanelState
 
 
 def lock_panel(panel, version=None):
@@ -20,20 +20,28 @@ def lock_panel(panel, version=None):
     return locked
 
 
-def record_panel(*, panel, values, collected_on, collected_at=None, comment="", version, reason="", by):
+def record_panel(
+    *, panel, values, collected_on, collected_at=None, comment="", missing=None, units=None, laboratory=None,
+    confirmed=(), asked=None, version, reason="", by,
+):  # fmt: skip
     """Save the whole panel: `values` are what was typed, by test code.
 
-    Impossible values are refused; implausible ones are saved and raise a query. A later change needs a reason.
-    Fields that are not in `values` stay as they are."""
+    Impossible values are refused; implausible ones are saved and raise a query, unless the person confirms them:
+    `confirmed` are the (check, test) that were looked up in the source. A later change needs a reason. Fields that are
+    not in `values` stay as they are. `missing` says by test code why a value is not there (Missing); what the form asks
+    for and nobody explains is still to come, and the panel then counts as begun. `units` are the units in which values
+    were reported, where not in the protocol's. `asked` is what checks said while the form was filled in: what was typed
+    then, by (check, test)."""
     with acting(by, reason or "first entry"):
         panel = lock_panel(panel, version)
-        patient, protocol = panel.patient, panel.patient.protocol
-        if panel.version > 1 and not reason.strip():
+        patient, protocol = panel.patient, panel.protocol
+        if panel.was_touched and not reason.strip():
             raise Refused({"reason": ["Write why the entry is changed."]})
         refuse_impossible_day(patient, collected_on, "collected_on")
         tests = protocol.tests_of(panel.code)
         there = {m.test: m for m in panel.measurements.all()}
         read = _read(tests, {code: m.typed for code, m in there.items() if not m.is_computed} | values)
+        lacking = _lacking(tests, read, {code: m.missing_because for code, m in there.items()} | (missing or {}))
         visit_results = read if not _needs_other_panels(tests) else _results_of_visit(panel) | read
         for test in tests:
             if test.computed:
@@ -41,7 +49,7 @@ def record_panel(*, panel, values, collected_on, collected_at=None, comment="", 
         problems = edit_checks.find_problems(
             protocol, panel.code, read, sex=patient.sex, previous=_previous_results(panel, tests, collected_on)
         )
-        if not any(read.get(test.code) for test in tests if not test.computed):
+        if not any(read.get(test.code) for test in tests if not test.computed) and set(lacking.values()) <= {PENDING}:
             raise Refused("Nothing is entered. If the panel was not done, say so and why.")
         problems += _out_of_window(panel.visit, collected_on)
         if hard := [problem for problem in problems if problem.hard]:
@@ -50,17 +58,44 @@ def record_panel(*, panel, values, collected_on, collected_at=None, comment="", 
         changed = store_results(
             {(test.code, None): (test, read.get(test.code)) for test in tests},
             {(code, None): m for code, m in there.items()},
-            owner={"panel": panel}, patient=patient, collected_on=collected_on,
+            owner={"panel": panel}, patient=patient, collected_on=collected_on, lacking=lacking,
         )  # fmt: skip
-        panel.state, panel.collected_on, panel.collected_at = PanelState.ENTERED, collected_on, collected_at
+        panel.state = PanelState.BEGUN if PENDING in lacking.values() else PanelState.ENTERED
+        panel.collected_on, panel.collected_at = collected_on, collected_at
         panel.comment, panel.not_done_because = comment, ""
         panel.entered_by, panel.entered_at = by, now
         next_version(
             panel, "state", "collected_on", "collected_at", "comment", "not_done_because", "entered_by", "entered_at"
         )
         mark_attended(panel.visit, collected_on)
-        raise_check_queries(problems, changed, patient=patient, panel=panel, by=by)
+        raise_check_queries(
+            problems, changed, read=read, patient=patient, panel=panel, confirmed=confirmed, asked=asked, by=by
+        )
     return panel
+
+
+PENDING = Missing.PENDING
+
+
+def _lacking(tests, read, because):
+    """Why values are not there, by test code: as `because` says, else still to come where the form asks for one.
+
+    Raises Refused where there is both a value and a reason why there is none, or no such reason."""
+    lacking, errors = {}, {}
+    for test in tests:
+        why = because.get(test.code) or ""
+        if test.computed:
+            continue
+        if why and why not in Missing.values:
+            errors[test.code] = ["Say why the value is missing with one of the reasons of the list."]
+        elif why and read.get(test.code):
+            if why != PENDING:
+                errors[test.code] = ["There is a value, and a reason why there is none. Take one of them out."]
+        elif not read.get(test.code) and (why or test.required):
+            lacking[test.code] = why or PENDING
+    if errors:
+        raise Refused(errors)
+    return lacking
 
 
 def _out_of_window(visit, collected_on):
@@ -77,7 +112,7 @@ def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
         errors = {}
         if not not_done_because.strip():
             errors["not_done_because"] = ["Write why the panel was not done."]
-        if panel.state == PanelState.ENTERED:
+        if panel.state in WITH_VALUES:
             errors[""] = ["Values were entered. Clear them first, with a reason."]
         if errors:
             raise Refused(errors)
@@ -93,11 +128,12 @@ def clear_panel(*, panel, version, reason, by):
         panel = lock_panel(panel, version)
         if not reason.strip():
             raise Refused({"reason": ["Write why the entry is taken back."]})
-        panel.measurements.exclude(typed="").update(
-            typed="", operator="", value=None, text="", flag="", version=F("version") + 1
+        panel.measurements.exclude(typed="", missing_because="").update(
+            typed="", operator="", value=None, text="", flag="", missing_because="", version=F("version") + 1
         )
         panel.state, panel.not_done_because = PanelState.EXPECTED, ""
-        panel.collected_on = panel.collected_at = panel.entered_by = panel.entered_at = None
+        panel.collected_on = panel.collected_at = None
+        panel.entered_by, panel.entered_at = by, timezone.now()
         next_version(panel, "state", "not_done_because", "collected_on", "collected_at", "entered_by", "entered_at")
         plan_again_when_empty(panel.visit)
     return panel
@@ -153,26 +189,37 @@ def by_field(problems):
     return errors
 
 
-def store_results(wanted, there, *, owner, patient, collected_on):
-    """Write the results that are new or differ; gives the keys (test, minute) whose value changed.
+def store_results(wanted, there, *, owner, patient, collected_on, lacking=None):
+    """Write the results that are new or differ; gives what was typed before, by the keys (test, minute) of the values
+    that changed.
 
-    The reference range is taken when a value is first stored or changed, and then stays."""
-    new, changed = [], []
+    The reference range is taken when a value is first stored or changed, and then stays. `lacking` says by test code
+    why a value is not there."""
+    new, changed, before = [], [], {}
     for (code, minute), (test, result) in wanted.items():
         m = there.get((code, minute))
-        if m is None and result is None:
+        why = (lacking or {}).get(code, "")
+        if m is None and result is None and not why:
             continue
-        if m is not None and m.typed == (result.typed if result else "") and m.collected_on == collected_on:
+        typed = result.typed if result else ""
+        if m is not None and (m.typed, m.missing_because, m.collected_on) == (typed, why, collected_on):
             continue
+        if m is None or m.typed != typed:
+            before[code, minute] = m.typed if m else ""
         reference = test.reference_for(patient.sex)
+        low, high = (reference.low, reference.high) if reference else (None, None)
         content = {
-            "typed": result.typed if result else "",
+            "typed": typed,
             "operator": result.operator if result else "",
             "value": result.value if result else None,
             "text": result.text if result else "",
             "unit": test.unit,
-            "low": reference.low if reference else None,
-            "high": reference.high if reference else None,
+            "low": low,
+            "high": high,
+            "reported_unit": test.unit,
+            "reported_low": low,
+            "reported_high": high,
+            "missing_because": why,
             "flag": results.flag(result, reference),
             "is_computed": test.computed is not None,
             "collected_on": collected_on,
@@ -187,7 +234,5 @@ def store_results(wanted, there, *, owner, patient, collected_on):
     if new:
         Measurement.objects.bulk_create(new)
     if changed:
-        Measurement.objects.bulk_update(
-            changed, ["typed", "operator", "value", "text", "unit", "low", "high", "flag", "collected_on", "version"]
-        )
-    return {(m.test, m.minute) for m in (*new, *changed)}
+        Measurement.objects.bulk_update(changed, [*content, "version"])
+    return before

@@ -5,39 +5,94 @@ from django.utils import timezone
 from patients.actions import next_version
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
-from visits.models import QUERY_TRANSITIONS, Query, QueryMessage, QueryState
+from trialsite.words import Sentence
+from visits.models import QUERY_TRANSITIONS, CheckFiring, Outcome, Query, QueryMessage, QueryState
 
 
-def raise_check_queries(problems, changed, *, patient, panel=None, infusion=None, by):
-    """Ask about soft problems of what was just entered, unless the same question is open already.
+def raise_check_queries(problems, changed, *, read, patient, panel=None, infusion=None, confirmed=(), asked=None, by):
+    """What becomes of the soft problems of what was just entered: a query each, unless one asks it already or the
+    person confirmed the value (`confirmed`: keys check, test and, of an infusion, minute). Every time that a check
+    speaks is kept as a CheckFiring; so is what it said while the form was filled in (`asked`: what was typed then, by
+    the same keys) where the value was then corrected.
 
-    A changed value answers the open questions of checks about it that it no longer breaks."""
-    open_queries = list(
-        Query.objects.select_for_update(of=("self",)).filter(panel=panel, infusion=infusion, patient=patient)
+    `read` are the results as saved, `changed` what was typed before, by (test, minute). A change answers the open
+    queries of checks about the value, and closes those whose check is now satisfied."""
+    of_this = {"panel": panel, "infusion": infusion, "patient": patient}
+    queries = list(
+        Query.objects.select_for_update(of=("self",)).filter(**of_this)
         .exclude(check_code="").exclude(state=QueryState.CLOSED)
     )  # fmt: skip
-    asked = {(q.check_code, q.test, q.minute) for q in open_queries}
-    broken = {(p.code, p.test, getattr(p, "minute", None)): p for p in problems if p.code != "missing"}
-    touched = {code for code, _ in changed}
-    raised = [
-        Query(
-            patient=patient, panel=panel, infusion=infusion, test=problem.test, minute=key[2],
-            check_code=problem.code, text=problem.text, raised_by=by,
-        )
-        for key, problem in broken.items()
-        if key not in asked and (not problem.test or problem.test in touched)
-    ]  # fmt: skip
+    firings = list(CheckFiring.objects.filter(**of_this, has_changed_value=False))
+
+    def typed_now(test, minute):
+        result = read.get(test if panel else (test, minute)) if test else None
+        return result.typed if result else ""
+
+    broken = {key_of(p): p for p in problems if p.code != "missing"}
+    open_keys = {(q.check_code, q.test, q.minute) for q in queries}
+    settled = {(f.check_code, f.test, f.minute, f.typed) for f in firings if f.outcome == Outcome.CONFIRMED}
+    confirmed = {(*key, None)[:3] for key in confirmed}
+    asked = {(*key, None)[:3]: typed for key, typed in (asked or {}).items()}
+    touched = {*changed, ("", None)}  # what is about the whole is looked at whenever anything is saved
+    raised, fired = [], []
+    for key, problem in broken.items():
+        code, test, minute = key
+        typed = typed_now(test, minute)
+        if key in open_keys or (test, minute) not in touched or (*key, typed) in settled:
+            continue
+        said = problem.text.stored() if isinstance(problem.text, Sentence) else None
+        firing = CheckFiring(
+            patient=patient, panel=panel, infusion=infusion, test=test, minute=minute, check_code=code, typed=typed,
+            said=said, outcome=Outcome.CONFIRMED if key in confirmed else Outcome.QUERIED, by=by,
+        )  # fmt: skip
+        fired.append(firing)
+        if firing.outcome == Outcome.QUERIED:
+            firing.query = Query(
+                patient=patient, panel=panel, infusion=infusion, test=test, minute=minute, check_code=code, said=said,
+                text=str(problem.text), raised_by=by,
+            )  # fmt: skip
+            raised.append(firing.query)
+    for (code, test, minute), typed in asked.items():
+        if typed != typed_now(test, minute) and (code, test, minute) not in broken:
+            fired.append(
+                CheckFiring(
+                    patient=patient, panel=panel, infusion=infusion, test=test, minute=minute, check_code=code,
+                    typed=typed[:500], outcome=Outcome.CORRECTED, has_changed_value=True, by=by,
+                )
+            )  # fmt: skip
     if raised:
         Query.objects.bulk_create(raised)
-    for query in open_queries:
-        # what is about a single value is looked at when that value changes; what is about the whole, at every save
-        if (query.test in touched or not query.test) and (query.check_code, query.test, query.minute) not in broken:
-            QueryMessage.objects.create(
-                query=query, patient=patient, text="The value was changed; the check is satisfied.", by=by
-            )
-            query.state, query.closed_at = QueryState.CLOSED, timezone.now()
-            next_version(query, "state", "closed_at")
+    if fired:
+        CheckFiring.objects.bulk_create(fired)
+    moved = [f for f in firings if (f.test, f.minute) in changed and f.typed != typed_now(f.test, f.minute)]
+    for firing in moved:
+        firing.has_changed_value = True
+        firing.version += 1
+    if moved:
+        CheckFiring.objects.bulk_update(moved, ["has_changed_value", "version"])
+    for query in queries:
+        if (query.test, query.minute) in touched:
+            _answer_by_change(query, (query.check_code, query.test, query.minute) in broken, by)
     return raised
+
+
+def key_of(problem):
+    """What tells one problem of a form from another: check, test and, while an infusion is watched, minute."""
+    return problem.code, problem.test, getattr(problem, "minute", None)
+
+
+def _answer_by_change(query, still_broken, by):
+    """The value that a check asks about was changed: that is the site's answer; the check, satisfied, asks no more."""
+    if still_broken and (query.state != QueryState.OPEN or not query.test):
+        return
+    text = (
+        "The value was changed; the check still asks." if still_broken
+        else "The value was changed; the check is satisfied."
+    )  # fmt: skip
+    QueryMessage.objects.create(query=query, patient_id=query.patient_id, text=text, by=by)
+    query.state = QueryState.ANSWERED if still_broken else QueryState.CLOSED
+    query.closed_at = None if still_broken else timezone.now()
+    next_version(query, "state", "closed_at")
 
 
 def raise_query(*, panel, test, text, by):

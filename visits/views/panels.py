@@ -76,7 +76,7 @@ def enter_panel(request, pk):
     may_enter = can(request.user, Permission.ENTER_DATA, site)
     if request.method == "POST":
         require(request.user, Permission.ENTER_DATA, site)
-    protocol = panel.patient.protocol
+    protocol = panel.protocol
     tests = protocol.tests_of(panel.code)
     stored = {} if request.method == "POST" else {m.test: m for m in panel.measurements.all()}
     form = forms.PanelForm(
@@ -136,7 +136,7 @@ def mark_panel_not_done(request, pk):
         )
         return Saved(reverse("visits:show_visit", args=[panel.visit_id]), saved.version, _("Recorded as not done."))
 
-    name = panel.patient.protocol.panel(panel.code).name
+    name = panel.protocol.panel(panel.code).name
     context = visit_context(request, panel.visit, _("%s: not done") % name)
     return answer_form(request, form, "form.html", context, save)
 
@@ -151,6 +151,6 @@ def clear_panel(request, pk):
         saved = actions.clear_panel(panel=panel, **form.values, version=form.cleaned_data["version"], by=request.user)
         return Saved(reverse("visits:show_visit", args=[panel.visit_id]), saved.version, _("The entry is taken back."))
 
-    name = panel.patient.protocol.panel(panel.code).name
+    name = panel.protocol.panel(panel.code).name
     context = visit_context(request, panel.visit, _("%s: take the entry back") % name)
     return answer_form(request, form, "form.html", context, save)

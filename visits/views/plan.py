@@ -17,6 +17,7 @@ from trialsite.roles import Permission, can, can_see_arm, needs, require
 from trialsite.saving import Saved, answer_form
 from visits import actions, forms, schedule
 from visits.models import (
+    UNFINISHED,
     Infusion,
     PanelRecord,
     PanelState,
@@ -42,12 +43,12 @@ def visit_title(visit):
     """The name of a visit as the protocol has it."""
     if not visit.is_scheduled:
         return _("Unscheduled visit %(code)s") % {"code": visit.code}
-    return visit.patient.protocol.visit(visit.code).name
+    return visit.protocol.visit(visit.code).name
 
 
 def planned_infusion(visit):
     """The number of the infusion that is planned at a visit, or None."""
-    return visit.patient.protocol.visit(visit.code).infusion if visit.is_scheduled else None
+    return visit.protocol.visit(visit.code).infusion if visit.is_scheduled else None
 
 
 # --- where a visit stands ------------------------------------------------------------------------
@@ -70,14 +71,14 @@ def standing_of(visit, today, open_panels, *, is_open):
     standing = schedule.standing(state=visit.state, window=window, today=today)
     if standing == schedule.Standing.DONE:
         return "draft" if open_panels else "entered"
-    if standing != schedule.Standing.MISSED and not is_open:
+    if standing == schedule.Standing.CANCELLED or (standing != schedule.Standing.MISSED and not is_open):
         return "not-done"
     return str(standing)
 
 
 def with_counts(visits):
     counted = visits.annotate(
-        open_panels=Count("panels", filter=Q(panels__state=PanelState.EXPECTED), distinct=True),
+        open_panels=Count("panels", filter=Q(panels__state__in=UNFINISHED), distinct=True),
         open_queries=Count("panels__queries", filter=~Q(panels__queries__state=QueryState.CLOSED), distinct=True)
         + Count("infusion__queries", filter=~Q(infusion__queries__state=QueryState.CLOSED), distinct=True),
     )
@@ -101,10 +102,10 @@ def show_grid(request):
     for visit in visits:
         visit.patient = shown_patients[visit.patient_id]
         by_patient.setdefault(visit.patient_id, {})[visit.code] = visit
-    protocol = trial.current_protocol()
+    planned = planned_visits(rows)
     columns = [
         {"label": visit.code, "note": _("day %d") % visit.day, "infusion": visit.infusion is not None}
-        for visit in protocol.visits
+        for visit in planned
     ]
     grid = {
         "columns": columns,
@@ -115,9 +116,7 @@ def show_grid(request):
                 "arm": patient.protocol.arm(arms[patient.pk]).name if patient.pk in arms else "",
                 "arm_class": str(arm_position(arms[patient.pk])) if patient.pk in arms else "",
                 "note": "" if patient.is_open else patient.get_state_display(),
-                "cells": [
-                    cell_of(by_patient.get(patient.pk, {}).get(visit.code), patient) for visit in protocol.visits
-                ],
+                "cells": [cell_of(by_patient.get(patient.pk, {}).get(visit.code), patient) for visit in planned],
             }
             for patient in rows
         ],
@@ -126,6 +125,13 @@ def show_grid(request):
     legend = list(STANDING_TEXT.items())
     context = {"grid": grid, "legend": legend, "arms": arms_shown, "page": page, "sites": sites, "chosen_sites": chosen}
     return render(request, "visits/show_grid.html", context)
+
+
+def planned_visits(patients):
+    """The visits of all protocol versions that these patients are under, by day; of one code the latest."""
+    used = {patient.protocol_version for patient in patients} | {trial.current_protocol().version}
+    visits = {visit.code: visit for p in trial.versions().values() if p.version in used for visit in p.visits}
+    return sorted(visits.values(), key=lambda visit: visit.day)
 
 
 def cell_of(visit, patient):
@@ -147,7 +153,12 @@ def cell_of(visit, patient):
 
 # --- one visit ---------------------------------------------------------------------------------------
 
-PANEL_CLASS = {PanelState.EXPECTED: "expected", PanelState.ENTERED: "entered", PanelState.NOT_DONE: "not-done"}
+PANEL_CLASS = {
+    PanelState.EXPECTED: "expected",
+    PanelState.BEGUN: "draft",
+    PanelState.ENTERED: "entered",
+    PanelState.NOT_DONE: "not-done",
+}
 
 
 def visit_context(request, visit, heading, **more):
@@ -167,14 +178,14 @@ def visit_context(request, visit, heading, **more):
 @require_GET
 def show_visit(request, pk):
     visit = load_visit(request.user, pk)
-    protocol = visit.patient.protocol
+    protocol = visit.protocol
     open_queries = Count("queries", filter=~Q(queries__state=QueryState.CLOSED), distinct=True)
     panels = list(
         visit.panels.annotate(open_queries=open_queries, values=Count("measurements", distinct=True))
         .select_related("entered_by").order_by("position")
     )  # fmt: skip
     for panel in panels:
-        panel.name = protocol.panel(panel.code).name
+        panel.name = panel.protocol.panel(panel.code).name
         panel.css = PANEL_CLASS[panel.state]
     number = protocol.visit(visit.code).infusion if visit.is_scheduled else None
     sees_arm = can_see_arm(request.user, masked=protocol.is_masked, site=visit.patient.site)
@@ -183,7 +194,7 @@ def show_visit(request, pk):
         infusion = Infusion.objects.filter(visit=visit).first()
         preparation = Preparation.objects.select_related("lot").filter(visit=visit).first()
     today = today_at(visit.patient.site)
-    open_panels = sum(panel.state == PanelState.EXPECTED for panel in panels)
+    open_panels = sum(panel.state in UNFINISHED for panel in panels)
     standing = standing_of(visit, today, open_panels, is_open=visit.patient.is_open)
     site = visit.patient.site
     context = visit_context(

@@ -42,7 +42,7 @@ def list_queries(request):
 
 def about(query):
     """What a query is about, in words: visit, panel, test."""
-    protocol = query.patient.protocol
+    protocol = query.panel.protocol if query.panel else query.patient.protocol
     words = []
     if query.panel:
         words += [query.panel.visit.code, protocol.panel(query.panel.code).name]
@@ -102,12 +102,12 @@ def show_query(request, pk):
 def raise_query(request, panel_pk):
     panel = load_panel(request.user, panel_pk)
     require(request.user, Permission.RAISE_QUERIES, panel.patient.site)
-    tests = panel.patient.protocol.tests_of(panel.code)
+    tests = panel.protocol.tests_of(panel.code)
     form = forms.RaiseQueryForm(request.POST or None, tests=tests, initial={"test": request.GET.get("test", "")})
 
     def save(form):
         query = actions.raise_query(panel=panel, **form.values, by=request.user)
         return Saved(reverse("visits:enter_panel", args=[panel.pk]), query.version, _("The query is raised."))
 
-    name = panel.patient.protocol.panel(panel.code).name
+    name = panel.protocol.panel(panel.code).name
     return answer_form(request, form, "form.html", visit_context(request, panel.visit, _("Query: %s") % name), save)

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('patients', '0002_slots_are_never_given_back'),
+        ('patients', '0003_data_capture'),
     ]
 
     operations = [

@@ -1,0 +1,61 @@
+"""What was measured, when, and is it right: one file per noun."""
+
+from visits.models.infusions import (
+    Infusion,
+    Interruption,
+    Lot,
+    LotState,
+    LotTest,
+    Preparation,
+    Reaction,
+)
+from visits.models.panels import (
+    UNFINISHED,
+    WITH_VALUES,
+    Flag,
+    Laboratory,
+    Measurement,
+    Missing,
+    PanelRecord,
+    PanelState,
+    ReferenceRange,
+)
+from visits.models.plan import Visit, VisitState
+from visits.models.queries import (
+    QUERY_TRANSITIONS,
+    CheckFiring,
+    Outcome,
+    Query,
+    QueryMessage,
+    QueryState,
+)
+from visits.models.reviews import Mark, Review
+
+__all__ = [
+    "QUERY_TRANSITIONS",
+    "UNFINISHED",
+    "WITH_VALUES",
+    "CheckFiring",
+    "Flag",
+    "Infusion",
+    "Interruption",
+    "Laboratory",
+    "Lot",
+    "LotState",
+    "LotTest",
+    "Mark",
+    "Measurement",
+    "Missing",
+    "Outcome",
+    "PanelRecord",
+    "PanelState",
+    "Preparation",
+    "Query",
+    "QueryMessage",
+    "QueryState",
+    "Reaction",
+    "ReferenceRange",
+    "Review",
+    "Visit",
+    "VisitState",
+]

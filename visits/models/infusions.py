@@ -1,0 +1,151 @@
+"""Product lots, and the infusions that were given from them."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from patients.models import Line, PatientRecord, under_version
+from trialsite.models import Site
+from trialsite.roles import Permission, within_sites
+from visits.models.plan import Visit
+
+
+class LotState(models.TextChoices):
+    QUARANTINED = "quarantined", _("in quarantine")
+    RELEASED = "released", _("released")
+    REJECTED = "rejected", _("rejected")
+
+
+class LotQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """A lot tells its product, and so the arm: only for those who handle it."""
+        return within_sites(self, user, Permission.MANAGE_LOTS, "site")
+
+    def usable_on(self, day):
+        return self.filter(state=LotState.RELEASED, expires_on__gte=day)
+
+
+class Lot(models.Model):
+    """A product lot at a site, with the tests that release it."""
+
+    site = models.ForeignKey(Site, models.PROTECT, related_name="lots")
+    product = models.CharField(_("product"), max_length=24)
+    number = models.CharField(_("lot number"), max_length=40)
+    donor = models.CharField(_("donor code"), max_length=40, blank=True)
+    passage = models.PositiveIntegerField(_("passage"), null=True)
+    received_on = models.DateField(_("received on"))
+    expires_on = models.DateField(_("expires on"))
+    state = models.CharField(max_length=12, choices=LotState.choices, default=LotState.QUARANTINED)
+    version = models.PositiveIntegerField(default=1)
+
+    objects = LotQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-expires_on", "number"]
+        constraints = [models.UniqueConstraint(fields=["site", "product", "number"], name="a_lot_is_received_once")]
+
+    def __str__(self):
+        return self.number
+
+
+class LotTestQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        return within_sites(self, user, Permission.MANAGE_LOTS, "lot__site")
+
+
+class LotTest(models.Model):
+    """The result of one release test of a lot."""
+
+    lot = models.ForeignKey(Lot, models.PROTECT, related_name="tests")
+    code = models.CharField(max_length=24)
+    result = models.CharField(max_length=40)
+    has_passed = models.BooleanField()
+    version = models.PositiveIntegerField(default=1)
+
+    objects = LotTestQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["lot", "code"], name="a_release_test_stands_once")]
+
+    def __str__(self):
+        return f"{self.code}: {self.result}"
+
+
+class Preparation(PatientRecord):
+    """What the pharmacy prepared for one infusion. It names the lot, and so the arm: not for masked eyes."""
+
+    protocol_version = under_version()
+    visit = models.OneToOneField(Visit, models.PROTECT, related_name="preparation")
+    number = models.PositiveIntegerField(_("infusion number"))
+    lot = models.ForeignKey(Lot, models.PROTECT, related_name="preparations")
+    weight_kg = models.DecimalField(_("body weight (kg)"), max_digits=6, decimal_places=2)
+    planned_dose = models.DecimalField(_("planned dose"), max_digits=16, decimal_places=2)
+    prepared_dose = models.DecimalField(_("prepared dose"), max_digits=16, decimal_places=2)
+    viability_percent = models.DecimalField(_("viability (%)"), max_digits=5, decimal_places=2, null=True)
+    label = models.CharField(_("label on the bag"), max_length=40, unique=True)
+    prepared_at = models.DateTimeField(_("prepared at"))
+
+    class Meta(PatientRecord.Meta):
+        constraints = [models.UniqueConstraint(fields=["patient", "number"], name="an_infusion_is_prepared_once")]
+
+    def __str__(self):
+        return self.label
+
+
+class Infusion(PatientRecord):
+    """One infusion as it was given. Doses in the unit of the product; what was in the bag stands in Preparation."""
+
+    protocol_version = under_version()
+    visit = models.OneToOneField(Visit, models.PROTECT, related_name="infusion")
+    preparation = models.OneToOneField(Preparation, models.PROTECT, related_name="infusion")
+    number = models.PositiveIntegerField(_("infusion number"))
+    started_at = models.DateTimeField(_("start"))
+    stopped_at = models.DateTimeField(_("stop"))
+    volume_ml = models.DecimalField(_("volume (mL)"), max_digits=7, decimal_places=1)
+    given_percent = models.DecimalField(_("part of the bag given (%)"), max_digits=5, decimal_places=1)
+    access_site = models.CharField(_("access"), max_length=100, blank=True)
+    premedication = models.CharField(_("pre-medication"), max_length=200, blank=True)
+    comment = models.TextField(_("comment"), blank=True)
+
+    class Meta(PatientRecord.Meta):
+        ordering = ["patient", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["patient", "number"], name="an_infusion_is_given_once"),
+            models.CheckConstraint(condition=Q(stopped_at__gt=models.F("started_at")), name="stop_after_start"),
+        ]
+
+    def __str__(self):
+        return f"infusion {self.number}"
+
+    @property
+    def given_dose(self):
+        return self.preparation.prepared_dose * self.given_percent / 100
+
+
+class Interruption(Line):
+    infusion = models.ForeignKey(Infusion, models.PROTECT, related_name="interruptions")
+    stopped_at = models.DateTimeField(_("stopped"))
+    resumed_at = models.DateTimeField(_("resumed"), null=True)
+    cause = models.CharField(_("cause"), max_length=200)
+
+    class Meta(Line.Meta):
+        ordering = ["stopped_at"]
+
+    def __str__(self):
+        return f"interrupted {self.stopped_at:%H:%M}"
+
+
+class Reaction(Line):
+    """A reaction seen during or right after an infusion; the adverse event is reported on its own form."""
+
+    infusion = models.ForeignKey(Infusion, models.PROTECT, related_name="reactions")
+    term = models.CharField(_("reaction"), max_length=200)
+    began_at = models.DateTimeField(_("began"))
+    grade = models.PositiveIntegerField(_("grade"))
+
+    class Meta(Line.Meta):
+        ordering = ["began_at"]
+
+    def __str__(self):
+        return self.term

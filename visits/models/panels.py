@@ -1,0 +1,200 @@
+"""Panels of a visit, their results, and the laboratories with the ranges that results are held against."""
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from patients.models import PatientRecord, Sex, person
+from trialsite import trial
+from trialsite.models import Site
+from trialsite.roles import Permission, within_sites
+from visits.models.plan import Visit
+
+
+class PanelState(models.TextChoices):
+    EXPECTED = "expected", _("expected")
+    BEGUN = "begun", _("begun")  # entered in part: something is still to come
+    ENTERED = "entered", _("entered")
+    NOT_DONE = "not_done", _("not done")
+
+
+# panels that somebody still has to work on, and those in which something was entered
+UNFINISHED = (PanelState.EXPECTED, PanelState.BEGUN)
+WITH_VALUES = (PanelState.BEGUN, PanelState.ENTERED)
+
+
+class Missing(models.TextChoices):
+    """Why a value that the form asks for is not there (CDASH: reason not done; HL7 null flavours in brackets)."""
+
+    PENDING = "pending", _("still to come")
+    NOT_DONE = "not_done", _("not done")
+    UNKNOWN = "unknown", _("unknown")  # asked, but unknown [ASKU]
+    NOT_APPLICABLE = "not_applicable", _("not applicable")  # [NA]
+
+
+class LaboratoryQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        return within_sites(self, user, Permission.VIEW_PATIENTS, "site")
+
+
+class Laboratory(models.Model):
+    """A laboratory that measures for one site, or for all when `site` is empty."""
+
+    site = models.ForeignKey(Site, models.PROTECT, null=True, blank=True, related_name="laboratories")
+    code = models.CharField(_("code"), max_length=24, unique=True)
+    name = models.CharField(_("name"), max_length=200)
+    is_active = models.BooleanField(_("in use"), default=True)
+    version = models.PositiveIntegerField(default=1)
+
+    objects = LaboratoryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["code"]
+        verbose_name_plural = "laboratories"
+
+    def __str__(self):
+        return self.name
+
+
+class ReferenceRangeQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        return within_sites(self, user, Permission.VIEW_PATIENTS, "laboratory__site")
+
+
+class ReferenceRange(models.Model):
+    """What a laboratory calls normal for a test in a unit, for a sex and ages (completed years), between two dates.
+
+    All bounds are inclusive; blank sex means both, no age or date means without bound. A range that was wrong is
+    marked as withdrawn and another one entered: results keep the range that they were held against."""
+
+    laboratory = models.ForeignKey(Laboratory, models.PROTECT, related_name="ranges")
+    test = models.CharField(_("test"), max_length=24)
+    unit = models.CharField(_("unit"), max_length=40)
+    sex = models.CharField(_("sex"), max_length=1, choices=Sex.choices, blank=True)
+    from_age = models.PositiveSmallIntegerField(_("from age (years)"), null=True)
+    to_age = models.PositiveSmallIntegerField(_("to age (years)"), null=True)
+    low = models.DecimalField(_("low"), max_digits=18, decimal_places=4, null=True, validators=[MinValueValidator(0)])
+    high = models.DecimalField(_("high"), max_digits=18, decimal_places=4, null=True)
+    valid_from = models.DateField(_("valid from"))
+    valid_to = models.DateField(_("valid to"), null=True)
+    is_withdrawn = models.BooleanField(_("entered in error"), default=False)
+    version = models.PositiveIntegerField(default=1)
+
+    objects = ReferenceRangeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["laboratory", "test", "sex", "from_age", "valid_from"]
+        constraints = [
+            models.CheckConstraint(condition=Q(low__isnull=False) | Q(high__isnull=False), name="a_range_has_a_bound"),
+            models.CheckConstraint(condition=Q(low=None) | Q(high=None) | Q(low__lt=F("high")), name="low_below_high"),
+            models.CheckConstraint(
+                condition=Q(valid_to=None) | Q(valid_to__gte=F("valid_from")), name="a_range_ends_after_it_begins"
+            ),
+            models.CheckConstraint(
+                condition=Q(from_age=None) | Q(to_age=None) | Q(to_age__gte=F("from_age")), name="ages_in_order"
+            ),
+        ]
+        indexes = [models.Index(fields=["laboratory", "test", "valid_from"])]
+
+    def __str__(self):
+        return f"{self.test} {self.low or ''}–{self.high or ''} {self.unit}"
+
+
+class PanelRecord(PatientRecord):
+    """A panel of a visit: the form, its state, and who filled it in."""
+
+    visit = models.ForeignKey(Visit, models.PROTECT, related_name="panels")
+    code = models.CharField(max_length=24)
+    protocol_version = models.CharField(max_length=20)
+    position = models.PositiveIntegerField(default=0)
+    state = models.CharField(max_length=10, choices=PanelState.choices, default=PanelState.EXPECTED)
+    collected_on = models.DateField(_("collected on"), null=True)
+    collected_at = models.TimeField(_("time"), null=True)
+    laboratory = models.ForeignKey(
+        Laboratory, models.PROTECT, null=True, related_name="panels", verbose_name=_("laboratory")
+    )
+    not_done_because = models.CharField(_("not done because"), max_length=500, blank=True)
+    comment = models.TextField(_("comment"), blank=True)
+    entered_by = person(null=True)
+    entered_at = models.DateTimeField(null=True)
+
+    class Meta(PatientRecord.Meta):
+        ordering = ["visit", "position"]
+        default_related_name = "panels"
+        constraints = [
+            models.UniqueConstraint(fields=["visit", "code"], name="a_panel_stands_once_in_a_visit"),
+            models.CheckConstraint(condition=~Q(state="not_done") | ~Q(not_done_because=""), name="not_done_says_why"),
+        ]
+
+    def __str__(self):
+        return f"panel {self.code}"
+
+    @property
+    def was_touched(self):
+        """Was it entered before, said to be not done, or taken back? Then a change needs a reason."""
+        return self.entered_at is not None
+
+    @property
+    def protocol(self):
+        """The version under which the panel was entered, or will be."""
+        return trial.protocol(self.protocol_version)
+
+
+class Flag(models.TextChoices):
+    LOW = "L", _("low")
+    HIGH = "H", _("high")
+
+
+class Measurement(PatientRecord):
+    """One result: as it was reported, and what that means. SDTM's Findings, one row per test.
+
+    As reported: `typed`, in `reported_unit`, against `reported_low` to `reported_high` (LBORRES, LBORRESU, LBORNRLO,
+    LBORNRHI). Standardised: `value` in the protocol's `unit`, against `low` to `high` (LBSTRESN, LBSTRESU, LBSTNRLO,
+    LBSTNRHI); `operator` is "<" or ">" for a value beyond the limit of quantification. The range is the one that held
+    when the value was collected: `reference`, or the protocol's own when that is empty. A value that is not there
+    says why in `missing_because`."""
+
+    panel = models.ForeignKey(PanelRecord, models.PROTECT, null=True, related_name="measurements")
+    infusion = models.ForeignKey("visits.Infusion", models.PROTECT, null=True, related_name="measurements")
+    minute = models.PositiveIntegerField(_("minutes after start"), null=True)
+    test = models.CharField(max_length=24)
+    typed = models.CharField(max_length=500, blank=True)
+    operator = models.CharField(max_length=1, blank=True)
+    value = models.DecimalField(max_digits=18, decimal_places=4, null=True)
+    text = models.CharField(max_length=500, blank=True)
+    unit = models.CharField(max_length=40, blank=True)
+    low = models.DecimalField(max_digits=18, decimal_places=4, null=True)
+    high = models.DecimalField(max_digits=18, decimal_places=4, null=True)
+    reported_unit = models.CharField(max_length=40, blank=True)
+    reported_low = models.DecimalField(max_digits=18, decimal_places=4, null=True)
+    reported_high = models.DecimalField(max_digits=18, decimal_places=4, null=True)
+    reference = models.ForeignKey(ReferenceRange, models.PROTECT, null=True, related_name="measurements")
+    missing_because = models.CharField(max_length=14, choices=Missing.choices, blank=True)
+    flag = models.CharField(max_length=1, choices=Flag.choices, blank=True)
+    is_computed = models.BooleanField(default=False)
+    collected_on = models.DateField()
+
+    class Meta(PatientRecord.Meta):
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["panel", "test"], condition=Q(panel__isnull=False), name="a_test_stands_once_in_a_panel"
+            ),
+            models.UniqueConstraint(
+                fields=["infusion", "minute", "test"], condition=Q(infusion__isnull=False),
+                name="a_test_stands_once_at_a_minute",
+            ),
+            models.CheckConstraint(
+                condition=Q(panel__isnull=False, infusion=None, minute=None)
+                | Q(panel=None, infusion__isnull=False, minute__isnull=False),
+                name="measured_in_a_panel_or_at_an_infusion",
+            ),
+            models.CheckConstraint(
+                condition=Q(typed="") | Q(missing_because=""), name="what_is_there_is_not_missing"
+            ),
+        ]  # fmt: skip
+        indexes = [models.Index(fields=["patient", "test", "collected_on"])]
+
+    def __str__(self):
+        return f"{self.test} {self.typed}"
