@@ -104,7 +104,7 @@ def _follow_panels(patient, visits, by):
         panel.protocol_version = protocol.version
         if position is None:
             panel.state, panel.entered_by, panel.entered_at = PanelState.NOT_DONE, by, timezone.now()
-            panel.not_done_because = _("No longer asked for under protocol version %(version)s") % {"version": protocol.version}
+            panel.not_done_because = f"No longer asked for under protocol version {protocol.version}"
         else:
             panel.position = position
         changed.append(panel)
