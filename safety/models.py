@@ -8,6 +8,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import ByPatientQuerySet, Line, person
+from safety import dictionary
 from safety.deviations import Category
 from trialsite import trial
 from trialsite.models import JobState as ReportState
@@ -129,6 +130,10 @@ class AdverseEvent(Line):
 
     def __str__(self):
         return gettext("%(term)s (grade %(grade)s)") % {"term": self.term, "grade": self.grade}
+
+    @property
+    def body_system_told(self):
+        return dictionary.told(self.body_system)
 
     @property
     def is_related(self):

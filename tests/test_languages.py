@@ -1,5 +1,6 @@
 """Two languages: who gets which, what stays the same in both, and that no sentence is left untranslated."""
 
+import ast
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import formats, translation
 
+from safety import dictionary
 from tests.test_house import ROOT, SOURCES, TEMPLATES, name_of
 from tests.words import words_of_code, words_of_template
 from trialsite import actions
@@ -193,6 +195,18 @@ def test_a_catalogue_that_was_not_compiled_is_found(small):
     assert small(old="访视 %(code)s", new="第 %(code)s 次访视", compiled=False) == [
         "django.mo is not compiled from django.po"
     ]
+
+
+def test_texts_are_marked_under_names_that_are_collected():
+    known = set(messages.KEYWORDS) | {"activate", "override", "get_language", "to_locale", "templatize"}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("django.utils.translation"):
+                assert {alias.asname or alias.name for alias in node.names} <= known, name_of(path)
+
+
+def test_every_body_system_of_the_dictionary_is_marked():
+    assert set(dictionary.MARKED) == set(dictionary.body_systems())
 
 
 def test_what_templates_say_is_collected(tmp_path):
