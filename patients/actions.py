@@ -55,6 +55,13 @@ def today_at(site):
     return day_at(site, timezone.now())
 
 
+def today_for(user):
+    """The date at the person's site; with several sites or none, the date in UTC."""
+    sites = {grant.site for grant in user.current_grants}
+    only = next(iter(sites)) if len(sites) == 1 else None
+    return today_at(only) if only else timezone.now().date()
+
+
 def _announce(setting, **arguments):
     """Tell the floors above, by the names in settings."""
     for name in getattr(settings, setting):

@@ -216,7 +216,9 @@ def infusions_without_pregnancy_test(course: Course) -> Iterator[Seen]:
         if infusion.pregnancy_test is None:
             yield _of_infusion(infusion, noop("Infusion %(number)s was given without a pregnancy test before it."))
         elif infusion.pregnancy_test and infusion.pregnancy_test.upper() not in NOT_PREGNANT:
-            yield _of_infusion(infusion, noop("Infusion %(number)s was given although the pregnancy test is not negative."))
+            yield _of_infusion(
+                infusion, noop("Infusion %(number)s was given although the pregnancy test is not negative.")
+            )
 
 
 def procedures_before_consent(course: Course) -> Iterator[Seen]:
@@ -331,9 +333,7 @@ def find_proposals(course: Course) -> list[Proposal]:
     return sorted(found, key=lambda proposal: proposal.on)
 
 
-def unjudged(
-    proposals: Iterable[Proposal], *, recorded: Collection[str], dismissed: Collection[str]
-) -> list[Proposal]:
+def unjudged(proposals: Iterable[Proposal], *, recorded: Collection[str], dismissed: Collection[str]) -> list[Proposal]:
     """Those nobody has judged yet; `recorded` and `dismissed` are the keys of those that were."""
     return [
         proposal

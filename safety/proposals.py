@@ -58,7 +58,9 @@ def course_of(patient):
     return Course(
         today=today_at(patient.site),
         is_open=patient.is_open,
-        visits=tuple(_visit(patient, row, row["code"] in given, not_done[row["code"]]) for row in patient.visits_so_far),
+        visits=tuple(
+            _visit(patient, row, row["code"] in given, not_done[row["code"]]) for row in patient.visits_so_far
+        ),
         infusions=tuple(_infusion(patient, row) for row in patient.infusions_given),
         forms=tuple(ConsentFact(form.version, form.dated) for form in trial.current_protocol().consent_forms),
         signed=tuple(ConsentFact(row["form"], _day(row["on"])) for row in patient.consents_signed),

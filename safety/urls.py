@@ -4,6 +4,8 @@ from safety import reports, views
 
 app_name = "safety"
 urlpatterns = [
+    path("deviations/of/<int:patient_pk>/", views.show_deviations_of_patient, name="show_deviations_of_patient"),
+    path("start/unjudged/", views.show_unjudged, name="show_unjudged"),
     path("events/", views.list_adverse_events, name="list_adverse_events"),
     path("events/report/<int:patient_pk>/", views.report_adverse_event, name="report_adverse_event"),
     path("events/<int:pk>/", views.show_adverse_event, name="show_adverse_event"),

@@ -72,6 +72,8 @@ def arguments_of(name, here, records):
         "patients:withdraw_line": line,
         "patients:lift_halt": {"pk": records["halt"].pk},
         "visits:add_unscheduled_visit": {"patient_pk": patient},
+        "visits:calendar_feed": {"token": "guessed"},
+        "safety:show_deviations_of_patient": {"patient_pk": patient},
         "visits:raise_query": {"panel_pk": here["panel"].pk},
         "visits:show_query": {"pk": here["query"].pk},
         "safety:report_adverse_event": {"patient_pk": patient},

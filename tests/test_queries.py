@@ -35,7 +35,8 @@ def pages_of(universe, patient):
         f"/visits/unscheduled/{patient.pk}/", f"/visits/panels/{panel.pk}/", "/visits/queries/",
         f"/visits/queries/{query.pk}/", "/safety/events/", f"/safety/events/{event.pk}/",
         f"/safety/events/{event.pk}/change/", f"/safety/events/report/{patient.pk}/",
-        "/patients/halts/", f"/history/patients/patient/{patient.pk}/", f"/history/visits/panelrecord/{panel.pk}/",
+        "/patients/halts/", "/visits/calendar/", "/protocol/", "/safety/start/unjudged/",
+        f"/safety/deviations/of/{patient.pk}/", f"/history/patients/patient/{patient.pk}/", f"/history/visits/panelrecord/{panel.pk}/",
         f"/history/visits/infusion/{visit.infusion.pk}/",
     ]  # fmt: skip
     preparing = f"/visits/{Visit.objects.get(patient=patient, code='W4').pk}/prepare/"

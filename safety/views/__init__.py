@@ -15,6 +15,8 @@ from safety.views.deviations import (
     record_deviation,
     restore_proposal,
     show_deviation,
+    show_deviations_of_patient,
+    show_unjudged,
     withdraw_deviation,
 )
 
@@ -30,6 +32,8 @@ __all__ = [
     "restore_proposal",
     "show_adverse_event",
     "show_deviation",
+    "show_deviations_of_patient",
+    "show_unjudged",
     "withdraw_adverse_event",
     "withdraw_deviation",
 ]

@@ -154,7 +154,9 @@ def dismiss_proposal(request, patient_pk):
 
 @needs(Permission.RECORD_DEVIATIONS)
 def restore_proposal(request, pk):
-    dismissed = get_object_or_404(DismissedProposal.objects.visible_to(request.user).select_related("patient__site"), pk=pk)
+    dismissed = get_object_or_404(
+        DismissedProposal.objects.visible_to(request.user).select_related("patient__site"), pk=pk
+    )
     require(request.user, Permission.RECORD_DEVIATIONS, dismissed.patient.site)
     form = ReasonForm(request.POST or None, record=dismissed)
     back = reverse("safety:list_proposals")
@@ -228,3 +230,27 @@ def withdraw_deviation(request, pk):
         request, deviation.patient, _("Mark the deviation as entered in error"), cancel=back, title=_("Deviation")
     )
     return answer_form(request, form, "form.html", context, save)
+
+
+@needs(Permission.VIEW_PATIENTS)
+@require_GET
+def show_deviations_of_patient(request, patient_pk):
+    """A card of the patient's page, which asks for it once it is shown: seeing deviations takes more statements."""
+    patient = load_patient(request.user, patient_pk)
+    context = {
+        "patient": patient,
+        "deviations": Deviation.objects.visible_to(request.user).filter(patient=patient),
+        "unjudged": len(unjudged_of(patient)),
+        "may_record": can(request.user, Permission.RECORD_DEVIATIONS, patient.site),
+    }
+    return render(request, "safety/_deviations_of_patient.html", context)
+
+
+@needs(Permission.RECORD_DEVIATIONS)
+@require_GET
+def show_unjudged(request):
+    """The section of the start page, which asks for it once it is shown."""
+    from safety.home import deviations_to_judge
+
+    section = deviations_to_judge(request.user, request.GET)
+    return render(request, "_work_list.html", {"section": section})
