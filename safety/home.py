@@ -4,8 +4,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from patients.models import Patient
-from safety.models import CATEGORIES, AdverseEvent, Deviation, DsmbReport, ReportState
-from safety.proposals import unjudged_among, unjudged_of
+from safety.models import CATEGORIES, AdverseEvent, DsmbReport, ReportState
+from safety.proposals import unjudged_among
 from trialsite.roles import Permission, can, within_sites
 from trialsite.sections import SHOWN, first_of, section
 
@@ -71,7 +71,4 @@ def patient_sections(user, patient):
     return {
         "adverse_events": list(events),
         "may_report": can(user, Permission.REPORT_ADVERSE_EVENTS, patient.site),
-        "deviations": list(Deviation.objects.visible_to(user).filter(patient=patient)),
-        "unjudged_deviations": len(unjudged_of(patient)),
-        "may_record_deviations": can(user, Permission.RECORD_DEVIATIONS, patient.site),
     }
