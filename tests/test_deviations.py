@@ -76,7 +76,11 @@ def go_back(universe, patient, days):
                 planned_on=visit.planned_on - shift, earliest=visit.earliest - shift, latest=visit.latest - shift,
                 attended_on=attended_on,
             )  # fmt: skip
-        for model, column in ((Measurement, "collected_on"), (PanelRecord, "collected_on"), (PanelRecord, "entered_at")):
+        for model, column in (
+            (Measurement, "collected_on"),
+            (PanelRecord, "collected_on"),
+            (PanelRecord, "entered_at"),
+        ):
             for row in model.objects.filter(patient=patient).exclude(**{column: None}):
                 model.objects.filter(pk=row.pk).update(**{column: getattr(row, column) - shift})
         for consent in patient.consents.all():
@@ -324,7 +328,9 @@ def test_a_proposal_is_dismissed_and_proposed_again_in_the_browser(unchanged, ov
     listing = chen.get("/safety/deviations/proposals/").content.decode()
     assert "&lt;b&gt;the visit was not&lt;/b&gt;" in listing
     dismissed = DismissedProposal.objects.get()
-    assert send(chen, f"/safety/deviations/dismissed/{dismissed.pk}/restore/", reason="Wrong patient").status_code == 302
+    assert (
+        send(chen, f"/safety/deviations/dismissed/{dismissed.pk}/restore/", reason="Wrong patient").status_code == 302
+    )
     assert "visit_overdue:W1" in keys_of(overdue)
     history = chen.get(f"/history/safety/dismissedproposal/{dismissed.pk}/").content.decode()
     assert "Nothing is recorded of" in history and "&#x27;template" not in history
@@ -395,7 +401,9 @@ def test_the_card_of_a_patient_tells_what_is_recorded_and_how_much_waits(unchang
     deviation = record(unchanged, overdue, proposal_key="visit_overdue:W1")
     for name, may_record in (("chen", True), ("ines", False)):
         client = unchanged.client(getattr(unchanged, name))
-        assert f'hx-get="/safety/deviations/of/{overdue.pk}/"' in client.get(f"/patients/{overdue.pk}/").content.decode()
+        assert (
+            f'hx-get="/safety/deviations/of/{overdue.pk}/"' in client.get(f"/patients/{overdue.pk}/").content.decode()
+        )
         card = client.get(f"/safety/deviations/of/{overdue.pk}/").content.decode()
         assert f"/safety/deviations/{deviation.pk}/" in card and f"{waiting - 1} seen by the system" in card
         assert ("Record a deviation" in card) is may_record
