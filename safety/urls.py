@@ -4,7 +4,6 @@ from safety import reports, views
 
 app_name = "safety"
 urlpatterns = [
-    path("deviations/of/<int:patient_pk>/", views.show_deviations_of_patient, name="show_deviations_of_patient"),
     path("start/unjudged/", views.show_unjudged, name="show_unjudged"),
     path("events/", views.list_adverse_events, name="list_adverse_events"),
     path("events/report/<int:patient_pk>/", views.report_adverse_event, name="report_adverse_event"),
@@ -13,6 +12,7 @@ urlpatterns = [
     path("events/<int:pk>/withdraw/", views.withdraw_adverse_event, name="withdraw_adverse_event"),
     path("deviations/", views.list_deviations, name="list_deviations"),
     path("deviations/proposals/", views.list_proposals, name="list_proposals"),
+    path("deviations/of/<int:pk>/", views.list_deviations_of_patient, name="list_deviations_of_patient"),
     path("deviations/record/<int:patient_pk>/", views.record_deviation, name="record_deviation"),
     path("deviations/dismiss/<int:patient_pk>/", views.dismiss_proposal, name="dismiss_proposal"),
     path("deviations/dismissed/<int:pk>/restore/", views.restore_proposal, name="restore_proposal"),

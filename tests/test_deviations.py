@@ -399,6 +399,22 @@ def test_the_start_page_counts_what_waits_for_a_judgement_for_those_who_judge(un
     assert of_the_other_site["count"] == 0
 
 
+def test_the_card_of_a_patient_tells_what_is_recorded_and_how_much_waits(unchanged, overdue):
+    waiting = len(unjudged_of(overdue))
+    deviation = record(unchanged, overdue, proposal_key="visit_overdue:W1")
+    for name, may_record in (("chen", True), ("ines", False)):
+        client = unchanged.client(getattr(unchanged, name))
+        assert (
+            f'hx-get="/safety/deviations/of/{overdue.pk}/"' in client.get(f"/patients/{overdue.pk}/").content.decode()
+        )
+        card = client.get(f"/safety/deviations/of/{overdue.pk}/").content.decode()
+        assert f"/safety/deviations/{deviation.pk}/" in card and f"{waiting - 1} seen by the system" in card
+        assert ("Record a deviation" in card) is may_record
+        only = client.get(f"/safety/deviations/?patient={overdue.pk}").context["page"].object_list
+        assert [shown.pk for shown in only] == [deviation.pk]
+        assert not client.get("/safety/deviations/?patient=999999").context["page"].object_list
+
+
 def test_who_may_only_read_sees_proposals_without_the_buttons(unchanged, overdue):
     page = unchanged.client(unchanged.ines).get("/safety/deviations/proposals/").content.decode()
     assert "Nothing is recorded of" in page and "/safety/deviations/record/" not in page
