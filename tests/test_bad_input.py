@@ -82,7 +82,7 @@ def test_the_forms_are_all_found(forms):
     assert len(kinds) >= 24, sorted(kinds)
     for needed in ("/patients/screen/", "/visits/panels/#/", "/visits/#/infusion/", "/visits/#/prepare/",
                    "/safety/events/report/#/", "/visits/lots/receive/", "/patients/halts/open/", "/safety/reports/new/",
-                   "/visits/queries/#/", "/accounts/new/", "/patients/#/eligibility/"):  # fmt: skip
+                   "/exports/new/", "/visits/queries/#/", "/accounts/new/", "/patients/#/eligibility/"):  # fmt: skip
         assert needed in kinds, needed
 
 
@@ -310,7 +310,7 @@ def test_no_key_in_an_address_is_a_fault_of_ours(unchanged, records, key):
         client = unchanged.client(getattr(unchanged, name))
         client.raise_request_exception = False
         for path in ("patients/{}/", "visits/{}/", "visits/panels/{}/", "visits/queries/{}/", "visits/lots/{}/",
-                     "safety/events/{}/", "safety/reports/{}/", "accounts/{}/", "patients/halts/{}/lift/",
+                     "safety/events/{}/", "safety/reports/{}/", "exports/{}/", "exports/files/{}/", "accounts/{}/", "patients/halts/{}/lift/",
                      "history/visits/visit/{}/", "patients/{}/lines/medication/", "sign-in/set-password/{}/x-y/"):  # fmt: skip
             for method in ("get", "post"):
                 answer = getattr(client, method)("/" + path.format(key))

@@ -5,10 +5,13 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from patients.models import Patient, State
 from tests.universe import send
 from trialsite.audit import acting
+from trialsite.exchange.actions import request_export
+from trialsite.models import DataExport
 from visits import actions
 from visits.models import PanelRecord, PanelState, Visit, VisitState
 
@@ -54,6 +57,9 @@ def pages_of(universe, patient):
         "/patients/allocation/",
         "/safety/reports/",
         "/safety/reports/new/",
+        "/exports/",
+        "/exports/new/",
+        f"/exports/{DataExport.objects.get().pk}/",
         "/visits/",
         "/safety/events/",
     ):
@@ -69,6 +75,8 @@ def patient(universe):
     """A patient with an infusion, an adverse event and a query."""
     patient = universe.infused()
     universe.event(patient)
+    sites = [universe.site.pk, universe.other_site.pk]
+    request_export(cutoff=timezone.now(), sites=sites, kinds=["patients"], by=universe.sofia)
     panel = universe.panel(patient, "SCR", "chemistry")
     actions.raise_query(panel=panel, test="ALT", text="Please check.", by=universe.maria)
     visit = Visit.objects.get(patient=patient, code="W0")
