@@ -523,7 +523,10 @@ def test_a_double_click_asks_once(unchanged, records, quiet):
     client = unchanged.client(unchanged.david)
     page = client.get("/exports/new/")
     answers = [send(client, "/exports/new/", page) for _ in range(2)]
-    assert answers[0]["Location"] == answers[1]["Location"] and DataExport.objects.filter(requested_by=unchanged.david).count() == 1
+    assert (
+        answers[0]["Location"] == answers[1]["Location"]
+        and DataExport.objects.filter(requested_by=unchanged.david).count() == 1
+    )
 
 
 # --- the job ------------------------------------------------------------------------------------------------

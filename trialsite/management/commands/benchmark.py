@@ -38,7 +38,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser):
         parser.add_argument("--runs", type=int, default=15, help="counted runs of each page (after two warm-ups)")
-        parser.add_argument("--export", action="store_true", help="measure an export of everything instead of the pages")
+        parser.add_argument(
+            "--export", action="store_true", help="measure an export of everything instead of the pages"
+        )
         parser.add_argument("--copies", type=int, default=0, help="first add each patient that often again, by SQL")
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
 
