@@ -555,8 +555,12 @@ def test_a_killed_job_is_repeated_without_doubling(unchanged, records, quiet, mo
     message.refresh_from_db()
     assert export.state == JobState.RUNNING and message.done_at is None and not export.files.exists()
     assert job.run(export.pk, message.pk)
+    export.refresh_from_db()
+    version = export.version
     assert not job.run(export.pk, message.pk)
     message.refresh_from_db()
+    export.refresh_from_db()
+    assert export.state == JobState.DONE and export.version == version
     assert message.done_at and export.files.count() == 2
     assert len(ExportChunk.objects.filter(file__export=export)) == 2
 
