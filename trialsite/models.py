@@ -1,16 +1,19 @@
 """People, sites, and what every floor above needs: the audit trail, the outbox, the receipts of saved forms."""
 
 import uuid
+from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.hashers import check_password
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from trialsite import trial
 from trialsite.roles import Permission, Role, can
 
 
@@ -27,6 +30,43 @@ class Site(models.Model):
 
     def __str__(self):
         return f"{self.code} {self.name}"
+
+
+class VersionApprovalQuerySet(models.QuerySet):
+    def at(self, site):
+        """The protocol versions that a site works under, oldest first: the first one, and those that it approved, each
+        with the day of its approval (None for the first)."""
+        first, *later = trial.versions()
+        if not later:  # the common case asks nothing
+            return {first: None}
+        approved = dict(self.filter(site=site).values_list("protocol_version", "approved_on"))
+        return {first: None} | {version: approved[version] for version in later if version in approved}
+
+    def in_force(self, site, on):
+        """The protocol version under which a patient enters at a site on a day."""
+        return [version for version, approved_on in self.at(site).items() if approved_on is None or approved_on <= on][
+            -1
+        ]
+
+
+class VersionApproval(models.Model):
+    """That the ethics committee of a site approved a later protocol version: from then on patients enter under it, and
+    those in the trial move to it when they consent again (ICH E6(R3) 4.3.5, 2.8)."""
+
+    site = models.ForeignKey(Site, models.PROTECT, related_name="approvals")
+    protocol_version = models.CharField(_("protocol version"), max_length=20)
+    approved_on = models.DateField(_("approved on"))
+    approved_by = models.CharField(_("approved by"), max_length=200)
+    released_by = models.ForeignKey("trialsite.User", models.PROTECT, related_name="+")
+
+    objects = VersionApprovalQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["site", "approved_on"]
+        constraints = [models.UniqueConstraint(fields=["site", "protocol_version"], name="approved_once_at_a_site")]
+
+    def __str__(self):
+        return f"{self.protocol_version} at {self.site.code} since {self.approved_on}"
 
 
 class UserManager(BaseUserManager):
@@ -47,6 +87,8 @@ class User(AbstractBaseUser):
     email = models.EmailField(_("e-mail"), blank=True)
     is_active = models.BooleanField(_("active"), default=True)
     is_system = models.BooleanField(_("system account"), default=False)
+    # empty: as the browser asks
+    language = models.CharField(_("language"), max_length=10, choices=settings.LANGUAGES, blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_login = None
 
@@ -114,6 +156,38 @@ class Grant(models.Model):
 
     def __str__(self):
         return f"{self.user}: {self.role} ({self.site or 'all sites'})"
+
+
+class LostFactorQuerySet(models.QuerySet):
+    def open(self):
+        """Reported within the last day, and not answered yet."""
+        return self.filter(confirmed_at=None, reported_at__gt=timezone.now() - LostFactor.WITHIN)
+
+
+class LostFactor(models.Model):
+    """That a person's second factor is lost: reported by one administrator, confirmed by another, who then gets the
+    link. So nobody alone can become another person (21 CFR 11.200(a)(3))."""
+
+    WITHIN = timedelta(days=1)
+
+    user = models.ForeignKey(User, models.PROTECT, related_name="lost_factors")
+    reported_by = models.ForeignKey(User, models.PROTECT, related_name="+")
+    reported_at = models.DateTimeField(default=timezone.now)
+    confirmed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    confirmed_at = models.DateTimeField(null=True)
+
+    objects = LostFactorQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(confirmed_by=None) | ~Q(confirmed_by=F("reported_by")) & ~Q(confirmed_by=F("user")),
+                name="a_lost_factor_needs_two_people",
+            )
+        ]
+
+    def __str__(self):
+        return f"{self.user}: second factor lost"
 
 
 class AuditEventQuerySet(models.QuerySet):

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from trialsite import accounts, pages
+from trialsite import accounts, pages, versions
 from trialsite.exchange import views as exports
 
 urlpatterns = [
@@ -11,6 +11,8 @@ urlpatterns = [
     path("accounts/", accounts.list_accounts, name="list_accounts"),
     path("accounts/new/", accounts.create_account, name="create_account"),
     path("accounts/<int:pk>/", accounts.show_account, name="show_account"),
+    path("protocol/", versions.list_versions, name="list_versions"),
+    path("protocol/release/", versions.release_version, name="release_version"),
     path("exports/", exports.list_exports, name="list_exports"),
     path("exports/new/", exports.request_export, name="request_export"),
     path("exports/<int:pk>/", exports.show_export, name="show_export"),

@@ -23,6 +23,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from trialsite import presence
 from trialsite.audit import acting, audited_models
 from trialsite.exchange.making import make_files
 from trialsite.exchange.tables import Scope
@@ -72,6 +73,7 @@ class Command(BaseCommand):
         client = Client()
         client.force_login(User.objects.get(pk=grant.user_id), backend=BACKEND)
         client.session.save()
+        client.cookies[settings.PRESENCE_COOKIE_NAME] = presence.stamp(client.session.session_key)
         return client, grant.site
 
     def pages(self):
