@@ -19,6 +19,7 @@ from safety.reports import request_dsmb_report
 from tests.universe import CAST, fields_of, send
 from trialsite import actions
 from trialsite.audit import acting, audited_models
+from trialsite.exchange.actions import request_export
 from trialsite.management.commands.check_roles_dump import FOR_EVERYBODY_SIGNED_IN, routes
 from trialsite.middleware import OPEN_PATHS
 from trialsite.models import User
@@ -54,6 +55,8 @@ def fill(universe):
         }  # fmt: skip
     found["halt"] = patient_actions.open_halt(scope=Scope.TRIAL, blocks=["enrol"], cause="Pause", by=universe.samuel)
     found["report"] = request_dsmb_report(cutoff=timezone.now().date(), by=universe.sofia)
+    sites = [universe.site.pk, universe.other_site.pk]
+    found["export"] = request_export(cutoff=timezone.now(), sites=sites, kinds=["patients"], by=universe.sofia)
     return found
 
 
@@ -97,6 +100,8 @@ def arguments_of(name, here, records):
         "safety:dismiss_proposal": {"patient_pk": patient},
         "safety:restore_proposal": {"pk": here["dismissed"].pk},
         "safety:download_file": {"pk": records["report"].pk, "part": "open", "name": "report.pdf"},
+        "show_export": {"pk": records["export"].pk},
+        "show_export_progress": {"pk": records["export"].pk},
         "show_history": {"app": "visits", "model": "panelrecord", "pk": here["panel"].pk},
         "set_password": {"account": "1", "token": "x"},
     }

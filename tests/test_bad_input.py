@@ -83,7 +83,7 @@ def test_the_forms_are_all_found(forms):
     for needed in ("/patients/screen/", "/visits/panels/#/", "/visits/#/infusion/", "/visits/#/prepare/",
                    "/safety/events/report/#/", "/safety/deviations/record/#/", "/safety/deviations/dismiss/#/",
                    "/safety/deviations/#/change/", "/visits/lots/receive/", "/patients/halts/open/", "/safety/reports/new/",
-                   "/visits/queries/#/", "/accounts/new/", "/patients/#/eligibility/"):  # fmt: skip
+                   "/exports/new/", "/visits/queries/#/", "/accounts/new/", "/patients/#/eligibility/"):  # fmt: skip
         assert needed in kinds, needed
 
 
@@ -312,7 +312,7 @@ def test_no_key_in_an_address_is_a_fault_of_ours(unchanged, records, key):
         client = unchanged.client(getattr(unchanged, name))
         client.raise_request_exception = False
         for path in ("patients/{}/", "visits/{}/", "visits/panels/{}/", "visits/queries/{}/", "visits/lots/{}/",
-                     "safety/events/{}/", "safety/deviations/{}/", "safety/deviations/record/{}/", "safety/reports/{}/", "accounts/{}/", "patients/halts/{}/lift/",
+                     "safety/events/{}/", "safety/deviations/{}/", "safety/deviations/record/{}/", "safety/reports/{}/", "exports/{}/", "exports/files/{}/", "accounts/{}/", "patients/halts/{}/lift/",
                      "history/visits/visit/{}/", "patients/{}/lines/medication/", "sign-in/set-password/{}/x-y/"):  # fmt: skip
             for method in ("get", "post"):
                 answer = getattr(client, method)("/" + path.format(key))

@@ -3,8 +3,10 @@
 Every code, name and lot number that tells an arm bears a mark of its own; what blinded roles can reach is searched for
 it. The last test opens the same pages as those who may know, so that the search is known to find."""
 
+import io
 import re
 import tomllib
+import zipfile
 from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
@@ -22,9 +24,10 @@ from safety.models import AdverseEvent, Deviation, DismissedProposal, DsmbReport
 from safety.proposals import unjudged_among
 from safety.reports import request_dsmb_report
 from tests.universe import Universe, fields_of, send
-from trialsite import trial
+from trialsite import outbox, trial
 from trialsite.audit import acting
-from trialsite.models import Site, User
+from trialsite.exchange import job
+from trialsite.models import DataExport, OutboxMessage, Site, User
 from trialsite.protocol import Protocol
 from trialsite.saving import Refused
 from visits import actions as visit_actions
@@ -116,7 +119,7 @@ def crawl(client, start):
 
 def starting_points(universe):
     urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/lots/", "/safety/events/",
-            "/safety/deviations/", "/safety/deviations/proposals/", "/patients/halts/", "/patients/halts/open/", "/safety/reports/", "/patients/allocation/"]  # fmt: skip
+            "/safety/deviations/", "/safety/deviations/proposals/", "/patients/halts/", "/patients/halts/open/", "/safety/reports/", "/patients/allocation/", "/exports/"]  # fmt: skip
     for model, label in (
         (Patient, "patients/patient"), (Visit, "visits/visit"), (PanelRecord, "visits/panelrecord"),
         (Infusion, "visits/infusion"), (Preparation, "visits/preparation"), (Lot, "visits/lot"),
@@ -179,6 +182,54 @@ def test_the_pharmacist_and_the_statistician_do(masked):
     assert any(b"ZQTITLE" in answer.content for answer in zhao.values())
     sofia = masked.client(masked.sofia).get(f"/patients/{masked.patients[0].pk}/")
     assert b"ZQTITLE" in sofia.content
+
+
+def everything_exported(universe, by):
+    """All bytes of what this person can export, unpacked, and the pages around it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(outbox, "send", lambda message: None)
+        client = universe.client(User.objects.get(pk=by.pk))
+        asked = send(client, "/exports/new/")["Location"]
+        export = DataExport.objects.latest("pk")
+        assert job.run(export.pk, OutboxMessage.objects.latest("pk").pk), export.failure
+    found = [client.get(url).content for url in ("/exports/", "/exports/new/", asked)]
+    found += [str(export.__dict__).encode()]
+    for file in export.files.all():
+        answer = client.post(f"/exports/files/{file.pk}/")
+        found.append(str(answer.headers).encode())
+        with zipfile.ZipFile(io.BytesIO(answer.getvalue())) as archive:
+            found += [archive.read(name) for name in archive.namelist()]
+    return b"\n".join(found)
+
+
+@pytest.mark.requirement("R45")
+@pytest.mark.parametrize("name", ["david", "wang"])
+def test_no_export_of_a_blinded_role_tells_an_arm_in_any_byte(masked, name):
+    with transaction.atomic():
+        everything = everything_exported(masked, getattr(masked, name))
+        assert b"01-001" in everything and b"measurements.csv" in everything
+        assert not TELLING.search(everything)
+        for secret in (b"allocations", b"preparations", b"lot_tests", b"prepared_dose", b"Under review"):
+            assert secret not in everything, secret
+        for preparation in Preparation.objects.all():
+            assert str(int(preparation.planned_dose)).encode() not in everything or preparation.planned_dose < 1000
+        transaction.set_rollback(True)
+
+
+@pytest.mark.requirement("R45")
+def test_the_statistician_exports_arms_and_lots(masked):
+    """So that the test above can fail."""
+    with transaction.atomic():
+        everything = everything_exported(masked, masked.sofia)
+        assert {found.group() for found in TELLING.finditer(everything)} >= {
+            b"ZQPROD",
+            b"ZQARM",
+            b"ZQLOT",
+            b"ZQTITLE",
+            b"ZQDONOR",
+        }
+        assert b"Under review" in everything
+        transaction.set_rollback(True)
 
 
 @pytest.mark.requirement("R45")

@@ -5,11 +5,14 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from patients.models import Patient, State
 from safety import demo as safety_steps
 from tests.universe import send
 from trialsite.audit import acting
+from trialsite.exchange.actions import request_export
+from trialsite.models import DataExport
 from visits import actions
 from visits.models import PanelRecord, PanelState, Visit, VisitState
 
@@ -63,6 +66,9 @@ def pages_of(universe, patient):
         "/patients/allocation/",
         "/safety/reports/",
         "/safety/reports/new/",
+        "/exports/",
+        "/exports/new/",
+        f"/exports/{DataExport.objects.get().pk}/",
         "/visits/",
         "/safety/events/",
     ):
@@ -82,6 +88,8 @@ def patient(universe):
     safety_steps.record_deviation(patient=patient, by=universe.chen)
     with acting(universe.chen, "less than was planned"):
         patient.infusions.update(volume_ml=1)
+    sites = [universe.site.pk, universe.other_site.pk]
+    request_export(cutoff=timezone.now(), sites=sites, kinds=["patients"], by=universe.sofia)
     panel = universe.panel(patient, "SCR", "chemistry")
     actions.raise_query(panel=panel, test="ALT", text="Please check.", by=universe.maria)
     visit = Visit.objects.get(patient=patient, code="W0")
