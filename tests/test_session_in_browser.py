@@ -70,7 +70,7 @@ def test_what_is_done_in_one_tab_counts_for_all_and_signing_out_covers_all(perso
     idle.goto(brief.places["patient"])
     idle.evaluate(
         "window.warned = 0; const dialog = document.getElementById('session'), show = dialog.showModal.bind(dialog);"
-        "dialog.showModal = () => { window.warned += 1; show(); }"
+        "dialog.showModal = () => { window.warned += 1; show(); }; null"
     )
     busy = idle.context.new_page()
     for _ in range(5):
