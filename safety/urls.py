@@ -4,11 +4,21 @@ from safety import reports, views
 
 app_name = "safety"
 urlpatterns = [
+    path("start/unjudged/", views.show_unjudged, name="show_unjudged"),
     path("events/", views.list_adverse_events, name="list_adverse_events"),
     path("events/report/<int:patient_pk>/", views.report_adverse_event, name="report_adverse_event"),
     path("events/<int:pk>/", views.show_adverse_event, name="show_adverse_event"),
     path("events/<int:pk>/change/", views.change_adverse_event, name="change_adverse_event"),
     path("events/<int:pk>/withdraw/", views.withdraw_adverse_event, name="withdraw_adverse_event"),
+    path("deviations/", views.list_deviations, name="list_deviations"),
+    path("deviations/proposals/", views.list_proposals, name="list_proposals"),
+    path("deviations/of/<int:pk>/", views.list_deviations_of_patient, name="list_deviations_of_patient"),
+    path("deviations/record/<int:patient_pk>/", views.record_deviation, name="record_deviation"),
+    path("deviations/dismiss/<int:patient_pk>/", views.dismiss_proposal, name="dismiss_proposal"),
+    path("deviations/dismissed/<int:pk>/restore/", views.restore_proposal, name="restore_proposal"),
+    path("deviations/<int:pk>/", views.show_deviation, name="show_deviation"),
+    path("deviations/<int:pk>/change/", views.change_deviation, name="change_deviation"),
+    path("deviations/<int:pk>/withdraw/", views.withdraw_deviation, name="withdraw_deviation"),
     path("reports/", reports.list_reports, name="list_reports"),
     path("reports/new/", reports.request_report, name="request_report"),
     path("reports/<int:pk>/", reports.show_report, name="show_report"),
