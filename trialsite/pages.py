@@ -30,6 +30,7 @@ NAVIGATION = [
     (_("Visits"), "visits:show_grid", Permission.VIEW_PATIENTS),
     (_("Queries"), "visits:list_queries", Permission.VIEW_PATIENTS),
     (_("Adverse events"), "safety:list_adverse_events", Permission.VIEW_ADVERSE_EVENTS),
+    (_("Laboratories"), "visits:list_laboratories", Permission.VIEW_PATIENTS),
     (_("Lots"), "visits:list_lots", Permission.MANAGE_LOTS),
     (_("Randomisation"), "patients:show_allocation", Permission.MANAGE_ALLOCATION),
     (_("Reports"), "safety:list_reports", Permission.READ_OPEN_REPORTS),

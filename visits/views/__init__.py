@@ -1,6 +1,19 @@
 """Pages about what was measured, when, and whether it is right: one file per noun, as the actions."""
 
 from visits.views.infusions import prepare_infusion, record_infusion
+from visits.views.laboratories import (
+    add_range,
+    apply_range,
+    change_laboratory,
+    copy_ranges,
+    create_laboratory,
+    end_range,
+    import_ranges,
+    list_laboratories,
+    show_laboratory,
+    show_range,
+    withdraw_range,
+)
 from visits.views.lots import list_lots, receive_lot, reject_lot, release_lot, show_lot
 from visits.views.panels import clear_panel, enter_panel, mark_panel_not_done
 from visits.views.plan import (
@@ -20,9 +33,17 @@ from visits.views.queries import about, list_queries, raise_query, show_query
 __all__ = [
     "STANDING_TEXT",
     "about",
+    "add_range",
     "add_unscheduled_visit",
+    "apply_range",
+    "change_laboratory",
     "clear_panel",
+    "copy_ranges",
+    "create_laboratory",
+    "end_range",
     "enter_panel",
+    "import_ranges",
+    "list_laboratories",
     "list_lots",
     "list_queries",
     "mark_panel_not_done",
@@ -36,10 +57,13 @@ __all__ = [
     "reject_lot",
     "release_lot",
     "show_grid",
+    "show_laboratory",
     "show_lot",
     "show_query",
+    "show_range",
     "show_visit",
     "standing_of",
     "visit_title",
     "with_counts",
+    "withdraw_range",
 ]
