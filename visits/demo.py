@@ -357,7 +357,7 @@ def make_laboratory(*, site, protocol, on, by, other_units=()):
         site=site, code=f"LAB{site.code}", name=f"Clinical laboratory, {site.name}"[:200], by=by
     )
     there = []
-    for test in laboratory_tests(protocol):
+    for test in [test for test in laboratory_tests(protocol) if test.reference]:
         unit = unit_of(test, test.units[0].unit if test.code in other_units and test.units else "")
         for reference in test.reference:
             low, high = (

@@ -232,7 +232,10 @@ def apply_range(*, held, version, reason, by):
         held = ReferenceRange.objects.select_for_update(of=("self",)).select_related("laboratory").get(pk=held.pk)
         check_version(held, version)
         panels = sorted({one.measurement.panel_id for one in differing_results(held)})
-        locked = list(PanelRecord.objects.select_for_update(of=("self", "visit")).filter(pk__in=panels).order_by("pk"))
+        locked = list(
+            PanelRecord.objects.select_related("visit").select_for_update(of=("self", "visit"))
+            .filter(pk__in=panels).order_by("pk")
+        )  # fmt: skip
         differing = differing_results(held)
         wanted = [one for one in differing if not one.is_closed]
         if not wanted:
