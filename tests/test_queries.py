@@ -64,7 +64,7 @@ def pages_of(universe, patient):
     for address in ("", f"{laboratory.pk}/", f"{laboratory.pk}/?all=1", f"{laboratory.pk}/add/", f"{laboratory.pk}/import/?present=1"):
         yield universe.david, f"/visits/laboratories/{address}"
     for person in (universe.david, universe.chen):
-        yield person, f"/visits/ranges/{laboratory.ranges.filter(test='ALT', sex=patient.sex).last().pk}/"
+        yield person, f"/visits/laboratories/ranges/{laboratory.ranges.filter(test='ALT', sex=patient.sex).last().pk}/"
     for person in (universe.maria, universe.david, universe.samuel, universe.dora, universe.ines, universe.ada):
         yield person, "/"
     yield universe.ada, "/accounts/"

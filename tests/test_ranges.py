@@ -305,7 +305,7 @@ def test_results_that_are_frozen_or_locked_are_left_and_named(unchanged, patient
         record.hold = hold
         record.save()
     david = unchanged.client(unchanged.david)
-    page = david.get(f"/visits/ranges/{corrected.pk}/").content.decode()
+    page = david.get(f"/visits/laboratories/ranges/{corrected.pk}/").content.decode()
     assert str(hold.label) in page and "Apply to these results" not in page
     with pytest.raises(Refused):
         actions.apply_range(held=corrected, version=None, reason="limits corrected", by=unchanged.david)
@@ -325,7 +325,7 @@ def test_where_some_are_locked_the_others_are_changed_and_those_left_are_named(u
         other.hold = Hold.LOCKED
         other.save()
     david = unchanged.client(unchanged.david)
-    answer = send(david, f"/visits/ranges/{corrected.pk}/apply/", reason="limits corrected")
+    answer = send(david, f"/visits/laboratories/ranges/{corrected.pk}/apply/", reason="limits corrected")
     page = david.get(answer["Location"]).content.decode()
     assert "1 result is changed." in page and f"{other.number} SCR" in page
     assert (result(patient).reference, result(other).reference) == (corrected, first)
@@ -356,14 +356,14 @@ def test_a_data_manager_keeps_ranges_in_the_browser(unchanged, patient):
     page = david.get(address).content.decode()
     assert "0.6–1.2" in page and "from 18" in page and "Creatinine" in page
     assert (
-        send(david, f"/visits/ranges/{held.pk}/end/", valid_to="2026-03-01", reason="new analyser").status_code == 302
+        send(david, f"/visits/laboratories/ranges/{held.pk}/end/", valid_to="2026-03-01", reason="new analyser").status_code == 302
     )
     text = to_csv([]) + "CREAT,mg/dL,F,,,0.5,1.1,2026-03-02,\n"
     assert send(david, f"{address}import/", text=text).status_code == 302
     assert fields_of(david.get(f"{address}import/?present=1"))["text"][0].startswith("test,unit,sex")
     assert send(david, f"{address}copy/", valid_from="2026-04-01").status_code == 302
     last = made.ranges.order_by("-pk").first()
-    assert send(david, f"/visits/ranges/{last.pk}/withdraw/", reason="typing error").status_code == 302
+    assert send(david, f"/visits/laboratories/ranges/{last.pk}/withdraw/", reason="typing error").status_code == 302
     assert "<del>0.5–1.1</del>" in david.get(f"{address}?all=1").content.decode()
     assert send(david, f"{address}change/", name="Ninth", is_active=None, reason="closed").status_code == 302
     assert not Laboratory.objects.get(pk=made.pk).is_active
@@ -402,12 +402,12 @@ def test_a_range_that_makes_no_sense_is_refused_at_its_field(unchanged, laborato
 def test_who_keeps_no_ranges_reads_them(unchanged, laboratory, corrected):
     chen = unchanged.client(unchanged.chen)
     assert "Add a range" not in chen.get(f"/visits/laboratories/{laboratory.pk}/").content.decode()
-    page = chen.get(f"/visits/ranges/{corrected.pk}/").content.decode()
+    page = chen.get(f"/visits/laboratories/ranges/{corrected.pk}/").content.decode()
     assert "120–180" in page and "held against another range" not in page
     before = AuditEvent.objects.count()
     for address in (
         "laboratories/new", *(f"laboratories/{laboratory.pk}/{step}" for step in ("add", "copy", "import", "change")),
-        *(f"ranges/{corrected.pk}/{step}" for step in ("end", "withdraw", "apply")),
+        *(f"laboratories/ranges/{corrected.pk}/{step}" for step in ("end", "withdraw", "apply")),
     ):  # fmt: skip
         assert chen.get(f"/visits/{address}/").status_code == 403
         assert chen.post(f"/visits/{address}/", {"reason": "x"}).status_code == 403
@@ -418,7 +418,7 @@ def test_who_keeps_no_ranges_reads_them(unchanged, laboratory, corrected):
 def test_a_laboratory_of_another_site_answers_like_none_and_one_for_all_sites_is_seen_by_all(unchanged, laboratory):
     li = unchanged.client(unchanged.li)
     held = laboratory.ranges.get()
-    for address in (f"laboratories/{laboratory.pk}/", f"ranges/{held.pk}/"):
+    for address in (f"laboratories/{laboratory.pk}/", f"laboratories/ranges/{held.pk}/"):
         assert li.get(f"/visits/{address}").status_code == 404
     assert laboratory.name not in li.get("/visits/laboratories/").content.decode()
     everywhere = actions.create_laboratory(site=None, code="ALL", name="For all", by=unchanged.david)
@@ -441,13 +441,13 @@ def test_who_keeps_ranges_at_one_site_keeps_none_for_all_sites(unchanged, labora
     assert answer.status_code == 422
 
 
-def test_the_demo_reports_in_the_units_of_the_laboratory(unchanged, patient):
+def test_the_demo_reports_in_the_units_of_the_laboratory(unchanged):
+    patient = unchanged.screened(site=unchanged.other_site, by=unchanged.li)
     made = visit_steps.make_laboratory(
-        site=unchanged.site, protocol=patient.protocol, on=patient.screened_on, by=unchanged.david, other_units=("HGB",)
-    )
-    visit_steps.enter_panel(
-        panel=unchanged.panel(patient, "SCR", "haematology"), by=unchanged.chen, on=patient.screened_on
-    )
+        site=unchanged.other_site, protocol=patient.protocol, on=patient.screened_on, by=unchanged.david,
+        other_units=("HGB",),
+    )  # fmt: skip
+    visit_steps.enter_panel(panel=unchanged.panel(patient, "SCR", "haematology"), by=unchanged.li, on=patient.screened_on)
     m = result(patient)
-    assert (m.reported_unit, m.panel.laboratory) == ("g/dL", made)
+    assert (m.reported_unit, m.reference.unit, m.panel.laboratory) == ("g/dL", "g/dL", made)
     assert m.value == Decimal(m.typed) * 10
