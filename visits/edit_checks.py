@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from trialsite.protocol import Protocol, Test
 from visits.results import Result, is_implausible, is_impossible
+from visits.units import bounds_in
 
 Results = dict[str, Result | None]
 Show = Callable[[str], str]  # a test's code to its result in words
@@ -166,7 +167,8 @@ def _problems_of_a_result(test: Test, result: Result | None) -> list[Problem]:
         text = "{} is not possible; only values from {} to {} are.".format(found, *test.possible)
         return [Problem("impossible", test.code, text, hard=True)]
     if is_implausible(test, result):
-        text = "{} is unusual; expected is {} to {}. Is it right?".format(found, *test.plausible)
+        expected = bounds_in(test, result.unit, test.plausible)
+        text = "{} is unusual; expected is {} to {}. Is it right?".format(found, *expected)
         return [Problem("implausible", test.code, text, hard=False)]
     return []
 
@@ -176,7 +178,7 @@ def _shown(test: Test, result: Result | None) -> str:
         return "(blank)"
     if result.value is None:
         return test.choice_label(result.text)
-    return f"{result.typed} {test.unit}".rstrip()
+    return f"{result.typed} {result.unit or test.unit}".rstrip()
 
 
 def _exact(result: Result | None) -> Decimal | None:

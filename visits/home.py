@@ -26,6 +26,7 @@ from visits.models import (
     Visit,
     VisitState,
 )
+from visits.units import standard_text
 
 # tests whose course is drawn on the patient's page, where the protocol has them
 PLOTTED = ("CD4",)
@@ -219,7 +220,11 @@ def course(patient, infusions):
 
     return {
         "rows": [
-            {"on": m.collected_on, "day": day(m.collected_on), "typed": m.typed, "flag": m.flag} for m in measured
+            {
+                "on": m.collected_on, "day": day(m.collected_on), "flag": m.flag,
+                "typed": standard_text(test, m.typed, m.operator, m.value, m.reported_unit),
+            }
+            for m in measured
         ],
         "name": test.name,
         "unit": test.unit,

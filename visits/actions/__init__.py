@@ -16,14 +16,31 @@ from visits.actions.plan import (
     record_missed_visit,
 )
 from visits.actions.queries import answer_query, close_query, raise_query, reopen_query
+from visits.actions.ranges import (
+    add_range,
+    apply_range,
+    change_laboratory,
+    copy_ranges,
+    create_laboratory,
+    end_range,
+    import_ranges,
+    withdraw_range,
+)
 
 __all__ = [
+    "add_range",
     "add_unscheduled_visit",
     "answer_query",
+    "apply_range",
+    "change_laboratory",
     "clear_panel",
     "close_query",
+    "copy_ranges",
+    "create_laboratory",
     "end_feed",
+    "end_range",
     "follow_amendment",
+    "import_ranges",
     "latest_weight",
     "mark_panel_not_done",
     "move_plan",
@@ -41,4 +58,5 @@ __all__ = [
     "release_lot",
     "renew_feed",
     "reopen_query",
+    "withdraw_range",
 ]
