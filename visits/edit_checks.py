@@ -107,6 +107,11 @@ class Check:
         return ()
 
     @property
+    def bounds(self) -> str:
+        """Its limits in signs, where they are not the protocol's."""
+        return ""
+
+    @property
     def is_of_each_test(self) -> bool:
         """Does it speak for one test at a time, so that each test has its own statistics?"""
         return self.subject == Subject.VALUE
@@ -147,6 +152,10 @@ class Below(Check):
     def tests(self):
         return (self.lower, self.upper)
 
+    @property
+    def bounds(self):
+        return f"{self.lower} < {self.upper}"
+
     def found(self, form: Form) -> dict | None:
         lower, upper = _exact(form.now(self.lower)), _exact(form.now(self.upper))
         if None in (lower, upper) or lower < upper:
@@ -171,6 +180,13 @@ class PartsWithin(Check):
     @property
     def tests(self):
         return (*self.parts, self.whole) if isinstance(self.whole, str) else self.parts
+
+    @property
+    def bounds(self):
+        whole = f"{self.whole} %" if isinstance(self.whole, Decimal) else self.whole
+        if (factor := self.factor * (1 + self.percent / 100)) != 1:
+            whole = f"{factor.normalize():f} × {whole}"
+        return f"{' + '.join(self.parts)} ≤ {whole}" + (f" + {self.tolerance}" if self.tolerance else "")
 
     def found(self, form: Form) -> dict | None:
         if any(form.known[part].computed for part in self.parts):
@@ -198,6 +214,10 @@ class Change(Check):
 
     earlier = tests
 
+    @property
+    def bounds(self):
+        return f"{self.test}: {'−' if self.falls_only else '±'}{self.percent} %"
+
     def found(self, form: Form) -> dict | None:
         old, new = _exact(form.before(self.test)), form.now(self.test)
         if old is None or old <= 0 or new is None or new.value is None or new.operator == ">":
@@ -222,6 +242,10 @@ class Rebound(Check):
         return (self.test,)
 
     earlier = tests
+
+    @property
+    def bounds(self):
+        return f"{self.test}: ≤ {self.from_at_most} → > {self.above}"
 
     def found(self, form: Form) -> dict | None:
         old, new = form.before(self.test), form.now(self.test)
@@ -701,6 +725,13 @@ def problems_of_event(began_on: date, around: Surroundings) -> list[Problem]:
 
 
 # --- the catalogue ------------------------------------------------------------------------------------
+
+
+def retirement_key(code: str, test: str) -> tuple[str, str]:
+    """(check, test) under which a check is counted and retired: those of single values for one test, the others as a
+    whole."""
+    check = BY_CODE.get(code)
+    return (code, test) if check and check.is_of_each_test else (code, "")
 
 
 def each_speaks_of(check: Check, protocol: Protocol) -> list[Test]:

@@ -129,7 +129,7 @@ def _still_to_ask(problems, entry, open_keys, firings):
         and (problem.test or (problem.code, entry.whole) not in about_whole)
     ]  # fmt: skip
     gone = retired_checks() if waiting else ()
-    return [problem for problem in waiting if retirement_key(problem.code, problem.test) not in gone]
+    return [problem for problem in waiting if edit_checks.retirement_key(problem.code, problem.test) not in gone]
 
 
 def not_asked_yet(problems, changed, *, read, panel, whole):
@@ -171,12 +171,6 @@ def _answer_by_change(query, problem, entry, by):
 
 
 # --- checks that are retired ------------------------------------------------------------------------
-
-
-def retirement_key(code, test):
-    """(check, test) under which a check is retired: those of single values for one test, the others as a whole."""
-    check = edit_checks.BY_CODE.get(code)
-    return (code, test) if check and check.is_of_each_test else (code, "")
 
 
 def retired_checks():
@@ -285,7 +279,9 @@ def _check_regimens(line, around, confirmed, by):
     asking = {q.record_id: q for q in asked.exclude(state=QueryState.CLOSED)}
     others = {q.check_code for pk, q in asking.items() if pk != line.pk}
     for regimen in (r for r in regimens if r.pk in asking and r.pk != line.pk):
-        raise_record_queries(problems=[p for p in problems if p.code == asking[regimen.pk].check_code], record=regimen, by=by)
+        raise_record_queries(
+            problems=[p for p in problems if p.code == asking[regimen.pk].check_code], record=regimen, by=by
+        )
     mine = [] if line.is_withdrawn else [p for p in problems if p.code not in others]
     raise_record_queries(problems=mine, record=line, confirmed=confirmed, by=by)
 
