@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import encrypt
+from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.tokens import default_token_generator
@@ -16,8 +17,9 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
+from trialsite import trial
 from trialsite.audit import acting
-from trialsite.models import Grant, Site, User
+from trialsite.models import Grant, LostFactor, Site, User, VersionApproval
 from trialsite.roles import AT_A_SITE, Role
 from trialsite.saving import Refused
 
@@ -51,6 +53,35 @@ def create_site(*, code, name, country, timezone, by):
                 return Site.objects.create(code=code, name=name, country=country, timezone=timezone)
         except IntegrityError:
             raise Refused({"code": [_("There is a site with this code.")]}) from None
+
+
+# --- protocol versions -----------------------------------------------------------------------------
+
+
+def release_version(*, site, protocol_version, approved_on, approved_by, by):
+    """Let a site work under a later protocol version, since its ethics committee approved it."""
+    later = list(trial.versions())[1:]
+    errors = {}
+    if protocol_version not in later:
+        errors["protocol_version"] = [_("There is no such later version.")]
+    elif approved_on < trial.protocol(protocol_version).trial.dated:
+        errors["approved_on"] = [
+            _("The version is dated later, %(day)s.") % {"day": trial.protocol(protocol_version).trial.dated}
+        ]
+    if approved_on > timezone.now().astimezone(ZoneInfo(site.timezone)).date():
+        errors["approved_on"] = [_("This date is in the future.")]
+    if VersionApproval.objects.filter(site=site, protocol_version=protocol_version).exists():
+        errors["protocol_version"] = [_("This version is released at the site already.")]
+    if errors:
+        raise Refused(errors)
+    with acting(by, f"approved on {approved_on}"):
+        return VersionApproval.objects.create(
+            site=site,
+            protocol_version=protocol_version,
+            approved_on=approved_on,
+            approved_by=approved_by,
+            released_by=by,
+        )
 
 
 # --- accounts --------------------------------------------------------------------------------------
@@ -171,6 +202,17 @@ def lock_account(user):
     return User.objects.select_for_update().get(pk=user.pk)
 
 
+def choose_language(*, language, by):
+    """Show all pages to this person in `language` (a code of settings.LANGUAGES) from now on. Raises Refused."""
+    if language not in dict(settings.LANGUAGES):
+        raise Refused({"language": [_("There is no such language.")]})
+    with acting(by, "own language chosen"):
+        user = lock_account(by)
+        user.language = language
+        user.save(update_fields=["language"])
+    return user
+
+
 # --- password, second factor, sessions -------------------------------------------------------------
 
 
@@ -189,21 +231,59 @@ def change_password(*, user, password, token=None, by):
     return user
 
 
-def reset_sign_in(*, user, forget_second_factor=False, reason, by):
-    """Take the password away (and the second factor, when the phone is lost): only a new one-time link opens the
-    account. Earlier links die too. Raises Refused."""
+def reset_sign_in(*, user, reason, by):
+    """Take the password away: only a new one-time link opens the account, and the second factor is still asked for.
+    Earlier links die too. Raises Refused."""
     with acting(by, reason):
-        user = lock_account(user)
-        if user.is_system or not user.is_active:
-            raise Refused({"": [_("This account is not active.")]})
-        if user == by:
-            raise Refused({"": [_("Change the own password on the own account's page.")]})
-        user.set_unusable_password()
-        user.save(update_fields=["password"])
-        if forget_second_factor:
-            Authenticator.objects.filter(user=user).delete()
-        end_sessions(user)
+        user = _lock_for_reset(user, by)
+        _take_password(user)
     return user
+
+
+def report_lost_factor(*, user, reason, by):
+    """Report that a person's phone is lost. Nothing happens before another administrator confirms it. Raises Refused."""
+    with acting(by, reason):
+        user = _lock_for_reset(user, by)
+        if not Authenticator.objects.filter(user=user).exists():
+            raise Refused({"": [_("This account has no second factor. Give a new link instead.")]})
+        if user.lost_factors.open().exists():
+            raise Refused({"": [_("This was reported already. Another administrator confirms it.")]})
+        return LostFactor.objects.create(user=user, reported_by=by)
+
+
+def confirm_lost_factor(*, lost, reason, by):
+    """Forget second factor and password: only a new one-time link opens the account, which enrols anew. Raises Refused.
+
+    It takes two administrators: who reported the loss does not confirm it."""
+    with acting(by, reason):
+        user = _lock_for_reset(lost.user, by)
+        lost = LostFactor.objects.select_for_update(of=["self"]).get(pk=lost.pk)
+        if lost.reported_by == by:
+            raise Refused({"": [_("Who reported the loss does not confirm it; ask another administrator.")]})
+        if not user.lost_factors.open().filter(pk=lost.pk).exists():
+            raise Refused(
+                {"": [_("This report was confirmed already, or is older than a day. Report the loss again.")]}
+            )
+        lost.confirmed_by, lost.confirmed_at = by, timezone.now()
+        lost.save(update_fields=["confirmed_by", "confirmed_at"])
+        Authenticator.objects.filter(user=user).delete()
+        _take_password(user)
+    return user
+
+
+def _lock_for_reset(user, by):
+    user = lock_account(user)
+    if user.is_system or not user.is_active:
+        raise Refused({"": [_("This account is not active.")]})
+    if user == by:
+        raise Refused({"": [_("Change the own password on the own account's page.")]})
+    return user
+
+
+def _take_password(user):
+    user.set_unusable_password()
+    user.save(update_fields=["password"])
+    end_sessions(user)
 
 
 def enrol_second_factor(*, user, secret, by):

@@ -8,6 +8,7 @@ from visits.actions.panels import clear_panel, mark_panel_not_done, preview_pane
 from visits.actions.plan import (
     add_unscheduled_visit,
     died_on,
+    follow_amendment,
     move_plan,
     plan_screening,
     plan_visits,
@@ -34,6 +35,7 @@ __all__ = [
     "clear_panel",
     "close_query",
     "died_on",
+    "follow_amendment",
     "key_of",
     "latest_weight",
     "mark_panel_not_done",

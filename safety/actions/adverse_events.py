@@ -1,4 +1,4 @@
-"""Everything that writes about what went wrong."""
+"""Adverse events: reported, changed, taken back."""
 
 from django.db.models import Max
 
@@ -42,7 +42,9 @@ def report_adverse_event(*, patient, values, confirmed=(), by):
         patient = lock_patient(patient)
         values = _checked(patient, values)
         last = AdverseEvent.objects.filter(patient=patient).aggregate(last=Max("sequence"))["last"] or 0
-        event = AdverseEvent.objects.create(patient=patient, sequence=last + 1, reported_by=by, **values)
+        event = AdverseEvent.objects.create(
+            patient=patient, protocol_version=patient.protocol_version, sequence=last + 1, reported_by=by, **values
+        )
         _ask_about(event, confirmed, by)
     return event
 
