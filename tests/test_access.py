@@ -20,6 +20,7 @@ from trialsite.management.commands.check_roles_dump import FOR_EVERYBODY_SIGNED_
 from trialsite.middleware import OPEN_PATHS
 from trialsite.models import User
 from trialsite.roles import Permission, can
+from visits import actions as visit_actions
 from visits import demo as visit_steps
 from visits.models import Infusion, Lot, Measurement, PanelRecord, Visit
 
@@ -49,6 +50,7 @@ def fill(universe):
             "event": event, "query": query, "lot": lot, "line": line,
         }  # fmt: skip
     found["halt"] = patient_actions.open_halt(scope=Scope.TRIAL, blocks=["enrol"], cause="Pause", by=universe.samuel)
+    found["retired"] = visit_actions.retire_check(code="weight_change", reason="Noise", by=universe.david)
     found["report"] = request_dsmb_report(cutoff=timezone.now().date(), by=universe.sofia)
     return found
 
@@ -73,6 +75,9 @@ def arguments_of(name, here, records):
         "patients:lift_halt": {"pk": records["halt"].pk},
         "visits:add_unscheduled_visit": {"patient_pk": patient},
         "visits:raise_query": {"panel_pk": here["panel"].pk},
+        "visits:query_record": {"app": "patients", "model": "medication", "pk": here["line"].pk},
+        "visits:retire_check": {"key": "implausible-CD4"},
+        "visits:restore_check": {"pk": records["retired"].pk},
         "visits:show_query": {"pk": here["query"].pk},
         "safety:report_adverse_event": {"patient_pk": patient},
         "safety:download_file": {"pk": records["report"].pk, "part": "open", "name": "report.pdf"},
@@ -105,7 +110,7 @@ def pages(here, records):
 
 def addresses_of_records(here, records):
     """(name, address) of what belongs to a site."""
-    everybodys = ("halt", "show_report", "progress", "download", "request_report")
+    everybodys = ("halt", "show_report", "progress", "download", "request_report", "_check")
     with_key = {name for route, name, _view in routes() if "<" in route}
     return [
         (name, url)

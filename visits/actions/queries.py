@@ -242,12 +242,15 @@ def raise_record_queries(*, problems, record, confirmed=(), by):
             )  # fmt: skip
         CheckFiring.objects.bulk_create([firing])
     still = {(p.code, p.test) for p in problems}
-    satisfied = [q for q in queries if (q.check_code, q.field) not in still]
-    _note_changes([f for f in firings if (f.check_code, f.test) not in still])
-    for query in satisfied:
-        QueryMessage.objects.create(query=query, patient_id=query.patient_id, text=CHANGED_SATISFIED, by=by)
-        query.state, query.closed_at = QueryState.CLOSED, timezone.now()
-        next_version(query, "state", "closed_at")
+    with acting(by, "the edit checks looked again"):
+        _note_changes([f for f in firings if (f.check_code, f.test) not in still])
+        for query in queries:
+            if (query.check_code, query.field) not in still:
+                QueryMessage.objects.create(
+                    query=query, patient_id=query.patient_id, text=CHANGED_SATISFIED, by=by
+                )  # fmt: skip
+                query.state, query.closed_at = QueryState.CLOSED, timezone.now()
+                next_version(query, "state", "closed_at")
 
 
 def check_line(*, line, confirmed=(), by):

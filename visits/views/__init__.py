@@ -16,7 +16,7 @@ from visits.views.plan import (
     visit_title,
     with_counts,
 )
-from visits.views.queries import about, list_queries, raise_query, show_query
+from visits.views.queries import about, list_queries, query_infusion, query_record, raise_query, show_query
 
 __all__ = [
     "STANDING_TEXT",
@@ -30,6 +30,8 @@ __all__ = [
     "mark_panel_not_done",
     "planned_infusion",
     "prepare_infusion",
+    "query_infusion",
+    "query_record",
     "raise_query",
     "receive_lot",
     "record_attendance",
