@@ -97,7 +97,7 @@ def crawl(client, start):
 
 
 def starting_points(universe):
-    urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/checks/", "/visits/lots/", "/safety/events/",
+    urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/queries/checks/", "/visits/lots/", "/safety/events/",
             "/patients/halts/", "/patients/halts/open/", "/safety/reports/", "/patients/allocation/"]  # fmt: skip
     for model, label in (
         (Patient, "patients/patient"), (Visit, "visits/visit"), (PanelRecord, "visits/panelrecord"),

@@ -140,7 +140,7 @@ def fire(universe, panel, times):
 
 
 def rows_of(universe, person):
-    context = universe.client(person).get("/visits/checks/").context
+    context = universe.client(person).get("/visits/queries/checks/").context
     return {row["key"]: row for row in [*context["tests"], *(r for _s, rows in context["subjects"] for r in rows)]}
 
 
@@ -155,7 +155,7 @@ def test_what_checks_did_is_counted_over_the_sites_of_the_reader(unchanged, pane
 
 def test_a_data_manager_retires_a_soft_check_with_a_reason_and_it_is_silent_until_it_is_restored(unchanged, panel):
     david = unchanged.client(unchanged.david)
-    address = "/visits/checks/implausible-CD4/retire/"
+    address = "/visits/queries/checks/implausible-CD4/retire/"
     assert send(david, address, reason=" ").status_code == 422
     assert send(david, address, reason="Every patient here is below").status_code == 302
     assert send(david, address, reason="again").status_code == 422
@@ -164,18 +164,18 @@ def test_a_data_manager_retires_a_soft_check_with_a_reason_and_it_is_silent_unti
     assert not actions.preview_panel(panel=panel, values={"CD4": "4000"}, collected_on=on)
     actions.record_panel(values={"CD4": "4000"}, **entry)
     assert not Query.objects.filter(panel=panel).exists() and not CheckFiring.objects.filter(panel=panel).exists()
-    page = david.get("/visits/checks/").content.decode()
+    page = david.get("/visits/queries/checks/").content.decode()
     assert "Every patient here is below" in page and "David Dao" in page
     retired = RetiredCheck.objects.get()
     assert "Every patient here" in david.get(f"/history/visits/retiredcheck/{retired.pk}/").content.decode()
-    assert send(david, f"/visits/checks/retired/{retired.pk}/restore/", reason="Ask again").status_code == 302
+    assert send(david, f"/visits/queries/checks/retired/{retired.pk}/restore/", reason="Ask again").status_code == 302
     actions.record_panel(values={"CD4": "4100"}, reason="it was this", **entry)
     assert Query.objects.filter(panel=panel, test="CD4", check_code="implausible").count() == 1
 
 
 def test_a_hard_check_cannot_be_retired(unchanged):
     for key in ("impossible-CD4", "day_in_future", "implausible", "nothing", "implausible-NONE"):
-        assert unchanged.client(unchanged.david).get(f"/visits/checks/{key}/retire/").status_code == 404, key
+        assert unchanged.client(unchanged.david).get(f"/visits/queries/checks/{key}/retire/").status_code == 404, key
     with pytest.raises(Refused):
         actions.retire_check(code="day_in_future", reason="x", by=unchanged.david)
 
@@ -183,9 +183,9 @@ def test_a_hard_check_cannot_be_retired(unchanged):
 @pytest.mark.parametrize("name", ["chen", "maria", "ines", "sofia"])
 def test_who_reads_the_checks_does_not_retire_them(unchanged, name):
     client = unchanged.client(getattr(unchanged, name))
-    page = client.get("/visits/checks/")
+    page = client.get("/visits/queries/checks/")
     assert page.status_code == 200 and b"/retire/" not in page.content
-    assert client.post("/visits/checks/implausible-CD4/retire/", {}).status_code == 403
+    assert client.post("/visits/queries/checks/implausible-CD4/retire/", {}).status_code == 403
 
 
 def test_the_printed_list_of_checks_is_the_declared_one(db):

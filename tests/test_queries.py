@@ -32,7 +32,7 @@ def pages_of(universe, patient):
         "/", "/patients/", f"/patients/{patient.pk}/", f"/patients/{patient.pk}/background/", "/patients/screen/",
         f"/patients/{patient.pk}/consent/", f"/patients/{patient.pk}/lines/art/", f"/patients/{patient.pk}/disposition/",
         f"/patients/{patient.pk}/eligibility/", "/visits/", f"/visits/{visit.pk}/", f"/visits/{visit.pk}/infusion/",
-        f"/visits/unscheduled/{patient.pk}/", f"/visits/panels/{panel.pk}/", "/visits/queries/", "/visits/checks/",
+        f"/visits/unscheduled/{patient.pk}/", f"/visits/panels/{panel.pk}/", "/visits/queries/", "/visits/queries/checks/",
         f"/visits/queries/{query.pk}/", "/safety/events/", f"/safety/events/{event.pk}/",
         f"/safety/events/{event.pk}/change/", f"/safety/events/report/{patient.pk}/",
         "/patients/halts/", f"/history/patients/patient/{patient.pk}/", f"/history/visits/panelrecord/{panel.pk}/",
@@ -43,7 +43,7 @@ def pages_of(universe, patient):
         yield universe.chen, address
     for address in (
         "/",
-        "/visits/checks/",
+        "/visits/queries/checks/",
         "/visits/lots/",
         f"/visits/lots/{visit.preparation.lot_id}/",
         "/visits/lots/receive/",
@@ -67,7 +67,7 @@ def pages_of(universe, patient):
         f"/visits/queries/?patient={patient.pk}", f"/visits/queries/about/{record}", f"/visits/{visit.pk}/infusion/query/",
     ):  # fmt: skip
         yield universe.maria, address
-    yield universe.david, "/visits/checks/implausible-CD4/retire/"
+    yield universe.david, "/visits/queries/checks/implausible-CD4/retire/"
     yield universe.ada, "/accounts/"
     yield universe.ada, f"/accounts/{universe.chen.pk}/"
 
