@@ -24,6 +24,7 @@ from trialsite.management.commands.check_roles_dump import FOR_EVERYBODY_SIGNED_
 from trialsite.middleware import OPEN_PATHS
 from trialsite.models import User
 from trialsite.roles import Permission, can
+from visits import actions as visit_actions
 from visits import demo as visit_steps
 from visits.models import Infusion, Lot, Measurement, PanelRecord, Visit
 
@@ -58,6 +59,7 @@ def fill(universe):
             "laboratory": laboratory, "range": laboratory.ranges.first(),
         }  # fmt: skip
     found["halt"] = patient_actions.open_halt(scope=Scope.TRIAL, blocks=["enrol"], cause="Pause", by=universe.samuel)
+    found["retired"] = visit_actions.retire_check(code="weight_change", reason="Noise", by=universe.david)
     found["report"] = request_dsmb_report(cutoff=timezone.now().date(), by=universe.sofia)
     sites = [universe.site.pk, universe.other_site.pk]
     found["export"] = request_export(cutoff=timezone.now(), sites=sites, kinds=["patients"], by=universe.sofia)
@@ -98,6 +100,9 @@ def arguments_of(name, here, records):
         "visits:calendar_feed": {"token": "guessed"},
         **{f"visits:{name}": {"pk": here["laboratory"].pk} for name in ("add_range", "copy_ranges", "import_ranges")},
         "visits:raise_query": {"panel_pk": here["panel"].pk},
+        "visits:query_record": {"app": "patients", "model": "medication", "pk": here["line"].pk},
+        "visits:retire_check": {"key": "implausible-CD4"},
+        "visits:restore_check": {"pk": records["retired"].pk},
         "visits:show_query": {"pk": here["query"].pk},
         "safety:report_adverse_event": {"patient_pk": patient},
         "safety:record_deviation": {"patient_pk": patient},
@@ -138,7 +143,7 @@ def pages(here, records):
 
 def addresses_of_records(here, records):
     """(name, address) of what belongs to a site."""
-    everybodys = ("halt", "show_report", "progress", "download", "request_report")
+    everybodys = ("halt", "show_report", "progress", "download", "request_report", "_check")
     with_key = {name for route, name, _view in routes() if "<" in route}
     return [
         (name, url)

@@ -39,7 +39,7 @@ def pages_of(universe, patient):
         "/", "/patients/", f"/patients/{patient.pk}/", f"/patients/{patient.pk}/background/", "/patients/screen/",
         f"/patients/{patient.pk}/consent/", f"/patients/{patient.pk}/lines/art/", f"/patients/{patient.pk}/disposition/",
         f"/patients/{patient.pk}/eligibility/", "/visits/", f"/visits/{visit.pk}/", f"/visits/{visit.pk}/infusion/",
-        f"/visits/unscheduled/{patient.pk}/", f"/visits/panels/{panel.pk}/", "/visits/queries/",
+        f"/visits/unscheduled/{patient.pk}/", f"/visits/panels/{panel.pk}/", "/visits/queries/", "/visits/queries/checks/",
         f"/visits/queries/{query.pk}/", "/safety/events/", f"/safety/events/{event.pk}/",
         f"/safety/events/{event.pk}/change/", f"/safety/events/report/{patient.pk}/",
         "/safety/deviations/", "/safety/deviations/proposals/",
@@ -57,6 +57,7 @@ def pages_of(universe, patient):
         yield universe.chen, address
     for address in (
         "/",
+        "/visits/queries/checks/",
         "/visits/lots/",
         f"/visits/lots/{visit.preparation.lot_id}/",
         "/visits/lots/receive/",
@@ -83,6 +84,13 @@ def pages_of(universe, patient):
         yield person, f"/visits/laboratories/ranges/{laboratory.ranges.filter(test='ALT', sex=patient.sex).last().pk}/"
     for person in (universe.maria, universe.david, universe.samuel, universe.dora, universe.ines, universe.ada):
         yield person, "/"
+    record = f"patients/artregimen/{patient.artregimens.first().pk}/"
+    for address in (
+        f"/visits/queries/{query.pk}/", "/visits/queries/?state=all&kind=check&older=7&whose=turn&sort=oldest",
+        f"/visits/queries/?patient={patient.pk}", f"/visits/queries/about/{record}", f"/visits/{visit.pk}/infusion/query/",
+    ):  # fmt: skip
+        yield universe.maria, address
+    yield universe.david, "/visits/queries/checks/implausible-CD4/retire/"
     yield universe.ada, "/accounts/"
     yield universe.ada, f"/accounts/{universe.chen.pk}/"
 

@@ -20,7 +20,7 @@ WORTH_READING_WHEN_CHANGED = {"visits_measurement": ("reported_unit", "reported_
 # what is no line of the record, although it points at it: each of these has a page of its own
 NO_LINES = {("visits.Laboratory", "panels"), ("visits.ReferenceRange", "measurements")}
 # columns that say nothing beside the record
-UNTOLD = {"id", "version", "patient_id"}
+UNTOLD = {"id", "version", "patient_id", "said"}
 
 
 def entries_of(record, user, hidden=()):

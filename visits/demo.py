@@ -294,7 +294,8 @@ def enter_panel(*, panel, by, on=None, body=None, slips=None):
     units = units_of_laboratory(panel, laboratory, on, without=slips or {})
     typed = {code: in_its_unit(text, units[code]) if code in units else text for code, text in typed.items()}
     return actions.record_panel(
-        panel=panel, values=typed | (slips or {}), collected_on=on, laboratory=laboratory, version=None, by=by,
+        panel=panel, values=typed | (slips or {}), confirmed=[("alert", code) for code in typed], collected_on=on,
+        laboratory=laboratory, version=None, by=by,
         units={code: unit.unit for code, unit in units.items()},
     )  # fmt: skip
 

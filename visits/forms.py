@@ -103,12 +103,40 @@ class UnscheduledVisitForm(DataForm):
 
 
 class RaiseQueryForm(DataForm):
-    test = forms.ChoiceField(label=_("About"), required=False)
+    """What a query is about: `choices` are (what, name), "" stands for the whole."""
+
+    about = forms.ChoiceField(label=_("About"), required=False)
     text = ClearTextField(label=_("Question"), max_length=1000, lines=3)
 
-    def __init__(self, *args, tests, **kwargs):
+    def __init__(self, *args, whole, choices, **kwargs):
         super().__init__(*args, **kwargs)
-        self.fields["test"].choices = [("", _("the whole panel")), *[(test.code, test.name) for test in tests]]
+        self.fields["about"].choices = [("", whole), *choices]
+
+
+class QueryFilterForm(forms.Form):
+    """What the list of queries shows; everything optional, nothing free. `patient` is a key, never a number."""
+
+    site = forms.ModelChoiceField(None, required=False, label=_("Site"), empty_label=_("all"))
+    kind = forms.ChoiceField(
+        required=False, label=_("Opened by"),
+        choices=[("", _("all")), ("check", _("a check")), ("person", _("a person"))],
+    )  # fmt: skip
+    older = forms.ChoiceField(
+        required=False, label=_("Older than"),
+        choices=[("", _("any age")), ("7", _("7 days")), ("14", _("14 days")), ("30", _("30 days"))],
+    )  # fmt: skip
+    whose = forms.ChoiceField(
+        required=False, label=_("Whose"), choices=[("", _("all")), ("raised", _("raised by me")),
+                                                   ("turn", _("waiting for me"))],
+    )  # fmt: skip
+    sort = forms.ChoiceField(
+        required=False, label=_("Sort by"), choices=[("", _("newest")), ("oldest", _("oldest"))]
+    )  # fmt: skip
+    patient = forms.IntegerField(required=False, min_value=1, max_value=2**31 - 1, widget=forms.HiddenInput)
+
+    def __init__(self, *args, sites, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["site"].queryset = sites
 
 
 class QueryMessageForm(DataForm):

@@ -152,7 +152,7 @@ def queries(user, filters, state, title):
             "url": reverse("visits:show_query", args=[query.pk]),
             "status": "query-open",
             "status_text": _("%d days") % (timezone.now() - query.raised_at).days,
-            "note": query.text,
+            "note": query.question,
         }
         for query in rows
     ]

@@ -9,9 +9,9 @@ from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from visits import edit_checks, ranges, results
 from visits.actions.plan import mark_attended, plan_again_when_empty, refuse_impossible_day
-from visits.actions.queries import raise_check_queries
+from visits.actions.queries import not_asked_yet, raise_check_queries
 from visits.laboratories import laboratories_for, ranges_for
-from visits.models import WITH_VALUES, Measurement, Missing, PanelRecord, PanelState
+from visits.models import WITH_VALUES, Measurement, Missing, PanelRecord, PanelState, Visit, VisitState
 from visits.units import rounded, unit_of
 
 AS_IT_STANDS = object()
@@ -41,26 +41,19 @@ def record_panel(
     then, by (check, test)."""
     with acting(by, reason or "first entry"):
         panel = lock_panel(panel, version)
-        patient, protocol = panel.patient, panel.protocol
+        patient = panel.patient
         if panel.was_touched and not reason.strip():
-            raise Refused({"reason": ["Write why the entry is changed."]})
+            raise Refused({"reason": [_("Write why the entry is changed.")]})
         refuse_impossible_day(patient, collected_on, "collected_on")
-        tests = protocol.tests_of(panel.code)
+        tests = panel.protocol.tests_of(panel.code)
         there = {m.test: m for m in panel.measurements.all()}
         laboratory = _laboratory_of(panel, laboratory)
         units = {code: m.reported_unit for code, m in there.items() if m.typed} | (units or {})
         read = _read(tests, {code: m.typed for code, m in there.items() if not m.is_computed} | values, units)
         lacking = _lacking(tests, read, {code: m.missing_because for code, m in there.items()} | (missing or {}))
-        visit_results = read if not _needs_other_panels(tests) else _results_of_visit(panel) | read
-        for test in tests:
-            if test.computed:
-                read[test.code] = results.compute(test, visit_results)
-        problems = edit_checks.find_problems(
-            protocol, panel.code, read, sex=patient.sex, previous=_previous_results(panel, tests, collected_on)
-        )
+        problems = _look_at(panel, tests, read, collected_on)
         if not any(read.get(test.code) for test in tests if not test.computed) and set(lacking.values()) <= {PENDING}:
-            raise Refused("Nothing is entered. If the panel was not done, say so and why.")
-        problems += _out_of_window(panel.visit, collected_on)
+            raise Refused(_("Nothing is entered. If the panel was not done, say so and why."))
         if hard := [problem for problem in problems if problem.hard]:
             raise Refused(by_field(hard))
         now = timezone.now()
@@ -81,12 +74,75 @@ def record_panel(
         )  # fmt: skip
         mark_attended(panel.visit, collected_on)
         raise_check_queries(
-            problems, changed, read=read, patient=patient, panel=panel, confirmed=confirmed, asked=asked, by=by
-        )
+            problems, changed, read=read, patient=patient, panel=panel, whole=collected_on.isoformat(), confirmed=confirmed,
+            asked=asked, by=by,
+        )  # fmt: skip
     return panel
 
 
+def preview_panel(*, panel, values, units=None, missing=None, collected_on=None):
+    """What saving these values would ask or refuse, without a lock and without a write: a list of Problem.
+
+    The arguments are those of `record_panel`. What cannot be read as a result is a hard problem at its test, a day on
+    which nothing can have been done one at "collected_on"; both are then left out of what is compared. What an open
+    query asks already, and what was confirmed, is not asked again. `key_of` gives what `record_panel` takes as
+    `confirmed` and `asked`."""
+    tests = panel.protocol.tests_of(panel.code)
+    there = {m.test: m for m in panel.measurements.all()}
+    typed = {code: m.typed for code, m in there.items() if not m.is_computed} | values
+    read, refused = {}, []
+    for test in tests:
+        try:
+            read |= _read([test], typed)
+        except Refused as refusal:
+            refused += [edit_checks.Problem("unreadable", test.code, text, hard=True)
+                        for texts in refusal.errors.values() for text in texts]  # fmt: skip
+            read[test.code] = None
+    on = collected_on or panel.collected_on or panel.visit.on
+    try:
+        refuse_impossible_day(panel.patient, on, "collected_on")
+    except Refused as refusal:
+        refused += [edit_checks.Problem("day", "collected_on", text, hard=True)
+                    for texts in refusal.errors.values() for text in texts]  # fmt: skip
+    problems = _look_at(panel, tests, read, on)
+    changed = {
+        (code, None)
+        for code, result in read.items()
+        if (result.typed if result else "") != (there[code].typed if code in there else "")
+    }
+    soft = not_asked_yet([p for p in problems if not p.hard], changed, read=read, panel=panel, whole=on.isoformat())
+    return refused + [p for p in problems if p.hard] + soft
+
+
 PENDING = Missing.PENDING
+
+
+def _look_at(panel, tests, read, collected_on):
+    """The problems of the results that were read, to which those that are computed are added."""
+    around = _surroundings(panel, tests, collected_on)
+    for test in tests:
+        if test.computed:
+            read[test.code] = results.compute(test, around.same_visit | read)
+    return edit_checks.find_problems(panel.protocol, panel.code, read, around=around, on=collected_on)
+
+
+def _surroundings(panel, tests, collected_on):
+    """What the edit checks may ask for beside this panel, in two statements."""
+    visit = panel.visit
+    here, earlier = _other_results(panel, tests, collected_on)
+    others = Visit.objects.filter(patient=panel.patient_id, is_scheduled=True, state=VisitState.ATTENDED)
+    taken_place = others.exclude(pk=visit.pk).values_list("planned_on", "attended_on", "code")
+    return edit_checks.Surroundings(
+        sex=panel.patient.sex,
+        previous=earlier,
+        same_visit=here,
+        visit=visit.code,
+        planned_on=visit.planned_on if visit.is_scheduled else None,
+        window=(visit.earliest, visit.latest) if visit.is_scheduled else None,
+        visit_on=visit.attended_on,
+        is_screening=visit.day is not None and visit.day < 0,
+        other_visits=tuple(taken_place) if visit.is_scheduled else (),
+    )
 
 
 def _lacking(tests, read, because):
@@ -99,10 +155,10 @@ def _lacking(tests, read, because):
         if test.computed:
             continue
         if why and why not in Missing.values:
-            errors[test.code] = ["Say why the value is missing with one of the reasons of the list."]
+            errors[test.code] = [_("Say why the value is missing with one of the reasons of the list.")]
         elif why and read.get(test.code):
             if why != PENDING:
-                errors[test.code] = ["There is a value, and a reason why there is none. Take one of them out."]
+                errors[test.code] = [_("There is a value, and a reason why there is none. Take one of them out.")]
         elif not read.get(test.code) and (why or test.required):
             lacking[test.code] = why or PENDING
     if errors:
@@ -118,22 +174,15 @@ def _laboratory_of(panel, laboratory):
     return laboratory
 
 
-def _out_of_window(visit, collected_on):
-    if visit.is_scheduled and not visit.earliest <= collected_on <= visit.latest:
-        text = f"Collected on {collected_on}, outside the window of {visit.code} ({visit.earliest} to {visit.latest})."
-        return [edit_checks.Problem("window", "", text, hard=False)]
-    return []
-
-
 def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
     """Record that a panel was not done, and why. Entered values stay in the history only when they are taken back."""
     with acting(by, reason or f"not done: {not_done_because}"):
         panel = lock_panel(panel, version)
         errors = {}
         if not not_done_because.strip():
-            errors["not_done_because"] = ["Write why the panel was not done."]
+            errors["not_done_because"] = [_("Write why the panel was not done.")]
         if panel.state in WITH_VALUES:
-            errors[""] = ["Values were entered. Clear them first, with a reason."]
+            errors[""] = [_("Values were entered. Clear them first, with a reason.")]
         if errors:
             raise Refused(errors)
         panel.state, panel.not_done_because = PanelState.NOT_DONE, not_done_because
@@ -147,7 +196,7 @@ def clear_panel(*, panel, version, reason, by):
     with acting(by, reason):
         panel = lock_panel(panel, version)
         if not reason.strip():
-            raise Refused({"reason": ["Write why the entry is taken back."]})
+            raise Refused({"reason": [_("Write why the entry is taken back.")]})
         panel.measurements.exclude(typed="", missing_because="").update(
             typed="", operator="", value=None, text="", flag="", missing_because="", version=F("version") + 1,
             low=None, high=None, reported_unit="", reported_low=None, reported_high=None, reference=None,
@@ -177,40 +226,36 @@ def _read(tests, typed, units):
     return read
 
 
-def _needs_other_panels(tests):
-    own = {test.code for test in tests}
-    return any(not set(test.computed.of) <= own for test in tests if test.computed)
-
-
-def _results_of_visit(panel):
-    measured = Measurement.objects.filter(panel__visit=panel.visit_id).exclude(panel=panel)
-    return {m.test: as_result(m) for m in measured}
-
-
 def as_result(m):
     """A stored result; one in the protocol's unit has the unit ""."""
     unit = "" if m.reported_unit == m.unit else m.reported_unit
     return results.Result(m.typed, m.operator, m.value, m.text, unit) if m.typed else None
 
 
-def _previous_results(panel, tests, collected_on):
-    """The patient's latest earlier results of those tests that a check compares over time, by test code."""
-    compared = edit_checks.compared_with_previous(tests)
-    if not compared:
-        return {}
-    earlier = (
-        Measurement.objects.filter(
-            patient=panel.patient_id, test__in=compared, collected_on__lt=collected_on, panel__isnull=False,
-        )
-        .exclude(panel=panel).exclude(typed="").order_by("test", "-collected_on", "-id").distinct("test")
+def _other_results(panel, tests, collected_on):
+    """Those results of other panels that the checks and the computed tests of this one ask for, by test code: of the
+    same visit, and the patient's latest earlier ones."""
+    in_visit, before = edit_checks.looked_up(panel.protocol, panel.code)
+    in_visit |= {code for test in tests if test.computed for code in test.computed.of} - {test.code for test in tests}
+    if not in_visit | before:
+        return {}, {}
+    measured = (
+        Measurement.objects.filter(patient=panel.patient_id, test__in=in_visit | before, panel__isnull=False)
+        .exclude(panel=panel).exclude(typed="").annotate(visit_id=F("panel__visit")).order_by("collected_on", "id")
     )  # fmt: skip
-    return {m.test: as_result(m) for m in earlier}
+    here, earlier = {}, {}
+    for m in measured:
+        if m.visit_id == panel.visit_id and m.test in in_visit:
+            here[m.test] = as_result(m)
+        if m.collected_on < collected_on and m.test in before:
+            earlier[m.test] = as_result(m)
+    return here, earlier
 
 
 def by_field(problems):
     errors = {}
     for problem in problems:
-        errors.setdefault(problem.test, []).append(problem.text)
+        errors.setdefault(problem.test, []).append(str(problem.text))
     return errors
 
 

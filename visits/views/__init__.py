@@ -1,6 +1,7 @@
 """Pages about what was measured, when, and whether it is right: one file per noun, as the actions."""
 
 from visits.views.calendar import calendar_feed, end_feed, renew_feed, show_calendar
+from visits.views.checks import list_checks, restore_check, retire_check
 from visits.views.infusions import prepare_infusion, record_infusion
 from visits.views.laboratories import (
     add_range,
@@ -29,7 +30,7 @@ from visits.views.plan import (
     visit_title,
     with_counts,
 )
-from visits.views.queries import about, list_queries, raise_query, show_query
+from visits.views.queries import about, list_queries, query_infusion, query_record, raise_query, show_query
 
 __all__ = [
     "STANDING_TEXT",
@@ -46,12 +47,15 @@ __all__ = [
     "end_range",
     "enter_panel",
     "import_ranges",
+    "list_checks",
     "list_laboratories",
     "list_lots",
     "list_queries",
     "mark_panel_not_done",
     "planned_infusion",
     "prepare_infusion",
+    "query_infusion",
+    "query_record",
     "raise_query",
     "receive_lot",
     "record_attendance",
@@ -60,6 +64,8 @@ __all__ = [
     "reject_lot",
     "release_lot",
     "renew_feed",
+    "restore_check",
+    "retire_check",
     "show_calendar",
     "show_grid",
     "show_laboratory",
