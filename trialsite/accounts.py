@@ -8,7 +8,7 @@ from django.contrib.auth.tokens import default_token_generator
 from django.core import signing
 from django.core.paginator import Paginator
 from django.db.models import OuterRef, Prefetch, Q, Subquery
-from django.http import HttpResponseRedirect
+from django.http import HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from trialsite import actions, forms
+from trialsite import actions, forms, presence
 from trialsite import sign_in as door
 from trialsite.models import Grant, SecurityEvent, User
 from trialsite.roles import Permission, Role, can, needs
@@ -50,7 +50,8 @@ def sign_in(request):
             return admit(request, user, target)
         door.note_failure(request, Event.FAILED, username)
         form.add_error(None, WRONG)
-    return render(request, "account/sign_in.html", {"form": form, "next": target}, status=status_of(form))
+    context = {"form": form, "next": target, "ended": presence.sentence_of(request.GET.get("ended", ""))}
+    return render(request, "account/sign_in.html", context, status=status_of(form))
 
 
 def admit(request, user, target):
@@ -97,9 +98,16 @@ def enter_code(request):
 def sign_out(request):
     door.note(request, Event.SIGNED_OUT, request.user)
     auth.logout(request)
+    list(messages.get_messages(request))  # what was not read yet is not for the next person at this screen
     response = redirect("sign_in")
-    response["Clear-Site-Data"] = '"cache", "cookies", "storage"'
+    response["Clear-Site-Data"] = presence.NO_STORE
     return response
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def stay(request):
+    """How long the session lasts, for session.js. To POST is to be there; to ask as a background request is not."""
+    return JsonResponse(presence.times(request))
 
 
 def set_password_link(request, user):

@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
-from trialsite import trial
+from trialsite import presence, trial
 from trialsite.history import entries_of
 from trialsite.roles import Permission, can, can_see_arm, needs, within_sites
 
@@ -70,6 +70,7 @@ def everywhere(request):
         "sites_text": user.sites_text,
         "user_links": [{"label": _("My account"), "url": reverse("show_own_account")}],
         "halts": lambda: open_halts(user),
+        "session_times": presence.times(request),
     }
 
 

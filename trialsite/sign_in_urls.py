@@ -9,6 +9,7 @@ urlpatterns = [
     path("sign-in/second-factor/", accounts.enter_code, name="enter_code"),
     path("sign-in/set-password/<slug:account>/<slug:token>/", accounts.set_password, name="set_password"),
     path("sign-out/", accounts.sign_out, name="sign_out"),
+    path("account/stay/", accounts.stay, name="stay"),
     path("account/", accounts.show_own_account, name="show_own_account"),
     path("account/password/", accounts.change_password, name="change_password"),
     path("account/second-factor/", accounts.enrol_second_factor, name="enrol_second_factor"),
