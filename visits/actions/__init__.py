@@ -4,7 +4,7 @@ Views, commands, importers, demo data and tests call these, by `from visits impo
 
 from visits.actions.infusions import latest_weight, prepare_infusion, record_infusion
 from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, release_lot
-from visits.actions.panels import clear_panel, mark_panel_not_done, record_panel
+from visits.actions.panels import clear_panel, mark_panel_not_done, preview_panel, record_panel
 from visits.actions.plan import (
     add_unscheduled_visit,
     move_plan,
@@ -13,19 +13,21 @@ from visits.actions.plan import (
     record_attendance,
     record_missed_visit,
 )
-from visits.actions.queries import answer_query, close_query, raise_query, reopen_query
+from visits.actions.queries import answer_query, close_query, key_of, raise_query, reopen_query
 
 __all__ = [
     "add_unscheduled_visit",
     "answer_query",
     "clear_panel",
     "close_query",
+    "key_of",
     "latest_weight",
     "mark_panel_not_done",
     "move_plan",
     "plan_screening",
     "plan_visits",
     "prepare_infusion",
+    "preview_panel",
     "raise_query",
     "receive_lot",
     "record_attendance",

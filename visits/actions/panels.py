@@ -8,7 +8,7 @@ from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from visits import edit_checks, results
 from visits.actions.plan import mark_attended, plan_again_when_empty, refuse_impossible_day
-from visits.actions.queries import raise_check_queries
+from visits.actions.queries import not_asked_yet, raise_check_queries
 from visits.models import WITH_VALUES, Measurement, Missing, PanelRecord, PanelState
 
 
@@ -34,24 +34,17 @@ def record_panel(
     then, by (check, test)."""
     with acting(by, reason or "first entry"):
         panel = lock_panel(panel, version)
-        patient, protocol = panel.patient, panel.protocol
+        patient = panel.patient
         if panel.version > 1 and not reason.strip():
             raise Refused({"reason": ["Write why the entry is changed."]})
         refuse_impossible_day(patient, collected_on, "collected_on")
-        tests = protocol.tests_of(panel.code)
+        tests = panel.protocol.tests_of(panel.code)
         there = {m.test: m for m in panel.measurements.all()}
         read = _read(tests, {code: m.typed for code, m in there.items() if not m.is_computed} | values)
         lacking = _lacking(tests, read, {code: m.missing_because for code, m in there.items()} | (missing or {}))
-        visit_results = read if not _needs_other_panels(tests) else _results_of_visit(panel) | read
-        for test in tests:
-            if test.computed:
-                read[test.code] = results.compute(test, visit_results)
-        problems = edit_checks.find_problems(
-            protocol, panel.code, read, sex=patient.sex, previous=_previous_results(panel, tests, collected_on)
-        )
+        problems = _look_at(panel, tests, read, collected_on)
         if not any(read.get(test.code) for test in tests if not test.computed) and set(lacking.values()) <= {PENDING}:
             raise Refused("Nothing is entered. If the panel was not done, say so and why.")
-        problems += _out_of_window(panel.visit, collected_on)
         if hard := [problem for problem in problems if problem.hard]:
             raise Refused(by_field(hard))
         now = timezone.now()
@@ -74,7 +67,52 @@ def record_panel(
     return panel
 
 
+def preview_panel(*, panel, values, units=None, missing=None, collected_on=None):
+    """What saving these values would ask or refuse, without a lock and without a write: a list of Problem.
+
+    The arguments are those of `record_panel`. What cannot be read as a result is a hard problem at its test, a day on
+    which nothing can have been done one at "collected_on"; both are then left out of what is compared. What an open
+    query asks already, and what was confirmed, is not asked again. `key_of` gives what `record_panel` takes as
+    `confirmed` and `asked`."""
+    tests = panel.protocol.tests_of(panel.code)
+    there = {m.test: m for m in panel.measurements.all()}
+    typed = {code: m.typed for code, m in there.items() if not m.is_computed} | values
+    read, refused = {}, []
+    for test in tests:
+        try:
+            read |= _read([test], typed)
+        except Refused as refusal:
+            refused += [edit_checks.Problem("unreadable", code, text, hard=True)
+                        for code, texts in refusal.errors.items() for text in texts]  # fmt: skip
+            read[test.code] = None
+    on = collected_on or panel.collected_on or panel.visit.on
+    try:
+        refuse_impossible_day(panel.patient, on, "collected_on")
+    except Refused as refusal:
+        refused += [edit_checks.Problem("day", "collected_on", text, hard=True)
+                    for texts in refusal.errors.values() for text in texts]  # fmt: skip
+    problems = _look_at(panel, tests, read, on)
+    changed = {
+        (code, None)
+        for code, result in read.items()
+        if (result.typed if result else "") != (there[code].typed if code in there else "")
+    }
+    soft = not_asked_yet([p for p in problems if not p.hard], changed, read=read, panel=panel)
+    return refused + [p for p in problems if p.hard] + soft
+
+
 PENDING = Missing.PENDING
+
+
+def _look_at(panel, tests, read, collected_on):
+    """The problems of the results that were read, to which those that are computed are added."""
+    visit_results = read if not _needs_other_panels(tests) else _results_of_visit(panel) | read
+    for test in tests:
+        if test.computed:
+            read[test.code] = results.compute(test, visit_results)
+    previous = _previous_results(panel, tests, collected_on)
+    problems = edit_checks.find_problems(panel.protocol, panel.code, read, sex=panel.patient.sex, previous=previous)
+    return problems + _out_of_window(panel.visit, collected_on)
 
 
 def _lacking(tests, read, because):

@@ -76,6 +76,25 @@ def raise_check_queries(problems, changed, *, read, patient, panel=None, infusio
     return raised
 
 
+def not_asked_yet(problems, changed, *, read, panel):
+    """Those soft problems of a panel that saving it would ask about. `changed` are the (test, minute) that differ."""
+    queries = Query.objects.filter(panel=panel).exclude(check_code="").exclude(state=QueryState.CLOSED)
+    asked = set(queries.values_list("check_code", "test", "minute"))
+    confirmed = CheckFiring.objects.filter(panel=panel, has_changed_value=False, outcome=Outcome.CONFIRMED)
+    settled = set(confirmed.values_list("check_code", "test", "minute", "typed"))
+
+    def typed_now(test):
+        result = read.get(test) if test else None
+        return result.typed if result else ""
+
+    touched = {*changed, ("", None)}
+    return [
+        p for p in problems
+        if p.code != "missing" and key_of(p) not in asked and (p.test, None) in touched
+        and (*key_of(p), typed_now(p.test)) not in settled
+    ]  # fmt: skip
+
+
 def key_of(problem):
     """What tells one problem of a form from another: check, test and, while an infusion is watched, minute."""
     return problem.code, problem.test, getattr(problem, "minute", None)
