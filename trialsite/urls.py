@@ -10,6 +10,7 @@ urlpatterns = [
     path("accounts/", accounts.list_accounts, name="list_accounts"),
     path("accounts/new/", accounts.create_account, name="create_account"),
     path("accounts/<int:pk>/", accounts.show_account, name="show_account"),
+    path("drafts/discard/", pages.discard_draft, name="discard_draft"),
     path("history/<slug:app>/<slug:model>/<int:pk>/", pages.show_history, name="show_history"),
     path("patients/", include("patients.urls")),
     path("visits/", include("visits.urls")),
