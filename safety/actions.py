@@ -30,7 +30,9 @@ def report_adverse_event(*, patient, values, by):
         patient = lock_patient(patient)
         values = _checked(patient, values)
         last = AdverseEvent.objects.filter(patient=patient).aggregate(last=Max("sequence"))["last"] or 0
-        return AdverseEvent.objects.create(patient=patient, sequence=last + 1, reported_by=by, **values)
+        return AdverseEvent.objects.create(
+            patient=patient, protocol_version=patient.protocol_version, sequence=last + 1, reported_by=by, **values
+        )
 
 
 def change_adverse_event(*, event, values, version, reason, by):

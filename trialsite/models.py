@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from trialsite import trial
 from trialsite.roles import Role
 
 
@@ -27,6 +28,43 @@ class Site(models.Model):
 
     def __str__(self):
         return f"{self.code} {self.name}"
+
+
+class VersionApprovalQuerySet(models.QuerySet):
+    def at(self, site):
+        """The protocol versions that a site works under, oldest first: the first one, and those that it approved, each
+        with the day of its approval (None for the first)."""
+        first, *later = trial.versions()
+        if not later:  # the common case asks nothing
+            return {first: None}
+        approved = dict(self.filter(site=site).values_list("protocol_version", "approved_on"))
+        return {first: None} | {version: approved[version] for version in later if version in approved}
+
+    def in_force(self, site, on):
+        """The protocol version under which a patient enters at a site on a day."""
+        return [version for version, approved_on in self.at(site).items() if approved_on is None or approved_on <= on][
+            -1
+        ]
+
+
+class VersionApproval(models.Model):
+    """That the ethics committee of a site approved a later protocol version: from then on patients enter under it, and
+    those in the trial move to it when they consent again (ICH E6(R3) 4.3.5, 2.8)."""
+
+    site = models.ForeignKey(Site, models.PROTECT, related_name="approvals")
+    protocol_version = models.CharField(_("protocol version"), max_length=20)
+    approved_on = models.DateField(_("approved on"))
+    approved_by = models.CharField(_("approved by"), max_length=200)
+    released_by = models.ForeignKey("trialsite.User", models.PROTECT, related_name="+")
+
+    objects = VersionApprovalQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["site", "approved_on"]
+        constraints = [models.UniqueConstraint(fields=["site", "protocol_version"], name="approved_once_at_a_site")]
+
+    def __str__(self):
+        return f"{self.protocol_version} at {self.site.code} since {self.approved_on}"
 
 
 class UserManager(BaseUserManager):

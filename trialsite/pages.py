@@ -37,6 +37,7 @@ NAVIGATION = [
     (_("Randomisation"), "patients:show_allocation", Permission.MANAGE_ALLOCATION),
     (_("Reports"), "safety:list_reports", Permission.READ_OPEN_REPORTS),
     (_("Halts"), "patients:list_halts", (Permission.VIEW_PATIENTS, Permission.LIFT_HALTS)),
+    (_("Protocol"), "list_versions", Permission.VIEW_PATIENTS),
     (_("Accounts"), "list_accounts", Permission.MANAGE_ACCOUNTS),
 ]
 

@@ -573,7 +573,33 @@ def load_versions(path: Path | str) -> dict[str, Protocol]:
                 raise ProtocolError(file, [Fault("trial.dated", expected)])
         versions[protocol.version] = protocol, file
     oldest_first = sorted((protocol for protocol, _ in versions.values()), key=lambda p: p.trial.dated)
+    for older, newer in pairwise(oldest_first):
+        if faults := list(_faults_between(older, newer)):
+            raise ProtocolError(versions[newer.version][1], faults)
     return {protocol.version: protocol for protocol in oldest_first}
+
+
+def _faults_between(older: Protocol, newer: Protocol) -> Iterator[Fault]:
+    """What an amendment may not do: take from results already entered, or from patients randomised, their meaning."""
+    for arm in older.arms:
+        if arm.code not in newer._by_code["arms"]:
+            yield Fault("arms", f"expected arm {arm.code!r} of version {older.version}, too: patients are in it")
+    tests = newer._by_code["tests"]
+    for test in older.tests:
+        same = tests.get(test.code)
+        for name in ("kind", "unit"):
+            if same and getattr(same, name) != getattr(test, name):
+                expected = (
+                    f"expected {getattr(test, name)!r} as in version {older.version}, found {getattr(same, name)!r}"
+                )
+                yield Fault(
+                    f"{_at('tests', newer.tests.index(same), same)}.{name}", f"{expected}: give it another code"
+                )
+    for i, visit in enumerate(newer.visits):
+        same = older._by_code["visits"].get(visit.code)
+        if same and (same.infusion, same.phase == "screening") != (visit.infusion, visit.phase == "screening"):
+            expected = f"expected the phase and infusion of {visit.code!r} as in version {older.version}"
+            yield Fault(_at("visits", i, visit), f"{expected}: give it another code")
 
 
 def _read(path: Path) -> dict:

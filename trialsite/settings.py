@@ -346,6 +346,7 @@ HOME_SECTIONS = [
 PATIENT_SECTIONS = ["visits.home.patient_sections", "safety.home.patient_sections"]
 AFTER_SCREENING = ["visits.actions.plan_screening"]
 AFTER_RANDOMISATION = ["visits.actions.plan_visits"]
+AFTER_AMENDMENT = ["visits.actions.follow_amendment"]
 DEMO_TRIAL = "safety.demo.play_trial"
 
 # --- the trial -------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from trialsite import accounts, pages
+from trialsite import accounts, pages, versions
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -11,6 +11,8 @@ urlpatterns = [
     path("accounts/new/", accounts.create_account, name="create_account"),
     path("accounts/<int:pk>/", accounts.show_account, name="show_account"),
     path("drafts/discard/", pages.discard_draft, name="discard_draft"),
+    path("protocol/", versions.list_versions, name="list_versions"),
+    path("protocol/release/", versions.release_version, name="release_version"),
     path("history/<slug:app>/<slug:model>/<int:pk>/", pages.show_history, name="show_history"),
     path("patients/", include("patients.urls")),
     path("visits/", include("visits.urls")),

@@ -7,6 +7,7 @@ from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, relea
 from visits.actions.panels import clear_panel, mark_panel_not_done, preview_panel, record_panel
 from visits.actions.plan import (
     add_unscheduled_visit,
+    follow_amendment,
     move_plan,
     plan_screening,
     plan_visits,
@@ -20,6 +21,7 @@ __all__ = [
     "answer_query",
     "clear_panel",
     "close_query",
+    "follow_amendment",
     "key_of",
     "latest_weight",
     "mark_panel_not_done",

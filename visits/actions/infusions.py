@@ -37,7 +37,7 @@ def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_e
     Halts are asked about as of `halted_at`, by default now: who records what was given before a halt may, who
     prepares a bag under one may not, whatever time is written on it. With `masked_eyes` nothing is told about the
     lot or the arm but that the bag may not be infused."""
-    protocol = patient.protocol
+    protocol = visit.protocol
     slot = AllocationSlot.objects.filter(patient=patient).first()
     arm = protocol.arm(slot.arm) if slot else None
     refuse_when_halted(Blocked.INFUSE, patient=patient, at=halted_at)
@@ -115,12 +115,13 @@ def prepare_infusion(
         refuse_impossible_day(patient, day_at(patient.site, prepared_at), "prepared_at")
         given = list(Infusion.objects.filter(patient=patient))
         lot = _refuse_infusion(patient, visit, lot, prepared_at, given=given)
-        product = patient.protocol.product(lot.product)
+        product = visit.protocol.product(lot.product)
         if product.is_cell_product and viability_percent is None:
             raise Refused({"viability_percent": ["Cells are infused only with their viability after thawing."]})
         planned = infusing.planned_dose(product, weight_kg)
         return Preparation.objects.create(
             patient=patient,
+            protocol_version=visit.protocol_version,
             visit=visit,
             number=number,
             lot=lot,
@@ -152,7 +153,7 @@ def record_infusion(
     with acting(by, reason or "infusion recorded"):
         patient = lock_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
         visit = lock_visit(visit)
-        protocol, number = patient.protocol, _infusion_number(visit)
+        protocol, number = visit.protocol, _infusion_number(visit)
         preparation = Preparation.objects.select_related("lot").filter(patient=patient, number=number).first()
         if preparation is None:
             raise Refused("The infusion was not prepared: no lot and no dose are known.")
@@ -196,7 +197,12 @@ def record_infusion(
         }  # fmt: skip
         if infusion is None:
             infusion = Infusion.objects.create(
-                patient=patient, visit=visit, preparation=preparation, number=number, **content
+                patient=patient,
+                protocol_version=visit.protocol_version,
+                visit=visit,
+                preparation=preparation,
+                number=number,
+                **content,
             )
         else:
             for name, value in content.items():
@@ -268,6 +274,11 @@ def _replace_lines(infusion, model, names, lines):
             record.is_withdrawn = True
             next_version(record, "is_withdrawn")
     model.objects.bulk_create(
-        model(infusion=infusion, patient_id=infusion.patient_id, **dict(zip(names, line, strict=True)))
+        model(
+            infusion=infusion,
+            patient_id=infusion.patient_id,
+            protocol_version=infusion.protocol_version,
+            **dict(zip(names, line, strict=True)),
+        )
         for line in wanted
     )

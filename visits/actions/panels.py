@@ -35,7 +35,7 @@ def record_panel(
     with acting(by, reason or "first entry"):
         panel = lock_panel(panel, version)
         patient = panel.patient
-        if panel.version > 1 and not reason.strip():
+        if panel.was_touched and not reason.strip():
             raise Refused({"reason": ["Write why the entry is changed."]})
         refuse_impossible_day(patient, collected_on, "collected_on")
         tests = panel.protocol.tests_of(panel.code)
@@ -170,7 +170,8 @@ def clear_panel(*, panel, version, reason, by):
             typed="", operator="", value=None, text="", flag="", missing_because="", version=F("version") + 1
         )
         panel.state, panel.not_done_because = PanelState.EXPECTED, ""
-        panel.collected_on = panel.collected_at = panel.entered_by = panel.entered_at = None
+        panel.collected_on = panel.collected_at = None
+        panel.entered_by, panel.entered_at = by, timezone.now()
         next_version(panel, "state", "not_done_because", "collected_on", "collected_at", "entered_by", "entered_at")
         plan_again_when_empty(panel.visit)
     return panel
