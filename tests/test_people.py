@@ -24,7 +24,7 @@ from django.urls import reverse
 from patients.models import Patient
 from trialsite import actions, sign_in
 from trialsite.audit import NobodyNamed, acting
-from trialsite.models import AuditEvent, FormReceipt, Grant, OutboxMessage, SecurityEvent, User
+from trialsite.models import AuditEvent, FormReceipt, Grant, LostFactor, OutboxMessage, SecurityEvent, User
 from trialsite.roles import Role
 from trialsite.saving import Refused
 
@@ -671,16 +671,67 @@ def test_a_reset_ends_sessions_and_does_not_pass_the_second_factor_by(ana_with_p
     assert come_in("ana", OTHER).answer.url == reverse("enter_code")
 
 
-def test_a_lost_phone_is_forgotten_with_the_password(ana_with_phone, ada):
-    save(
-        come_in("ada"),
-        reverse("reset_sign_in", args=[ana_with_phone.pk]),
-        reason="phone lost",
-        forget_second_factor="on",
-    )
+@pytest.fixture
+def bea(machine):
+    """Another administrator."""
+    user = actions.create_account(username="bea", full_name="Bea Cruz", password=PASSWORD, by=machine)
+    actions.grant_role(user=user, role=Role.ADMINISTRATOR, by=machine)
+    return user
+
+
+@pytest.mark.requirement("R22")
+def test_a_lost_phone_is_forgotten_when_two_administrators_say_so(ana_with_phone, ada, bea):
+    one, other = come_in("ada"), come_in("bea")
+    assert save(one, reverse("report_lost_factor", args=[ana_with_phone.pk]), reason="rang back").status_code == 302
+    lost = LostFactor.objects.get()
+    confirm = reverse("confirm_lost_factor", args=[lost.pk])
+    assert sign_in.has_second_factor(ana_with_phone) and come_in().answer.url == reverse("enter_code"), "nothing yet"
+    assert "reported by" not in one.get("/").content.decode()
+    assert "reported by Ada Berg" in other.get("/").content.decode()
+    assert "set-password/" not in one.get(reverse("show_account", args=[ana_with_phone.pk])).content.decode()
+    answer = save(one, confirm, reason="it is true")
+    assert answer.status_code == 422 and "ask another administrator" in answer.content.decode()
+    assert sign_in.has_second_factor(ana_with_phone)
+    answer = save(other, confirm, reason="saw the passport")
     assert not sign_in.has_second_factor(ana_with_phone)
-    assert come_in().answer.status_code == 422
-    assert AuditEvent.objects.of(ana_with_phone).last().reason == "phone lost"
+    assert come_in().answer.status_code == 422, "the old password is dead"
+    Client().post(link_in(other.get(answer.url)), {"password": OTHER, "again": OTHER})
+    assert is_in(come_in("ana", OTHER))
+    assert other.get(confirm).status_code == 404, "it is confirmed once"
+    assert [event.by_name for event in AuditEvent.objects.of(lost)] == ["Ada Berg", "Bea Cruz"]
+    assert [kind for kind in kinds("ana") if "factor" in kind] == [
+        "second factor reported lost",
+        "second factor forgotten",
+    ]
+
+
+@pytest.mark.requirement("R22")
+def test_nobody_alone_becomes_another_person(ana_with_phone, ada, bea, machine):
+    with pytest.raises(Refused):
+        actions.report_lost_factor(user=ada, reason="x", by=ada)
+    lost = actions.report_lost_factor(user=ana_with_phone, reason="x", by=ada)
+    for by in (ada, ana_with_phone):
+        with pytest.raises(Refused):
+            actions.confirm_lost_factor(lost=lost, reason="x", by=by)
+    with pytest.raises(Refused):
+        actions.report_lost_factor(user=ana_with_phone, reason="again", by=bea)
+    with pytest.raises(IntegrityError, match="two_people"), acting(ada, "by hand"):
+        LostFactor.objects.update(confirmed_by=ada)
+
+
+def test_a_report_of_a_lost_phone_is_good_for_a_day(ana_with_phone, ada, bea, machine):
+    lost = actions.report_lost_factor(user=ana_with_phone, reason="x", by=ada)
+    with acting(machine, "a day passes"):
+        LostFactor.objects.update(reported_at=lost.reported_at - timedelta(days=1, seconds=1))
+    assert come_in("bea").get(reverse("confirm_lost_factor", args=[lost.pk])).status_code == 404
+    with pytest.raises(Refused, match="older than a day"):
+        actions.confirm_lost_factor(lost=lost, reason="x", by=bea)
+    assert actions.report_lost_factor(user=ana_with_phone, reason="again", by=ada)
+
+
+def test_where_no_phone_is_enrolled_none_is_lost(ana, ada):
+    with pytest.raises(Refused, match="no second factor"):
+        actions.report_lost_factor(user=ana, reason="x", by=ada)
 
 
 def test_a_weak_or_mistyped_password_is_refused_and_the_link_lives(invited):
@@ -1025,6 +1076,7 @@ def routes(account, grant):
         reverse("revoke_role", args=[grant.pk]),
         reverse("deactivate_account", args=[account.pk]),
         reverse("reset_sign_in", args=[account.pk]),
+        reverse("report_lost_factor", args=[account.pk]),
     ]
 
 

@@ -156,13 +156,6 @@ class RoleForm(DataForm):
     reason = reason_field()
 
 
-class ResetForm(ReasonForm):
-    forget_second_factor = forms.BooleanField(
-        label=_("Forget the second factor too, because the phone is lost"), required=False
-    )
-    field_order = ["forget_second_factor", "reason"]
-
-
 class AccountFilter(forms.Form):
     q = ClearTextField(label=_("Name contains"), max_length=100, required=False)
     role = forms.ChoiceField(label=_("Role"), choices=choices_with_blank(Role.choices), required=False)

@@ -20,7 +20,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
-from trialsite import drafts, presence, trial
+from trialsite import drafts, trial
 from trialsite.history import entries_of
 from trialsite.roles import Permission, can, can_see_arm, needs, within_sites
 
@@ -74,7 +74,6 @@ def everywhere(request):
         "sites_text": user.sites_text,
         "user_links": [{"label": _("My account"), "url": reverse("show_own_account")}],
         "halts": lambda: open_halts(user),
-        "session_times": presence.times(request),
     }
 
 

@@ -165,6 +165,11 @@ def times(request):
     }
 
 
+def in_page(request):
+    """Context of every page of whoever is signed in."""
+    return {"session_times": times(request)} if hasattr(request, "session") and is_signed_in(request) else {}
+
+
 def name_of(session):
     """Stays the same when the session's key is changed; another sign-in has another one."""
     began = f"{session.get(auth.SESSION_KEY)} {session.get('signed_in_at')}"

@@ -123,6 +123,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "trialsite.pages.everywhere",
+                "trialsite.presence.in_page",
             ],
             "builtins": ["trialsite.templatetags.trial"],
         },

@@ -64,6 +64,7 @@ class Event(StrEnum):
     PASSWORD_CHANGED = "password changed"  # noqa: S105
     LINK_GIVEN = "link given"
     SECOND_FACTOR_ENROLLED = "second factor enrolled"
+    SECOND_FACTOR_LOST = "second factor reported lost"
     SECOND_FACTOR_FORGOTTEN = "second factor forgotten"
     SESSIONS_ENDED = "sessions ended"
     ENDED_IDLE = "ended, idle"

@@ -20,5 +20,7 @@ urlpatterns = [
     path("accounts/<int:pk>/deactivate/", accounts.deactivate_account, name="deactivate_account"),
     path("accounts/<int:pk>/reactivate/", accounts.reactivate_account, name="reactivate_account"),
     path("accounts/<int:pk>/reset/", accounts.reset_sign_in, name="reset_sign_in"),
+    path("accounts/<int:pk>/lost-factor/", accounts.report_lost_factor, name="report_lost_factor"),
+    path("accounts/lost-factors/<int:pk>/", accounts.confirm_lost_factor, name="confirm_lost_factor"),
     path("accounts/<int:pk>/sessions/end/", accounts.end_sessions, name="end_sessions"),
 ]
