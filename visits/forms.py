@@ -1,5 +1,8 @@
 """Forms about what was measured. Their fields come from the protocol."""
 
+import json
+import re
+
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
@@ -14,10 +17,12 @@ from trialsite.fields import (
     choices_with_blank,
 )
 from trialsite.saving import DataForm
+from visits.models import Missing
 from visits.results import NotAResult, read_number, read_result
 
 REACTION_ROWS = 4
 INTERRUPTION_ROWS = 3
+ASKED = re.compile(r"[a-z0-9_]{1,40}:[A-Za-z0-9_]{0,24}")  # check:test
 
 
 class ResultField(forms.CharField):
@@ -48,32 +53,126 @@ class ResultField(forms.CharField):
         return result.typed if result else ""
 
 
+def missing_choices():
+    return [("", _("no value because…")), *Missing.choices]
+
+
+def units_of(test):
+    """The units in which a result of this test may be reported, the protocol's own first."""
+    return [test.unit, *(other.unit for other in getattr(test, "units", ()))]
+
+
 class PanelForm(DataForm):
-    """A panel of a visit: a field per test, named by the test's code."""
+    """A panel of a visit. Per test a field with the test's code, `missing_CODE` for why there is no value and, where
+    there is a choice, `unit_CODE`; besides, what the page may send: `confirm_CHECK_CODE` with the value that was
+    looked up in the source, and in `asked` what checks said while the form was filled in."""
 
     collected_on = StrictDateField(label=_("Collected on"))
     collected_at = StrictTimeField(label=_("Time"), required=False)
 
-    def __init__(self, *args, record, tests, stored, **kwargs):
+    def __init__(self, *args, record, tests, stored, laboratories=(), on=None, **kwargs):
         self.tests = [test for test in tests if not test.computed]
         initial = {
-            "collected_on": record.collected_on or kwargs.pop("on", None),
+            "collected_on": record.collected_on or on,
             "collected_at": record.collected_at.strftime("%H:%M") if record.collected_at else "",
             "comment": record.comment,
-            **{test.code: stored[test.code].typed for test in self.tests if test.code in stored},
+            "laboratory": record.laboratory_id,
         }
-        kwargs.pop("on", None)
+        for test in self.tests:
+            if m := stored.get(test.code):
+                initial |= {
+                    test.code: m.typed, f"missing_{test.code}": m.missing_because, f"unit_{test.code}": m.reported_unit,
+                }  # fmt: skip
         super().__init__(*args, record=record, initial=initial, **kwargs)
+        if len(laboratories) > 1:
+            choices = choices_with_blank([(laboratory.pk, laboratory.name) for laboratory in laboratories])
+            self.fields["laboratory"] = forms.ChoiceField(label=_("Laboratory"), choices=choices, required=False)
+        self.laboratories = {str(laboratory.pk): laboratory for laboratory in laboratories}
         for test in self.tests:
             self.fields[test.code] = ResultField(test)
+            self.fields[f"missing_{test.code}"] = forms.ChoiceField(
+                label=_("%(test)s: no value because") % {"test": test.name}, choices=missing_choices(), required=False
+            )
+            if len(units := units_of(test)) > 1:
+                self.fields[f"unit_{test.code}"] = forms.ChoiceField(
+                    label=_("%(test)s: unit") % {"test": test.name}, choices=[(unit, unit) for unit in units],
+                    required=False,
+                )  # fmt: skip
         self.fields["comment"] = ClearTextField(label=_("Comment"), max_length=1000, lines=2, required=False)
-        if record.was_touched:  # entered before, or said to be not done, or taken back
+        self.fields["asked"] = forms.CharField(required=False, max_length=20_000, widget=forms.HiddenInput)
+        if record.was_touched:  # entered before, or said to be not done
             self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)
 
     @property
     def results(self):
         """What was typed, by test; a field that was not sent is left out."""
         return {t.code: self.cleaned_data[t.code] for t in self.tests if self.was_sent(t.code)}
+
+    @property
+    def missing(self):
+        """Why values are not there, by test; what was not sent stays as it is."""
+        return self._sent_for_tests("missing")
+
+    @property
+    def units(self):
+        """The units in which values were reported, by test."""
+        return {code: unit for code, unit in self._sent_for_tests("unit").items() if unit}
+
+    def _sent_for_tests(self, kind):
+        names = {test.code: f"{kind}_{test.code}" for test in self.tests}
+        return {code: self.cleaned_data.get(name, "") for code, name in names.items()
+                if name in self.fields and self.was_sent(name)}  # fmt: skip
+
+    @property
+    def laboratory(self):
+        """The laboratory that was chosen, or the only one there is."""
+        if "laboratory" in self.fields:
+            return self.laboratories.get(self.cleaned_data.get("laboratory") or "")
+        return next(iter(self.laboratories.values()), None)
+
+    @property
+    def confirmed(self):
+        """The (check, test) whose value was looked up in the source: of that very value, not of a later one."""
+        found = set()
+        for name, typed in self.data.items():
+            if name.startswith("confirm_"):
+                for test in ("", *(t.code for t in self.tests)):
+                    check = name.removeprefix("confirm_").removesuffix(f"_{test}")
+                    now = self.cleaned_data.get(test or "collected_on", "")
+                    if name == f"confirm_{check}_{test}" and str(now) == typed.strip(" "):
+                        found.add((check, test))
+        return found
+
+    @property
+    def asked(self):
+        """What checks said while the form was filled in: the value then, by (check, test)."""
+        return {tuple(key.split(":")): typed for key, typed in self.read_asked(self.data).items()}
+
+    def read_asked(self, data):
+        try:
+            asked = json.loads(data.get("asked") or "{}")
+        except ValueError:
+            return {}
+        known = {"", *(test.code for test in self.tests)}
+        return {
+            key: typed
+            for key, typed in (asked.items() if isinstance(asked, dict) else ())
+            if isinstance(typed, str) and ASKED.fullmatch(key) and key.split(":")[1] in known and len(typed) <= 500
+            and "\x00" not in typed
+        }  # fmt: skip
+
+    def keeps(self, name):
+        return name != "asked" and (super().keeps(name) or name.startswith("confirm_"))
+
+    def take_draft(self, draft):
+        self.initial["asked"] = json.dumps(draft.asked)
+        self.ticked = {name: values[-1] for name, values in draft.fields.items() if name.startswith("confirm_")}
+
+    @property
+    def ticks(self):
+        """What was confirmed, as it was sent: the page asks again and shows it as ticked."""
+        sent = self.data if self.is_bound else getattr(self, "ticked", {})
+        return {name: typed for name, typed in sent.items() if name.startswith("confirm_")}
 
 
 class NotDoneForm(DataForm):

@@ -2,7 +2,7 @@
 
 from visits.views.infusions import prepare_infusion, record_infusion
 from visits.views.lots import list_lots, receive_lot, reject_lot, release_lot, show_lot
-from visits.views.panels import clear_panel, enter_panel, mark_panel_not_done
+from visits.views.panels import check_panel, clear_panel, enter_panel, mark_panel_not_done
 from visits.views.plan import (
     STANDING_TEXT,
     add_unscheduled_visit,
@@ -22,6 +22,7 @@ __all__ = [
     "about",
     "add_unscheduled_visit",
     "clear_panel",
+    "check_panel",
     "enter_panel",
     "list_lots",
     "list_queries",

@@ -171,7 +171,8 @@
     const form = event.target.form;
     if (form && isDataForm(form)) dirty = form;
   });
-  window.addEventListener("beforeunload", (event) => { if (dirty && dirty.isConnected) event.preventDefault(); });
+  /* what is kept as a draft is not lost (drafts.js) */
+  window.addEventListener("beforeunload", (event) => { if (dirty && dirty.isConnected && dirty.dataset.kept !== "yes") event.preventDefault(); });
 
   // ------------------------------------------------------------- submitting once, and only on purpose
 
@@ -228,7 +229,7 @@
 
   function step(from, back) {
     const fields = all("input, select, textarea, button[type=submit]", from.form)
-      .filter((field) => !field.disabled && !field.readOnly && field.type !== "hidden" && isShown(field));
+      .filter((field) => !field.disabled && !field.readOnly && field.type !== "hidden" && isShown(field) && (field === from || !field.closest("[data-aside], .answer")));
     const next = fields[fields.indexOf(from) + (back ? -1 : 1)];
     if (!next) return;
     next.focus();
