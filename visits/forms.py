@@ -2,6 +2,7 @@
 
 import json
 import re
+from decimal import Decimal
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -20,8 +21,8 @@ from trialsite.saving import DataForm
 from visits.models import Missing
 from visits.results import NotAResult, read_number, read_result
 
-REACTION_ROWS = 4
-INTERRUPTION_ROWS = 3
+# of an infusion: the rows that are shown, and those that may be added
+REACTION_ROWS, INTERRUPTION_ROWS, MOST_ROWS = 4, 3, 15
 ASKED = re.compile(r"[a-z0-9_]{1,40}:[A-Za-z0-9_]{0,24}")  # check:test
 
 
@@ -336,11 +337,11 @@ class InfusionForm(DataForm):
                 label = _("%(test)s at %(minute)s minutes") % {"test": test.name, "minute": minute}
                 self.fields[name] = ResultField(test, label=label, help_text="")
                 self.fields[name].initial = (stored or {}).get((test.code, minute), "")
-        for n in range(1, INTERRUPTION_ROWS + 1):
+        for n in range(1, MOST_ROWS + 1):
             for name, label in (("stopped", _("Stopped (local time)")), ("resumed", _("Resumed (local time)"))):
                 self.fields[f"stop{n}_{name}"] = StrictDateTimeField(label=label, zone=zone, required=False)
             self.fields[f"stop{n}_cause"] = ClearTextField(label=_("Cause"), max_length=200, required=False)
-        for n in range(1, REACTION_ROWS + 1):
+        for n in range(1, MOST_ROWS + 1):
             self.fields[f"reaction{n}_term"] = ClearTextField(label=_("Reaction"), max_length=200, required=False)
             self.fields[f"reaction{n}_term"].widget.attrs["list"] = "reaction-terms"
             self.fields[f"reaction{n}_began"] = StrictDateTimeField(
@@ -356,9 +357,9 @@ class InfusionForm(DataForm):
 
     def clean(self):
         cleaned = super().clean()
-        for n in range(1, INTERRUPTION_ROWS + 1):
+        for n in range(1, MOST_ROWS + 1):
             self._whole_row(cleaned, f"stop{n}", needed=("stopped", "cause"), optional=("resumed",))
-        for n in range(1, REACTION_ROWS + 1):
+        for n in range(1, MOST_ROWS + 1):
             self._whole_row(cleaned, f"reaction{n}", needed=("term", "began", "grade"))
         return cleaned
 
@@ -375,15 +376,15 @@ class InfusionForm(DataForm):
 
     @property
     def interruptions(self):
-        return self._lines("stop", INTERRUPTION_ROWS, ("stopped", "resumed", "cause"))
+        return self._lines("stop", ("stopped", "resumed", "cause"))
 
     @property
     def reactions(self):
-        return self._lines("reaction", REACTION_ROWS, ("term", "began", "grade"))
+        return self._lines("reaction", ("term", "began", "grade"))
 
-    def _lines(self, row, count, names):
+    def _lines(self, row, names):
         """The rows that hold something; a row that was not sent stays as it is stored."""
-        fields = [[f"{row}{n}_{name}" for name in names] for n in range(1, count + 1)]
+        fields = [[f"{row}{n}_{name}" for name in names] for n in range(1, MOST_ROWS + 1)]
         lines = [tuple(self.sent_or(field, self.initial.get(field)) for field in line) for line in fields]
         return [line for line in lines if line[0]]
 
@@ -395,10 +396,30 @@ class InfusionForm(DataForm):
 
     @property
     def interruption_rows(self):
-        return [[self[f"stop{n}_{name}"] for name in ("stopped", "resumed", "cause")]
-                for n in range(1, INTERRUPTION_ROWS + 1)]  # fmt: skip
+        return self._rows("stop", ("stopped", "resumed", "cause"), INTERRUPTION_ROWS)
 
     @property
     def reaction_rows(self):
-        return [[self[f"reaction{n}_{name}"] for name in ("term", "began", "grade")]
-                for n in range(1, REACTION_ROWS + 1)]  # fmt: skip
+        return self._rows("reaction", ("term", "began", "grade"), REACTION_ROWS)
+
+    def _rows(self, row, names, least):
+        """`shown`: the rows that hold something, `least` of them at least; `next`: the last possible one, which the
+        page copies for a row that is added, or None."""
+        rows = [[self[f"{row}{n}_{name}"] for name in names] for n in range(1, MOST_ROWS + 1)]
+        filled = [n for n, line in enumerate(rows, start=1) if any(cell.value() for cell in line)]
+        count = max(least, *filled, 0)
+        return {"shown": rows[:count], "next": rows[-1] if count < MOST_ROWS else None, "name": f"{row}{MOST_ROWS}_"}
+
+    def typed_lines(self):
+        """What was typed, as (label, words), to be compared: all but the reason."""
+        for bound in self.visible_fields():
+            if bound.name != "reason" and self.was_sent(bound.name):
+                yield bound, words_of(bound, bound.value())
+
+
+def words_of(bound, value):
+    """What a field shows for a value, in words."""
+    value = bound.field.prepare_value(value)
+    choices = getattr(bound.field.widget, "choices", ())
+    label = next((str(label) for code, label in choices if value and str(code) == str(value)), None)
+    return label or ("" if value is None else f"{value.normalize():f}" if isinstance(value, Decimal) else str(value))
