@@ -223,11 +223,8 @@ def withdraw_line(*, line, version, reason, by):
 
 def facts_about(patient, on):
     """The facts that criteria may ask for, as of a day: age in years, whole months of treatment (at least)."""
-    facts = {"age_years": eligibility.age_on(patient.birth_date, on)}
-    regimens = list(ArtRegimen.objects.filter(patient=patient, is_withdrawn=False))
-    if any(regimen.is_ongoing for regimen in regimens):
-        facts["art_months"] = max(eligibility.whole_months_between(r.started_on, on).fewest for r in regimens)
-    return facts
+    regimens = ArtRegimen.objects.filter(patient=patient, is_withdrawn=False).values_list("started_on", "is_ongoing")
+    return eligibility.facts_of(birth_date=patient.birth_date, regimens=list(regimens), on=on)
 
 
 def findings_about(patient, on):

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import encrypt
+from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.tokens import default_token_generator
@@ -199,6 +200,17 @@ def reactivate_account(*, user, reason, by):
 
 def lock_account(user):
     return User.objects.select_for_update().get(pk=user.pk)
+
+
+def choose_language(*, language, by):
+    """Show all pages to this person in `language` (a code of settings.LANGUAGES) from now on. Raises Refused."""
+    if language not in dict(settings.LANGUAGES):
+        raise Refused({"language": [_("There is no such language.")]})
+    with acting(by, "own language chosen"):
+        user = lock_account(by)
+        user.language = language
+        user.save(update_fields=["language"])
+    return user
 
 
 # --- password, second factor, sessions -------------------------------------------------------------

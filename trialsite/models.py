@@ -3,6 +3,7 @@
 import uuid
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.hashers import check_password
 from django.db import models
@@ -13,7 +14,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from trialsite import trial
-from trialsite.roles import Role
+from trialsite.roles import Permission, Role, can
 
 
 class Site(models.Model):
@@ -86,6 +87,8 @@ class User(AbstractBaseUser):
     email = models.EmailField(_("e-mail"), blank=True)
     is_active = models.BooleanField(_("active"), default=True)
     is_system = models.BooleanField(_("system account"), default=False)
+    # empty: as the browser asks
+    language = models.CharField(_("language"), max_length=10, choices=settings.LANGUAGES, blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_login = None
 
@@ -300,3 +303,102 @@ class SecurityEvent(models.Model):
 
     def __str__(self):
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.kind} {self.username}"
+
+
+class JobState(models.TextChoices):
+    """How far something is that a job makes: a report, an export."""
+
+    WAITING = "waiting", _("waiting")
+    RUNNING = "running", _("being made")
+    DONE = "done", _("done")
+    FAILED = "failed", _("failed")
+
+
+class DataExportQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """An export is a copy of what one person may see: that person's alone."""
+        return self.filter(requested_by=user) if can(user, Permission.EXPORT_DATA) else self.none()
+
+
+class DataExport(models.Model):
+    """A copy of the data as of a cut-off, made for one person; its row stays for ever, its content for some weeks.
+
+    `sites` and `kinds` are what was asked for (ids of sites, names of tables); `scope` is what was made of it: the
+    ids of sites per table that the person was allowed when it was made, and whether arms are in it."""
+
+    cutoff = models.DateTimeField(_("cut-off"))
+    sites = models.JSONField(default=list)
+    kinds = models.JSONField(default=list)
+    scope = models.JSONField(default=dict)
+    requested_by = models.ForeignKey(User, models.PROTECT, related_name="data_exports")
+    requested_at = models.DateTimeField(default=timezone.now)
+    state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.WAITING)
+    step = models.CharField(max_length=100, blank=True)
+    percent = models.PositiveSmallIntegerField(default=0)
+    finished_at = models.DateTimeField(null=True)
+    failure = models.TextField(blank=True)
+    code_version = models.CharField(max_length=64, blank=True)
+    protocol_versions = models.JSONField(default=list)
+    last_audit_event = models.BigIntegerField(null=True)
+    version = models.PositiveIntegerField(default=1)
+
+    objects = DataExportQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self):
+        return f"export {self.pk} as of {self.cutoff:%Y-%m-%d %H:%M}"
+
+
+class ExportFileQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        return self.filter(export__in=DataExport.objects.visible_to(user))
+
+
+class ExportFile(models.Model):
+    """One file of an export: its name, size in bytes, and digest. The bytes stand in ExportChunk, while they are kept."""
+
+    export = models.ForeignKey(DataExport, models.PROTECT, related_name="files")
+    name = models.CharField(max_length=100)
+    content_type = models.CharField(max_length=100)
+    size = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)
+
+    objects = ExportFileQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-name"]
+        constraints = [models.UniqueConstraint(fields=["export", "name"], name="a_file_stands_once_in_its_export")]
+
+    def __str__(self):
+        return self.name
+
+
+class ExportChunk(models.Model):
+    """A piece of a file, so that no process holds a whole one."""
+
+    file = models.ForeignKey(ExportFile, models.PROTECT, related_name="chunks")
+    position = models.PositiveIntegerField()
+    content = models.BinaryField()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [models.UniqueConstraint(fields=["file", "position"], name="a_chunk_stands_once_in_its_file")]
+
+    def __str__(self):
+        return f"{self.file} {self.position}"
+
+
+class ExportDownload(models.Model):
+    """That somebody took a file of an export."""
+
+    file = models.ForeignKey(ExportFile, models.PROTECT, related_name="downloads")
+    by = models.ForeignKey(User, models.PROTECT, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self):
+        return f"{self.file} by {self.by} at {self.at:%Y-%m-%d %H:%M}"

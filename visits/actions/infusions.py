@@ -86,17 +86,10 @@ def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_e
 
 def _pregnancy_result(patient, visit):
     """The code of the pregnancy test of this visit; None when it is missing, "" when the protocol asks for none."""
-    protocol = visit.protocol
-    asked = [
-        test.code
-        for panel in protocol.panels_of(visit.code, patient.sex)
-        if panel.only_for_sex == "F"
-        for test in protocol.tests_of(panel.code)
-        if test.kind == "choice"
-    ]
-    if not asked:
+    test = infusing.pregnancy_test(visit.protocol, visit.code, patient.sex)
+    if test is None:
         return ""
-    found = Measurement.objects.filter(panel__visit=visit, test=asked[0]).exclude(typed="").first()
+    found = Measurement.objects.filter(panel__visit=visit, test=test).exclude(typed="").first()
     return found.text if found else None
 
 

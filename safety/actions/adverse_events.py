@@ -1,4 +1,4 @@
-"""Everything that writes about what went wrong."""
+"""Adverse events: reported, changed, taken back."""
 
 from django.db.models import Max
 
