@@ -161,8 +161,10 @@ def next_version(record, *fields):
 # --- histories and medication --------------------------------------------------------------------
 
 
-def save_line(*, model, patient, values, line=None, version=None, reason="", by):
-    """Add a line to a list of the patient (history, treatment, medication), or change one."""
+def save_line(*, model, patient, values, line=None, version=None, reason="", confirmed=(), by):
+    """Add a line to a list of the patient (history, treatment, medication), or change one.
+
+    What the edit checks of the floors above ask about it becomes a query, unless it is in `confirmed`: (check, field)."""
     with acting(by, reason):
         patient = lock_patient(patient)
         refuse_before_consent(patient)
@@ -170,7 +172,9 @@ def save_line(*, model, patient, values, line=None, version=None, reason="", by)
             if model is HivHistory and HivHistory.objects.filter(patient=patient).exists():
                 raise Refused("The HIV history was entered already; change that one.")
             _refuse_impossible_span(model, values)
-            return model.objects.create(patient=patient, protocol_version=patient.protocol_version, **values)
+            line = model.objects.create(patient=patient, protocol_version=patient.protocol_version, **values)
+            _announce("AFTER_LINE_SAVED", line=line, confirmed=confirmed, by=by)
+            return line
         line = model.objects.select_for_update().get(pk=line.pk, patient=patient)
         check_version(line, version)
         refuse_when_withdrawn(line)
@@ -180,16 +184,19 @@ def save_line(*, model, patient, values, line=None, version=None, reason="", by)
             setattr(line, name, value)
         _refuse_impossible_span(model, line.__dict__)
         next_version(line, *values)
+        _announce("AFTER_LINE_SAVED", line=line, confirmed=confirmed, by=by)
         return line
 
 
 def refuse_before_consent(patient, day=None, field=""):
-    """Raise Refused when the patient has not consented, or (at `field`) when `day` is before the first consent."""
+    """Raise Refused when the patient has not consented, or (at `field`) when `day` is before the first consent.
+    Gives the day of that consent."""
     consent = Consent.objects.filter(patient=patient).order_by("signed_on").first()
     if consent is None:
         raise Refused("Nothing is entered before the consent is recorded.")
     if day is not None and day < consent.signed_on:
         raise Refused({field: [f"The date is before the consent of {consent.signed_on}."]})
+    return consent.signed_on
 
 
 def _refuse_impossible_span(model, values):
@@ -215,6 +222,7 @@ def withdraw_line(*, line, version, reason, by):
         refuse_when_withdrawn(line)
         line.is_withdrawn = True
         next_version(line, "is_withdrawn")
+        _announce("AFTER_LINE_SAVED", line=line, by=by)
     return line
 
 

@@ -5,6 +5,8 @@ Sources: ICH E2A (seriousness), CDASHIG 2.1 AE domain, DAIDS AE grading (grade 5
 from dataclasses import dataclass
 from datetime import date
 
+from visits import edit_checks
+
 CRITERIA = (
     "is_fatal",
     "is_life_threatening",
@@ -17,12 +19,14 @@ CRITERIA = (
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is known around the event: the consent, how many infusions were given, the day of the first, today."""
+    """What is known around the event: the consent, how many infusions were given, the day of the first, today, and the
+    day of a death."""
 
     consented_on: date | None
     infusions_given: int
     first_infusion_on: date | None
     today: date
+    died_on: date | None = None
 
 
 def find_contradictions(event: dict, around: Surroundings) -> dict[str, list[str]]:
@@ -72,8 +76,8 @@ def find_contradictions(event: dict, around: Surroundings) -> dict[str, list[str
         say("began_on", "The date is in the future.")
     if around.consented_on is None:
         say("began_on", "No consent is recorded for this patient; adverse events count from the consent on.")
-    elif event["began_on"] < around.consented_on:
-        say("began_on", f"The onset is before the consent of {around.consented_on}: this is medical history.")
+    for problem in edit_checks.problems_of_event(event["began_on"], edit_checks.Surroundings(died_on=around.died_on)):
+        say("began_on", str(problem.text))
     if event.get("aware_on") and event["aware_on"] < event["began_on"]:
         say("aware_at", "The site became aware before the onset.")
 

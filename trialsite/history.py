@@ -15,7 +15,7 @@ WORTH_READING = {
     "patients_criterionanswer": ("holds", "comment"),
 }
 # columns that say nothing beside the record
-UNTOLD = {"id", "version", "patient_id"}
+UNTOLD = {"id", "version", "patient_id", "said"}
 
 
 def entries_of(record, user, hidden=()):

@@ -356,6 +356,7 @@ HOME_SECTIONS = [
 PATIENT_SECTIONS = ["visits.home.patient_sections", "safety.home.patient_sections"]
 AFTER_SCREENING = ["visits.actions.plan_screening"]
 AFTER_RANDOMISATION = ["visits.actions.plan_visits"]
+AFTER_LINE_SAVED = ["visits.actions.check_line"]
 AFTER_AMENDMENT = ["visits.actions.follow_amendment"]
 # modules that say what of their floor is exported, and what is not
 EXPORTS = ["patients.exports", "visits.exports", "safety.exports"]

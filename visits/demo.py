@@ -287,7 +287,10 @@ def enter_panel(*, panel, by, on=None, body=None, slips=None):
         for test in panel.protocol.tests_of(panel.code)
         if not test.computed
     }
-    return actions.record_panel(panel=panel, values=typed | (slips or {}), collected_on=on, version=None, by=by)
+    return actions.record_panel(
+        panel=panel, values=typed | (slips or {}), confirmed=[("alert", code) for code in typed], collected_on=on,
+        version=None, by=by,
+    )  # fmt: skip
 
 
 def enter_visit(*, patient, code, by, on=None, body=None, panels=None, not_done=None, slips=None):

@@ -105,7 +105,7 @@ def queries(user, state, title):
             "url": reverse("visits:show_query", args=[query.pk]),
             "status": "query-open",
             "status_text": _("%d days") % (timezone.now() - query.raised_at).days,
-            "note": query.text,
+            "note": query.question,
         }
         for query in rows
     ]

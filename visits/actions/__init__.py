@@ -7,6 +7,7 @@ from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, relea
 from visits.actions.panels import clear_panel, mark_panel_not_done, preview_panel, record_panel
 from visits.actions.plan import (
     add_unscheduled_visit,
+    died_on,
     follow_amendment,
     move_plan,
     plan_screening,
@@ -14,13 +15,26 @@ from visits.actions.plan import (
     record_attendance,
     record_missed_visit,
 )
-from visits.actions.queries import answer_query, close_query, key_of, raise_query, reopen_query
+from visits.actions.queries import (
+    answer_query,
+    check_line,
+    close_query,
+    key_of,
+    raise_query,
+    raise_record_queries,
+    reopen_query,
+    restore_check,
+    retire_check,
+    retired_checks,
+)
 
 __all__ = [
     "add_unscheduled_visit",
     "answer_query",
+    "check_line",
     "clear_panel",
     "close_query",
+    "died_on",
     "follow_amendment",
     "key_of",
     "latest_weight",
@@ -31,6 +45,7 @@ __all__ = [
     "prepare_infusion",
     "preview_panel",
     "raise_query",
+    "raise_record_queries",
     "receive_lot",
     "record_attendance",
     "record_infusion",
@@ -40,4 +55,7 @@ __all__ = [
     "reject_lot",
     "release_lot",
     "reopen_query",
+    "restore_check",
+    "retire_check",
+    "retired_checks",
 ]

@@ -2,6 +2,7 @@
 
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from patients.actions import next_version
 from trialsite.audit import acting
@@ -9,7 +10,7 @@ from trialsite.saving import Refused, check_version
 from visits import edit_checks, results
 from visits.actions.plan import mark_attended, plan_again_when_empty, refuse_impossible_day
 from visits.actions.queries import not_asked_yet, raise_check_queries
-from visits.models import WITH_VALUES, Measurement, Missing, PanelRecord, PanelState
+from visits.models import WITH_VALUES, Measurement, Missing, PanelRecord, PanelState, Visit, VisitState
 
 
 def lock_panel(panel, version=None):
@@ -36,7 +37,7 @@ def record_panel(
         panel = lock_panel(panel, version)
         patient = panel.patient
         if panel.was_touched and not reason.strip():
-            raise Refused({"reason": ["Write why the entry is changed."]})
+            raise Refused({"reason": [_("Write why the entry is changed.")]})
         refuse_impossible_day(patient, collected_on, "collected_on")
         tests = panel.protocol.tests_of(panel.code)
         there = {m.test: m for m in panel.measurements.all()}
@@ -44,7 +45,7 @@ def record_panel(
         lacking = _lacking(tests, read, {code: m.missing_because for code, m in there.items()} | (missing or {}))
         problems = _look_at(panel, tests, read, collected_on)
         if not any(read.get(test.code) for test in tests if not test.computed) and set(lacking.values()) <= {PENDING}:
-            raise Refused("Nothing is entered. If the panel was not done, say so and why.")
+            raise Refused(_("Nothing is entered. If the panel was not done, say so and why."))
         if hard := [problem for problem in problems if problem.hard]:
             raise Refused(by_field(hard))
         now = timezone.now()
@@ -62,8 +63,9 @@ def record_panel(
         )
         mark_attended(panel.visit, collected_on)
         raise_check_queries(
-            problems, changed, read=read, patient=patient, panel=panel, confirmed=confirmed, asked=asked, by=by
-        )
+            problems, changed, read=read, patient=patient, panel=panel, whole=collected_on.isoformat(), confirmed=confirmed,
+            asked=asked, by=by,
+        )  # fmt: skip
     return panel
 
 
@@ -82,8 +84,8 @@ def preview_panel(*, panel, values, units=None, missing=None, collected_on=None)
         try:
             read |= _read([test], typed)
         except Refused as refusal:
-            refused += [edit_checks.Problem("unreadable", code, text, hard=True)
-                        for code, texts in refusal.errors.items() for text in texts]  # fmt: skip
+            refused += [edit_checks.Problem("unreadable", test.code, text, hard=True)
+                        for texts in refusal.errors.values() for text in texts]  # fmt: skip
             read[test.code] = None
     on = collected_on or panel.collected_on or panel.visit.on
     try:
@@ -97,7 +99,7 @@ def preview_panel(*, panel, values, units=None, missing=None, collected_on=None)
         for code, result in read.items()
         if (result.typed if result else "") != (there[code].typed if code in there else "")
     }
-    soft = not_asked_yet([p for p in problems if not p.hard], changed, read=read, panel=panel)
+    soft = not_asked_yet([p for p in problems if not p.hard], changed, read=read, panel=panel, whole=on.isoformat())
     return refused + [p for p in problems if p.hard] + soft
 
 
@@ -106,13 +108,30 @@ PENDING = Missing.PENDING
 
 def _look_at(panel, tests, read, collected_on):
     """The problems of the results that were read, to which those that are computed are added."""
-    visit_results = read if not _needs_other_panels(tests) else _results_of_visit(panel) | read
+    around = _surroundings(panel, tests, collected_on)
     for test in tests:
         if test.computed:
-            read[test.code] = results.compute(test, visit_results)
-    previous = _previous_results(panel, tests, collected_on)
-    problems = edit_checks.find_problems(panel.protocol, panel.code, read, sex=panel.patient.sex, previous=previous)
-    return problems + _out_of_window(panel.visit, collected_on)
+            read[test.code] = results.compute(test, around.same_visit | read)
+    return edit_checks.find_problems(panel.protocol, panel.code, read, around=around, on=collected_on)
+
+
+def _surroundings(panel, tests, collected_on):
+    """What the edit checks may ask for beside this panel, in two statements."""
+    visit = panel.visit
+    here, earlier = _other_results(panel, tests, collected_on)
+    others = Visit.objects.filter(patient=panel.patient_id, is_scheduled=True, state=VisitState.ATTENDED)
+    taken_place = others.exclude(pk=visit.pk).values_list("planned_on", "attended_on", "code")
+    return edit_checks.Surroundings(
+        sex=panel.patient.sex,
+        previous=earlier,
+        same_visit=here,
+        visit=visit.code,
+        planned_on=visit.planned_on if visit.is_scheduled else None,
+        window=(visit.earliest, visit.latest) if visit.is_scheduled else None,
+        visit_on=visit.attended_on,
+        is_screening=visit.day is not None and visit.day < 0,
+        other_visits=tuple(taken_place) if visit.is_scheduled else (),
+    )
 
 
 def _lacking(tests, read, because):
@@ -125,22 +144,15 @@ def _lacking(tests, read, because):
         if test.computed:
             continue
         if why and why not in Missing.values:
-            errors[test.code] = ["Say why the value is missing with one of the reasons of the list."]
+            errors[test.code] = [_("Say why the value is missing with one of the reasons of the list.")]
         elif why and read.get(test.code):
             if why != PENDING:
-                errors[test.code] = ["There is a value, and a reason why there is none. Take one of them out."]
+                errors[test.code] = [_("There is a value, and a reason why there is none. Take one of them out.")]
         elif not read.get(test.code) and (why or test.required):
             lacking[test.code] = why or PENDING
     if errors:
         raise Refused(errors)
     return lacking
-
-
-def _out_of_window(visit, collected_on):
-    if visit.is_scheduled and not visit.earliest <= collected_on <= visit.latest:
-        text = f"Collected on {collected_on}, outside the window of {visit.code} ({visit.earliest} to {visit.latest})."
-        return [edit_checks.Problem("window", "", text, hard=False)]
-    return []
 
 
 def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
@@ -149,9 +161,9 @@ def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
         panel = lock_panel(panel, version)
         errors = {}
         if not not_done_because.strip():
-            errors["not_done_because"] = ["Write why the panel was not done."]
+            errors["not_done_because"] = [_("Write why the panel was not done.")]
         if panel.state in WITH_VALUES:
-            errors[""] = ["Values were entered. Clear them first, with a reason."]
+            errors[""] = [_("Values were entered. Clear them first, with a reason.")]
         if errors:
             raise Refused(errors)
         panel.state, panel.not_done_because = PanelState.NOT_DONE, not_done_because
@@ -165,7 +177,7 @@ def clear_panel(*, panel, version, reason, by):
     with acting(by, reason):
         panel = lock_panel(panel, version)
         if not reason.strip():
-            raise Refused({"reason": ["Write why the entry is taken back."]})
+            raise Refused({"reason": [_("Write why the entry is taken back.")]})
         panel.measurements.exclude(typed="", missing_because="").update(
             typed="", operator="", value=None, text="", flag="", missing_because="", version=F("version") + 1
         )
@@ -192,38 +204,34 @@ def _read(tests, typed):
     return read
 
 
-def _needs_other_panels(tests):
-    own = {test.code for test in tests}
-    return any(not set(test.computed.of) <= own for test in tests if test.computed)
-
-
-def _results_of_visit(panel):
-    measured = Measurement.objects.filter(panel__visit=panel.visit_id).exclude(panel=panel)
-    return {m.test: as_result(m) for m in measured}
-
-
 def as_result(m):
     return results.Result(m.typed, m.operator, m.value, m.text) if m.typed else None
 
 
-def _previous_results(panel, tests, collected_on):
-    """The patient's latest earlier results of those tests that a check compares over time, by test code."""
-    compared = edit_checks.compared_with_previous(tests)
-    if not compared:
-        return {}
-    earlier = (
-        Measurement.objects.filter(
-            patient=panel.patient_id, test__in=compared, collected_on__lt=collected_on, panel__isnull=False,
-        )
-        .exclude(panel=panel).exclude(typed="").order_by("test", "-collected_on", "-id").distinct("test")
+def _other_results(panel, tests, collected_on):
+    """Those results of other panels that the checks and the computed tests of this one ask for, by test code: of the
+    same visit, and the patient's latest earlier ones."""
+    in_visit, before = edit_checks.looked_up(panel.protocol, panel.code)
+    in_visit |= {code for test in tests if test.computed for code in test.computed.of} - {test.code for test in tests}
+    if not in_visit | before:
+        return {}, {}
+    measured = (
+        Measurement.objects.filter(patient=panel.patient_id, test__in=in_visit | before, panel__isnull=False)
+        .exclude(panel=panel).exclude(typed="").annotate(visit_id=F("panel__visit")).order_by("collected_on", "id")
     )  # fmt: skip
-    return {m.test: as_result(m) for m in earlier}
+    here, earlier = {}, {}
+    for m in measured:
+        if m.visit_id == panel.visit_id and m.test in in_visit:
+            here[m.test] = as_result(m)
+        if m.collected_on < collected_on and m.test in before:
+            earlier[m.test] = as_result(m)
+    return here, earlier
 
 
 def by_field(problems):
     errors = {}
     for problem in problems:
-        errors.setdefault(problem.test, []).append(problem.text)
+        errors.setdefault(problem.test, []).append(str(problem.text))
     return errors
 
 

@@ -1,14 +1,12 @@
 """The plan of a patient's visits, and which of them took place."""
 
-from datetime import timedelta
-
 from django.utils import timezone
 
 from patients.actions import lock_patient, next_version, refuse_before_consent, set_day_0, today_at
 from patients.models import Disposition, State
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
-from visits import schedule
+from visits import edit_checks, schedule
 from visits.models import WITH_VALUES, PanelRecord, PanelState, Visit, VisitState
 
 
@@ -207,14 +205,18 @@ def record_missed_visit(*, visit, missed_because, version, by):
 
 def refuse_impossible_day(patient, day, field):
     """Raise Refused (at `field`) for a day on which nothing of this patient can have been done."""
-    died_on = patient.state == State.DIED and Disposition.objects.filter(patient=patient, state=State.DIED).last().on
-    if died_on and day > died_on:
-        raise Refused({field: [f"The date is after the death of {died_on}."]})
-    if day > today_at(patient.site):
-        raise Refused({field: ["The date is in the future."]})
-    if day < patient.screened_on - timedelta(days=30):
-        raise Refused({field: [f"The date is more than 30 days before screening ({patient.screened_on})."]})
-    refuse_before_consent(patient, day, field)
+    around = edit_checks.Surroundings(
+        today=today_at(patient.site), screened_on=patient.screened_on, died_on=died_on(patient),
+        consented_on=refuse_before_consent(patient),
+    )  # fmt: skip
+    if impossible := edit_checks.problems_of_day(day, around, hard=True):
+        raise Refused({field: [str(impossible[0].text)]})
+
+
+def died_on(patient):
+    """The day of the patient's death, or None."""
+    death = patient.state == State.DIED and Disposition.objects.filter(patient=patient, state=State.DIED).last()
+    return death.on if death else None
 
 
 def plan_again_when_empty(visit):

@@ -22,16 +22,21 @@ from visits.models.panels import (
 )
 from visits.models.plan import Visit, VisitState
 from visits.models.queries import (
+    CHANGED_SATISFIED,
+    CHANGED_STILL_ASKS,
     QUERY_TRANSITIONS,
     CheckFiring,
     Outcome,
     Query,
     QueryMessage,
     QueryState,
+    RetiredCheck,
 )
 from visits.models.reviews import Mark, Review
 
 __all__ = [
+    "CHANGED_SATISFIED",
+    "CHANGED_STILL_ASKS",
     "QUERY_TRANSITIONS",
     "UNFINISHED",
     "WITH_VALUES",
@@ -55,6 +60,7 @@ __all__ = [
     "QueryState",
     "Reaction",
     "ReferenceRange",
+    "RetiredCheck",
     "Review",
     "Visit",
     "VisitState",

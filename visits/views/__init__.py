@@ -1,5 +1,6 @@
 """Pages about what was measured, when, and whether it is right: one file per noun, as the actions."""
 
+from visits.views.checks import list_checks, restore_check, retire_check
 from visits.views.infusions import prepare_infusion, record_infusion
 from visits.views.lots import list_lots, receive_lot, reject_lot, release_lot, show_lot
 from visits.views.panels import check_panel, clear_panel, enter_panel, mark_panel_not_done
@@ -24,6 +25,7 @@ __all__ = [
     "clear_panel",
     "check_panel",
     "enter_panel",
+    "list_checks",
     "list_lots",
     "list_queries",
     "mark_panel_not_done",
@@ -36,6 +38,8 @@ __all__ = [
     "record_missed_visit",
     "reject_lot",
     "release_lot",
+    "restore_check",
+    "retire_check",
     "show_grid",
     "show_lot",
     "show_query",
