@@ -43,10 +43,14 @@ def fill(universe):
         query = visit_steps.ask(panel=panel, by=universe.maria)
         universe.screened(site=site, by=by, seed=seed + 7)
         lot = Lot.objects.filter(site=site).first()
+        laboratory = visit_steps.make_laboratory(
+            site=site, protocol=patient.protocol, on=patient.screened_on, by=universe.david
+        )
         line = patient_steps.add_medication(patient=patient, treatment="Aspirin", started_on="2020", by=by)
         found[site.code] = {
             "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
             "event": event, "query": query, "lot": lot, "line": line,
+            "laboratory": laboratory, "range": laboratory.ranges.first(),
         }  # fmt: skip
     found["halt"] = patient_actions.open_halt(scope=Scope.TRIAL, blocks=["enrol"], cause="Pause", by=universe.samuel)
     found["report"] = request_dsmb_report(cutoff=timezone.now().date(), by=universe.sofia)
@@ -72,6 +76,7 @@ def arguments_of(name, here, records):
         "patients:withdraw_line": line,
         "patients:lift_halt": {"pk": records["halt"].pk},
         "visits:add_unscheduled_visit": {"patient_pk": patient},
+        **{f"visits:{name}": {"pk": here["laboratory"].pk} for name in ("add_range", "copy_ranges", "import_ranges")},
         "visits:raise_query": {"panel_pk": here["panel"].pk},
         "visits:show_query": {"pk": here["query"].pk},
         "safety:report_adverse_event": {"patient_pk": patient},
@@ -82,6 +87,7 @@ def arguments_of(name, here, records):
     if name in table:
         return table[name]
     for part, record in (
+        ("laboratory", here["laboratory"]), ("range", here["range"]),
         ("lot", here["lot"]), ("panel", here["panel"]), ("adverse_event", here["event"]),
         ("patients:", here["patient"]),
         ("visits:", here["visit"]), ("report", records["report"]), ("progress", records["report"]),

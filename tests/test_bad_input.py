@@ -50,7 +50,7 @@ def forms(world, records):
     """(address, name of who may send it, its fields as they are shown) of every data form there is."""
     found = []
     browsers = {
-        name: world.client(getattr(world, name)) for name in ("chen", "zhao", "maria", "samuel", "dora", "sofia", "ada")
+        name: world.client(getattr(world, name)) for name in ("chen", "zhao", "maria", "david", "samuel", "dora", "sofia", "ada")
     }
     addresses = [url for _name, url, view in pages(records["01"], records) if getattr(view, "to_post", None)]
     here = records["01"]
@@ -288,7 +288,9 @@ def test_no_query_string_is_a_fault_of_ours(unchanged, records, value):
     client.raise_request_exception = False
     names = ("page", "site", "state", "grade", "sort", "infusion", "body_system", "serious", "test", "term", "q", "role",
              "active", "part", "infusion_number")  # fmt: skip
-    for url in ("/", "/patients/", "/visits/", "/visits/queries/", "/safety/events/", "/patients/halts/",
+    laboratory = records["01"]["laboratory"].pk
+    for url in ("/", "/patients/", "/visits/", "/visits/queries/", "/visits/laboratories/",
+                f"/visits/laboratories/{laboratory}/", "/safety/events/", "/patients/halts/",
                 f"/safety/events/report/{records['01']['patient'].pk}/"):  # fmt: skip
         together = "&".join(f"{name}={value}" for name in names)
         answer = client.get(f"{url}?{together}")

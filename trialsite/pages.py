@@ -34,6 +34,7 @@ NAVIGATION = [
     (_("Queries"), "visits:list_queries", Permission.VIEW_PATIENTS),
     (_("Adverse events"), "safety:list_adverse_events", Permission.VIEW_ADVERSE_EVENTS),
     (_("Deviations"), "safety:list_deviations", Permission.VIEW_PATIENTS),
+    (_("Laboratories"), "visits:list_laboratories", Permission.VIEW_PATIENTS),
     (_("Lots"), "visits:list_lots", Permission.MANAGE_LOTS),
     (_("Randomisation"), "patients:show_allocation", Permission.MANAGE_ALLOCATION),
     (_("Reports"), "safety:list_reports", Permission.READ_OPEN_REPORTS),

@@ -20,6 +20,7 @@ from trialsite.fields import (
 from trialsite.saving import DataForm
 from visits.models import Missing
 from visits.results import NotAResult, read_number, read_result
+from visits.units import units_of
 
 # of an infusion: the rows that are shown, and those that may be added
 REACTION_ROWS, INTERRUPTION_ROWS, MOST_ROWS = 4, 3, 15
@@ -27,10 +28,10 @@ ASKED = re.compile(r"[a-z0-9_]{1,40}:[A-Za-z0-9_]{0,24}")  # check:test
 
 
 class ResultField(forms.CharField):
-    """What is typed as the result of one test; kept as typed, judged by visits.results."""
+    """What is typed as the result of one test in `unit` ("" for the protocol's); kept as typed, judged by visits.results."""
 
-    def __init__(self, test, **kwargs):
-        self.test = test
+    def __init__(self, test, *, unit="", **kwargs):
+        self.test, self.unit = test, unit
         kwargs = {"label": test.name, "required": False, "strip": False, "help_text": test.help, **kwargs}
         if test.kind == "choice":
             choices = choices_with_blank([(choice.code, choice.label) for choice in test.choices])
@@ -48,7 +49,7 @@ class ResultField(forms.CharField):
     def clean(self, value):
         value = super().clean(value)
         try:
-            result = read_result(self.test, value)
+            result = read_result(self.test, value, self.unit)
         except NotAResult as fault:
             raise ValidationError(str(fault), code="invalid") from None
         return result.typed if result else ""
@@ -56,11 +57,6 @@ class ResultField(forms.CharField):
 
 def missing_choices():
     return [("", _("no value because…")), *Missing.choices]
-
-
-def units_of(test):
-    """The units in which a result of this test may be reported, the protocol's own first."""
-    return [test.unit, *(other.unit for other in getattr(test, "units", ()))]
 
 
 class PanelForm(DataForm):
@@ -71,32 +67,37 @@ class PanelForm(DataForm):
     collected_on = StrictDateField(label=_("Collected on"))
     collected_at = StrictTimeField(label=_("Time"), required=False)
 
-    def __init__(self, *args, record, tests, stored, laboratories=(), on=None, **kwargs):
+    def __init__(self, *args, record, tests, stored, laboratories=(), laboratory=None, units=None, on=None, **kwargs):
+        """`laboratory` and `units` are what is offered where nothing is stored yet."""
         self.tests = [test for test in tests if not test.computed]
         initial = {
             "collected_on": record.collected_on or on,
             "collected_at": record.collected_at.strftime("%H:%M") if record.collected_at else "",
             "comment": record.comment,
-            "laboratory": record.laboratory_id,
+            "laboratory": record.laboratory_id or (laboratory.pk if laboratory and not record.was_touched else None),
+            **{f"unit_{code}": unit for code, unit in (units or {}).items()},
         }
         for test in self.tests:
             if m := stored.get(test.code):
-                initial |= {
-                    test.code: m.typed, f"missing_{test.code}": m.missing_because, f"unit_{test.code}": m.reported_unit,
-                }  # fmt: skip
+                initial |= {test.code: m.typed, f"missing_{test.code}": m.missing_because}
+                if m.typed:
+                    initial[f"unit_{test.code}"] = m.reported_unit
         super().__init__(*args, record=record, initial=initial, **kwargs)
-        if len(laboratories) > 1:
+        if laboratories:
             choices = choices_with_blank([(laboratory.pk, laboratory.name) for laboratory in laboratories])
             self.fields["laboratory"] = forms.ChoiceField(label=_("Laboratory"), choices=choices, required=False)
         self.laboratories = {str(laboratory.pk): laboratory for laboratory in laboratories}
         for test in self.tests:
-            self.fields[test.code] = ResultField(test)
+            names = [known.unit for known in units_of(test)]
+            chosen = self.data.get(f"unit_{test.code}", "") if len(names) > 1 else ""
+            stays = stored[test.code].reported_unit if not chosen and test.code in stored and stored[test.code].typed else ""
+            self.fields[test.code] = ResultField(test, unit=chosen if chosen in names else stays)
             self.fields[f"missing_{test.code}"] = forms.ChoiceField(
                 label=_("%(test)s: no value because") % {"test": test.name}, choices=missing_choices(), required=False
             )
-            if len(units := units_of(test)) > 1:
+            if len(names) > 1:
                 self.fields[f"unit_{test.code}"] = forms.ChoiceField(
-                    label=_("%(test)s: unit") % {"test": test.name}, choices=[(unit, unit) for unit in units],
+                    label=_("%(test)s: unit") % {"test": test.name}, choices=[(name, name) for name in names],
                     required=False,
                 )  # fmt: skip
         self.fields["comment"] = ClearTextField(label=_("Comment"), max_length=1000, lines=2, required=False)
@@ -126,10 +127,10 @@ class PanelForm(DataForm):
 
     @property
     def laboratory(self):
-        """The laboratory that was chosen, or the only one there is."""
-        if "laboratory" in self.fields:
-            return self.laboratories.get(self.cleaned_data.get("laboratory") or "")
-        return next(iter(self.laboratories.values()), None)
+        """As `record_panel` takes it: the laboratory that was chosen, or none; nothing when the form did not ask."""
+        if "laboratory" not in self.fields or not self.was_sent("laboratory"):
+            return {}
+        return {"laboratory": self.laboratories.get(self.cleaned_data.get("laboratory") or "")}
 
     @property
     def confirmed(self):

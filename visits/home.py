@@ -12,6 +12,7 @@ from trialsite.roles import Permission, can, within_sites
 from trialsite.sections import first_of, section
 from visits import views
 from visits.models import UNFINISHED, Lot, LotState, Measurement, Query, QueryState, Visit, VisitState
+from visits.units import standard_text
 
 # tests whose course is drawn on the patient's page, where the protocol has them
 PLOTTED = ("CD4",)
@@ -173,7 +174,11 @@ def course(patient, infusions):
 
     return {
         "rows": [
-            {"on": m.collected_on, "day": day(m.collected_on), "typed": m.typed, "flag": m.flag} for m in measured
+            {
+                "on": m.collected_on, "day": day(m.collected_on), "flag": m.flag,
+                "typed": standard_text(test, m.typed, m.operator, m.value, m.reported_unit),
+            }
+            for m in measured
         ],
         "name": test.name,
         "unit": test.unit,

@@ -27,15 +27,32 @@ from visits.actions.queries import (
     retire_check,
     retired_checks,
 )
+from visits.actions.ranges import (
+    add_range,
+    apply_range,
+    change_laboratory,
+    copy_ranges,
+    create_laboratory,
+    end_range,
+    import_ranges,
+    withdraw_range,
+)
 
 __all__ = [
+    "add_range",
     "add_unscheduled_visit",
     "answer_query",
+    "apply_range",
+    "change_laboratory",
     "check_line",
     "clear_panel",
     "close_query",
+    "copy_ranges",
+    "create_laboratory",
     "died_on",
+    "end_range",
     "follow_amendment",
+    "import_ranges",
     "key_of",
     "latest_weight",
     "mark_panel_not_done",
@@ -58,4 +75,5 @@ __all__ = [
     "restore_check",
     "retire_check",
     "retired_checks",
+    "withdraw_range",
 ]

@@ -2,6 +2,19 @@
 
 from visits.views.checks import list_checks, restore_check, retire_check
 from visits.views.infusions import prepare_infusion, record_infusion
+from visits.views.laboratories import (
+    add_range,
+    apply_range,
+    change_laboratory,
+    copy_ranges,
+    create_laboratory,
+    end_range,
+    import_ranges,
+    list_laboratories,
+    show_laboratory,
+    show_range,
+    withdraw_range,
+)
 from visits.views.lots import list_lots, receive_lot, reject_lot, release_lot, show_lot
 from visits.views.panels import check_panel, clear_panel, enter_panel, mark_panel_not_done
 from visits.views.plan import (
@@ -21,11 +34,19 @@ from visits.views.queries import about, list_queries, raise_query, show_query
 __all__ = [
     "STANDING_TEXT",
     "about",
+    "add_range",
     "add_unscheduled_visit",
-    "clear_panel",
+    "apply_range",
+    "change_laboratory",
     "check_panel",
+    "clear_panel",
+    "copy_ranges",
+    "create_laboratory",
+    "end_range",
     "enter_panel",
+    "import_ranges",
     "list_checks",
+    "list_laboratories",
     "list_lots",
     "list_queries",
     "mark_panel_not_done",
@@ -41,10 +62,13 @@ __all__ = [
     "restore_check",
     "retire_check",
     "show_grid",
+    "show_laboratory",
     "show_lot",
     "show_query",
+    "show_range",
     "show_visit",
     "standing_of",
     "visit_title",
     "with_counts",
+    "withdraw_range",
 ]

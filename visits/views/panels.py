@@ -1,6 +1,6 @@
 """Panels: entering results, saying what was not done, taking back."""
 
-from django.db.models import Q, Window
+from django.db.models import Window
 from django.db.models.functions import RowNumber
 from django.shortcuts import render
 from django.urls import reverse
@@ -11,11 +11,11 @@ from patients.actions import today_at
 from patients.forms import ReasonForm
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
-from visits import actions, forms, results, trend
+from visits import actions, forms, ranges, results, trend
+from visits.laboratories import default_laboratory, laboratories_for, ranges_for
 from visits.models import (
     UNFINISHED,
     Flag,
-    Laboratory,
     Measurement,
     Missing,
     QueryState,
@@ -25,18 +25,21 @@ from visits.views.plan import load_panel, visit_context
 EARLIER = 4  # results of a test that are shown beside its field
 
 
-def panel_rows(form, tests, stored, earlier, queries, sex):
+def panel_rows(form, tests, stored, earlier, queries, held):
     """What the page shows per test: field, unit, range, earlier values, flag, open query."""
     rows = []
     for test in tests:
         m = stored.get(test.code)
-        reference = (m.reported_low, m.reported_high) if m and m.typed else range_of(test, sex)
         query = queries.get(test.code)
+        units = form[f"unit_{test.code}"] if f"unit_{test.code}" in form.fields else None
+        unit = (units.value() if units else "") or test.unit
+        was = ranges.range_text(m.reported_low, m.reported_high) if m and m.typed else held.words(test, unit)
         row = {
             "test": test,
             "typed": shown(test, m) if m else "",
-            "unit": m.reported_unit if m and m.typed else test.unit,
-            "range": range_text(*reference),
+            "unit": unit,
+            "units": units,
+            "range": was,
             "flag": flag_of(m.flag) if m else None,
             "query": {"url": reverse("visits:show_query", args=[query.pk]), "text": _("Query")} if query else None,
             **earlier_of(test, earlier.get(test.code, [])),
@@ -48,7 +51,6 @@ def panel_rows(form, tests, stored, earlier, queries, sex):
                 field.field.widget.attrs |= {name: str(value) for name, value in more.items()}
             row |= {
                 "field": field, "missing": missing, "why": missing.value() or "", "has_value": bool(field.value()),
-                "units": form[f"unit_{test.code}"] if f"unit_{test.code}" in form.fields else None,
             }  # fmt: skip
         rows.append(row)
     return rows
@@ -86,35 +88,50 @@ def earlier_results(panel, tests):
     return found
 
 
-def range_of(test, sex):
-    reference = test.reference_for(sex)
-    return (reference.low, reference.high) if reference else (None, None)
-
-
-def range_text(low, high):
-    def plain(number):
-        return format(number.normalize(), "f")
-
-    if low is not None and high is not None:
-        return f"{plain(low)}–{plain(high)}"
-    return f"≥ {plain(low)}" if low is not None else f"≤ {plain(high)}" if high is not None else ""
-
-
 def shown(test, measurement):
     """A stored result as people read it: the label of a choice, else what was typed."""
     return test.choice_label(measurement.typed) if test.kind == "choice" else measurement.typed
 
 
-def laboratories_of(site):
-    return list(Laboratory.objects.filter(Q(site=site) | Q(site=None), is_active=True))
+class Ranges:
+    """What the results of a panel are held against: the ranges of a laboratory on a day, else the protocol's."""
+
+    def __init__(self, panel, laboratory, on):
+        self.patient, self.on = panel.patient, on
+        self.held = ranges_for(panel, laboratory, on)
+
+    @property
+    def about(self):
+        return {"sex": self.patient.sex, "age": self.patient.age_on(self.on), "on": self.on}
+
+    def words(self, test, unit):
+        return ranges.range_shown(test, unit, self.held, **self.about) if test.kind == "number" else ""
+
+    def flag(self, test, result):
+        if result is None or test.kind != "number":
+            return None
+        against = ranges.held_against(self.held, test, result.unit, **self.about)
+        return flag_of(results.flag(result, against))
+
+    def units(self):
+        """The unit in which the laboratory reports, by test, where it has ranges in one only."""
+        found = {}
+        for one in self.held:
+            found.setdefault(one.test, set()).add(one.unit)
+        return {test: units.pop() for test, units in found.items() if len(units) == 1}
 
 
 def form_of(request, panel, stored):
-    site = panel.patient.site
-    return forms.PanelForm(
+    """The form of a panel, and the ranges that its results are held against as far as that is known before it is read."""
+    laboratories = list(laboratories_for(panel))
+    on = panel.collected_on or panel.visit.attended_on or today_at(panel.patient.site)
+    offered = panel.laboratory or (None if panel.was_touched else default_laboratory(panel, laboratories))
+    held = Ranges(panel, offered, on)
+    form = forms.PanelForm(
         request.POST or None, record=panel, tests=panel.protocol.tests_of(panel.code), stored=stored,
-        laboratories=laboratories_of(site), on=panel.visit.attended_on or today_at(site),
+        laboratories=laboratories, laboratory=offered, units=held.units(), on=on,
     )  # fmt: skip
+    return form, held
 
 
 @needs(Permission.VIEW_PATIENTS, to_post=(Permission.ENTER_DATA,))
@@ -128,14 +145,14 @@ def enter_panel(request, pk):
     protocol = panel.protocol
     tests = protocol.tests_of(panel.code)
     stored = {} if request.method == "POST" else {m.test: m for m in panel.measurements.all()}
-    form = form_of(request, panel, stored)
+    form, held = form_of(request, panel, stored)
 
     def save(form):
         saved = actions.record_panel(
             panel=panel, values=form.results, collected_on=form.cleaned_data["collected_on"],
             collected_at=form.sent_or("collected_at", panel.collected_at),
             comment=form.sent_or("comment", panel.comment), missing=form.missing, units=form.units,
-            laboratory=form.laboratory, confirmed=form.confirmed, asked=form.asked,
+            **form.laboratory, confirmed=form.confirmed, asked=form.asked,
             version=form.cleaned_data["version"], reason=form.cleaned_data.get("reason", ""), by=request.user,
         )  # fmt: skip
         sent, why = {**{code: m.typed for code, m in stored.items()}, **form.results}, form.missing
@@ -172,7 +189,7 @@ def enter_panel(request, pk):
             "instructions": protocol.panel(panel.code).instructions,
             "may_enter": may_enter,
             "goes_on": panel.state in UNFINISHED,
-            "rows": panel_rows(form, tests, there, earlier_results(panel, tests), queries, panel.patient.sex),
+            "rows": panel_rows(form, tests, there, earlier_results(panel, tests), queries, held),
             "may_query": can(request.user, Permission.RAISE_QUERIES, site),
             "whole_panel_query": queries.get(""),
         }
@@ -197,25 +214,27 @@ def check_panel(request, pk):
     """What saving would ask or refuse, and the flags, while the form is filled in. Writes nothing."""
     panel = load_panel(request.user, pk)
     require(request.user, Permission.ENTER_DATA, panel.patient.site)
-    form = form_of(request, panel, {})
+    form, held = form_of(request, panel, {m.test: m for m in panel.measurements.all()})
     form.is_valid()
+    day, chosen = form.cleaned_data.get("collected_on"), form.laboratory.get("laboratory", panel.laboratory)
+    if (day and day != held.on) or chosen != panel.laboratory:
+        held = Ranges(panel, chosen, day or held.on)
     readable = {test.code: form.cleaned_data[test.code] for test in form.tests if test.code in form.cleaned_data}
     problems = actions.preview_panel(
-        panel=panel, values=readable, units=form.units, missing=form.missing,
-        collected_on=form.cleaned_data.get("collected_on"),
-    )  # fmt: skip
+        panel=panel, values=readable, units=form.units, missing=form.missing, collected_on=day
+    )
     earlier = earlier_results(panel, form.tests)
     rows = []
     for test in form.tests:
-        typed = readable.get(test.code, "")
-        result = results.read_result(test, typed) if typed and test.code not in form.errors else None
+        typed, unit = readable.get(test.code, ""), form.fields[test.code].unit
+        result = results.read_result(test, typed, unit) if typed else None
         of_test = [problem for problem in problems if problem.test == test.code]
         rows.append({
             "code": test.code, "test": test, "typed": typed,
             "errors": form.errors.get(test.code, []) or [problem.text for problem in of_test if problem.hard],
-            "flag": flag_of(results.flag(result, test.reference_for(panel.patient.sex))),
+            "flag": held.flag(test, result),
             "questions": questions_of([p for p in of_test if not p.hard], typed, form),
-            "range": range_text(*range_of(test, panel.patient.sex)), "unit": test.unit,
+            "range": held.words(test, unit), "unit": unit or test.unit,
             **earlier_of(test, earlier.get(test.code, [])),
         })  # fmt: skip
     on = str(form.cleaned_data.get("collected_on") or "")

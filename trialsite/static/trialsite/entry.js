@@ -21,7 +21,11 @@
 
   // ------------------------------------------------------------- the way through the fields
 
-  const stored = new Map(rows.map((row) => [row, { value: fieldOf(row).value, flags: row.querySelector(".flags").innerHTML }]));
+  const stored = new Map(rows.map((row) => [row, { value: fieldOf(row).value, flags: row.querySelector(".flags").innerHTML, range: row.querySelector(".range").textContent }]));
+  const unitOf = (row) => { const unit = row.querySelector(`[name=unit_${row.dataset.code}]`); return unit ? unit.value : ""; };
+  const around = () => ["collected_on", "laboratory"].map((name) => (form.elements[name] || {}).value).join(" ");
+  const storedAround = around();
+  rows.forEach((row) => { stored.get(row).unit = unitOf(row); });
 
   /* Tab goes from field to field; what stands beside them is reached by Alt+M */
   function leaveAside(root) {
@@ -173,7 +177,9 @@
         row.classList.toggle("has-error", isRefused);
         row.classList.toggle("has-question", !!place.querySelector(".question"));
         const flags = row.querySelector(".flags"), was = stored.get(row);
-        if (field.value === was.value) flags.innerHTML = was.flags;
+        const isAsStored = field.value === was.value && unitOf(row) === was.unit && around() === storedAround;
+        row.querySelector(".range").textContent = isAsStored ? was.range : found.querySelector(".range").textContent;
+        if (isAsStored) flags.innerHTML = was.flags;
         else {
           all(".status:not(a), .grade", flags).forEach((one) => one.remove());
           flags.prepend(...found.querySelector(".flags").childNodes);
