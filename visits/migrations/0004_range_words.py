@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('visits', '0003_amendments'),
+        ('visits', '0003_edit_checks'),
     ]
 
     operations = [
