@@ -3,7 +3,8 @@
 
    A form takes part when its key carries data-draft: "shown" (as it is stored) or "unsaved" (what was refused). It is
    sent to the form's own address with draft=keep instead of the key, so that it can never be taken for a save. Before
-   a form is sent, what is not kept yet is kept: when that fails, the page stays, with everything in it. */
+   a long form (panel-form) is sent, what is not kept yet is kept: when that fails, the page stays, with everything in
+   it. */
 (function () {
   "use strict";
 
@@ -134,7 +135,9 @@
   window.addEventListener("submit", (event) => {
     const one = drafted.get(event.target), button = event.submitter;
     if (!one || one.isPassed || one.cannotBeKept || (button && button.dataset.confirm)) return;
-    if (one.content() === one.kept && !one.isFailing) return one.pass();
+    /* a long form is kept first, a short one only when the line is known to be down */
+    const isKept = one.content() === one.kept;
+    if (!one.isFailing && (isKept || !one.form.matches(".panel-form"))) return one.pass();
     event.preventDefault();
     event.stopImmediatePropagation();
     if (one.isWaiting) return;

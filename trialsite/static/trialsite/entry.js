@@ -123,7 +123,7 @@
     return fields.toString();
   }
 
-  let checked = content(), running = null, latest = 0;
+  let checked = content(), running = null, latest = 0, told = 0;
 
   async function check() {
     const now = content();
@@ -132,10 +132,10 @@
     const values = new Map(rows.map((row) => [row, fieldOf(row).value]));
     const turn = ++latest;
     const promise = ask(now).then((answer) => {
-      if (answer && turn === latest) {
-        checked = now;
-        show(answer, values);
-      }
+      if (!answer || turn < told) return;
+      told = turn;
+      if (turn === latest) checked = now;
+      show(answer, values);
     }).finally(() => { if (running && running.promise === promise) running = null; });
     running = { content: now, promise };
     return promise;
@@ -152,14 +152,14 @@
   }
 
   function show(answer, values) {
-    const told = readAsked(), news = [];
+    const heard = readAsked(), news = [];
     all("[data-tick]").forEach((one) => one.remove());
     all("[data-row]", answer).forEach((found) => {
       const row = form.querySelector(`.panel-row[data-code="${found.dataset.row}"]`);
       const place = row ? row.querySelector(".answer") : form.querySelector(`.answer[data-code="${found.dataset.row}"]`);
       const field = row ? fieldOf(row) : form.querySelector(`[name="${found.dataset.row}"]`);
-      /* what is being typed is not judged before it is left */
-      if (row && field === document.activeElement && field.value !== values.get(row)) return;
+      /* what was typed since is judged by the next answer */
+      if (row && field.value !== values.get(row)) return;
       const fresh = found.querySelector(".answer");
       if (fresh.innerHTML !== place.dataset.was) {
         place.dataset.was = fresh.innerHTML;
@@ -187,11 +187,11 @@
         leaveAside(row);
       }
       all("[data-asked]", place).forEach((one) => {
-        if (!(one.dataset.asked in told)) told[one.dataset.asked] = one.dataset.typed;
+        if (!(one.dataset.asked in heard)) heard[one.dataset.asked] = one.dataset.typed;
       });
     });
     if (news.length) say(news.join(" "));
-    const kept = JSON.stringify(told);
+    const kept = JSON.stringify(heard);
     if (asked.value !== kept && kept !== "{}") {
       asked.value = kept;
       form.dispatchEvent(new Event("input", { bubbles: true }));
