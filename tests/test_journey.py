@@ -136,7 +136,7 @@ def mistype_cd4(page, body):
     expect(cd4).to_have_value("18O")
     expect(cd4).to_be_focused()
     assert cd4.get_attribute("aria-invalid") == "true"
-    expect(page.locator("#row_CD4 .invalid-feedback")).not_to_be_empty()
+    expect(page.locator("#row_CD4 .refused")).not_to_be_empty()
     expect(page.locator("[name=CD8]")).to_have_value(body.typed(trial.current_protocol().test("CD8"), -1, "SCR"))
     cd4.fill("180")
 
