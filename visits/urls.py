@@ -16,6 +16,7 @@ urlpatterns = [
     path("<int:pk>/infusion/", views.record_infusion, name="record_infusion"),
     path("unscheduled/<int:patient_pk>/", views.add_unscheduled_visit, name="add_unscheduled_visit"),
     path("panels/<int:pk>/", views.enter_panel, name="enter_panel"),
+    path("panels/<int:pk>/check/", views.check_panel, name="check_panel"),
     path("panels/<int:pk>/not-done/", views.mark_panel_not_done, name="mark_panel_not_done"),
     path("panels/<int:pk>/clear/", views.clear_panel, name="clear_panel"),
     path("panels/<int:panel_pk>/query/", views.raise_query, name="raise_query"),

@@ -90,10 +90,11 @@ def preview_panel(*, panel, values, units=None, missing=None, collected_on=None)
     tests = panel.protocol.tests_of(panel.code)
     there = {m.test: m for m in panel.measurements.all()}
     typed = {code: m.typed for code, m in there.items() if not m.is_computed} | values
+    units = {code: m.reported_unit for code, m in there.items() if m.typed} | (units or {})
     read, refused = {}, []
     for test in tests:
         try:
-            read |= _read([test], typed)
+            read |= _read([test], typed, units)
         except Refused as refusal:
             refused += [edit_checks.Problem("unreadable", test.code, text, hard=True)
                         for texts in refusal.errors.values() for text in texts]  # fmt: skip

@@ -17,7 +17,7 @@ from visits.views.laboratories import (
     withdraw_range,
 )
 from visits.views.lots import list_lots, receive_lot, reject_lot, release_lot, show_lot
-from visits.views.panels import clear_panel, enter_panel, mark_panel_not_done
+from visits.views.panels import check_panel, clear_panel, enter_panel, mark_panel_not_done
 from visits.views.plan import (
     STANDING_TEXT,
     add_unscheduled_visit,
@@ -40,6 +40,7 @@ __all__ = [
     "apply_range",
     "calendar_feed",
     "change_laboratory",
+    "check_panel",
     "clear_panel",
     "copy_ranges",
     "create_laboratory",
