@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -44,9 +45,9 @@ def browser_type_launch_args():
 class Installation(Served):
     """A running system with the people and patients of `fill`; `places` names the addresses of its records."""
 
-    def __init__(self, var):
+    def __init__(self, var, **environment):
         super().__init__(var)
-        self.environment["TRIALSITE_PROFILE"] = "demo"
+        self.environment |= {"TRIALSITE_PROFILE": "demo", **environment}
         self.address = f"http://127.0.0.1:{self.port}"
 
     def fill(self):
@@ -63,7 +64,14 @@ class Installation(Served):
 
 @pytest.fixture(scope="session")
 def served(browser_type_launch_args, tmp_path_factory):
-    installation = Installation(tmp_path_factory.mktemp("served").resolve())
+    with running(tmp_path_factory.mktemp("served")) as installation:
+        yield installation
+
+
+@contextmanager
+def running(folder, **environment):
+    """An installation that is filled, and leaves nothing behind."""
+    installation = Installation(folder.resolve(), **environment)
     installation.start()
     try:
         installation.fill()
@@ -110,26 +118,36 @@ def complaints():
 @pytest.fixture
 def visitor(browser, served, complaints):
     """visitor("chen") is a page in which this person has signed in."""
-    from tests.universe import PASSWORD
+    with visitors(browser, served, complaints) as sign_in:
+        yield sign_in
 
+
+@contextmanager
+def visitors(browser, served, complaints):
     contexts = []
 
-    def sign_in(username, viewport=WIDE):
+    def come_in(username, viewport=WIDE):
         context = browser.new_context(base_url=served.address, viewport=viewport)
         context.set_default_timeout(8_000)
         contexts.append(context)
         complaints.listen_to(context, served.address)
         page = context.new_page()
         page.goto("/")
-        page.fill("[name=username]", username)
-        page.fill("[name=password]", PASSWORD)
-        page.click("main button[type=submit]")
+        sign_in(page, username)
         page.get_by_role("heading", name="Good day").wait_for()
         return page
 
-    yield sign_in
+    yield come_in
     for context in contexts:
         context.close()
+
+
+def sign_in(page, username):
+    from tests.universe import PASSWORD
+
+    page.fill("[name=username]", username)
+    page.fill("[name=password]", PASSWORD)
+    page.click("main button[type=submit]")
 
 
 # --- what is in the served system ---------------------------------------------------------------------------

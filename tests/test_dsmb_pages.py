@@ -15,6 +15,7 @@ from safety.reports import request_dsmb_report
 from safety.tasks import make_dsmb_report
 from tests.dsmb_data import SmallTrial, small_protocol
 from tests.test_dsmb_figures import fill
+from tests.universe import come_in
 from trialsite import outbox
 from trialsite import trial as the_trial
 from trialsite.audit import acting
@@ -55,7 +56,7 @@ def sign_in(client, trial):
         with acting(trial.by):
             user, _ = User.objects.get_or_create(username=role, defaults={"full_name": f"Person of role {role}"})
             Grant.objects.get_or_create(user=user, role=role, granted_by=trial.by)
-        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        come_in(client, user)
         return user
 
     return sign_in

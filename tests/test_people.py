@@ -14,8 +14,9 @@ from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.sessions.models import Session
+from django.core import signing
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -23,7 +24,7 @@ from django.urls import reverse
 from patients.models import Patient
 from trialsite import actions, sign_in
 from trialsite.audit import NobodyNamed, acting
-from trialsite.models import AuditEvent, FormReceipt, Grant, SecurityEvent, User
+from trialsite.models import AuditEvent, FormReceipt, Grant, LostFactor, OutboxMessage, SecurityEvent, User
 from trialsite.roles import Role
 from trialsite.saving import Refused
 
@@ -103,13 +104,24 @@ def test_nobody_creates_an_account_without_saying_who_acts():
 SAME_NAME = ["ana", "Ana", "ANA", " ana ", "ａｎａ", "ᴬna", "Ａna"]
 
 
+@pytest.mark.requirement("R21")
 @pytest.mark.parametrize("name", SAME_NAME)
 def test_a_user_name_is_never_given_twice_in_whatever_case_or_form(ana, ada, name):
-    """R21: not even after the account was closed."""
+    """Not even after the account was closed."""
     actions.deactivate_account(user=ana, reason="left", by=ada)
     with pytest.raises(Refused) as refusal:
         actions.create_account(username=name, full_name="Another Ana", by=ada)
     assert "username" in refusal.value.errors
+
+
+def test_the_database_itself_gives_no_user_name_twice(ana, machine):
+    with pytest.raises(IntegrityError, match="user_names_differ"), acting(machine):
+        User.objects.create(username="ANA", full_name="Another Ana")
+
+
+def test_an_account_is_never_deleted_nor_handed_on(ana, machine):
+    with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic(), acting(machine, "x"):
+        User.objects.filter(pk=ana.pk)._raw_delete("default")
 
 
 @pytest.mark.parametrize("name", ["a", "", "-ana", "ana lima", "анa", "a\u200bna", "a" * 65, "名字", "ana\x00"])
@@ -251,6 +263,12 @@ def test_passwords_are_hashed_with_argon2():
 
 def settings_of(profile, code, **variables):
     """What `code` prints under these settings, in a process of its own."""
+    done = settings_process(profile, code, **variables)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def settings_process(profile, code, **variables):
     environment = {
         **os.environ,
         "TRIALSITE_PROFILE": profile,
@@ -258,10 +276,7 @@ def settings_of(profile, code, **variables):
         **variables,
     }
     program = f"from django.conf import settings; settings.DEBUG; {code}"
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 # --- sign-in -----------------------------------------------------------------------------------------
@@ -420,7 +435,8 @@ def test_many_addresses_against_one_account_raise_the_alarm_once(ana, caplog):
     for number in range(15):
         fail(3, REMOTE_ADDR=f"10.0.0.{number}")
     assert kinds("ana").count("many failures") == 1
-    assert "many failed sign-ins" in caplog.text
+    assert "many failures for one account: ana" in caplog.text
+    assert OutboxMessage.objects.filter(task="trialsite.tasks.send_alert").count() == 1
 
 
 def test_guessed_passwords_are_not_kept(ana):
@@ -655,16 +671,67 @@ def test_a_reset_ends_sessions_and_does_not_pass_the_second_factor_by(ana_with_p
     assert come_in("ana", OTHER).answer.url == reverse("enter_code")
 
 
-def test_a_lost_phone_is_forgotten_with_the_password(ana_with_phone, ada):
-    save(
-        come_in("ada"),
-        reverse("reset_sign_in", args=[ana_with_phone.pk]),
-        reason="phone lost",
-        forget_second_factor="on",
-    )
+@pytest.fixture
+def bea(machine):
+    """Another administrator."""
+    user = actions.create_account(username="bea", full_name="Bea Cruz", password=PASSWORD, by=machine)
+    actions.grant_role(user=user, role=Role.ADMINISTRATOR, by=machine)
+    return user
+
+
+@pytest.mark.requirement("R22")
+def test_a_lost_phone_is_forgotten_when_two_administrators_say_so(ana_with_phone, ada, bea):
+    one, other = come_in("ada"), come_in("bea")
+    assert save(one, reverse("report_lost_factor", args=[ana_with_phone.pk]), reason="rang back").status_code == 302
+    lost = LostFactor.objects.get()
+    confirm = reverse("confirm_lost_factor", args=[lost.pk])
+    assert sign_in.has_second_factor(ana_with_phone) and come_in().answer.url == reverse("enter_code"), "nothing yet"
+    assert "reported by" not in one.get("/").content.decode()
+    assert "reported by Ada Berg" in other.get("/").content.decode()
+    assert "set-password/" not in one.get(reverse("show_account", args=[ana_with_phone.pk])).content.decode()
+    answer = save(one, confirm, reason="it is true")
+    assert answer.status_code == 422 and "ask another administrator" in answer.content.decode()
+    assert sign_in.has_second_factor(ana_with_phone)
+    answer = save(other, confirm, reason="saw the passport")
     assert not sign_in.has_second_factor(ana_with_phone)
-    assert come_in().answer.status_code == 422
-    assert AuditEvent.objects.of(ana_with_phone).last().reason == "phone lost"
+    assert come_in().answer.status_code == 422, "the old password is dead"
+    Client().post(link_in(other.get(answer.url)), {"password": OTHER, "again": OTHER})
+    assert is_in(come_in("ana", OTHER))
+    assert other.get(confirm).status_code == 404, "it is confirmed once"
+    assert [event.by_name for event in AuditEvent.objects.of(lost)] == ["Ada Berg", "Bea Cruz"]
+    assert [kind for kind in kinds("ana") if "factor" in kind] == [
+        "second factor reported lost",
+        "second factor forgotten",
+    ]
+
+
+@pytest.mark.requirement("R22")
+def test_nobody_alone_becomes_another_person(ana_with_phone, ada, bea, machine):
+    with pytest.raises(Refused):
+        actions.report_lost_factor(user=ada, reason="x", by=ada)
+    lost = actions.report_lost_factor(user=ana_with_phone, reason="x", by=ada)
+    for by in (ada, ana_with_phone):
+        with pytest.raises(Refused):
+            actions.confirm_lost_factor(lost=lost, reason="x", by=by)
+    with pytest.raises(Refused):
+        actions.report_lost_factor(user=ana_with_phone, reason="again", by=bea)
+    with pytest.raises(IntegrityError, match="two_people"), acting(ada, "by hand"):
+        LostFactor.objects.update(confirmed_by=ada)
+
+
+def test_a_report_of_a_lost_phone_is_good_for_a_day(ana_with_phone, ada, bea, machine):
+    lost = actions.report_lost_factor(user=ana_with_phone, reason="x", by=ada)
+    with acting(machine, "a day passes"):
+        LostFactor.objects.update(reported_at=lost.reported_at - timedelta(days=1, seconds=1))
+    assert come_in("bea").get(reverse("confirm_lost_factor", args=[lost.pk])).status_code == 404
+    with pytest.raises(Refused, match="older than a day"):
+        actions.confirm_lost_factor(lost=lost, reason="x", by=bea)
+    assert actions.report_lost_factor(user=ana_with_phone, reason="again", by=ada)
+
+
+def test_where_no_phone_is_enrolled_none_is_lost(ana, ada):
+    with pytest.raises(Refused, match="no second factor"):
+        actions.report_lost_factor(user=ana, reason="x", by=ada)
 
 
 def test_a_weak_or_mistyped_password_is_refused_and_the_link_lives(invited):
@@ -771,16 +838,176 @@ def test_an_administrator_ends_anyones_sessions(ana, ada):
     assert not is_in(client)
 
 
-@pytest.mark.requirement("R39")
-def test_a_session_ends_after_twelve_hours_whatever_was_done(ana, monkeypatch):
-    from trialsite import middleware
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a test turns: clock(60) is a minute after the test began."""
+    began = time.time()
+    monkeypatch.setattr(time, "time", lambda: began)
+    return lambda seconds: monkeypatch.setattr(time, "time", lambda: began + seconds)
 
+
+IDLE = 20 * 60
+BACKGROUND = {"HTTP_X_BACKGROUND": "1"}
+
+
+@pytest.mark.requirement("R39")
+def test_a_session_ends_after_twelve_hours_whatever_was_done(ana, clock):
     client = come_in()
-    now = time.time()
-    monkeypatch.setattr(middleware.time, "time", lambda: now + 12 * 3600 - 5)
+    for minute in range(1, 12 * 60, 10):
+        clock(60 * minute)
+        assert is_in(client), minute
+    clock(12 * 3600 - 5)
     assert is_in(client)
-    monkeypatch.setattr(middleware.time, "time", lambda: now + 12 * 3600 + 5)
+    clock(12 * 3600 + 5)
+    answer = client.get(reverse("show_own_account"))
+    assert answer.status_code == 302 and "ended=over" in answer.url
+    assert "twelve hours" in client.get(answer.url).content.decode()
+    assert kinds("ana")[-1] == "ended, after twelve hours"
+
+
+@pytest.mark.requirement("R38")
+def test_a_session_ends_twenty_minutes_after_the_last_request(ana, clock):
+    client = come_in()
+    clock(IDLE - 1)
+    assert is_in(client)
+    clock(2 * IDLE - 2)
+    assert is_in(client), "each request counts anew"
+    before = key(client)
+    clock(3 * IDLE)
+    answer = client.get("/account/?page=2")
+    assert answer.url == "/sign-in/?next=%2Faccount%2F%3Fpage%3D2&ended=idle"
+    assert answer["Clear-Site-Data"] == '"cache", "storage"'
+    assert kinds("ana") == ["signed in", "ended, idle"]
+    assert not Session.objects.filter(pk=before).exists()
+    assert client.cookies[settings.PRESENCE_COOKIE_NAME].value == ""
+    page = client.get(answer.url)
+    assert "nothing was done for 20 minutes" in page.content.decode()
+    answer = client.post("/sign-in/", {"username": "ana", "password": PASSWORD, "next": page.context["next"]})
+    assert answer.url == "/account/?page=2"
+
+
+@pytest.mark.requirement("R38")
+def test_what_an_idle_person_sends_is_not_saved(ana, clock):
+    client = come_in()
+    clock(IDLE + 1)
+    form = {"current": PASSWORD, "password": OTHER, "again": OTHER}
+    answer = client.post(reverse("change_password"), form, HTTP_REFERER="http://testserver/account/password/")
+    assert answer.url == "/sign-in/?next=%2Faccount%2Fpassword%2F&ended=idle"
+    assert is_in(come_in())
+
+
+@pytest.mark.parametrize("page", ["http://evil.example/account/", "//evil.example", "javascript:alert(1)", ""])
+def test_the_way_back_stays_here(ana, clock, page):
+    client = come_in()
+    clock(IDLE + 1)
+    assert client.post(reverse("end_own_sessions"), HTTP_REFERER=page).url == "/sign-in/?ended=idle"
+
+
+@pytest.mark.requirement("R38")
+def test_a_page_that_asks_by_itself_keeps_nobody_signed_in(ana, clock):
+    client = come_in()
+    for minute in range(1, 20):
+        clock(60 * minute)
+        assert client.get(reverse("stay"), **BACKGROUND).json()["left"] == IDLE - 60 * minute
+    clock(IDLE + 1)
+    answer = client.get(reverse("stay"), HTTP_REFERER="http://testserver/visits/", **BACKGROUND)
+    assert answer.status_code == 401
+    assert answer["HX-Redirect"] == "/sign-in/?next=%2Fvisits%2F&ended=idle"
+    assert kinds("ana")[-1] == "ended, idle"
     assert not is_in(client)
+
+
+def test_who_says_to_be_there_stays(ana, clock):
+    client = come_in()
+    clock(IDLE - 1)
+    assert client.post(reverse("stay")).json()["left"] == IDLE
+    clock(2 * IDLE - 2)
+    assert is_in(client)
+
+
+def test_staying_does_not_lengthen_the_twelve_hours(ana, clock):
+    client = come_in()
+    clock(900)
+    assert client.post(reverse("stay")).json()["cap"] == 12 * 3600 - 900
+
+
+@pytest.mark.requirement("R38")
+@pytest.mark.parametrize("forge", ["missing", "empty", "altered", "of another session", "not a number"])
+def test_the_instant_of_the_last_request_cannot_be_forged(ana, ada, forge):
+    client, other = come_in(), come_in("ada")
+    name = settings.PRESENCE_COOKIE_NAME
+    mine = client.cookies[name].value
+    if forge == "missing":
+        del client.cookies[name]
+    else:
+        client.cookies[name] = {
+            "empty": "",
+            "altered": mine[:-1] + ("A" if mine[-1] != "A" else "B"),
+            "of another session": other.cookies[name].value,
+            "not a number": signing.dumps(["x"], salt=f"trialsite.presence.{key(client)}"),
+        }[forge]
+    assert not is_in(client)
+    assert is_in(other)
+
+
+def test_an_old_instant_does_not_open_a_session_again(ana, clock):
+    client = come_in()
+    clock(IDLE + 1)
+    fresh = signing.dumps(time.time(), salt=f"trialsite.presence.{key(client)}")
+    assert not is_in(client)
+    client.cookies[settings.PRESENCE_COOKIE_NAME] = fresh
+    assert not is_in(client), "the session itself is gone"
+
+
+@pytest.mark.requirement("R38")
+@pytest.mark.parametrize("jump", [-3600, 400 * 24 * 3600])
+def test_a_clock_that_jumps_signs_out_and_lets_in_again(ana, clock, jump):
+    client = come_in()
+    clock(jump)
+    answer = client.get(reverse("show_own_account"))
+    assert answer.status_code == 302 and answer.url.startswith("/sign-in/")
+    assert client.get(answer.url).status_code == 200
+    assert is_in(come_in(client=client))
+
+
+def test_reading_pages_writes_no_instant_to_the_database(ana, clock):
+    client = come_in()
+    clock(120)
+    with CaptureQueriesContext(connection) as queries:
+        assert is_in(client)
+    assert not writes(queries)
+
+
+@pytest.mark.requirement("R41")
+def test_the_instant_is_closed_to_scripts_and_other_sites(ana):
+    cookie = come_in().answer.cookies[settings.PRESENCE_COOKIE_NAME]
+    assert cookie["httponly"] and cookie["samesite"] == "Lax" and not cookie["domain"] and not cookie["max-age"]
+
+
+def test_being_alive_and_healthy_asks_nothing_of_a_session(ana, clock):
+    client = come_in()
+    clock(IDLE + 1)
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get("/healthz/live").status_code == 200
+    assert len(queries) == 0
+
+
+@pytest.mark.parametrize(
+    ("minutes", "taken"),
+    [
+        ("0.2", True),
+        ("20", True),
+        ("720", True),
+        ("0", False),
+        ("-5", False),
+        ("721", False),
+        ("nan", False),
+        ("x", False),
+    ],
+)
+def test_the_idle_time_must_make_sense(minutes, taken):
+    done = settings_process("demo", "print(settings.IDLE.total_seconds())", TRIALSITE_IDLE_MINUTES=minutes)
+    assert (done.returncode == 0) == taken
 
 
 @pytest.mark.requirement("R43")
@@ -789,7 +1016,9 @@ def test_signing_out_leaves_nothing_behind(ana):
     before = key(client)
     assert client.get(reverse("show_own_account"))["Cache-Control"] == "no-store"
     answer = client.post(reverse("sign_out"))
-    assert answer["Clear-Site-Data"] == '"cache", "cookies", "storage"'
+    assert answer["Clear-Site-Data"] == '"cache", "storage"', "a browser would clear other systems' cookies, too"
+    assert not answer.cookies[settings.SESSION_COOKIE_NAME].value
+    assert not answer.cookies[settings.PRESENCE_COOKIE_NAME].value
     assert not Session.objects.filter(pk=before).exists() and not is_in(client)
 
 
@@ -847,6 +1076,7 @@ def routes(account, grant):
         reverse("revoke_role", args=[grant.pk]),
         reverse("deactivate_account", args=[account.pk]),
         reverse("reset_sign_in", args=[account.pk]),
+        reverse("report_lost_factor", args=[account.pk]),
     ]
 
 

@@ -11,12 +11,13 @@ universe.ines       inspector
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
+from django.conf import settings
 from django.test import Client
 
 from patients import demo as patient_steps
 from patients.actions import today_at
 from safety import actions as safety_actions
-from trialsite import actions, demo
+from trialsite import actions, demo, presence, sign_in
 from trialsite.models import User
 from trialsite.roles import Role
 from visits import demo as visit_steps
@@ -102,8 +103,14 @@ class Universe:
     def client(self, user):
         """A browser in which this person has signed in."""
         client = Client()
-        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        come_in(client, user)
         return client
+
+
+def come_in(client, user):
+    """Sign in without the door, and be there."""
+    client.force_login(user, backend=sign_in.PASSWORD_BACKEND)
+    client.cookies[settings.PRESENCE_COOKIE_NAME] = presence.stamp(client.session.session_key)
 
 
 class _Form(HTMLParser):

@@ -8,7 +8,7 @@ from django.contrib.auth.tokens import default_token_generator
 from django.core import signing
 from django.core.paginator import Paginator
 from django.db.models import OuterRef, Prefetch, Q, Subquery
-from django.http import HttpResponseRedirect
+from django.http import HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -19,9 +19,9 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from trialsite import actions, forms
+from trialsite import actions, forms, presence
 from trialsite import sign_in as door
-from trialsite.models import Grant, SecurityEvent, User
+from trialsite.models import Grant, LostFactor, SecurityEvent, User
 from trialsite.roles import Permission, Role, can, needs
 from trialsite.saving import Refused, Saved, answer_form
 from trialsite.sign_in import Event
@@ -50,7 +50,8 @@ def sign_in(request):
             return admit(request, user, target)
         door.note_failure(request, Event.FAILED, username)
         form.add_error(None, WRONG)
-    return render(request, "account/sign_in.html", {"form": form, "next": target}, status=status_of(form))
+    context = {"form": form, "next": target, "ended": presence.sentence_of(request.GET.get("ended", ""))}
+    return render(request, "account/sign_in.html", context, status=status_of(form))
 
 
 def admit(request, user, target):
@@ -97,9 +98,16 @@ def enter_code(request):
 def sign_out(request):
     door.note(request, Event.SIGNED_OUT, request.user)
     auth.logout(request)
+    list(messages.get_messages(request))  # what was not read yet is not for the next person at this screen
     response = redirect("sign_in")
-    response["Clear-Site-Data"] = '"cache", "cookies", "storage"'
+    response["Clear-Site-Data"] = presence.NO_STORE
     return response
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def stay(request):
+    """How long the session lasts, for session.js. To POST is to be there; to ask as a background request is not."""
+    return JsonResponse(presence.times(request))
 
 
 def set_password_link(request, user):
@@ -348,6 +356,7 @@ def show_account(request, pk):
         "session_count": len(actions.sessions_of(account)),
         "events": door.last_sign_ins(account),
         "is_own": account == request.user,
+        "lost": account.lost_factors.open().select_related("reported_by").first(),
     }
     return render(request, "accounts/show_account.html", context)
 
@@ -464,20 +473,71 @@ def reset_sign_in(request, pk):
     account = load_account(pk)
 
     def act(form):
-        user = actions.reset_sign_in(user=account, **form.values, by=request.user)
+        user = actions.reset_sign_in(user=account, reason=form.values["reason"], by=request.user)
         door.note(request, Event.LINK_GIVEN, request.user, user.username)
-        if form.values["forget_second_factor"]:
-            door.note(request, Event.SECOND_FACTOR_FORGOTTEN, request.user, user.username)
         return link_message(request, user)
 
     return change(
         request,
         account,
-        sent(forms.ResetForm, request),
+        sent(forms.ReasonForm, request),
         _("Give a new set-password link"),
         act,
         button=_("Give a link"),
-        explanation=_("The present password and earlier links stop working, and all sessions end."),
+        explanation=_(
+            "The present password and earlier links stop working, and all sessions end. "
+            "The second factor is still asked for."
+        ),
+        dangerous=True,
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(Permission.MANAGE_ACCOUNTS)
+def report_lost_factor(request, pk):
+    account = load_account(pk)
+
+    def act(form):
+        actions.report_lost_factor(user=account, reason=form.values["reason"], by=request.user)
+        door.note(request, Event.SECOND_FACTOR_LOST, request.user, account.username)
+        return _("Reported. Another administrator confirms it within a day, and gets the link.")
+
+    return change(
+        request,
+        account,
+        sent(forms.ReasonForm, request),
+        _("Report the second factor as lost"),
+        act,
+        button=_("Report the loss"),
+        explanation=_(
+            "Nobody alone may let somebody in anew: another administrator makes sure who asks, and confirms. "
+            "Say in the reason how you made sure of it. Until then nothing changes."
+        ),
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(Permission.MANAGE_ACCOUNTS)
+def confirm_lost_factor(request, pk):
+    lost = get_object_or_404(LostFactor.objects.open().select_related("user", "reported_by"), pk=pk)
+
+    def act(form):
+        user = actions.confirm_lost_factor(lost=lost, reason=form.values["reason"], by=request.user)
+        door.note(request, Event.SECOND_FACTOR_FORGOTTEN, request.user, user.username)
+        door.note(request, Event.LINK_GIVEN, request.user, user.username)
+        return link_message(request, user)
+
+    return change(
+        request,
+        lost.user,
+        sent(forms.ReasonForm, request),
+        _("Confirm that the second factor is lost"),
+        act,
+        button=_("Confirm, and give a link"),
+        explanation=_(
+            "%(name)s reported it. Password and second factor stop working, all sessions end, and you get the link to hand over."
+        )
+        % {"name": lost.reported_by},
         dangerous=True,
     )
 
@@ -497,6 +557,22 @@ def sections(user, query):
     """The start page of an administrator (settings.HOME_SECTIONS)."""
     if not can(user, Permission.MANAGE_ACCOUNTS):
         return
+    lost = LostFactor.objects.open().exclude(reported_by=user).exclude(user=user).select_related("user", "reported_by")
+    yield {
+        "title": _("Second factors reported lost"),
+        "count": len(lost),
+        "urgent": bool(lost),
+        "url": reverse("list_accounts"),
+        "rows": [
+            {
+                "label": one.user.full_name,
+                "note": _("reported by %(name)s") % {"name": one.reported_by},
+                "url": reverse("confirm_lost_factor", args=[one.pk]),
+            }
+            for one in lost
+        ],
+        "empty": _("None waits for your confirmation."),
+    }
     everybody = accounts().filter(is_active=True)
     without = everybody.exclude(pk__in=Grant.objects.current().values("user"))
     for title, found, empty in (

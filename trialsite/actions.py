@@ -17,7 +17,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from trialsite.audit import acting
-from trialsite.models import Grant, Site, User
+from trialsite.models import Grant, LostFactor, Site, User
 from trialsite.roles import AT_A_SITE, Role
 from trialsite.saving import Refused
 
@@ -189,21 +189,59 @@ def change_password(*, user, password, token=None, by):
     return user
 
 
-def reset_sign_in(*, user, forget_second_factor=False, reason, by):
-    """Take the password away (and the second factor, when the phone is lost): only a new one-time link opens the
-    account. Earlier links die too. Raises Refused."""
+def reset_sign_in(*, user, reason, by):
+    """Take the password away: only a new one-time link opens the account, and the second factor is still asked for.
+    Earlier links die too. Raises Refused."""
     with acting(by, reason):
-        user = lock_account(user)
-        if user.is_system or not user.is_active:
-            raise Refused({"": [_("This account is not active.")]})
-        if user == by:
-            raise Refused({"": [_("Change the own password on the own account's page.")]})
-        user.set_unusable_password()
-        user.save(update_fields=["password"])
-        if forget_second_factor:
-            Authenticator.objects.filter(user=user).delete()
-        end_sessions(user)
+        user = _lock_for_reset(user, by)
+        _take_password(user)
     return user
+
+
+def report_lost_factor(*, user, reason, by):
+    """Report that a person's phone is lost. Nothing happens before another administrator confirms it. Raises Refused."""
+    with acting(by, reason):
+        user = _lock_for_reset(user, by)
+        if not Authenticator.objects.filter(user=user).exists():
+            raise Refused({"": [_("This account has no second factor. Give a new link instead.")]})
+        if user.lost_factors.open().exists():
+            raise Refused({"": [_("This was reported already. Another administrator confirms it.")]})
+        return LostFactor.objects.create(user=user, reported_by=by)
+
+
+def confirm_lost_factor(*, lost, reason, by):
+    """Forget second factor and password: only a new one-time link opens the account, which enrols anew. Raises Refused.
+
+    It takes two administrators: who reported the loss does not confirm it."""
+    with acting(by, reason):
+        user = _lock_for_reset(lost.user, by)
+        lost = LostFactor.objects.select_for_update(of=["self"]).get(pk=lost.pk)
+        if lost.reported_by == by:
+            raise Refused({"": [_("Who reported the loss does not confirm it; ask another administrator.")]})
+        if not user.lost_factors.open().filter(pk=lost.pk).exists():
+            raise Refused(
+                {"": [_("This report was confirmed already, or is older than a day. Report the loss again.")]}
+            )
+        lost.confirmed_by, lost.confirmed_at = by, timezone.now()
+        lost.save(update_fields=["confirmed_by", "confirmed_at"])
+        Authenticator.objects.filter(user=user).delete()
+        _take_password(user)
+    return user
+
+
+def _lock_for_reset(user, by):
+    user = lock_account(user)
+    if user.is_system or not user.is_active:
+        raise Refused({"": [_("This account is not active.")]})
+    if user == by:
+        raise Refused({"": [_("Change the own password on the own account's page.")]})
+    return user
+
+
+def _take_password(user):
+    user.set_unusable_password()
+    user.save(update_fields=["password"])
+    end_sessions(user)
 
 
 def enrol_second_factor(*, user, secret, by):

@@ -70,6 +70,11 @@ def acting(by, reason=""):
         _acting.reset(token)
 
 
+def somebody_acts():
+    """Are we inside `acting()`? What is written here is undone when the action is refused."""
+    return _acting.get() is not None
+
+
 # what cannot write, and needs nobody named
 READS = ("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK")
 

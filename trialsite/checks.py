@@ -44,3 +44,11 @@ def second_factor_is_required(app_configs, **kwargs):
         return [Warning("Accounts may be used without a second factor.", hint="Unset TRIALSITE_SECOND_FACTOR.",
                         id="trialsite.W001")]  # fmt: skip
     return []
+
+
+@register(deploy=True)
+def alerts_reach_somebody(app_configs, **kwargs):
+    if settings.PRODUCTION and (not settings.ALERT_EMAIL or not settings.EMAIL_HOST):
+        return [Warning("Alerts of failed signatures and sign-ins reach nobody by e-mail.",
+                        hint="Set TRIALSITE_ALERT_EMAIL and TRIALSITE_EMAIL_URL.", id="trialsite.W002")]  # fmt: skip
+    return []

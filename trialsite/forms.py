@@ -1,7 +1,7 @@
 """The forms of sign-in and accounts.
 
 Forms that carry a password are not data forms: those keep a digest of what was sent, and a fast digest of a
-password must not be kept."""
+password must not be kept. The one exception, SigningForm, names what is never kept."""
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -10,6 +10,7 @@ from trialsite.fields import ClearTextField, choices_with_blank
 from trialsite.models import Site
 from trialsite.roles import Role
 from trialsite.saving import DataForm
+from trialsite.sign_in import confirm_signer, has_second_factor
 
 LONGEST_ANSWER = 1000  # characters; a longer text is no password, and is not worth hashing
 
@@ -65,6 +66,41 @@ class ConfirmForm(forms.Form):
     password = PasswordField(label=_("Password"))
 
 
+class SignerForm(forms.Form):
+    """What proves at a signature that the person is there: the password, and the code where a device is enrolled."""
+
+    def __init__(self, *args, signer, **kwargs):
+        super().__init__(*args, **kwargs)
+        ask_the_signer(self, signer)
+
+
+class SigningForm(DataForm):
+    """The base of a data form that signs: kept once and against the version that was seen, without what proves who
+    signs. Answer it with `answer_form(..., confirm=confirming(request))`."""
+
+    never_kept = ("password", "code")
+
+    def __init__(self, *args, signer, **kwargs):
+        super().__init__(*args, **kwargs)
+        ask_the_signer(self, signer)
+
+
+def ask_the_signer(form, signer):
+    form.fields["password"] = PasswordField(label=_("Your password"))
+    if has_second_factor(signer):
+        form.fields["code"] = CodeField()
+        del form.fields["code"].widget.attrs["autofocus"]
+
+
+def confirming(request):
+    """For `answer_form(confirm=...)`: the signer proves who he or she is before anything is signed."""
+
+    def confirm(form):
+        confirm_signer(request, password=form.cleaned_data["password"], code=form.cleaned_data.get("code", ""))
+
+    return confirm
+
+
 class NewPasswordForm(forms.Form):
     password = PasswordField(
         label=_("New password"),
@@ -118,13 +154,6 @@ class RoleForm(DataForm):
         label=_("Site"), queryset=Site.objects.all(), required=False, empty_label=_("All sites")
     )
     reason = reason_field()
-
-
-class ResetForm(ReasonForm):
-    forget_second_factor = forms.BooleanField(
-        label=_("Forget the second factor too, because the phone is lost"), required=False
-    )
-    field_order = ["forget_second_factor", "reason"]
 
 
 class AccountFilter(forms.Form):

@@ -3,22 +3,22 @@
 import codecs
 import logging
 import re
-import time
 import uuid
 
 from django.conf import settings
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.urls import reverse_lazy
-from django.utils.http import urlencode
 
 from trialsite import audit
 
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 # reachable without having signed in
 OPEN_PATHS = ("/healthz/", "/static/", "/sign-in/", "/favicon.ico")
+# what asks nothing of a session, and is not a sign of life
+WITHOUT_SESSION = ("/healthz/", "/static/", "/favicon.ico")
 # reachable before the second factor that settings.SECOND_FACTOR requires is enrolled
-BEFORE_ENROLMENT = ("enrol_second_factor", "confirm_identity", "sign_out")
+BEFORE_ENROLMENT = ("enrol_second_factor", "confirm_identity", "sign_out", "stay")
 
 
 def request_id(get_response):
@@ -92,26 +92,34 @@ def page_headers(get_response):
     return middleware
 
 
-def sign_in_first(get_response):
-    """Every page is closed unless it is listed as open."""
+def end_old_sessions(get_response):
+    """A session in which nobody was seen for a while, or that began long ago, ends before the request is answered.
+
+    Whoever is seen gets a fresh instant with the answer (trialsite/presence.py)."""
+    from trialsite import presence  # here: the logs take their filter from this module before there are models
 
     def middleware(request):
-        if request.path.startswith(OPEN_PATHS) or (
-            request.user.is_authenticated and request.user.is_active and not is_over(request.session)
-        ):
+        if request.path.startswith(WITHOUT_SESSION):
             return get_response(request)
-        location = resolve_url("sign_in")
-        if request.method == "GET":
-            location += "?" + urlencode({"next": request.get_full_path()})
-        return HttpResponseRedirect(location)
+        if presence.is_signed_in(request) and (event := presence.why_over(request)):
+            presence.end(request, event)
+        response = get_response(request)
+        presence.refresh(request, response)
+        return response
 
     return middleware
 
 
-def is_over(session):
-    """A session ends twelve hours after the sign-in, whatever was done in between."""
-    began = session.get("signed_in_at")
-    return began is not None and not -60 <= time.time() - began <= settings.SESSION_COOKIE_AGE
+def sign_in_first(get_response):
+    """Every page is closed unless it is listed as open."""
+    from trialsite import presence
+
+    def middleware(request):
+        if request.path.startswith(OPEN_PATHS) or (request.user.is_authenticated and request.user.is_active):
+            return get_response(request)
+        return presence.to_the_door(request)
+
+    return middleware
 
 
 def second_factor_first(get_response):

@@ -1,11 +1,12 @@
 """People, sites, and what every floor above needs: the audit trail, the outbox, the receipts of saved forms."""
 
 import uuid
+from datetime import timedelta
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.hashers import check_password
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -114,6 +115,38 @@ class Grant(models.Model):
 
     def __str__(self):
         return f"{self.user}: {self.role} ({self.site or 'all sites'})"
+
+
+class LostFactorQuerySet(models.QuerySet):
+    def open(self):
+        """Reported within the last day, and not answered yet."""
+        return self.filter(confirmed_at=None, reported_at__gt=timezone.now() - LostFactor.WITHIN)
+
+
+class LostFactor(models.Model):
+    """That a person's second factor is lost: reported by one administrator, confirmed by another, who then gets the
+    link. So nobody alone can become another person (21 CFR 11.200(a)(3))."""
+
+    WITHIN = timedelta(days=1)
+
+    user = models.ForeignKey(User, models.PROTECT, related_name="lost_factors")
+    reported_by = models.ForeignKey(User, models.PROTECT, related_name="+")
+    reported_at = models.DateTimeField(default=timezone.now)
+    confirmed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    confirmed_at = models.DateTimeField(null=True)
+
+    objects = LostFactorQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(confirmed_by=None) | ~Q(confirmed_by=F("reported_by")) & ~Q(confirmed_by=F("user")),
+                name="a_lost_factor_needs_two_people",
+            )
+        ]
+
+    def __str__(self):
+        return f"{self.user}: second factor lost"
 
 
 class AuditEventQuerySet(models.QuerySet):

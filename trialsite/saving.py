@@ -63,6 +63,8 @@ class DataForm(forms.Form):
     idem = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
     use_required_attribute = True
+    # fields that are used and forgotten (a password, a code): no digest, no page, no action gets them
+    never_kept = ()
 
     def __init__(self, *args, record=None, **kwargs):
         self.record = record
@@ -79,18 +81,32 @@ class DataForm(forms.Form):
 
     @property
     def values(self):
-        """What was entered, without the two keys of the form itself.
+        """What was entered, without the two keys of the form itself and what is never kept.
 
         A field of a saved record that was not sent at all is left out: not sent is not blank."""
         return {
             name: value
             for name, value in self.cleaned_data.items()
-            if name not in ("version", "idem") and (self.record is None or self.was_sent(name))
+            if name not in ("version", "idem", *self.secrets) and (self.record is None or self.was_sent(name))
         }
 
     def sent_or(self, name, stored):
         """What was entered, or `stored` when the field was not sent at all: not sent is not blank."""
         return self.cleaned_data[name] if self.was_sent(name) else stored
+
+    @property
+    def secrets(self):
+        """The names of `never_kept`, and of every password that the form forgot to name there."""
+        passwords = [name for name, field in self.fields.items() if isinstance(field.widget, forms.PasswordInput)]
+        return {*self.never_kept, *passwords}
+
+    def forget_secrets(self):
+        """The form is shown again: what is never kept is typed again."""
+        sent = {self.add_prefix(name) for name in self.secrets} & set(self.data)
+        if sent:
+            self.data = self.data.copy()
+            for name in sent:
+                del self.data[name]
 
     def was_sent(self, name):
         widget = self.fields[name].widget
@@ -106,13 +122,17 @@ class Saved:
     message: str = ""
 
 
-def answer_form(request, form, template, context, save, *, conflict=None):
+def answer_form(request, form, template, context, save, *, conflict=None, confirm=None):
     """Answer GET and POST of a data form. `save(form)` calls the actions and returns `Saved`.
 
+    `confirm(form)` is asked before, outside the transaction, so that what it notes stays; it raises Refused. It is not
+    asked again when the form was saved already: its code of the second factor is used up.
     `context` may be a function, called only when the page is shown. `conflict(form, stale)` gives the rows of the 409
     page (see `conflict_row`); by default the form's own fields against the attributes of the current record."""
 
     def page(status, template=template, **more):
+        if form.is_bound:
+            form.forget_secrets()
         shown = context() if callable(context) else context
         return render(request, template, {"form": form, **shown, **more}, status=status)
 
@@ -122,7 +142,11 @@ def answer_form(request, form, template, context, save, *, conflict=None):
         form.data, form.is_bound = request.POST, True
     try:
         # a form saved before may be invalid by now: the record, being saved, asks for a reason or allows other steps
-        saved = save_once(request, form, save) if form.is_valid() else answer_given(request)
+        saved = answer_given(request, form) if confirm or not form.is_valid() else None
+        if saved is None and form.is_valid():
+            if confirm:
+                confirm(form)
+            saved = save_once(request, form, save)
         if saved is None:
             return page(422)
     except Refused as refusal:
@@ -149,7 +173,7 @@ def save_once(request, form, save):
 
     The receipt is written last. Who sends the same form twice at once therefore does the work twice, but keeps it
     once: the second writer fails at the receipt, or finds the record changed, and is undone."""
-    key, digest = form.cleaned_data["idem"], digest_of(request)
+    key, digest = form.cleaned_data["idem"], digest_of(request, form)
     try:
         with acting(request.user):
             saved = save(form)
@@ -159,7 +183,7 @@ def save_once(request, form, save):
             )  # fmt: skip
             return saved
     except (Refused, Stale, IntegrityError) as failure:
-        saved = answer_given(request)
+        saved = answer_given(request, form)
         if saved is not None:
             return saved
         if isinstance(failure.__cause__, UniqueViolation):  # two people made the same thing at the same moment
@@ -168,7 +192,7 @@ def save_once(request, form, save):
         raise
 
 
-def answer_given(request):
+def answer_given(request, form):
     """What was answered when the form with this key was saved, or None. Raises KeyReused for other content."""
     try:
         key = uuid.UUID(request.POST.get("idem", ""))
@@ -177,13 +201,14 @@ def answer_given(request):
     receipt = FormReceipt.objects.filter(pk=key).first()
     if receipt is None:
         return None
-    if (receipt.user_id, receipt.path, receipt.digest) != (request.user.pk, request.path, digest_of(request)):
+    if (receipt.user_id, receipt.path, receipt.digest) != (request.user.pk, request.path, digest_of(request, form)):
         raise KeyReused(str(key))
     return Saved(receipt.location, receipt.record_version)
 
 
-def digest_of(request):
-    sent = sorted((name, values) for name, values in request.POST.lists() if name != "csrfmiddlewaretoken")
+def digest_of(request, form):
+    left_out = {"csrfmiddlewaretoken", *(form.add_prefix(name) for name in form.secrets)}
+    sent = sorted((name, values) for name, values in request.POST.lists() if name not in left_out)
     return hashlib.sha256(repr((request.path, sent)).encode()).hexdigest()
 
 
@@ -202,5 +227,5 @@ def conflict_rows(form, stale):
     return [
         conflict_row(bound.label, form.cleaned_data.get(bound.name), getattr(stale.current, bound.name))
         for bound in form.visible_fields()
-        if bound.name != "reason" and hasattr(stale.current, bound.name)
+        if bound.name not in ("reason", *form.secrets) and hasattr(stale.current, bound.name)
     ]

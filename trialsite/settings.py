@@ -10,6 +10,7 @@ Profiles (TRIALSITE_PROFILE):
 import os
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import dj_database_url
 from csp.constants import NONE, SELF
@@ -101,6 +102,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "trialsite.middleware.end_old_sessions",
     "trialsite.middleware.sign_in_first",
     "trialsite.middleware.second_factor_first",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -121,6 +123,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "trialsite.pages.everywhere",
+                "trialsite.presence.in_page",
             ],
             "builtins": ["trialsite.templatetags.trial"],
         },
@@ -223,6 +226,12 @@ MFA_ADAPTER = "trialsite.sign_in.SecondFactor"
 MFA_SUPPORTED_TYPES = ["totp"]
 MFA_TOTP_PERIOD, MFA_TOTP_DIGITS, MFA_TOTP_TOLERANCE = 30, 6, 0
 
+# a session in which nobody did anything for so long is ended; the page warns for the last part of it
+IDLE = timedelta(minutes=float(os.environ.get("TRIALSITE_IDLE_MINUTES", "20")))
+if not timedelta(0) < IDLE <= timedelta(hours=12):
+    raise ImproperlyConfigured("TRIALSITE_IDLE_MINUTES must be more than 0 and at most 720")
+IDLE_WARNING = min(timedelta(minutes=2), IDLE / 2)
+PRESENCE_COOKIE_NAME = "__Host-trialsite-seen" if TLS else "trialsite-seen"
 SESSION_COOKIE_NAME = "__Host-trialsite" if TLS else "trialsite"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
@@ -306,6 +315,24 @@ CELERY_BEAT_SCHEDULE = {
     # asks every hour whether this month's report was requested, so that no outage skips a month
     "request the monthly DSMB report": {"task": "safety.tasks.request_monthly_report", "schedule": 3600.0},
 }
+
+# --- e-mail: alerts to those who watch -----------------------------------------------------------
+
+ALERT_EMAIL = [address.strip() for address in os.environ.get("TRIALSITE_ALERT_EMAIL", "").split(",") if address.strip()]
+if not ALERT_EMAIL and not PRODUCTION:
+    ALERT_EMAIL = ["security@trialsite.invalid"]
+# smtp://name:password@host:587 (STARTTLS), smtps://name:password@host:465, smtp+plain://localhost:25;
+# without it each message becomes a file in var/mail
+_mail = urlsplit(os.environ.get("TRIALSITE_EMAIL_URL", ""))
+if _mail.scheme not in ("", "smtp", "smtps", "smtp+plain") or bool(_mail.scheme) != bool(_mail.hostname):
+    raise ImproperlyConfigured("TRIALSITE_EMAIL_URL must be smtp://, smtps:// or smtp+plain:// and name a host")
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if _mail.scheme else 'filebased'}.EmailBackend"
+EMAIL_FILE_PATH = None if _mail.scheme else VAR / "mail"
+EMAIL_HOST, EMAIL_PORT = _mail.hostname or "", _mail.port or {"smtps": 465, "smtp": 587}.get(_mail.scheme, 25)
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.scheme == "smtp", _mail.scheme == "smtps"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = os.environ.get("TRIALSITE_EMAIL_FROM", "trialsite@localhost")
 
 # --- upward ties: what a lower floor may ask of a higher one, by name --------------------------
 

@@ -7,10 +7,12 @@ e-mail addresses. The one throttle is django-axes: ten failures per account and 
 together, then a pause. It locks the pair, not the account, so that no stranger can lock anybody out."""
 
 import base64
+import copy
 import logging
 import re
 import secrets
 import time
+from datetime import timedelta
 from enum import StrEnum
 from functools import wraps
 
@@ -25,22 +27,24 @@ from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Sum
-from django.http import HttpResponseRedirect
+from django.http import HttpResponseRedirect, QueryDict
 from django.shortcuts import resolve_url
 from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext as _
 
-from trialsite import audit, pages, trial
+from trialsite import audit, outbox, pages, trial
 from trialsite.actions import canonical_username
 from trialsite.models import SecurityEvent, User
+from trialsite.saving import Refused
 
 log = logging.getLogger(__name__)
 
 PASSWORD_BACKEND = "django.contrib.auth.backends.ModelBackend"  # noqa: S105  a dotted name
 CODE_WITHIN = 5 * 60  # seconds between the password and the code
 CONFIRMED_FOR = 10 * 60  # seconds after which the password is asked for again before the second factor is changed
+SIGNATURES_ALERT_AFTER = 3  # failed signatures of one account within a day
 ALERT_AFTER = 30  # failures for one account, from whatever addresses, before the pause has passed
 
 
@@ -60,11 +64,16 @@ class Event(StrEnum):
     PASSWORD_CHANGED = "password changed"  # noqa: S105
     LINK_GIVEN = "link given"
     SECOND_FACTOR_ENROLLED = "second factor enrolled"
+    SECOND_FACTOR_LOST = "second factor reported lost"
     SECOND_FACTOR_FORGOTTEN = "second factor forgotten"
     SESSIONS_ENDED = "sessions ended"
+    ENDED_IDLE = "ended, idle"
+    ENDED_OVER = "ended, after twelve hours"
+    SIGNATURE_FAILED = "signature failed"
+    SIGNATURE_ALERT = "failed signatures"
 
 
-FAILURES = (Event.FAILED, Event.CODE_FAILED, Event.PAUSED)
+FAILURES = (Event.FAILED, Event.CODE_FAILED, Event.PAUSED, Event.SIGNATURE_FAILED)
 
 
 def address_of(request):
@@ -133,14 +142,68 @@ def note_failure(request, event, username):
     if (tries.aggregate(sum=Sum("failures_since_start"))["sum"] or 0) < ALERT_AFTER:
         return
     if not SecurityEvent.objects.filter(kind=Event.ALERT, username=username[:64], at__gte=since).exists():
-        note(request, Event.ALERT, username=username)
-        log.error("many failed sign-ins for one account: %s", username)
+        raise_alert(request, Event.ALERT, username=username)
+
+
+def raise_alert(request, event, user=None, username=""):
+    """Write it down, and tell it to those who watch: a line at ERROR, and an e-mail that the outbox carries."""
+    with transaction.atomic():
+        noted = note(request, event, user, username)
+        outbox.ask_for("trialsite.tasks.send_alert", event_id=noted.pk)
+    log.error("%s for one account: %s", event.value, noted.username)
 
 
 def note_wrong_code(request, user):
     """A wrong code counts like a wrong password."""
     user_login_failed.send(sender=__name__, credentials={"username": user.username}, request=request)
     note_failure(request, Event.CODE_FAILED, user.username)
+
+
+# --- who signs -------------------------------------------------------------------------------------------
+
+
+class SignerRefused(Refused):
+    """Whoever sends this signature has not shown to be the person who is signed in: nothing is signed."""
+
+
+def confirm_signer(request, *, password, code=""):
+    """Return only if the person who is signed in has just given the own password, and the code of the second factor
+    where one is enrolled (21 CFR 11.200(a)(1): the session alone never signs). Else raise SignerRefused, with the
+    sentence at the field `password` or `code`.
+
+    Failures count like those at the door, and are reported at once (11.300(d)). So that their notes are not undone with
+    the refused action, call this before `acting()`: `answer_form(..., confirm=...)` does."""
+    if audit.somebody_acts():
+        raise RuntimeError("confirm the signer before the transaction: what is noted of a failure must stay")
+    user, bare = request.user, without_entries(request)
+    if is_paused(bare, user.username):
+        note(request, Event.SIGNATURE_FAILED, user)  # the alarm was raised before
+        raise SignerRefused({"password": [_("Too many failed tries. Nothing was signed; try again later.")]})
+    if auth.authenticate(bare, username=user.username, password=password) != user:
+        note_failed_signature(request, user)
+        raise SignerRefused({"password": [_("This is not your password. Nothing was signed.")]})
+    if has_second_factor(user) and not use_code(user, code):
+        user_login_failed.send(sender=__name__, credentials={"username": user.username}, request=bare)
+        note_failed_signature(request, user)
+        text = _("This code is wrong, or was used already. Nothing was signed; wait for the next code.")
+        raise SignerRefused({"code": [text]})
+
+
+def without_entries(request):
+    """The same request without what was typed: the throttle keeps a copy of what came with a failure."""
+    bare = copy.copy(request)
+    bare.GET, bare.POST = QueryDict(), QueryDict()
+    return bare
+
+
+def note_failed_signature(request, user):
+    """Write it down at once; every third within a day raises the alarm, until the pause begins."""
+    note(request, Event.SIGNATURE_FAILED, user)
+    mine = SecurityEvent.objects.filter(user=user)
+    told = mine.filter(kind=Event.SIGNATURE_ALERT).values_list("id", flat=True).first() or 0
+    since = timezone.now() - timedelta(days=1)
+    if mine.filter(kind=Event.SIGNATURE_FAILED, id__gt=told, at__gte=since).count() >= SIGNATURES_ALERT_AFTER:
+        raise_alert(request, Event.SIGNATURE_ALERT, user)
 
 
 # --- the second factor -------------------------------------------------------------------------------

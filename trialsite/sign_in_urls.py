@@ -9,6 +9,7 @@ urlpatterns = [
     path("sign-in/second-factor/", accounts.enter_code, name="enter_code"),
     path("sign-in/set-password/<slug:account>/<slug:token>/", accounts.set_password, name="set_password"),
     path("sign-out/", accounts.sign_out, name="sign_out"),
+    path("account/stay/", accounts.stay, name="stay"),
     path("account/", accounts.show_own_account, name="show_own_account"),
     path("account/password/", accounts.change_password, name="change_password"),
     path("account/second-factor/", accounts.enrol_second_factor, name="enrol_second_factor"),
@@ -19,5 +20,7 @@ urlpatterns = [
     path("accounts/<int:pk>/deactivate/", accounts.deactivate_account, name="deactivate_account"),
     path("accounts/<int:pk>/reactivate/", accounts.reactivate_account, name="reactivate_account"),
     path("accounts/<int:pk>/reset/", accounts.reset_sign_in, name="reset_sign_in"),
+    path("accounts/<int:pk>/lost-factor/", accounts.report_lost_factor, name="report_lost_factor"),
+    path("accounts/lost-factors/<int:pk>/", accounts.confirm_lost_factor, name="confirm_lost_factor"),
     path("accounts/<int:pk>/sessions/end/", accounts.end_sessions, name="end_sessions"),
 ]

@@ -20,6 +20,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from trialsite import presence
 from trialsite.models import Grant, User
 from trialsite.roles import Role
 
@@ -57,6 +58,7 @@ class Command(BaseCommand):
         client = Client()
         client.force_login(User.objects.get(pk=grant.user_id), backend=BACKEND)
         client.session.save()
+        client.cookies[settings.PRESENCE_COOKIE_NAME] = presence.stamp(client.session.session_key)
         return client, grant.site
 
     def pages(self):

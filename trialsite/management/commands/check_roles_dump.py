@@ -14,6 +14,7 @@ from trialsite.roles import ROLES, Permission, Role, permissions_of
 FOR_EVERYBODY_SIGNED_IN = {
     "home",
     "sign_out",
+    "stay",
     "show_own_account",
     "change_password",
     "enrol_second_factor",
