@@ -346,6 +346,12 @@ HOME_SECTIONS = [
 PATIENT_SECTIONS = ["visits.home.patient_sections", "safety.home.patient_sections"]
 AFTER_SCREENING = ["visits.actions.plan_screening"]
 AFTER_RANDOMISATION = ["visits.actions.plan_visits"]
+# a record of a patient was changed, not entered for the first time
+AFTER_CHANGE = ["visits.actions.marks_void"]
+# records that are verified, reviewed and signed, beside those of the visits and below (visits/contents.py)
+FORMS_ABOVE = [
+    {"code": "adverse_events", "label": "safety.adverseevent", "title": "Adverse event", "page": "safety:show_adverse_event"}
+]
 DEMO_TRIAL = "safety.demo.play_trial"
 
 # --- the trial -------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from visits.models.infusions import (
     Reaction,
 )
 from visits.models.panels import (
+    PANEL_TRANSITIONS,
     UNFINISHED,
     WITH_VALUES,
     Flag,
@@ -32,6 +33,7 @@ from visits.models.queries import (
 from visits.models.reviews import Mark, Review
 
 __all__ = [
+    "PANEL_TRANSITIONS",
     "QUERY_TRANSITIONS",
     "UNFINISHED",
     "WITH_VALUES",
