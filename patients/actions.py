@@ -30,7 +30,7 @@ from patients.models import (
 )
 from trialsite import trial
 from trialsite.audit import acting
-from trialsite.models import Site
+from trialsite.models import Site, VersionApproval
 from trialsite.saving import Refused, check_version
 
 # how long a patient's randomisation may wait for those before it
@@ -60,10 +60,10 @@ def refuse_when_held(patient, visit=None, *, even_frozen=False):
         raise Refused(_("These records are frozen. Ask the data manager to open them, and say why."))
 
 
-def lock_open_patient(patient, version=None):
-    """`lock_patient`, and refuse when the patient's records are frozen or locked."""
+def lock_open_patient(patient, version=None, *, even_frozen=False):
+    """`lock_patient`, and refuse when the patient's records are frozen or locked (see refuse_when_held)."""
     locked = lock_patient(patient, version)
-    refuse_when_held(locked)
+    refuse_when_held(locked, even_frozen=even_frozen)
     return locked
 
 
@@ -86,8 +86,8 @@ def _announce(setting, **arguments):
 
 
 def screen_patient(*, site, sex, birth_date, screened_on, by):
-    """Give the next number of the site to a new patient, under the current protocol, and plan the screening visits."""
-    protocol = trial.current_protocol()
+    """Give the next number of the site to a new patient, under the protocol version in force there, and plan the screening
+    visits."""
     if birth_date > screened_on:
         raise Refused({"birth_date": ["The date of birth is after the day of screening."]})
     if screened_on > today_at(site):
@@ -95,6 +95,7 @@ def screen_patient(*, site, sex, birth_date, screened_on, by):
     with acting(by):
         site = Site.objects.select_for_update().get(pk=site.pk)
         refuse_when_halted(Blocked.ENROL)
+        version = VersionApproval.objects.in_force(site, screened_on)
         sequence = (site.patients.aggregate(last=Max("sequence"))["last"] or 0) + 1
         patient = Patient.objects.create(
             site=site,
@@ -103,7 +104,7 @@ def screen_patient(*, site, sex, birth_date, screened_on, by):
             sex=sex,
             birth_date=birth_date,
             screened_on=screened_on,
-            protocol_version=protocol.version,
+            protocol_version=version,
         )
         _announce("AFTER_SCREENING", patient=patient, by=by)
     return patient
@@ -123,15 +124,19 @@ def correct_birth_date(*, patient, birth_date, version, reason, by):
 
 
 def record_consent(*, patient, form_version, language, signed_on, obtained_by, version, by):
-    """Add a consent; a later one on a newer form is a re-consent."""
+    """Add a consent. Who consents again on a form of a later protocol version moves to that version: what was entered
+    stays as it is, what is still planned follows."""
     with acting(by, f"consent {form_version} signed on {signed_on}"):
         patient = lock_open_patient(patient, version)
-        form = next((f for f in patient.protocol.consent_forms if f.version == form_version), None)
+        offered = consent_forms_for(patient)
+        form, version, approved_on = offered.get(form_version, (None, "", None))
         errors = {}
         if form is None:
             errors["form_version"] = [f"The protocol has no consent form {form_version}."]
         elif signed_on < form.dated:
             errors["signed_on"] = [f"Form {form_version} is dated {form.dated}: it cannot be signed before."]
+        elif approved_on and signed_on < approved_on:
+            errors["signed_on"] = [f"Version {version} was approved at this site on {approved_on}, not before."]
         if signed_on > today_at(patient.site):
             errors["signed_on"] = ["The date is in the future."]
         if not patient.is_open:
@@ -142,13 +147,31 @@ def record_consent(*, patient, form_version, language, signed_on, obtained_by, v
             raise Refused(errors)
         consent = Consent.objects.create(
             patient=patient,
+            protocol_version=version,
             form_version=form_version,
             language=language,
             signed_on=signed_on,
             obtained_by=obtained_by,
         )
-        next_version(patient)
+        if version == patient.protocol_version:
+            next_version(patient)
+        else:
+            patient.protocol_version = version
+            next_version(patient, "protocol_version")
+            _announce("AFTER_AMENDMENT", patient=patient, on=signed_on, by=by)
     return consent
+
+
+def consent_forms_for(patient):
+    """The consent forms that the patient may sign, each with the protocol version to which it leads (the patient's own,
+    or the newest later one that has the form) and the day from which the site may use that: by the form's version."""
+    at_site, offered = VersionApproval.objects.at(patient.site), {}
+    versions = [*at_site] if patient.protocol_version in at_site else [patient.protocol_version, *at_site]
+    for version in versions[versions.index(patient.protocol_version) :]:
+        offered |= {
+            form.version: (form, version, at_site.get(version)) for form in trial.protocol(version).consent_forms
+        }
+    return offered
 
 
 def next_version(record, *fields):
@@ -168,7 +191,7 @@ def save_line(*, model, patient, values, line=None, version=None, reason="", by)
             if model is HivHistory and HivHistory.objects.filter(patient=patient).exists():
                 raise Refused("The HIV history was entered already; change that one.")
             _refuse_impossible_span(model, values)
-            return model.objects.create(patient=patient, **values)
+            return model.objects.create(patient=patient, protocol_version=patient.protocol_version, **values)
         line = model.objects.select_for_update().get(pk=line.pk, patient=patient)
         check_version(line, version)
         refuse_when_withdrawn(line)
@@ -224,11 +247,8 @@ def withdraw_line(*, line, version, reason, by):
 
 def facts_about(patient, on):
     """The facts that criteria may ask for, as of a day: age in years, whole months of treatment (at least)."""
-    facts = {"age_years": eligibility.age_on(patient.birth_date, on)}
-    regimens = list(ArtRegimen.objects.filter(patient=patient, is_withdrawn=False))
-    if any(regimen.is_ongoing for regimen in regimens):
-        facts["art_months"] = max(eligibility.whole_months_between(r.started_on, on).fewest for r in regimens)
-    return facts
+    regimens = ArtRegimen.objects.filter(patient=patient, is_withdrawn=False).values_list("started_on", "is_ongoing")
+    return eligibility.facts_of(birth_date=patient.birth_date, regimens=list(regimens), on=on)
 
 
 def findings_about(patient, on):
@@ -430,7 +450,9 @@ def record_disposition(*, patient, state, on, explanation="", version, by):
             errors["explanation"] = ["Write the reason or the cause."]
         if errors:
             raise Refused(errors)
-        disposition = Disposition.objects.create(patient=patient, state=state, on=on, explanation=explanation)
+        disposition = Disposition.objects.create(
+            patient=patient, protocol_version=patient.protocol_version, state=state, on=on, explanation=explanation
+        )
         patient.state = state
         next_version(patient, "state")
     return disposition

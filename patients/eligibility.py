@@ -306,5 +306,16 @@ def possible_days(partial: date | str) -> tuple[date, date]:
     return first, date(year, last_month, calendar.monthrange(year, last_month)[1])
 
 
+def facts_of(*, birth_date: date, regimens: list[tuple[str, bool]], on: date) -> dict[str, int]:
+    """What criteria may ask for besides results, as of a day: age in years, whole months of treatment (at least).
+
+    `regimens` of antiretroviral treatment are (start, is it ongoing); without an ongoing one the months are unknown.
+    """
+    facts = {"age_years": age_on(birth_date, on)}
+    if any(is_ongoing for _, is_ongoing in regimens):
+        facts["art_months"] = max(whole_months_between(started_on, on).fewest for started_on, _ in regimens)
+    return facts
+
+
 def _months(start: date, on: date) -> int:
     return 12 * (on.year - start.year) + on.month - start.month - (on.day < start.day)

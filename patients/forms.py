@@ -40,9 +40,8 @@ class ConsentForm(DataForm):
     signed_on = StrictDateField(label=_("Signed by the patient on"))
     obtained_by = ClearTextField(label=_("Consent obtained by"), max_length=200, help_text=_("Name of the physician."))
 
-    def __init__(self, *args, protocol, **kwargs):
+    def __init__(self, *args, forms_there, **kwargs):
         super().__init__(*args, **kwargs)
-        forms_there = protocol.consent_forms
         self.fields["form_version"].choices = [(f.version, f"{f.version} ({f.dated})") for f in reversed(forms_there)]
         self.fields["language"].choices = [(x, x) for x in dict.fromkeys(x for f in forms_there for x in f.languages)]
 

@@ -139,8 +139,15 @@ class PatientRecord(models.Model):
         default_related_name = "%(class)ss"
 
 
+def under_version():
+    """The protocol version under which a record was entered."""
+    return models.CharField(_("protocol version"), max_length=20, default="", editable=False)
+
+
 class Line(PatientRecord):
     """The base of a line in a list. A line entered by mistake is marked, never deleted."""
+
+    protocol_version = under_version()
 
     is_withdrawn = models.BooleanField(_("entered in error"), default=False)
 
@@ -149,6 +156,7 @@ class Line(PatientRecord):
 
 
 class Consent(PatientRecord):
+    protocol_version = under_version()
     form_version = models.CharField(_("version of the consent form"), max_length=20)
     language = models.CharField(_("language"), max_length=20)
     signed_on = models.DateField(_("signed on"))
@@ -167,6 +175,7 @@ class Consent(PatientRecord):
 class HivHistory(PatientRecord):
     """One per patient: the disease before the trial. Dates may be partial (2009, 2009-05)."""
 
+    protocol_version = under_version()
     diagnosed_on = models.CharField(_("HIV diagnosed"), max_length=10)
     route = models.CharField(
         _("route of infection"), max_length=20, blank=True,
@@ -277,6 +286,7 @@ class CriterionAnswer(PatientRecord):
 class Disposition(PatientRecord):
     """The end of a patient's way through screening or through the trial."""
 
+    protocol_version = under_version()
     state = models.CharField(_("what happened"), max_length=20, choices=State.choices)
     on = models.DateField(_("date"))
     explanation = models.TextField(_("explanation"), blank=True)

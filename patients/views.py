@@ -295,7 +295,8 @@ def correct_birth_date(request, pk):
 def record_consent(request, pk):
     patient = load_patient(request.user, pk)
     require(request.user, Permission.ENTER_DATA, patient.site)
-    form = forms.ConsentForm(request.POST or None, protocol=patient.protocol, record=patient)
+    forms_there = [form for form, _version, _approved in actions.consent_forms_for(patient).values()]
+    form = forms.ConsentForm(request.POST or None, forms_there=forms_there, record=patient)
 
     def save(form):
         actions.record_consent(patient=patient, **form.values, version=form.cleaned_data["version"], by=request.user)

@@ -12,7 +12,9 @@ from patients.actions import lift_halt, open_halt, today_at
 from patients.models import Blocked, Patient, Scope, Sex, State
 from patients.randomisation import NoStratum, stratum_of
 from safety import actions
+from safety.deviations import Category
 from safety.models import ActionTaken, AdverseEvent, Expectedness, Outcome, Relationship
+from safety.proposals import unjudged_among
 from safety.reports import request_dsmb_report
 from trialsite import trial
 from trialsite.demo import Agenda, at, chance, kept_in_the_outbox
@@ -77,6 +79,39 @@ def end_event(*, event, on, by, outcome=Outcome.RECOVERED):
     )
 
 
+# --- one deviation -----------------------------------------------------------------------------------
+
+
+def record_deviation(*, patient, by, on=None, proposal=None, **values):
+    """A deviation recorded by hand, or as the system proposes it. Any field of the deviation can be given."""
+    today = today_at(patient.site)
+    content = {
+        "began_on": on or today,
+        "ended_on": None,
+        "discovered_on": today,
+        "visit": None,
+        "category": Category.PROCEDURE.value,
+        "description": "The tubes stood at room temperature for six hours before they were sent",
+        "is_important": False,
+        "effect_on_safety": "",
+        "effect_on_data": "",
+        "corrective_action": "",
+        "corrected_on": None,
+        "preventive_action": "",
+        "reported_on": None,
+    }
+    if proposal:
+        content |= {
+            "began_on": proposal.on, "category": proposal.category.value, "is_important": proposal.is_important,
+            "description": str(proposal.sentence), "visit": patient.visits.filter(code=proposal.visit).first(),
+        }  # fmt: skip
+        if proposal.is_important:
+            content |= {"effect_on_safety": "None seen; the patient is followed as planned.", "reported_on": today}
+    return actions.record_deviation(
+        patient=patient, values=content | values, proposal_key=proposal.key if proposal else "", by=by
+    )
+
+
 @dataclass(frozen=True)
 class Ailment:
     """What happens to people: a term of CTCAE, its usual days, and what is taken for it."""
@@ -128,6 +163,16 @@ FATES = {
     10: "is due",
     11: "comes a day late",
 }
+# what no system sees, recorded by hand: category, description, what was done about it
+BY_HAND = (
+    (Category.PROCEDURE, "The tubes stood at room temperature for six hours before they were sent",
+     "The laboratory was told, and the results are marked"),
+    (Category.MEDICATION, "Prednisone 30 mg for five days, prescribed elsewhere for an allergy",
+     "The patient carries a card with what may not be taken"),
+    (Category.PROCEDURE, "Blood was drawn after breakfast; the protocol asks for a fasting patient", ""),
+)  # fmt: skip
+WHAT_WAS_DONE = ("The site was reminded of the window", "The appointment is now confirmed a day before", "")
+NO_DEVIATION = "The source shows that it took place as planned; the entry is being corrected."
 NOT_DONE = (
     "The tube had clotted",
     "The analyser was out of order",
@@ -172,6 +217,7 @@ class Play:
         self.today = today_at(sites[0])
         self.agenda = Agenda()
         self.first_reaction = self.first_halt = None
+        self.judged = 0
         after_day_0 = self.protocol.visits_after_day_0
         self.length = max(visit.day for visit in after_day_0)
         self.planned = {visit.code: visit for visit in after_day_0}
@@ -288,6 +334,7 @@ class Play:
         self.on(self.sites[0], begin, "11:00", entry.make_list, by=statistician, seed=self.seed, strata=self.strata())
         for story in self.stories:
             self.on(story.site, story.screened_on, "10:00", self.screen, story=story)
+        self.plan_meetings(begin)
         whole = (self.today - begin).days
         self.agenda.run(
             at(self.sites[0], self.today, "00:00"),
@@ -600,6 +647,39 @@ class Play:
             narrative="Fasting triglycerides 9.4 mmol/L, raised since the change of the antiretroviral treatment.",
         )  # fmt: skip
         self.follow_up(story, event, today + timedelta(days=75))
+
+    # --- deviations
+
+    def plan_meetings(self, begin):
+        """Every two months each site judges what the system has seen; what has come up since the last waits."""
+        for site in self.sites:
+            for place, days in enumerate(range(60, (self.today - begin).days - 14, 60)):
+                self.on(site, begin + timedelta(days=days), "17:30", self.judge_deviations, site=site, place=place)
+
+    def judge_deviations(self, *, site, place):
+        investigator, monitor = self.people.who(Role.INVESTIGATOR, site), self.people.who(Role.MONITOR)
+        today = today_at(site)
+        for patient, proposal in unjudged_among(Patient.objects.filter(site=site)):
+            lot = chance(self.seed, patient.number, proposal.key)
+            self.judged += 1
+            if self.judged % 4 == 2:
+                actions.dismiss_proposal(
+                    patient=patient, proposal_key=proposal.key, reason=NO_DEVIATION, by=investigator
+                )
+                continue
+            action = lot.choice(WHAT_WAS_DONE)
+            record_deviation(
+                patient=patient, by=lot.choice([investigator, monitor]), proposal=proposal, corrective_action=action,
+                corrected_on=today if action else None,
+            )  # fmt: skip
+        present = Patient.objects.filter(site=site, state=State.RANDOMISED).order_by("-number").first()
+        if place % 3 == 1 and present:
+            category, description, action = BY_HAND[place // 3 % len(BY_HAND)]
+            record_deviation(
+                patient=present, by=self.people.who(Role.COORDINATOR, site), on=today - timedelta(days=1),
+                category=category.value, description=description, corrective_action=action,
+                corrected_on=today if action and place < 6 else None,
+            )  # fmt: skip
 
     # --- queries
 

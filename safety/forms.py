@@ -1,12 +1,13 @@
-"""The adverse event form."""
+"""The forms of adverse events and deviations, and the filters of their listings."""
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from safety.dictionary import body_systems
-from safety.models import SERIOUSNESS, ActionTaken, Expectedness, Outcome, Relationship
+from safety.models import SERIOUSNESS, ActionTaken, Deviation, Expectedness, Outcome, Relationship
 from trialsite.fields import ClearTextField, StrictDateField, StrictDateTimeField, YesNoField, choices_with_blank
 from trialsite.saving import DataForm
+from visits.models import Visit
 
 GRADES = [(1, _("1 mild")), (2, _("2 moderate")), (3, _("3 severe")), (4, _("4 potentially life-threatening")),
           (5, _("5 death"))]  # fmt: skip
@@ -105,3 +106,103 @@ class FilterForm(forms.Form):
         self.fields["site"].queryset = sites
         self.fields["infusion"].choices = [("", _("all")), *[(str(n), n) for n in range(1, infusions + 1)]]
         self.fields["body_system"].choices = [("", _("all")), *[(name, name) for name in body_systems()]]
+
+
+# --- deviations ------------------------------------------------------------------------------------
+
+CATEGORY_CHOICES = Deviation._meta.get_field("category").choices
+
+
+class VisitChoiceField(forms.ModelChoiceField):
+    def label_from_instance(self, visit):
+        return f"{visit.code}, {visit.on}"
+
+
+class DeviationForm(DataForm):
+    """The fields of CDASH's DV form; which belong together is checked by safety.deviations."""
+
+    began_on = StrictDateField(label=_("Date of the deviation"))
+    ended_on = StrictDateField(label=_("End"), required=False, help_text=_("Only where it lasted longer than a day."))
+    discovered_on = StrictDateField(label=_("Discovered on"))
+    visit = VisitChoiceField(Visit.objects.none(), label=_("Visit"), required=False, empty_label="—")
+    category = forms.ChoiceField(label=_("Category"), choices=choices_with_blank(CATEGORY_CHOICES))
+    description = ClearTextField(label=_("Description"), max_length=4000, lines=3)
+    is_important = YesNoField(
+        label=_("Important?"),
+        help_text=_(
+            "It may significantly affect the patient's rights, safety or well-being, or the reliability of the data."
+        ),
+    )
+    effect_on_safety = ClearTextField(
+        label=_("Effect on the patient's safety"), max_length=2000, lines=2, required=False,
+        help_text=_("Needed for an important deviation; “none” is an answer."),
+    )  # fmt: skip
+    effect_on_data = ClearTextField(label=_("Effect on the data"), max_length=2000, lines=2, required=False)
+    corrective_action = ClearTextField(label=_("Corrective action"), max_length=2000, lines=2, required=False)
+    corrected_on = StrictDateField(
+        label=_("Corrective action completed on"), required=False,
+        help_text=_("Blank while it is open. Where nothing had to be done, write so, and the day of that decision."),
+    )  # fmt: skip
+    preventive_action = ClearTextField(label=_("Preventive action"), max_length=2000, lines=2, required=False)
+    reported_on = StrictDateField(label=_("Reported to the ethics committee on"), required=False)
+    proposal_key = ClearTextField(max_length=80, required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args, patient, record=None, initial=None, **kwargs):
+        stored = {name: getattr(record, name) for name in self.base_fields if hasattr(record, name)} if record else {}
+        super().__init__(*args, record=record, initial={**(initial or {}), **stored}, **kwargs)
+        self.fields["visit"].queryset = Visit.objects.filter(patient=patient)
+        if patient.protocol.is_masked:
+            self.fields["description"].help_text = _("Write nothing that tells the treatment: the trial is masked.")
+        if record is not None:
+            del self.fields["proposal_key"]
+            self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)
+
+    @property
+    def deviation_values(self):
+        return {name: value for name, value in self.values.items() if name not in ("reason", "proposal_key")}
+
+    def fields_named(self, *names):
+        return [self[name] for name in names]
+
+    @property
+    def what(self):
+        return self.fields_named("began_on", "ended_on", "discovered_on", "visit", "category")
+
+    @property
+    def effects(self):
+        return self.fields_named("is_important", "effect_on_safety", "effect_on_data")
+
+    @property
+    def actions(self):
+        return self.fields_named("corrective_action", "corrected_on", "preventive_action", "reported_on")
+
+
+class DismissalForm(DataForm):
+    proposal_key = ClearTextField(max_length=80, widget=forms.HiddenInput)
+    reason = ClearTextField(label=_("Why this is no deviation"), max_length=500, lines=2)
+
+
+class DeviationFilter(forms.Form):
+    """What the two listings of deviations show; everything optional, nothing free."""
+
+    site = forms.ModelChoiceField(None, required=False, label=_("Site"), empty_label=_("all"))
+    category = forms.ChoiceField(required=False, label=_("Category"), choices=[("", _("all")), *CATEGORY_CHOICES])
+    important = forms.ChoiceField(
+        required=False, label=_("Important"), choices=[("", _("all")), ("Y", _("important only"))]
+    )
+
+    def __init__(self, *args, sites, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["site"].queryset = sites
+
+    @property
+    def chosen(self):
+        """What was chosen; a choice that does not exist chooses nothing."""
+        self.is_valid()
+        return getattr(self, "cleaned_data", {})
+
+
+class RecordedFilter(DeviationFilter):
+    open = forms.ChoiceField(
+        required=False, label=_("Corrective action"), choices=[("", _("all")), ("Y", _("open only"))]
+    )

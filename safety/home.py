@@ -3,14 +3,18 @@
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from safety.models import AdverseEvent, DsmbReport, ReportState
-from trialsite.roles import Permission, can
-from trialsite.sections import first_of, section
+from patients.models import Patient
+from safety.models import CATEGORIES, AdverseEvent, Deviation, DsmbReport, ReportState
+from safety.proposals import unjudged_among, unjudged_of
+from trialsite.roles import Permission, can, within_sites
+from trialsite.sections import SHOWN, first_of, section
 
 
 def sections(user, filters):
     if can(user, Permission.VIEW_ADVERSE_EVENTS):
         yield serious_and_open(user)
+    if can(user, Permission.RECORD_DEVIATIONS):
+        yield deviations_to_judge(user)
     if can(user, Permission.READ_OPEN_REPORTS):
         yield reports(user)
 
@@ -33,6 +37,25 @@ def serious_and_open(user):
     return section(_("Serious events that go on"), items, count, url=url, urgent=True, empty=_("None."))
 
 
+def deviations_to_judge(user):
+    """What the system sees as deviations and nobody has judged, the latest first."""
+    patients = within_sites(Patient.objects.all(), user, Permission.RECORD_DEVIATIONS, "site")
+    waiting = unjudged_among(patients)[::-1]
+    url = reverse("safety:list_proposals")
+    items = [
+        {
+            "label": f"{patient.number} · {CATEGORIES[proposal.category]}",
+            "url": f"{url}?patient={patient.pk}",
+            "status": "serious" if proposal.is_important else "",
+            "status_text": _("important"),
+            "note": proposal.sentence,
+            "when": proposal.on,
+        }
+        for patient, proposal in waiting[:SHOWN]
+    ]
+    return section(_("Deviations to judge"), items, len(waiting), url=url, empty=_("Nothing waits for a judgement."))
+
+
 def reports(user):
     rows, count = first_of(DsmbReport.objects.visible_to(user).filter(state=ReportState.DONE), shown=3)
     items = [
@@ -48,4 +71,7 @@ def patient_sections(user, patient):
     return {
         "adverse_events": list(events),
         "may_report": can(user, Permission.REPORT_ADVERSE_EVENTS, patient.site),
+        "deviations": list(Deviation.objects.visible_to(user).filter(patient=patient)),
+        "unjudged_deviations": len(unjudged_of(patient)),
+        "may_record_deviations": can(user, Permission.RECORD_DEVIATIONS, patient.site),
     }

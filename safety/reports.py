@@ -34,6 +34,7 @@ FIGURES = "figures.json"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # names of advisory locks: any numbers that nothing else uses
 LETTER_GATE, MAKING = 1213187, 1213188
+BEGUN = "the report is begun"
 
 # --- actions ------------------------------------------------------------------------------------------------
 
@@ -66,7 +67,7 @@ def repeat_dsmb_report(*, report, version, by):
 
 def begin_dsmb_report(*, report_id, by):
     """The report, now being made; None when it is made already. A dead worker's run is simply begun again."""
-    with acting(by, "the report is begun"):
+    with acting(by, BEGUN):
         report = DsmbReport.objects.select_for_update().get(pk=report_id)
         if report.state in (ReportState.DONE, ReportState.FAILED):
             return None

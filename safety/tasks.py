@@ -5,28 +5,21 @@ lock that goes with the connection, so that the next run need not ask whether th
 made is stored in one transaction or not at all."""
 
 import logging
-import subprocess
-import tomllib
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache
 
-from django.conf import settings
-from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.db.models import Max
 
 from patients.models import Patient
 from safety import reports
-from safety.models import DsmbReport, ReportState
+from safety.models import DsmbReport
 from trialsite.audit import request_id
 from trialsite.celery import app
+from trialsite.jobs import MOST_BEGINNINGS, TooManyBeginnings, alone_with, code_version, one_instant, times_begun
 from trialsite.models import AuditEvent, User
 from trialsite.outbox import mark_done
 
 log = logging.getLogger(__name__)
-
-# a report that took so many workers with it is not begun again by itself
-MOST_BEGINNINGS = 50
 
 
 @app.task(name="safety.tasks.make_dsmb_report")
@@ -34,7 +27,7 @@ def make_dsmb_report(report_id, outbox_id):
     """Make the report that was asked for, once, whatever happens; see the module. Gives whether this run made it.
 
     Raises only when the database is not there: the outbox sends the message again."""
-    with alone_with(report_id) as alone:
+    with alone_with(reports.MAKING, report_id) as alone:
         if not alone:
             return False  # another worker is at it, and will mark the message as done
         by = User.objects.system()
@@ -44,7 +37,7 @@ def make_dsmb_report(report_id, outbox_id):
             if report is None:
                 mark_done(outbox_id)
                 return False
-            if times_begun(report) > MOST_BEGINNINGS:
+            if times_begun(report, reports.BEGUN) > MOST_BEGINNINGS:
                 raise TooManyBeginnings(f"begun {MOST_BEGINNINGS} times and never finished")
             _make(report, outbox_id, by)
             return True
@@ -57,17 +50,6 @@ def make_dsmb_report(report_id, outbox_id):
             return False
         finally:
             request_id.reset(token)
-
-
-class TooManyBeginnings(RuntimeError):
-    """The report's making ended many times without a word: the worker was killed each time."""
-
-
-def times_begun(report):
-    """How often it was begun since it was last asked for."""
-    history = AuditEvent.objects.of(report)
-    asked = history.filter(after__state=ReportState.WAITING).aggregate(last=Max("id"))["last"] or 0
-    return history.filter(id__gt=asked, reason="the report is begun").count()
 
 
 def _make(report, outbox_id, by):
@@ -102,32 +84,6 @@ def _make(report, outbox_id, by):
     )  # fmt: skip
 
 
-@contextmanager
-def alone_with(report_id):
-    """Whether this connection alone works on the report. The lock is the session's: it outlives the short
-    transactions of the run, and ends with a killed worker's connection."""
-    with connection.cursor() as cursor:
-        cursor.execute("select pg_try_advisory_lock(%s, %s)", [reports.MAKING, report_id])
-        alone = cursor.fetchone()[0]
-    try:
-        yield alone
-    finally:
-        if alone and connection.connection is not None and connection.is_usable():
-            with connection.cursor() as cursor:
-                cursor.execute("select pg_advisory_unlock(%s, %s)", [reports.MAKING, report_id])
-
-
-@contextmanager
-def one_instant():
-    """All queries inside see the data of one instant (inside another transaction: as that one does)."""
-    outermost = not connection.in_atomic_block
-    with transaction.atomic():
-        if outermost:
-            with connection.cursor() as cursor:
-                cursor.execute("set transaction isolation level repeatable read, read only")
-        yield
-
-
 @app.task(name="safety.tasks.request_monthly_report")
 def request_monthly_report():
     """Ask for this month's report, as of the end of the last month, unless it was asked for. Beat calls it every
@@ -142,17 +98,3 @@ def request_monthly_report():
         return reports.request_dsmb_report(cutoff=cutoff, month=month, by=User.objects.system()).pk
     except IntegrityError:
         return None  # another worker was first
-
-
-@cache
-def code_version():
-    """The program's version, with the commit when it runs from a clone: `0.1.0`, `0.1.0 (g1a2b3c4)`."""
-    project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--match", "v*"],
-            cwd=settings.BASE_DIR, capture_output=True, text=True, timeout=10, check=True,
-        ).stdout.strip()  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return project
-    return f"{project} ({described})" if described else project

@@ -131,9 +131,9 @@ def test_no_way_of_writing_goes_round_the_trail(unchanged, way):
                 each.treatment = "Ibuprofen"
             Medication.objects.bulk_update(stored, ["treatment"])
         elif way == "raw insert":
-            execute("""insert into patients_medication (patient_id, version, is_withdrawn, treatment, indication,
+            execute("""insert into patients_medication (patient_id, version, protocol_version, is_withdrawn, treatment, indication,
                 dose_unit, frequency, route, started_on, is_ongoing, ended_on)
-                values (%s, 1, false, 'Ibuprofen', '', '', '', '', '2020', true, '')""", patient.pk)  # fmt: skip
+                values (%s, 1, '1.0', false, 'Ibuprofen', '', '', '', '', '2020', true, '')""", patient.pk)  # fmt: skip
         elif way == "raw update":
             execute("update patients_medication set treatment = 'Ibuprofen' where patient_id = %s", patient.pk)
         else:

@@ -17,7 +17,8 @@ from patients import demo as entry
 from patients.actions import today_at
 from patients.models import AllocationSlot, Consent, Disposition, Halt, Patient, State
 from safety.demo import play_trial, report_event, report_serious_event
-from safety.models import AdverseEvent, DsmbReport
+from safety.models import AdverseEvent, Deviation, DismissedProposal, DsmbReport
+from safety.proposals import unjudged_among
 from trialsite import demo, trial
 from trialsite.models import AuditEvent, OutboxMessage, Site, User
 from trialsite.protocol import load
@@ -56,9 +57,9 @@ def machine(db):
 @pytest.fixture
 def masked_trial(settings):
     settings.TRIAL_PROTOCOL = str(MASKED)
-    trial.versions.cache_clear()
+    trial.versions_in.cache_clear()
     yield load(MASKED)
-    trial.versions.cache_clear()
+    trial.versions_in.cache_clear()
 
 
 # --- what there is to see ------------------------------------------------------------------------------
@@ -125,6 +126,15 @@ def test_a_visit_has_begun_and_is_not_complete(trial_of_13):
 )
 def test_every_kind_can_be_seen(trial_of_13, model, field, values):
     assert set(model.objects.values_list(field, flat=True)) == values
+
+
+def test_deviations_are_recorded_by_hand_and_as_proposed_and_some_wait_for_a_judgement(trial_of_13):
+    recorded = Deviation.objects.all()
+    assert recorded.filter(proposal_key="").count() >= 2 and recorded.exclude(proposal_key="").count() >= 3
+    assert DismissedProposal.objects.exists()
+    assert recorded.filter(is_important=True).exists()
+    assert recorded.filter(corrected_on=None).exists() and recorded.exclude(corrected_on=None).exists()
+    assert 1 <= len(unjudged_among(Patient.objects.all())) <= 12
 
 
 def test_one_event_is_serious_and_at_most_two_are_severe(trial_of_13):
@@ -197,6 +207,8 @@ def test_the_dose_of_cells_follows_from_the_weight(trial_of_13):
         ("visits_preparation", "insert", Permission.PREPARE_INFUSIONS),
         ("visits_infusion", "insert", Permission.RECORD_INFUSIONS),
         ("safety_adverseevent", "insert", Permission.REPORT_ADVERSE_EVENTS),
+        ("safety_deviation", "insert", Permission.RECORD_DEVIATIONS),
+        ("safety_dismissedproposal", "insert", Permission.RECORD_DEVIATIONS),
         ("safety_dsmbreport", "insert", Permission.REQUEST_REPORTS),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
-from trialsite.protocol import Limit, Part, ProtocolError, load, load_versions, parts
+from trialsite.protocol import Limit, Part, ProtocolError, load, load_translation, load_versions, parts, translations_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTOCOLS = ROOT / "trialsite" / "protocols"
@@ -832,7 +832,7 @@ def test_check_protocol_says_what_is_in_a_sound_file_and_starts_nothing(tmp_path
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         "UCMSC_INR version 1.0 of 2010-09-28: 2 arms, 11 visits, 11 panels, 77 tests, 3 infusions, "
-        "14 criteria, 7 stopping rules. No fault found.\n"
+        "14 criteria, 7 stopping rules. No fault found.\nzh-hans/1.0.toml is complete.\n"
     )
     assert not list(tmp_path.rglob("postmaster.pid"))
 
@@ -844,6 +844,115 @@ def test_check_protocol_names_the_faults_and_fails(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert f"{file}: visits[7] (W12).before: expected at least 0 (found -7)" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# --- another language ---------------------------------------------------------------------------
+
+CHINESE = PILOT.parent / "zh-hans" / PILOT.name
+
+
+def translated(folder, text):
+    """The pilot in `folder` with this text as its Chinese translation."""
+    (folder / "1.toml").write_text(PILOT_TEXT, encoding="utf-8")
+    (folder / "zh-hans").mkdir()
+    file = folder / "zh-hans" / "1.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def without_texts(part):
+    """All that is stored, compared and computed: the protocol without what people read."""
+    if isinstance(part, Part):
+        texts = {
+            "name",
+            "label",
+            "text",
+            "help",
+            "instructions",
+            "specimen",
+            "short_title",
+            "title",
+            "sponsor",
+            "route",
+        }
+        kept = set(type(part).model_fields) - texts - ({"phase"} if type(part).__name__ == "Trial" else set())
+        return {name: without_texts(getattr(part, name)) for name in kept}
+    return [without_texts(item) for item in part] if isinstance(part, tuple) else part
+
+
+def test_the_pilot_is_translated_completely():
+    for language, files in translations_of(PILOT.parent).items():
+        for file in files:
+            assert load_translation(file).missing == (), language
+
+
+def test_a_translation_changes_texts_and_nothing_else(pilot):
+    chinese = load_translation(CHINESE).protocol
+    assert without_texts(chinese) == without_texts(pilot)
+    assert (chinese.test("WEIGHT").name, chinese.visit("W4").name) == ("体重", "第 4 周，第 2 次输注")
+    assert chinese.test("HCG").choice_label("POS") == "阳性"
+    assert chinese.panel("virology").specimen == "EDTA 血浆"
+    assert chinese.eligibility.inclusion[8].text == "能够且愿意签署知情同意书"
+
+
+def test_words_that_are_compared_are_only_shown_otherwise(pilot):
+    chinese = load_translation(CHINESE).protocol
+    there, here = (
+        {test.code: test for test in protocol.product("UCMSC").release_tests} for protocol in (chinese, pilot)
+    )
+    assert (there["STERILITY"].equals, there["STERILITY"].equals_label) == ("negative", "阴性")
+    assert there["STERILITY"].words() == "阴性" and there["VIABILITY"].words() == "> 80"
+    assert here["STERILITY"].words() == here["STERILITY"].equals_label == "negative"
+    assert chinese.infusions.reaction_terms == pilot.infusions.reaction_terms
+    assert chinese.infusions.reaction_label("Fever") == "发热" and pilot.infusions.reaction_label("Fever") == "Fever"
+
+
+def test_versions_come_in_a_language_where_they_are_translated(tmp_path):
+    translated(tmp_path, '[visits]\nSCR = "筛选"')
+    write_version(tmp_path, "2.toml", NEXT, NEXT_DATE)
+    there, here = load_versions(tmp_path, "zh-hans"), load_versions(tmp_path)
+    assert [protocol.visit("SCR").name for protocol in there.values()] == ["筛选", "Screening"]
+    assert [protocol.visit("SCR").name for protocol in here.values()] == ["Screening", "Screening"]
+    assert there["1.0"].visit("W1").name == "Week 1"  # a text that is missing stays as it was
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            '[visits]\nSRC = "x"',
+            "visits.SRC: expected the key of a text of the protocol file; did you mean visits.SCR?",
+        ),
+        ('[tests.WEIGHT]\nunit = "斤"', "tests.WEIGHT.unit: expected the key of a text of the protocol file"),
+        ("[tests.WEIGHT]\nname = 5", "tests.WEIGHT.name: expected text in quotes (found 5)"),
+        ('[tests.WEIGHT]\nname = " "', "tests.WEIGHT.name: expected some text"),
+        ('tests = "x"', "tests: expected the key of a text of the protocol file"),
+        (
+            '[specimens]\n"EDTA  blood" = "x"',
+            "specimens.'EDTA  blood': expected the key of a text of the protocol file",
+        ),
+        ("[visits", "(file): expected TOML"),
+    ],
+)
+def test_a_fault_of_a_translation_is_named(tmp_path, text, fault):
+    file = translated(tmp_path, text)
+    with pytest.raises(ProtocolError) as caught:
+        load_versions(tmp_path, "zh-hans")
+    assert str(caught.value).startswith(f"{file}: {fault}")
+
+
+def test_a_translation_of_no_protocol_file_is_named(tmp_path):
+    file = translated(tmp_path, "")
+    file.rename(file.with_name("2.toml"))
+    with pytest.raises(ProtocolError) as caught:
+        translations_of(tmp_path)
+    assert f"{file.with_name('2.toml')}: (file): expected the name of a protocol file" in str(caught.value)
+
+
+def test_check_protocol_tells_what_is_not_translated(tmp_path):
+    translated(tmp_path, CHINESE.read_text(encoding="utf-8").replace('SCR = "筛选"', ""))
+    done = check_protocol(tmp_path, tmp_path / "var")
+    assert "zh-hans/1.toml lacks 1 of its texts: visits.SCR\n" in done.stdout
 
 
 # --- the documentation --------------------------------------------------------------------------

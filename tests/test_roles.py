@@ -36,6 +36,13 @@ TABLE = [
     (P.VIEW_ADVERSE_EVENTS, "xx.xxxx..x"),
     (P.RAISE_QUERIES, "...xx....."),
     (P.ANSWER_QUERIES, "xx........"),
+    (P.VERIFY_SOURCE, "...x......"),
+    (P.REVIEW_DATA, "....x....."),
+    (P.SIGN_DATA, ".x........"),
+    (P.RECORD_DEVIATIONS, "xx.xx....."),
+    (P.MANAGE_RANGES, "....x....."),
+    (P.EXPORT_DATA, ".x..xx...."),
+    (P.RELEASE_VERSIONS, "....x....."),
     (P.SEE_ARM, "..x..x.x.."),
     (P.SEE_ARM_WHEN_OPEN, "xx.xx.x..x"),
     (P.MANAGE_LOTS, "..x......."),
@@ -184,7 +191,7 @@ def test_every_address_says_who_may_enter():
 
 def test_only_the_door_and_the_health_pages_are_open():
     opened = {route["name"] for route in dump()["routes"] if route["access"] == "open"}
-    assert opened == {"sign_in", "enter_code", "set_password", "live", "ready"}
+    assert opened == {"sign_in", "choose_language", "enter_code", "set_password", "live", "ready"}
 
 
 def test_no_address_takes_put_patch_or_delete():

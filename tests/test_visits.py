@@ -280,7 +280,7 @@ def test_a_visit_whose_only_entry_was_taken_back_is_planned_again(unchanged, pan
     assert Visit.objects.get(pk=panel.visit_id).state == "attended"
     actions.clear_panel(panel=panel, version=None, reason="Entered at the wrong visit", by=unchanged.chen)
     visit = Visit.objects.get(pk=panel.visit_id)
-    assert (visit.state, visit.attended_on, fresh(panel).entered_by) == ("planned", None, None)
+    assert (visit.state, visit.attended_on, fresh(panel).was_touched) == ("planned", None, True)
 
 
 def test_what_was_measured_before_a_death_is_entered_after_it_and_nothing_later(unchanged):

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from trialsite import actions, forms, presence
+from trialsite import actions, forms, languages, pages, presence
 from trialsite import sign_in as door
 from trialsite.models import Grant, LostFactor, SecurityEvent, User
 from trialsite.roles import Permission, Role, can, needs
@@ -152,6 +152,19 @@ def show_refusal(form, refusal):
     for name, texts in refusal.errors.items():
         for text in texts:
             form.add_error(name if name in form.fields else None, text)
+
+
+@require_POST
+def choose_language(request):
+    """Another language: kept by the account of who is signed in, and by the browser for whoever signs in next."""
+    code = request.POST.get("language", "")
+    if code not in languages.LANGUAGES:
+        return pages.bad_request(request)
+    if request.user.is_authenticated and request.user.language != code:
+        actions.choose_language(language=code, by=request.user)
+    response = HttpResponseRedirect(door.after_sign_in(request, request.POST.get("back", "")))
+    languages.remember(response, code)
+    return response
 
 
 # --- the own account ---------------------------------------------------------------------------------

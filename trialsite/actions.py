@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import encrypt
+from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.tokens import default_token_generator
@@ -16,8 +17,9 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
+from trialsite import trial
 from trialsite.audit import acting
-from trialsite.models import Grant, LostFactor, Site, User
+from trialsite.models import Grant, LostFactor, Site, User, VersionApproval
 from trialsite.roles import AT_A_SITE, Role
 from trialsite.saving import Refused
 
@@ -51,6 +53,35 @@ def create_site(*, code, name, country, timezone, by):
                 return Site.objects.create(code=code, name=name, country=country, timezone=timezone)
         except IntegrityError:
             raise Refused({"code": [_("There is a site with this code.")]}) from None
+
+
+# --- protocol versions -----------------------------------------------------------------------------
+
+
+def release_version(*, site, protocol_version, approved_on, approved_by, by):
+    """Let a site work under a later protocol version, since its ethics committee approved it."""
+    later = list(trial.versions())[1:]
+    errors = {}
+    if protocol_version not in later:
+        errors["protocol_version"] = [_("There is no such later version.")]
+    elif approved_on < trial.protocol(protocol_version).trial.dated:
+        errors["approved_on"] = [
+            _("The version is dated later, %(day)s.") % {"day": trial.protocol(protocol_version).trial.dated}
+        ]
+    if approved_on > timezone.now().astimezone(ZoneInfo(site.timezone)).date():
+        errors["approved_on"] = [_("This date is in the future.")]
+    if VersionApproval.objects.filter(site=site, protocol_version=protocol_version).exists():
+        errors["protocol_version"] = [_("This version is released at the site already.")]
+    if errors:
+        raise Refused(errors)
+    with acting(by, f"approved on {approved_on}"):
+        return VersionApproval.objects.create(
+            site=site,
+            protocol_version=protocol_version,
+            approved_on=approved_on,
+            approved_by=approved_by,
+            released_by=by,
+        )
 
 
 # --- accounts --------------------------------------------------------------------------------------
@@ -169,6 +200,17 @@ def reactivate_account(*, user, reason, by):
 
 def lock_account(user):
     return User.objects.select_for_update().get(pk=user.pk)
+
+
+def choose_language(*, language, by):
+    """Show all pages to this person in `language` (a code of settings.LANGUAGES) from now on. Raises Refused."""
+    if language not in dict(settings.LANGUAGES):
+        raise Refused({"language": [_("There is no such language.")]})
+    with acting(by, "own language chosen"):
+        user = lock_account(by)
+        user.language = language
+        user.save(update_fields=["language"])
+    return user
 
 
 # --- password, second factor, sessions -------------------------------------------------------------

@@ -22,6 +22,7 @@ UNAUDITED = {
     "trialsite.FormReceipt",  # idempotency keys
     "trialsite.Draft",  # what is typed and not saved: no data yet
     "trialsite.SecurityEvent",  # is itself a log, append-only for the runtime role
+    "trialsite.ExportChunk",  # bytes of a copy; its digest and who took it are audited
 }
 # Columns that the trail must not hold.
 LEFT_OUT = {"trialsite.User": ["password"], "safety.DsmbFile": ["content"]}
@@ -199,7 +200,7 @@ def install_trail(using):
 
 
 # Tables from which the runtime role may delete: working state, never clinical data.
-MAY_BE_DELETED = ("django_session", "trialsite_draft", "axes_accessattempt", "axes_accessfailurelog", "axes_accessattemptexpiration", "mfa_authenticator",
+MAY_BE_DELETED = ("django_session", "trialsite_exportchunk", "trialsite_draft", "axes_accessattempt", "axes_accessfailurelog", "axes_accessattemptexpiration", "mfa_authenticator",
                   "account_emailaddress", "account_emailconfirmation")  # fmt: skip
 
 

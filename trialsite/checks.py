@@ -11,7 +11,8 @@ def protocol_can_be_read(app_configs, **kwargs):
     from trialsite import trial
 
     try:
-        trial.versions()
+        for language, _name in settings.LANGUAGES:
+            trial.versions_in(language)
     except ProtocolError as error:
         return [
             Error(

@@ -3,6 +3,7 @@
 import uuid
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.hashers import check_password
 from django.db import models
@@ -12,7 +13,8 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from trialsite.roles import Role
+from trialsite import trial
+from trialsite.roles import Permission, Role, can
 
 
 class Site(models.Model):
@@ -28,6 +30,43 @@ class Site(models.Model):
 
     def __str__(self):
         return f"{self.code} {self.name}"
+
+
+class VersionApprovalQuerySet(models.QuerySet):
+    def at(self, site):
+        """The protocol versions that a site works under, oldest first: the first one, and those that it approved, each
+        with the day of its approval (None for the first)."""
+        first, *later = trial.versions()
+        if not later:  # the common case asks nothing
+            return {first: None}
+        approved = dict(self.filter(site=site).values_list("protocol_version", "approved_on"))
+        return {first: None} | {version: approved[version] for version in later if version in approved}
+
+    def in_force(self, site, on):
+        """The protocol version under which a patient enters at a site on a day."""
+        return [version for version, approved_on in self.at(site).items() if approved_on is None or approved_on <= on][
+            -1
+        ]
+
+
+class VersionApproval(models.Model):
+    """That the ethics committee of a site approved a later protocol version: from then on patients enter under it, and
+    those in the trial move to it when they consent again (ICH E6(R3) 4.3.5, 2.8)."""
+
+    site = models.ForeignKey(Site, models.PROTECT, related_name="approvals")
+    protocol_version = models.CharField(_("protocol version"), max_length=20)
+    approved_on = models.DateField(_("approved on"))
+    approved_by = models.CharField(_("approved by"), max_length=200)
+    released_by = models.ForeignKey("trialsite.User", models.PROTECT, related_name="+")
+
+    objects = VersionApprovalQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["site", "approved_on"]
+        constraints = [models.UniqueConstraint(fields=["site", "protocol_version"], name="approved_once_at_a_site")]
+
+    def __str__(self):
+        return f"{self.protocol_version} at {self.site.code} since {self.approved_on}"
 
 
 class UserManager(BaseUserManager):
@@ -48,6 +87,8 @@ class User(AbstractBaseUser):
     email = models.EmailField(_("e-mail"), blank=True)
     is_active = models.BooleanField(_("active"), default=True)
     is_system = models.BooleanField(_("system account"), default=False)
+    # empty: as the browser asks
+    language = models.CharField(_("language"), max_length=10, choices=settings.LANGUAGES, blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_login = None
 
@@ -261,3 +302,102 @@ class SecurityEvent(models.Model):
 
     def __str__(self):
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.kind} {self.username}"
+
+
+class JobState(models.TextChoices):
+    """How far something is that a job makes: a report, an export."""
+
+    WAITING = "waiting", _("waiting")
+    RUNNING = "running", _("being made")
+    DONE = "done", _("done")
+    FAILED = "failed", _("failed")
+
+
+class DataExportQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """An export is a copy of what one person may see: that person's alone."""
+        return self.filter(requested_by=user) if can(user, Permission.EXPORT_DATA) else self.none()
+
+
+class DataExport(models.Model):
+    """A copy of the data as of a cut-off, made for one person; its row stays for ever, its content for some weeks.
+
+    `sites` and `kinds` are what was asked for (ids of sites, names of tables); `scope` is what was made of it: the
+    ids of sites per table that the person was allowed when it was made, and whether arms are in it."""
+
+    cutoff = models.DateTimeField(_("cut-off"))
+    sites = models.JSONField(default=list)
+    kinds = models.JSONField(default=list)
+    scope = models.JSONField(default=dict)
+    requested_by = models.ForeignKey(User, models.PROTECT, related_name="data_exports")
+    requested_at = models.DateTimeField(default=timezone.now)
+    state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.WAITING)
+    step = models.CharField(max_length=100, blank=True)
+    percent = models.PositiveSmallIntegerField(default=0)
+    finished_at = models.DateTimeField(null=True)
+    failure = models.TextField(blank=True)
+    code_version = models.CharField(max_length=64, blank=True)
+    protocol_versions = models.JSONField(default=list)
+    last_audit_event = models.BigIntegerField(null=True)
+    version = models.PositiveIntegerField(default=1)
+
+    objects = DataExportQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self):
+        return f"export {self.pk} as of {self.cutoff:%Y-%m-%d %H:%M}"
+
+
+class ExportFileQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        return self.filter(export__in=DataExport.objects.visible_to(user))
+
+
+class ExportFile(models.Model):
+    """One file of an export: its name, size in bytes, and digest. The bytes stand in ExportChunk, while they are kept."""
+
+    export = models.ForeignKey(DataExport, models.PROTECT, related_name="files")
+    name = models.CharField(max_length=100)
+    content_type = models.CharField(max_length=100)
+    size = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)
+
+    objects = ExportFileQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-name"]
+        constraints = [models.UniqueConstraint(fields=["export", "name"], name="a_file_stands_once_in_its_export")]
+
+    def __str__(self):
+        return self.name
+
+
+class ExportChunk(models.Model):
+    """A piece of a file, so that no process holds a whole one."""
+
+    file = models.ForeignKey(ExportFile, models.PROTECT, related_name="chunks")
+    position = models.PositiveIntegerField()
+    content = models.BinaryField()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [models.UniqueConstraint(fields=["file", "position"], name="a_chunk_stands_once_in_its_file")]
+
+    def __str__(self):
+        return f"{self.file} {self.position}"
+
+
+class ExportDownload(models.Model):
+    """That somebody took a file of an export."""
+
+    file = models.ForeignKey(ExportFile, models.PROTECT, related_name="downloads")
+    by = models.ForeignKey(User, models.PROTECT, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self):
+        return f"{self.file} by {self.by} at {self.at:%Y-%m-%d %H:%M}"

@@ -30,10 +30,13 @@ NAVIGATION = [
     (_("Visits"), "visits:show_grid", Permission.VIEW_PATIENTS),
     (_("Queries"), "visits:list_queries", Permission.VIEW_PATIENTS),
     (_("Adverse events"), "safety:list_adverse_events", Permission.VIEW_ADVERSE_EVENTS),
+    (_("Deviations"), "safety:list_deviations", Permission.VIEW_PATIENTS),
     (_("Lots"), "visits:list_lots", Permission.MANAGE_LOTS),
     (_("Randomisation"), "patients:show_allocation", Permission.MANAGE_ALLOCATION),
     (_("Reports"), "safety:list_reports", Permission.READ_OPEN_REPORTS),
+    (_("Data export"), "list_exports", Permission.EXPORT_DATA),
     (_("Halts"), "patients:list_halts", (Permission.VIEW_PATIENTS, Permission.LIFT_HALTS)),
+    (_("Protocol"), "list_versions", Permission.VIEW_PATIENTS),
     (_("Accounts"), "list_accounts", Permission.MANAGE_ACCOUNTS),
 ]
 

@@ -5,6 +5,9 @@ no Django here. A fault names the file, the key and what was expected. All fault
 limits of one table) are told at once; when there is none, all faults between tables are.
 docs/protocol.md lists every key.
 
+A translation is a second file with texts alone, in a folder named after its language beside the protocol file.
+It gives the same Protocol with other names in it: codes, numbers and all that is stored or compared stay.
+
 Numbers are `Decimal` throughout (TOML floats are never made binary). Days count from day 0, the day of the
 first infusion (or of randomisation in a trial without infusions); minutes count from the start of an
 infusion.
@@ -22,9 +25,9 @@ from difflib import get_close_matches
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 
 def _number(value) -> Decimal:
@@ -159,6 +162,16 @@ class ReleaseTest(Limit):
     name: Text
     unit: str = ""
 
+    _equals_label: str = PrivateAttr("")
+
+    @property
+    def equals_label(self) -> str:
+        """The word in `equals` as it is shown; what is stored and compared is `equals`."""
+        return self._equals_label or self.equals or ""
+
+    def words(self) -> str:
+        return self.equals_label or super().words()
+
     @model_validator(mode="after")
     def has_a_limit(self):
         if self.is_empty:
@@ -196,6 +209,12 @@ class Infusions(Part):
     reaction_window_days: Days
     reaction_terms: tuple[Text, ...] = ()
     weight_test: Code
+
+    _reaction_labels: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def reaction_label(self, term: str) -> str:
+        """A term of the checklist as it is shown; what is stored, and coded, is the term."""
+        return self._reaction_labels.get(term, term)
 
 
 # --- who is let in, and to which arm -------------------------------------------------------------
@@ -582,8 +601,10 @@ def load(path: Path | str) -> Protocol:
     return protocol
 
 
-def load_versions(path: Path | str) -> dict[str, Protocol]:
-    """All versions of one trial, oldest first: from a folder of files, or from a single file."""
+def load_versions(path: Path | str, language: str = "") -> dict[str, Protocol]:
+    """All versions of one trial, oldest first: from a folder of files, or from a single file.
+
+    In `language` where a version has a translation, else with the texts of the protocol file."""
     path = Path(path)
     files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
     if not files:
@@ -603,8 +624,170 @@ def load_versions(path: Path | str) -> dict[str, Protocol]:
                 expected = f"expected a date of its own, found {protocol.trial.dated} as in {its_file.name}"
                 raise ProtocolError(file, [Fault("trial.dated", expected)])
         versions[protocol.version] = protocol, file
-    oldest_first = sorted((protocol for protocol, _ in versions.values()), key=lambda p: p.trial.dated)
-    return {protocol.version: protocol for protocol in oldest_first}
+    oldest_first = sorted(versions.values(), key=lambda found: found[0].trial.dated)
+    for (older, _), (newer, file) in pairwise(oldest_first):
+        if faults := list(_faults_between(older, newer)):
+            raise ProtocolError(file, faults)
+    return {protocol.version: _in_language(protocol, file, language) for protocol, file in oldest_first}
+
+
+def _in_language(protocol: Protocol, file: Path, language: str) -> Protocol:
+    translation = file.parent / language / file.name
+    return load_translation(translation).protocol if language and translation.exists() else protocol
+
+
+class Translation(NamedTuple):
+    """A protocol with the texts of a translation, and the keys of the texts that it does not have."""
+
+    protocol: Protocol
+    missing: tuple[str, ...]
+
+
+def load_translation(path: Path | str) -> Translation:
+    """Read `LANGUAGE/FILE.toml`, the translation of the protocol file of that name one folder above.
+
+    Where a text is missing that of the protocol file stands. Raises ProtocolError with the faults of either file."""
+    path = Path(path)
+    file = path.parent.parent / path.name
+    load(file)
+    raw = _read(file)
+    known: dict[Key, list[Place]] = {}
+    for key, place in _texts(raw):
+        known.setdefault(key, []).append(place)
+    given = dict(_flat(_read(path)))
+    if faults := list(_faults_of_translation(given, known)):
+        raise ProtocolError(path, faults)
+    for key, text in given.items():
+        for table, name in known[key]:
+            table[name] = text
+    protocol = Protocol.model_validate(raw)
+    _show(protocol, given)
+    return Translation(protocol, tuple(_dotted(key) for key in known if key not in given))
+
+
+Key = tuple[str, ...]  # of a text, in a translation
+Place = tuple[dict, str]  # a table of the protocol file and the name of the text in it
+
+
+def _texts(raw: dict) -> Iterator[tuple[Key, Place]]:
+    """Every text of a protocol file that people read: its key in a translation, and where it stands.
+
+    Words that are compared stand nowhere: they are only shown otherwise (`_show`)."""
+
+    def of(table, names, *key):
+        for name in names:
+            if table.get(name):
+                yield (*key, name), (table, name)
+
+    def one_each(items, name, *key):
+        """Items with one text alone: the code itself is the key."""
+        for item in items:
+            yield (*key, item["code"]), (item, name)
+
+    def specimen_of(table):
+        if table.get("specimen"):
+            yield ("specimens", table["specimen"]), (table, "specimen")
+
+    yield from of(raw["trial"], ("short_title", "title", "sponsor", "phase"), "trial")
+    for product in raw["products"]:
+        yield from of(product, ("name",), "products", product["code"])
+        tests = product.get("release_tests", ())
+        yield from one_each(tests, "name", "products", product["code"], "release_tests")
+        for test in tests:
+            if "equals" in test:
+                yield ("products", product["code"], "results", test["equals"]), ({}, "")
+    yield from one_each(raw["arms"], "name", "arms")
+    for factor in raw["allocation"].get("strata", ()):
+        yield from one_each(factor.get("levels", ()), "name", "levels", factor["code"])
+    if infusions := raw.get("infusions"):
+        yield from of(infusions, ("route",), "infusions")
+        for term in infusions.get("reaction_terms", ()):
+            yield ("infusions", "reaction_terms", term), ({}, "")
+    for kind in ("inclusion", "exclusion"):
+        yield from one_each(raw["eligibility"].get(kind, ()), "text", "eligibility")
+    for test in raw["tests"]:
+        yield from of(test, ("name", "help"), "tests", test["code"])
+        yield from one_each(test.get("choices", ()), "label", "tests", test["code"], "choices")
+        yield from specimen_of(test)
+    for panel in raw["panels"]:
+        yield from of(panel, ("name", "instructions"), "panels", panel["code"])
+        yield from specimen_of(panel)
+    for table in ("visits", "events_of_interest", "stopping_rules"):
+        yield from one_each(raw.get(table, ()), "name", table)
+
+
+def _flat(table: dict, *key: str) -> Iterator[tuple[Key, object]]:
+    for name, value in table.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, *key, name)
+        else:
+            yield (*key, name), value
+
+
+def _dotted(key: Key) -> str:
+    return ".".join(part if re.fullmatch(r"\w+", part) else repr(part) for part in key)
+
+
+def _faults_of_translation(given: dict[Key, object], known: dict[Key, list[Place]]) -> Iterator[Fault]:
+    names = [_dotted(key) for key in known]
+    for key, text in given.items():
+        name = _dotted(key)
+        if key not in known:
+            meant = get_close_matches(name, names, n=1, cutoff=0.8)
+            expected = "expected the key of a text of the protocol file"
+            yield Fault(name, expected + (f"; did you mean {meant[0]}?" if meant else ""))
+        elif not isinstance(text, str):
+            yield Fault(name, f"expected text in quotes (found {_shown(text)})")
+        elif not text.strip():
+            yield Fault(name, "expected some text")
+
+
+def _show(protocol: Protocol, given: dict[Key, str]) -> None:
+    """Let words that are compared, and therefore stay, be shown as the translation has them."""
+    for product in protocol.products:
+        for test in product.release_tests:
+            test._equals_label = given.get(("products", product.code, "results", test.equals), "")
+    if infusions := protocol.infusions:
+        for term in infusions.reaction_terms:
+            infusions._reaction_labels[term] = given.get(("infusions", "reaction_terms", term), term)
+
+
+def translations_of(path: Path | str) -> dict[str, list[Path]]:
+    """The translations that stand beside a protocol file or in its folder, by language.
+
+    Raises ProtocolError for one that translates no protocol file."""
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    found = {}
+    for file in sorted(folder.glob("*/*.toml")):
+        if not (folder / file.name).exists():
+            raise ProtocolError(file, [Fault("(file)", f"expected the name of a protocol file in {folder.name}/")])
+        if path.is_dir() or file.name == path.name:
+            found.setdefault(file.parent.name, []).append(file)
+    return found
+
+
+def _faults_between(older: Protocol, newer: Protocol) -> Iterator[Fault]:
+    """What an amendment may not do: take from results already entered, or from patients randomised, their meaning."""
+    for arm in older.arms:
+        if arm.code not in newer._by_code["arms"]:
+            yield Fault("arms", f"expected arm {arm.code!r} of version {older.version}, too: patients are in it")
+    tests = newer._by_code["tests"]
+    for test in older.tests:
+        same = tests.get(test.code)
+        for name in ("kind", "unit"):
+            if same and getattr(same, name) != getattr(test, name):
+                expected = (
+                    f"expected {getattr(test, name)!r} as in version {older.version}, found {getattr(same, name)!r}"
+                )
+                yield Fault(
+                    f"{_at('tests', newer.tests.index(same), same)}.{name}", f"{expected}: give it another code"
+                )
+    for i, visit in enumerate(newer.visits):
+        same = older._by_code["visits"].get(visit.code)
+        if same and (same.infusion, same.phase == "screening") != (visit.infusion, visit.phase == "screening"):
+            expected = f"expected the phase and infusion of {visit.code!r} as in version {older.version}"
+            yield Fault(_at("visits", i, visit), f"{expected}: give it another code")
 
 
 def _read(path: Path) -> dict:

@@ -39,6 +39,7 @@ class Permission(StrEnum):
     READ_OPEN_REPORTS = "read open DSMB reports"
     READ_CLOSED_REPORTS = "read closed DSMB reports"
     VIEW_AUDIT_TRAIL = "view the audit trail"
+    RELEASE_VERSIONS = "release a protocol version at a site that approved it"
     MANAGE_ACCOUNTS = "create accounts and grant roles"
 
 
@@ -86,7 +87,7 @@ ROLES: dict[str, tuple[str, tuple[Permission, ...]]] = {
     Role.DATA_MANAGER: (
         _("Cleans the data of all sites with queries, reviews and locks them; changes no data."),
         (*SITE_VIEW, P.RAISE_QUERIES, P.REVIEW_DATA, P.RECORD_DEVIATIONS, P.MANAGE_RANGES, P.EXPORT_DATA,
-         P.READ_OPEN_REPORTS),
+         P.RELEASE_VERSIONS, P.READ_OPEN_REPORTS),
     ),
     Role.STATISTICIAN: (
         _("Makes the randomisation list and the DSMB reports; sees treatment arms."),

@@ -29,12 +29,12 @@ from django.db import transaction
 from django.db.models import Sum
 from django.http import HttpResponseRedirect, QueryDict
 from django.shortcuts import resolve_url
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.encoding import force_bytes
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext as _
 
-from trialsite import audit, outbox, pages, trial
+from trialsite import audit, languages, outbox, pages, trial
 from trialsite.actions import canonical_username
 from trialsite.models import SecurityEvent, User
 from trialsite.saving import Refused
@@ -380,8 +380,11 @@ class NotOfThisTrial:
             )
 
     def words(self, user):
-        about = trial.current_protocol().trial
-        texts = ["trialsite", about.id, about.registry, about.short_title, about.sponsor]
+        texts = ["trialsite"]
+        for language in languages.LANGUAGES:  # a password is good or bad in whichever language it was chosen
+            with translation.override(language):
+                about = trial.current_protocol().trial
+            texts += [about.id, about.registry, about.short_title, about.sponsor]
         if user is not None:
             texts += [user.username, user.full_name, user.email.partition("@")[0]]
         words = {text.casefold() for text in texts} | {

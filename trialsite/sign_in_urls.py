@@ -6,6 +6,7 @@ from trialsite import accounts
 
 urlpatterns = [
     path("sign-in/", accounts.sign_in, name="sign_in"),
+    path("sign-in/language/", accounts.choose_language, name="choose_language"),
     path("sign-in/second-factor/", accounts.enter_code, name="enter_code"),
     path("sign-in/set-password/<slug:account>/<slug:token>/", accounts.set_password, name="set_password"),
     path("sign-out/", accounts.sign_out, name="sign_out"),

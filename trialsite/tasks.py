@@ -1,4 +1,4 @@
-"""Jobs of the machine itself."""
+"""Jobs of the machine itself, and of the exports."""
 
 import logging
 
@@ -51,3 +51,17 @@ def words_of_alert(event):
         "Accounts, then the name."
     )
     return subject, text % told
+
+
+@app.task
+def make_export(export_id, outbox_id):
+    from trialsite.exchange import job  # the worker alone needs it
+
+    return job.run(export_id, outbox_id)
+
+
+@app.task
+def drop_old_exports():
+    from trialsite.exchange.actions import drop_old_contents
+
+    return drop_old_contents()

@@ -2,7 +2,8 @@
 
 from django.urls import include, path
 
-from trialsite import accounts, pages
+from trialsite import accounts, pages, versions
+from trialsite.exchange import views as exports
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -10,6 +11,13 @@ urlpatterns = [
     path("accounts/", accounts.list_accounts, name="list_accounts"),
     path("accounts/new/", accounts.create_account, name="create_account"),
     path("accounts/<int:pk>/", accounts.show_account, name="show_account"),
+    path("protocol/", versions.list_versions, name="list_versions"),
+    path("protocol/release/", versions.release_version, name="release_version"),
+    path("exports/", exports.list_exports, name="list_exports"),
+    path("exports/new/", exports.request_export, name="request_export"),
+    path("exports/<int:pk>/", exports.show_export, name="show_export"),
+    path("exports/<int:pk>/progress/", exports.show_export_progress, name="show_export_progress"),
+    path("exports/files/<int:pk>/", exports.download_export, name="download_export"),
     path("history/<slug:app>/<slug:model>/<int:pk>/", pages.show_history, name="show_history"),
     path("patients/", include("patients.urls")),
     path("visits/", include("visits.urls")),

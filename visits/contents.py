@@ -17,8 +17,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from trialsite import trial
 from trialsite.models import AuditEvent
-from visits.models import Mark, PanelState, Review
+from visits.models import PanelState, Review
 
 # columns that are no content: the key stands beside it, and so does the version
 NO_CONTENT = ("id", "version", "hold")
@@ -44,7 +45,11 @@ class Kind:
 @cache
 def kinds():
     """By the label of the model; those of higher floors are named in settings."""
-    infusion_parts = (("visits.Measurement", "infusion"), ("visits.Interruption", "infusion"), ("visits.Reaction", "infusion"))
+    infusion_parts = (
+        ("visits.Measurement", "infusion"),
+        ("visits.Interruption", "infusion"),
+        ("visits.Reaction", "infusion"),
+    )
     own = (
         Kind("panels", "visits.panelrecord", gettext_lazy("Panel"), "visits:enter_panel",
              parts=(("visits.Measurement", "panel"),)),
@@ -109,14 +114,18 @@ class Form:
         if self.kind.label == PANELS:
             stored = {m.test for m in self.parts if m.typed or m.missing_because not in ("", "pending")}
             is_done = self.record.state in (PanelState.BEGUN, PanelState.ENTERED)
-            return [code for code in protocol.panel(self.record.code).tests if is_done and code in stored & protocol.verified_tests]
+            return [
+                code
+                for code in protocol.panel(self.record.code).tests
+                if is_done and code in stored & protocol.verified_tests
+            ]
         return [""] if protocol.is_verified(self.kind.code) else []
 
     @property
     def protocol(self):
         """The version that the record, its visit or else its patient belongs to."""
         owners = (self.record, self.visit, getattr(self.record, "patient", None))
-        return next(owner.protocol for owner in owners if hasattr(owner, "protocol"))
+        return trial.protocol(next(v for v in (getattr(owner, "protocol_version", "") for owner in owners) if v))
 
     def content(self, about=""):
         """What a mark about the whole form (or about one field of a panel) is about."""
@@ -131,7 +140,11 @@ class Form:
 
 def columns_of(row, left_out=()):
     """The columns of a row that say something, by name."""
-    values = {f.attname: getattr(row, f.attname) for f in row._meta.concrete_fields if f.attname not in (*NO_CONTENT, *left_out)}
+    values = {
+        f.attname: getattr(row, f.attname)
+        for f in row._meta.concrete_fields
+        if f.attname not in (*NO_CONTENT, *left_out)
+    }
     return {name: plain(value) for name, value in values.items() if value not in (None, "", False)}
 
 
@@ -272,6 +285,9 @@ def row_of(model, stored):
     values = {}
     for f in model._meta.concrete_fields:
         value = stored.get(f.column, f.get_default())
-        values[f.attname] = f.target_field.to_python(value) if f.is_relation else f.to_python(str(value) if isinstance(value, float) else value)
+        values[f.attname] = (
+            f.target_field.to_python(value)
+            if f.is_relation
+            else f.to_python(str(value) if isinstance(value, float) else value)
+        )
     return model(**values)
-

@@ -67,7 +67,7 @@ class PanelForm(DataForm):
         for test in self.tests:
             self.fields[test.code] = ResultField(test)
         self.fields["comment"] = ClearTextField(label=_("Comment"), max_length=1000, lines=2, required=False)
-        if record.version > 1:  # entered before, or said to be not done, or taken back
+        if record.was_touched:  # entered before, or said to be not done, or taken back
             self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)
 
     @property

@@ -84,7 +84,7 @@ def infusions_to_come(user, today):
     )
     visits = _running(user, permission).filter(patient__state=State.RANDOMISED, earliest__lte=today)
     codes = {v.code for p in trial.versions().values() for v in p.visits if v.infusion}
-    waiting = visits.filter(code__in=codes, infusion=None).exclude(state=VisitState.MISSED)
+    waiting = visits.filter(code__in=codes, infusion=None, state__in=[VisitState.PLANNED, VisitState.ATTENDED])
     rows, count = first_of(waiting.select_related("preparation").order_by("planned_on"))
     items = []
     for visit in rows:

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal, localcontext
 
 from patients.eligibility import meets
-from trialsite.protocol import Infusions, Product, ReleaseTest
+from trialsite.protocol import Infusions, Product, Protocol, ReleaseTest
 from visits.edit_checks import Problem
 from visits.results import read_number
 
@@ -44,6 +44,18 @@ def is_off_plan(product: Product, planned: Decimal, given: Decimal) -> bool:
 
 
 # --- may it be given -----------------------------------------------------------------------------
+
+
+def pregnancy_test(protocol: Protocol, visit: str, sex: str) -> str | None:
+    """The code of the test that must be negative before the infusion of a visit; None when none is asked for."""
+    asked = [
+        test.code
+        for panel in protocol.panels_of(visit, sex)
+        if panel.only_for_sex == "F"
+        for test in protocol.tests_of(panel.code)
+        if test.kind == "choice"
+    ]
+    return asked[0] if asked else None
 
 
 def reasons_not_to_infuse(

@@ -4,7 +4,6 @@ A mark (visits.models.Review) is set on a form; a hold (patients.models.Hold) on
 `STEPS` is the whole of it: docs/states.md is printed from it by `manage.py print_states`."""
 
 from dataclasses import dataclass, field
-
 from typing import Literal
 
 from django.utils.translation import gettext_lazy as _
@@ -55,6 +54,8 @@ STEPS = {
                    ("entered", "complete", "answered", "not_withdrawn", "not_locked"), words=_("review")),
     "sign": Step("mark", (NO_MARK, VOID), Mark.SIGNED, Permission.SIGN_DATA,
                  ("entered", "complete", "answered", "not_withdrawn", "not_locked"), words=_("sign")),
+    "sign_casebook": Step("mark", (NO_MARK, VOID), Mark.SIGNED, Permission.SIGN_DATA,
+                          ("over", "complete", "answered", "frozen", "not_locked"), words=_("sign the casebook")),
     "freeze": Step("hold", (Hold.OPEN,), Hold.FROZEN, Permission.REVIEW_DATA,
                    ("over", "complete", "answered"), words=_("freeze")),
     "lock": Step("hold", (Hold.OPEN, Hold.FROZEN), Hold.LOCKED, Permission.REVIEW_DATA,
@@ -79,6 +80,7 @@ NEEDS = {
     "signed": (lambda s: not s.unsigned, N_("The investigator has not signed: forms %(unsigned)s."),
                "every form signed that the protocol says"),
     "not_withdrawn": (lambda s: not s.is_withdrawn, N_("This was marked as entered in error."), "not entered in error"),
+    "frozen": (lambda s: s.hold == Hold.FROZEN, N_("The data manager freezes the patient's records first."), "frozen"),
     "not_locked": (lambda s: Hold.LOCKED not in (s.hold, s.hold_above), N_("It is locked."), "not locked"),
     "free_above": (lambda s: s.hold_above == Hold.OPEN,
                    N_("All records of the patient are frozen or locked: open those first."), "the patient's records open"),
@@ -115,7 +117,9 @@ def reasons_not_to(step, standing, field=""):
     for key in rule.needs:
         holds, said, _meaning = NEEDS[key]
         if not holds(standing):
-            values = {name: getattr(standing, name) for name in ("pending", "open_queries", "unclosed_queries", "unsigned")}
+            values = {
+                name: getattr(standing, name) for name in ("pending", "open_queries", "unclosed_queries", "unsigned")
+            }
             reasons.append(Sentence(said, {name: n for name, n in values.items() if f"%({name})s" in said}))
     return reasons
 

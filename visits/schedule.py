@@ -14,7 +14,7 @@ from enum import StrEnum
 from trialsite.protocol import Protocol, Visit
 
 # what can be recorded about a visit (the states of visits.models.VisitState)
-PLANNED, ATTENDED, MISSED = "planned", "attended", "missed"
+PLANNED, ATTENDED, MISSED, CANCELLED = "planned", "attended", "missed", "cancelled"
 
 
 class Standing(StrEnum):
@@ -25,6 +25,7 @@ class Standing(StrEnum):
     OVERDUE = "overdue"  # its window has closed and nothing is recorded
     DONE = "done"
     MISSED = "missed"
+    CANCELLED = "cancelled"  # a later protocol version does without it
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,17 @@ def screening_window(protocol: Protocol, visit: Visit, started_on: date) -> Wind
 
 
 def standing(*, state: str, window: Window | None, today: date) -> Standing:
-    """Where a visit stands. `state` is PLANNED, ATTENDED or MISSED; only a planned one needs a window."""
+    """Where a visit stands. `state` is PLANNED, ATTENDED, MISSED or CANCELLED; only a planned one needs a window."""
     if state == ATTENDED:
         return Standing.DONE
     if state == MISSED:
         return Standing.MISSED
+    if state == CANCELLED:
+        return Standing.CANCELLED
     if state != PLANNED or window is None:
-        raise ValueError(f"expected a planned visit with a window, or an attended or missed one, found {state!r}")
+        raise ValueError(
+            f"expected a planned visit with a window, or one that was attended, missed or cancelled, found {state!r}"
+        )
     if today < window.earliest:
         return Standing.EXPECTED
     return Standing.DUE if today <= window.latest else Standing.OVERDUE

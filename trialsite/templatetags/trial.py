@@ -5,9 +5,13 @@ from decimal import Decimal
 
 from django import template
 from django.urls import reverse
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from trialsite import trial
+from trialsite.languages import LANGUAGES, tag
 from trialsite.roles import Permission, can
+from trialsite.words import Sentence
 
 register = template.Library()
 
@@ -51,6 +55,21 @@ def item(mapping, key):
     return mapping.get(key) if mapping else None
 
 
+@register.simple_tag
+def page_language():
+    """For `<html lang>`: the language that this page is in."""
+    return tag(get_language())
+
+
+@register.simple_tag
+def languages():
+    """code, tag, name and is_current of every language that a person may choose."""
+    return [
+        {"code": code, "tag": tag(code), "name": name, "is_current": code == get_language()}
+        for code, name in LANGUAGES.items()
+    ]
+
+
 @register.filter
 def yes_no(value):
     return {True: "✓", False: "–", None: ""}.get(value, value)
@@ -58,11 +77,13 @@ def yes_no(value):
 
 @register.filter
 def told(value):
-    """A value of the audit trail as people read it: an instant without its letters, a truth as a word."""
+    """A value of the audit trail as people read it: an instant without its letters, a truth as a word, a sentence."""
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, str) and INSTANT.fullmatch(value):
         return f"{value[:10]} {value[11:16]} UTC"
+    if isinstance(value, dict) and value.keys() == {"template", "values"}:
+        return Sentence.of(value, trial.current_protocol())
     return value
 
 

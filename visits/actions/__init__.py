@@ -7,6 +7,7 @@ from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, relea
 from visits.actions.panels import clear_panel, mark_panel_not_done, record_panel
 from visits.actions.plan import (
     add_unscheduled_visit,
+    follow_amendment,
     move_plan,
     plan_screening,
     plan_visits,
@@ -14,14 +15,31 @@ from visits.actions.plan import (
     record_missed_visit,
 )
 from visits.actions.queries import answer_query, close_query, raise_query, reopen_query
+from visits.actions.reviews import (
+    Seen,
+    freeze_visits,
+    hold_patient,
+    hold_visit,
+    marks_void,
+    review_forms,
+    sign_forms,
+    take_back_mark,
+    verify_forms,
+)
 
 __all__ = [
+    "Seen",
     "add_unscheduled_visit",
     "answer_query",
     "clear_panel",
     "close_query",
+    "follow_amendment",
+    "freeze_visits",
+    "hold_patient",
+    "hold_visit",
     "latest_weight",
     "mark_panel_not_done",
+    "marks_void",
     "move_plan",
     "plan_screening",
     "plan_visits",
@@ -36,4 +54,8 @@ __all__ = [
     "reject_lot",
     "release_lot",
     "reopen_query",
+    "review_forms",
+    "sign_forms",
+    "take_back_mark",
+    "verify_forms",
 ]

@@ -6,7 +6,7 @@ from functools import partial
 
 from django.utils import timezone
 
-from patients.actions import day_at, lock_patient, next_version, refuse_when_halted
+from patients.actions import day_at, lock_open_patient, next_version, refuse_when_halted
 from patients.models import AllocationSlot, Blocked, State
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
@@ -15,6 +15,7 @@ from visits.actions.lots import lock_lot
 from visits.actions.panels import by_field, store_results
 from visits.actions.plan import lock_visit, mark_attended, move_plan, refuse_impossible_day
 from visits.actions.queries import raise_check_queries
+from visits.actions.reviews import marks_void
 from visits.models import Infusion, Interruption, LotState, Measurement, Preparation, Reaction
 
 
@@ -37,7 +38,7 @@ def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_e
     Halts are asked about as of `halted_at`, by default now: who records what was given before a halt may, who
     prepares a bag under one may not, whatever time is written on it. With `masked_eyes` nothing is told about the
     lot or the arm but that the bag may not be infused."""
-    protocol = patient.protocol
+    protocol = visit.protocol
     slot = AllocationSlot.objects.filter(patient=patient).first()
     arm = protocol.arm(slot.arm) if slot else None
     refuse_when_halted(Blocked.INFUSE, patient=patient, at=halted_at)
@@ -86,17 +87,10 @@ def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_e
 
 def _pregnancy_result(patient, visit):
     """The code of the pregnancy test of this visit; None when it is missing, "" when the protocol asks for none."""
-    protocol = visit.protocol
-    asked = [
-        test.code
-        for panel in protocol.panels_of(visit.code, patient.sex)
-        if panel.only_for_sex == "F"
-        for test in protocol.tests_of(panel.code)
-        if test.kind == "choice"
-    ]
-    if not asked:
+    test = infusing.pregnancy_test(visit.protocol, visit.code, patient.sex)
+    if test is None:
         return ""
-    found = Measurement.objects.filter(panel__visit=visit, test=asked[0]).exclude(typed="").first()
+    found = Measurement.objects.filter(panel__visit=visit, test=test).exclude(typed="").first()
     return found.text if found else None
 
 
@@ -105,7 +99,7 @@ def prepare_infusion(
 ):
     """Prepare the bag of one infusion: the dose follows from the protocol and the weight."""
     with acting(by, "infusion prepared"):
-        patient = lock_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
+        patient = lock_open_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
         visit = lock_visit(visit, version)
         number = _infusion_number(visit)
         if Preparation.objects.filter(patient=patient, number=number).exists():
@@ -115,12 +109,13 @@ def prepare_infusion(
         refuse_impossible_day(patient, day_at(patient.site, prepared_at), "prepared_at")
         given = list(Infusion.objects.filter(patient=patient))
         lot = _refuse_infusion(patient, visit, lot, prepared_at, given=given)
-        product = patient.protocol.product(lot.product)
+        product = visit.protocol.product(lot.product)
         if product.is_cell_product and viability_percent is None:
             raise Refused({"viability_percent": ["Cells are infused only with their viability after thawing."]})
         planned = infusing.planned_dose(product, weight_kg)
         return Preparation.objects.create(
             patient=patient,
+            protocol_version=visit.protocol_version,
             visit=visit,
             number=number,
             lot=lot,
@@ -150,9 +145,9 @@ def record_infusion(
     `reactions` are (term, began_at, grade). The lot, the halts and the order of infusions are checked under lock."""
     monitoring = monitoring or {}
     with acting(by, reason or "infusion recorded"):
-        patient = lock_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
+        patient = lock_open_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
         visit = lock_visit(visit)
-        protocol, number = patient.protocol, _infusion_number(visit)
+        protocol, number = visit.protocol, _infusion_number(visit)
         preparation = Preparation.objects.select_related("lot").filter(patient=patient, number=number).first()
         if preparation is None:
             raise Refused("The infusion was not prepared: no lot and no dose are known.")
@@ -196,12 +191,18 @@ def record_infusion(
         }  # fmt: skip
         if infusion is None:
             infusion = Infusion.objects.create(
-                patient=patient, visit=visit, preparation=preparation, number=number, **content
+                patient=patient,
+                protocol_version=visit.protocol_version,
+                visit=visit,
+                preparation=preparation,
+                number=number,
+                **content,
             )
         else:
             for name, value in content.items():
                 setattr(infusion, name, value)
             next_version(infusion, *content)
+            marks_void(record=infusion, reason=reason, by=by)
         tests = {code: protocol.test(code) for code in protocol.infusions.monitoring_tests}
         changed = store_results(
             {(code, minute): (tests[code], result) for (code, minute), result in read.items()},
@@ -268,6 +269,11 @@ def _replace_lines(infusion, model, names, lines):
             record.is_withdrawn = True
             next_version(record, "is_withdrawn")
     model.objects.bulk_create(
-        model(infusion=infusion, patient_id=infusion.patient_id, **dict(zip(names, line, strict=True)))
+        model(
+            infusion=infusion,
+            patient_id=infusion.patient_id,
+            protocol_version=infusion.protocol_version,
+            **dict(zip(names, line, strict=True)),
+        )
         for line in wanted
     )

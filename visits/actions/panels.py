@@ -3,20 +3,25 @@
 from django.db.models import F
 from django.utils import timezone
 
-from patients.actions import next_version
+from patients.actions import next_version, refuse_when_held
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from visits import edit_checks, results
 from visits.actions.plan import mark_attended, plan_again_when_empty, refuse_impossible_day
 from visits.actions.queries import raise_check_queries
+from visits.actions.reviews import marks_void
+from visits.contents import columns_of
 from visits.models import WITH_VALUES, Measurement, Missing, PanelRecord, PanelState
 
 
 def lock_panel(panel, version=None):
-    locked = (
-        PanelRecord.objects.select_for_update(of=("self",)).select_related("visit", "patient__site").get(pk=panel.pk)
-    )
+    """The panel's row, its visit's and its patient's, locked until the end of the transaction; refuses when they are
+    held. Raises Stale when `version` is not current."""
+    panels = PanelRecord.objects.select_for_update(of=("patient", "visit", "self"))
+    locked = panels.select_related("visit", "patient__site").get(pk=panel.pk)
     check_version(locked, version)
+    locked.visit.patient = locked.patient
+    refuse_when_held(locked.patient, locked.visit)
     return locked
 
 
@@ -35,11 +40,12 @@ def record_panel(
     with acting(by, reason or "first entry"):
         panel = lock_panel(panel, version)
         patient, protocol = panel.patient, panel.protocol
-        if panel.version > 1 and not reason.strip():
+        if panel.was_touched and not reason.strip():
             raise Refused({"reason": ["Write why the entry is changed."]})
         refuse_impossible_day(patient, collected_on, "collected_on")
         tests = protocol.tests_of(panel.code)
         there = {m.test: m for m in panel.measurements.all()}
+        before = {code: columns_of(m) for code, m in there.items()}
         read = _read(tests, {code: m.typed for code, m in there.items() if not m.is_computed} | values)
         lacking = _lacking(tests, read, {code: m.missing_because for code, m in there.items()} | (missing or {}))
         visit_results = read if not _needs_other_panels(tests) else _results_of_visit(panel) | read
@@ -67,6 +73,9 @@ def record_panel(
         next_version(
             panel, "state", "collected_on", "collected_at", "comment", "not_done_because", "entered_by", "entered_at"
         )
+        if panel.version > 2:  # a first entry has no mark
+            touched = {code for code, m in there.items() if columns_of(m) != before[code]}
+            marks_void(record=panel, fields=touched, reason=reason, by=by)
         mark_attended(panel.visit, collected_on)
         raise_check_queries(
             problems, changed, read=read, patient=patient, panel=panel, confirmed=confirmed, asked=asked, by=by
@@ -119,6 +128,8 @@ def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
         panel.state, panel.not_done_because = PanelState.NOT_DONE, not_done_because
         panel.entered_by, panel.entered_at = by, timezone.now()
         next_version(panel, "state", "not_done_because", "entered_by", "entered_at")
+        if panel.version > 2:
+            marks_void(record=panel, reason=reason or f"not done: {not_done_because}", by=by)
     return panel
 
 
@@ -132,8 +143,10 @@ def clear_panel(*, panel, version, reason, by):
             typed="", operator="", value=None, text="", flag="", missing_because="", version=F("version") + 1
         )
         panel.state, panel.not_done_because = PanelState.EXPECTED, ""
-        panel.collected_on = panel.collected_at = panel.entered_by = panel.entered_at = None
+        panel.collected_on = panel.collected_at = None
+        panel.entered_by, panel.entered_at = by, timezone.now()
         next_version(panel, "state", "not_done_because", "collected_on", "collected_at", "entered_by", "entered_at")
+        marks_void(record=panel, reason=reason, by=by)
         plan_again_when_empty(panel.visit)
     return panel
 

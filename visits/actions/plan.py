@@ -2,7 +2,16 @@
 
 from datetime import timedelta
 
-from patients.actions import lock_patient, next_version, refuse_before_consent, set_day_0, today_at
+from django.utils import timezone
+
+from patients.actions import (
+    lock_open_patient,
+    next_version,
+    refuse_before_consent,
+    refuse_when_held,
+    set_day_0,
+    today_at,
+)
 from patients.models import Disposition, State
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
@@ -48,6 +57,72 @@ def _plan(patient, windows, by):
         )
 
 
+def follow_amendment(*, patient, on, by):
+    """Let what is still planned follow the version to which the patient moved on this day.
+
+    Visits that took place, were missed or begun, and panels that were entered, stay under the version they were made
+    under. A visit that the new version does without is cancelled, a panel not asked for any more is not done; a new
+    visit is planned unless its window had closed."""
+    protocol = patient.protocol
+    windows = {
+        visit.code: schedule.screening_window(protocol, visit, patient.screened_on)
+        for visit in protocol.screening_visits
+    }
+    if patient.day_0:
+        windows |= {visit.code: window for visit, window in schedule.plan(protocol, patient.day_0)}
+    with acting(by, f"protocol version {protocol.version} followed from {on}"):
+        there = Visit.objects.select_for_update(of=("self",)).filter(patient=patient, is_scheduled=True)
+        codes, followed = set(), []
+        for visit in there.order_by("id"):
+            codes.add(visit.code)
+            if visit.state != VisitState.PLANNED:
+                continue
+            visit.patient = patient
+            visit.protocol_version = protocol.version
+            if window := windows.get(visit.code):
+                visit.day = protocol.visit(visit.code).day
+                visit.planned_on, visit.earliest, visit.latest = window.planned, window.earliest, window.latest
+                followed.append(visit)
+            else:
+                visit.state = VisitState.CANCELLED
+            next_version(visit, "protocol_version", "day", "planned_on", "earliest", "latest", "state")
+        _follow_panels(patient, followed, by)
+        new = [
+            (protocol.visit(code), window)
+            for code, window in windows.items()
+            if code not in codes and window.latest >= on
+        ]
+        _plan(patient, new, by)
+
+
+def _follow_panels(patient, visits, by):
+    """Panels of planned visits in which nothing was entered are those of the new version."""
+    protocol, by_id = patient.protocol, {visit.pk: visit for visit in visits}
+    wanted = {
+        visit.pk: {p.code: i for i, p in enumerate(protocol.panels_of(visit.code, patient.sex))} for visit in visits
+    }
+    changed = []
+    for panel in PanelRecord.objects.select_for_update(of=("self",)).filter(visit__in=by_id):
+        position = wanted[panel.visit_id].pop(panel.code, None)
+        if panel.state != PanelState.EXPECTED:
+            continue
+        panel.version += 1
+        panel.protocol_version = protocol.version
+        if position is None:
+            panel.state, panel.entered_by, panel.entered_at = PanelState.NOT_DONE, by, timezone.now()
+            panel.not_done_because = f"No longer asked for under protocol version {protocol.version}"
+        else:
+            panel.position = position
+        changed.append(panel)
+    names = ["version", "protocol_version", "position", "state", "not_done_because", "entered_by", "entered_at"]
+    PanelRecord.objects.bulk_update(changed, names)
+    PanelRecord.objects.bulk_create(
+        PanelRecord(patient=patient, visit_id=pk, code=code, protocol_version=protocol.version, position=position)
+        for pk, codes in wanted.items()
+        for code, position in codes.items()
+    )
+
+
 def move_plan(*, patient, day_0, reason, by):
     """Move day 0, and with it the windows of the visits that have not taken place."""
     with acting(by, reason):
@@ -58,7 +133,7 @@ def move_plan(*, patient, day_0, reason, by):
             )
         )
         for visit in planned:
-            window = schedule.window_for(patient.protocol.visit(visit.code), day_0)
+            window = schedule.window_for(visit.protocol.visit(visit.code), day_0)
             visit.planned_on, visit.earliest, visit.latest = window.planned, window.earliest, window.latest
             visit.version += 1
         Visit.objects.bulk_update(planned, ["planned_on", "earliest", "latest", "version"])
@@ -67,7 +142,7 @@ def move_plan(*, patient, day_0, reason, by):
 def add_unscheduled_visit(*, patient, on, panels, by):
     """A visit that the plan does not have, with the panels that were done."""
     with acting(by, "unscheduled visit"):
-        patient = lock_patient(patient)
+        patient = lock_open_patient(patient)
         refuse_before_consent(patient, on, "on")
         errors = {}
         if not patient.is_open:
@@ -99,9 +174,14 @@ def add_unscheduled_visit(*, patient, on, panels, by):
     return visit
 
 
-def lock_visit(visit, version=None):
-    locked = Visit.objects.select_for_update(of=("self",)).select_related("patient__site").get(pk=visit.pk)
+def lock_visit(visit, version=None, *, even_frozen=False):
+    """The visit's row and its patient's, locked until the end of the transaction; refuses when they are held.
+
+    Raises Stale when `version` is not current. Who locks both takes the patient first, here and everywhere."""
+    visits = Visit.objects.select_for_update(of=("patient", "self")).select_related("patient__site")
+    locked = visits.get(pk=visit.pk)
     check_version(locked, version)
+    refuse_when_held(locked.patient, locked, even_frozen=even_frozen)
     return locked
 
 

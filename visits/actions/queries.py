@@ -2,10 +2,11 @@
 
 from django.utils import timezone
 
-from patients.actions import next_version
+from patients.actions import lock_open_patient, next_version
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from trialsite.words import Sentence
+from visits.actions.plan import lock_visit
 from visits.models import QUERY_TRANSITIONS, CheckFiring, Outcome, Query, QueryMessage, QueryState
 
 
@@ -100,6 +101,7 @@ def raise_query(*, panel, test, text, by):
     if not text.strip():
         raise Refused({"text": ["Write the question."]})
     with acting(by, "query raised"):
+        lock_visit(panel.visit, even_frozen=True)
         return Query.objects.create(patient=panel.patient, panel=panel, test=test, text=text, raised_by=by)
 
 
@@ -117,6 +119,7 @@ def reopen_query(*, query, text, version, by):
 
 def _move_query(query, state, text, version, by):
     with acting(by, f"query {state.label}"):
+        _refuse_when_locked(query)
         query = Query.objects.select_for_update(of=("self",)).get(pk=query.pk)
         check_version(query, version)
         if state not in QUERY_TRANSITIONS[QueryState(query.state)]:
@@ -129,3 +132,12 @@ def _move_query(query, state, text, version, by):
         query.closed_at = timezone.now() if state == QueryState.CLOSED else None
         next_version(query, "state", "closed_at")
     return query
+
+
+def _refuse_when_locked(query):
+    """About what is frozen one may still talk; about what is locked not."""
+    about = query.panel or query.infusion
+    if about is not None:
+        lock_visit(about.visit, even_frozen=True)
+    else:
+        lock_open_patient(query.patient, even_frozen=True)

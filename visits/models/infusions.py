@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from patients.models import Line, PatientRecord
+from patients.models import Line, PatientRecord, under_version
 from trialsite.models import Site
 from trialsite.roles import Permission, within_sites
 from visits.models.plan import Visit
@@ -75,6 +75,7 @@ class LotTest(models.Model):
 class Preparation(PatientRecord):
     """What the pharmacy prepared for one infusion. It names the lot, and so the arm: not for masked eyes."""
 
+    protocol_version = under_version()
     visit = models.OneToOneField(Visit, models.PROTECT, related_name="preparation")
     number = models.PositiveIntegerField(_("infusion number"))
     lot = models.ForeignKey(Lot, models.PROTECT, related_name="preparations")
@@ -95,6 +96,7 @@ class Preparation(PatientRecord):
 class Infusion(PatientRecord):
     """One infusion as it was given. Doses in the unit of the product; what was in the bag stands in Preparation."""
 
+    protocol_version = under_version()
     visit = models.OneToOneField(Visit, models.PROTECT, related_name="infusion")
     preparation = models.OneToOneField(Preparation, models.PROTECT, related_name="infusion")
     number = models.PositiveIntegerField(_("infusion number"))

@@ -138,6 +138,11 @@ class PanelRecord(PatientRecord):
         return f"panel {self.code}"
 
     @property
+    def was_touched(self):
+        """Was it entered before, said to be not done, or taken back? Then a change needs a reason."""
+        return self.entered_at is not None
+
+    @property
     def protocol(self):
         """The version under which the panel was entered, or will be."""
         return trial.protocol(self.protocol_version)

@@ -12,6 +12,7 @@ class VisitState(models.TextChoices):
     PLANNED = "planned", _("planned")
     ATTENDED = "attended", _("attended")
     MISSED = "missed", _("missed")
+    CANCELLED = "cancelled", _("no longer planned")  # a later protocol version does without it
 
 
 class Visit(PatientRecord):

@@ -27,7 +27,7 @@ from visits.views.plan import load_visit, planned_infusion, visit_context
 def prepare_infusion(request, pk):
     """The pharmacy's page: it names lot and product, so nobody opens it who may not see the arm."""
     visit = load_visit(request.user, pk)
-    patient, protocol = visit.patient, visit.patient.protocol
+    patient, protocol = visit.patient, visit.protocol
     require(request.user, Permission.PREPARE_INFUSIONS, patient.site)
     if not can_see_arm(request.user, masked=protocol.is_masked, site=patient.site) or not planned_infusion(visit):
         raise Http404
@@ -62,7 +62,7 @@ def _plain(number):
 @needs(Permission.VIEW_PATIENTS, to_post=(Permission.RECORD_INFUSIONS,))
 def record_infusion(request, pk):
     visit = load_visit(request.user, pk)
-    patient, protocol = visit.patient, visit.patient.protocol
+    patient, protocol = visit.patient, visit.protocol
     if request.method == "POST":
         require(request.user, Permission.RECORD_INFUSIONS, patient.site)
     number = planned_infusion(visit)

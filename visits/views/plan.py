@@ -71,7 +71,7 @@ def standing_of(visit, today, open_panels, *, is_open):
     standing = schedule.standing(state=visit.state, window=window, today=today)
     if standing == schedule.Standing.DONE:
         return "draft" if open_panels else "entered"
-    if standing != schedule.Standing.MISSED and not is_open:
+    if standing == schedule.Standing.CANCELLED or (standing != schedule.Standing.MISSED and not is_open):
         return "not-done"
     return str(standing)
 
@@ -102,10 +102,10 @@ def show_grid(request):
     for visit in visits:
         visit.patient = shown_patients[visit.patient_id]
         by_patient.setdefault(visit.patient_id, {})[visit.code] = visit
-    protocol = trial.current_protocol()
+    planned = planned_visits(rows)
     columns = [
         {"label": visit.code, "note": _("day %d") % visit.day, "infusion": visit.infusion is not None}
-        for visit in protocol.visits
+        for visit in planned
     ]
     grid = {
         "columns": columns,
@@ -116,9 +116,7 @@ def show_grid(request):
                 "arm": patient.protocol.arm(arms[patient.pk]).name if patient.pk in arms else "",
                 "arm_class": str(arm_position(arms[patient.pk])) if patient.pk in arms else "",
                 "note": "" if patient.is_open else patient.get_state_display(),
-                "cells": [
-                    cell_of(by_patient.get(patient.pk, {}).get(visit.code), patient) for visit in protocol.visits
-                ],
+                "cells": [cell_of(by_patient.get(patient.pk, {}).get(visit.code), patient) for visit in planned],
             }
             for patient in rows
         ],
@@ -127,6 +125,13 @@ def show_grid(request):
     legend = list(STANDING_TEXT.items())
     context = {"grid": grid, "legend": legend, "arms": arms_shown, "page": page, "sites": sites, "chosen_sites": chosen}
     return render(request, "visits/show_grid.html", context)
+
+
+def planned_visits(patients):
+    """The visits of all protocol versions that these patients are under, by day; of one code the latest."""
+    used = {patient.protocol_version for patient in patients} | {trial.current_protocol().version}
+    visits = {visit.code: visit for p in trial.versions().values() if p.version in used for visit in p.visits}
+    return sorted(visits.values(), key=lambda visit: visit.day)
 
 
 def cell_of(visit, patient):

@@ -1,14 +1,15 @@
-"""Everything that writes about what went wrong."""
+"""Adverse events: reported, changed, taken back."""
 
 from django.db.models import Max
 
-from patients.actions import day_at, lock_patient, next_version, refuse_when_withdrawn, today_at
+from patients.actions import day_at, lock_open_patient, next_version, refuse_when_withdrawn, today_at
 from patients.models import Consent
 from safety.consistency import Surroundings, find_contradictions
 from safety.dictionary import body_system_of
 from safety.models import AdverseEvent
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
+from visits.actions import marks_void
 from visits.models import Infusion
 
 
@@ -27,10 +28,12 @@ def surroundings_of(patient):
 def report_adverse_event(*, patient, values, by):
     """Report an event; `values` by the names of AdverseEvent's fields. Raises Refused with what contradicts itself."""
     with acting(by):
-        patient = lock_patient(patient)
+        patient = lock_open_patient(patient)
         values = _checked(patient, values)
         last = AdverseEvent.objects.filter(patient=patient).aggregate(last=Max("sequence"))["last"] or 0
-        return AdverseEvent.objects.create(patient=patient, sequence=last + 1, reported_by=by, **values)
+        return AdverseEvent.objects.create(
+            patient=patient, protocol_version=patient.protocol_version, sequence=last + 1, reported_by=by, **values
+        )
 
 
 def change_adverse_event(*, event, values, version, reason, by):
@@ -38,15 +41,17 @@ def change_adverse_event(*, event, values, version, reason, by):
     if not reason.strip():
         raise Refused({"reason": ["Write why the entry is changed."]})
     with acting(by, reason):
-        event = AdverseEvent.objects.select_for_update(of=("self",)).select_related("patient__site").get(pk=event.pk)
+        patient = lock_open_patient(event.patient)
+        event = AdverseEvent.objects.select_for_update().get(pk=event.pk)
         check_version(event, version)
         refuse_when_withdrawn(event)
         stored = {field.attname: getattr(event, field.attname) for field in event._meta.concrete_fields}
-        checked = _checked(event.patient, {**stored, **values})
+        checked = _checked(patient, {**stored, **values})
         values = {name: checked[name] for name in {*values, "body_system"}}
         for name, value in values.items():
             setattr(event, name, value)
         next_version(event, *values)
+        marks_void(record=event, reason=reason, by=by)
     return event
 
 
@@ -55,11 +60,13 @@ def withdraw_adverse_event(*, event, version, reason, by):
     if not reason.strip():
         raise Refused({"reason": ["Write why this event is taken back."]})
     with acting(by, reason):
-        event = AdverseEvent.objects.select_for_update(of=("self",)).get(pk=event.pk)
+        lock_open_patient(event.patient)
+        event = AdverseEvent.objects.select_for_update().get(pk=event.pk)
         check_version(event, version)
         refuse_when_withdrawn(event)
         event.is_withdrawn = True
         next_version(event, "is_withdrawn")
+        marks_void(record=event, reason=reason, by=by)
     return event
 
 

@@ -1,4 +1,4 @@
-"""Pages about what went wrong: reporting an adverse event, and the listing."""
+"""Pages about adverse events: reporting one, and the listing."""
 
 from zoneinfo import ZoneInfo
 

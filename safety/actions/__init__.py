@@ -1,0 +1,21 @@
+"""Everything that writes about what went wrong: one file per noun. Reports have their own, safety/reports.py."""
+
+from safety.actions.adverse_events import change_adverse_event, report_adverse_event, withdraw_adverse_event
+from safety.actions.deviations import (
+    change_deviation,
+    dismiss_proposal,
+    record_deviation,
+    restore_proposal,
+    withdraw_deviation,
+)
+
+__all__ = [
+    "change_adverse_event",
+    "change_deviation",
+    "dismiss_proposal",
+    "record_deviation",
+    "report_adverse_event",
+    "restore_proposal",
+    "withdraw_adverse_event",
+    "withdraw_deviation",
+]

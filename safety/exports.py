@@ -1,0 +1,20 @@
+"""What of adverse events is exported, and what is not."""
+
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
+
+from safety.models import AdverseEvent
+from trialsite.exchange.tables import Table
+from trialsite.roles import Permission
+
+TABLES = [
+    Table("adverse_events", _("Adverse events"), AdverseEvent, permission=Permission.VIEW_ADVERSE_EVENTS,
+          notes={"grade": "DAIDS 2.1"}),
+]  # fmt: skip
+
+REPORTS = gettext_noop("reports to the safety board are kept and read as they were made")
+NOT_EXPORTED = {
+    "safety.DsmbReport": REPORTS,
+    "safety.DsmbFile": REPORTS,
+    "safety.ArmLetter": gettext_noop("which letter stands for which arm is nobody's to read"),
+}

@@ -1,0 +1,35 @@
+"""Pages about what went wrong: one file per noun, as the actions."""
+
+from safety.views.adverse_events import (
+    change_adverse_event,
+    list_adverse_events,
+    report_adverse_event,
+    show_adverse_event,
+    withdraw_adverse_event,
+)
+from safety.views.deviations import (
+    change_deviation,
+    dismiss_proposal,
+    list_deviations,
+    list_proposals,
+    record_deviation,
+    restore_proposal,
+    show_deviation,
+    withdraw_deviation,
+)
+
+__all__ = [
+    "change_adverse_event",
+    "change_deviation",
+    "dismiss_proposal",
+    "list_adverse_events",
+    "list_deviations",
+    "list_proposals",
+    "record_deviation",
+    "report_adverse_event",
+    "restore_proposal",
+    "show_adverse_event",
+    "show_deviation",
+    "withdraw_adverse_event",
+    "withdraw_deviation",
+]

@@ -1,0 +1,230 @@
+"""Pages about deviations: what was recorded, what the system sees and nobody has judged, and the judging."""
+
+from django.core.paginator import Paginator
+from django.db.models import Count, Q
+from django.http import Http404
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from patients.actions import today_at
+from patients.forms import ReasonForm
+from patients.models import Patient
+from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
+from safety import actions
+from safety.forms import DeviationFilter, DeviationForm, DismissalForm, RecordedFilter
+from safety.models import CATEGORIES, Deviation, DismissedProposal
+from safety.proposals import proposals_of, unjudged_among, unjudged_of
+from trialsite.roles import Permission, can, needs, require, sites_where
+from trialsite.saving import Saved, answer_form
+
+SHOWN_DISMISSED = 20
+
+
+@needs(Permission.VIEW_PATIENTS)
+@require_GET
+def list_deviations(request):
+    form = RecordedFilter(request.GET, sites=visible_sites(request.user))
+    chosen = form.chosen
+    recorded = Deviation.objects.visible_to(request.user).filter(is_withdrawn=False)
+    counts = recorded.aggregate(
+        all=Count("id"), patients=Count("patient", distinct=True), important=Count("id", filter=Q(is_important=True)),
+        open=Count("id", filter=Q(corrected_on=None)),
+    )  # fmt: skip
+    if chosen.get("site"):
+        recorded = recorded.filter(patient__site=chosen["site"])
+    if chosen.get("category"):
+        recorded = recorded.filter(category=chosen["category"])
+    if chosen.get("important"):
+        recorded = recorded.filter(is_important=True)
+    if chosen.get("open"):
+        recorded = recorded.filter(corrected_on=None)
+    recorded = recorded.select_related("patient", "visit")
+    page = Paginator(recorded, PER_PAGE).get_page(request.GET.get("page"))
+    return render(request, "safety/list_deviations.html", {"page": page, "form": form, "counts": counts})
+
+
+@needs(Permission.VIEW_PATIENTS)
+@require_GET
+def list_proposals(request):
+    """What the system sees and nobody has judged yet; below it, what was judged to be no deviation of late."""
+    form = DeviationFilter(request.GET, sites=visible_sites(request.user))
+    chosen, user = form.chosen, request.user
+    patients = Patient.objects.visible_to(user)
+    dismissed = DismissedProposal.objects.visible_to(user).filter(is_withdrawn=False)
+    if chosen.get("site"):
+        patients = patients.filter(site=chosen["site"])
+        dismissed = dismissed.filter(patient__site=chosen["site"])
+    if (one := request.GET.get("patient", "")).isascii() and one.isdigit() and len(one) < 10:
+        patients, dismissed = patients.filter(pk=one), dismissed.filter(patient=one)
+    waiting = [
+        row_of(patient, proposal)
+        for patient, proposal in unjudged_among(patients)
+        if chosen.get("category") in (None, "", proposal.category)
+        and (proposal.is_important or not chosen.get("important"))
+    ]
+    judged_at = sites_where(user, Permission.RECORD_DEVIATIONS)
+    page = Paginator(waiting, PER_PAGE).get_page(request.GET.get("page"))
+    for row in page.object_list:
+        row["may_judge"] = judged_at is None or row["patient"].site_id in judged_at
+    dismissed = list(dismissed.select_related("patient", "dismissed_by")[:SHOWN_DISMISSED])
+    for line in dismissed:
+        line.may_judge = judged_at is None or line.patient.site_id in judged_at
+    important = sum(row["proposal"].is_important for row in waiting)
+    context = {"page": page, "form": form, "count": len(waiting), "important": important, "dismissed": dismissed}
+    return render(request, "safety/list_proposals.html", context)
+
+
+def row_of(patient, proposal):
+    """A proposal as the listing shows it."""
+    return {"patient": patient, "proposal": proposal, "category": CATEGORIES[proposal.category]}
+
+
+def deviation_context(request, patient, heading, **more):
+    """The context of a page about a deviation, worked out when the page is shown."""
+    context = {
+        "patient": patient,
+        "heading": heading,
+        "cancel": reverse("patients:show_patient", args=[patient.pk]),
+        **more,
+    }
+    return lambda: {"strip": strip_of(request.user, patient), **context}
+
+
+def waiting_proposal(request, patient):
+    """The proposal that the address names, or None when it names none; one that does not wait is not there."""
+    key = request.GET.get("proposal", "")
+    if not key:
+        return None
+    proposal = next((proposal for proposal in unjudged_of(patient) if proposal.key == key), None)
+    if proposal is None:
+        raise Http404
+    return proposal
+
+
+@needs(Permission.RECORD_DEVIATIONS)
+def record_deviation(request, patient_pk):
+    """By hand, or from a proposal: then the form comes filled with what the system saw."""
+    patient = load_patient(request.user, patient_pk)
+    require(request.user, Permission.RECORD_DEVIATIONS, patient.site)
+    proposal = waiting_proposal(request, patient) if request.method == "GET" else None
+    initial = {"discovered_on": today_at(patient.site)}
+    if proposal:
+        initial |= {
+            "began_on": proposal.on, "category": proposal.category.value, "is_important": proposal.is_important,
+            "description": str(proposal.sentence), "proposal_key": proposal.key,
+            "visit": patient.visits.filter(code=proposal.visit).first(),
+        }  # fmt: skip
+    form = DeviationForm(request.POST or None, patient=patient, initial=initial)
+
+    def save(form):
+        deviation = actions.record_deviation(
+            patient=patient, values=form.deviation_values, proposal_key=form.cleaned_data["proposal_key"],
+            by=request.user,
+        )  # fmt: skip
+        location = reverse("safety:show_deviation", args=[deviation.pk])
+        return Saved(location, deviation.version, _("The deviation is recorded."))
+
+    back = {"cancel": reverse("safety:list_proposals")} if proposal else {}
+    context = deviation_context(request, patient, _("Record a deviation"), proposal=proposal, **back)
+    return answer_form(request, form, "safety/deviation_form.html", context, save)
+
+
+@needs(Permission.RECORD_DEVIATIONS)
+def dismiss_proposal(request, patient_pk):
+    patient = load_patient(request.user, patient_pk)
+    require(request.user, Permission.RECORD_DEVIATIONS, patient.site)
+    proposal = waiting_proposal(request, patient) if request.method == "GET" else None
+    form = DismissalForm(request.POST or None, initial={"proposal_key": proposal.key if proposal else ""})
+    back = reverse("safety:list_proposals")
+
+    def save(form):
+        dismissed = actions.dismiss_proposal(
+            patient=patient, proposal_key=form.cleaned_data["proposal_key"], reason=form.cleaned_data["reason"],
+            by=request.user,
+        )  # fmt: skip
+        return Saved(back, dismissed.version, _("It is kept as no deviation, with your reason."))
+
+    context = deviation_context(
+        request, patient, _("Not a deviation"), proposal=proposal, cancel=back, title=_("Proposals")
+    )
+    return answer_form(request, form, "safety/dismissal_form.html", context, save)
+
+
+@needs(Permission.RECORD_DEVIATIONS)
+def restore_proposal(request, pk):
+    dismissed = get_object_or_404(DismissedProposal.objects.visible_to(request.user).select_related("patient__site"), pk=pk)
+    require(request.user, Permission.RECORD_DEVIATIONS, dismissed.patient.site)
+    form = ReasonForm(request.POST or None, record=dismissed)
+    back = reverse("safety:list_proposals")
+
+    def save(form):
+        saved = actions.restore_proposal(
+            dismissed=dismissed, reason=form.cleaned_data["reason"], version=form.cleaned_data["version"],
+            by=request.user,
+        )  # fmt: skip
+        return Saved(back, saved.version, _("It is proposed again if it still holds."))
+
+    context = deviation_context(
+        request, dismissed.patient, _("Propose again"), intro=dismissed.seen_sentence, cancel=back, title=_("Proposals")
+    )
+    return answer_form(request, form, "form.html", context, save)
+
+
+def load_deviation(user, pk):
+    deviations = Deviation.objects.visible_to(user).select_related("patient__site", "visit", "reported_by")
+    return get_object_or_404(deviations, pk=pk)
+
+
+@needs(Permission.VIEW_PATIENTS)
+@require_GET
+def show_deviation(request, pk):
+    deviation = load_deviation(request.user, pk)
+    patient = deviation.patient
+    may_change = can(request.user, Permission.RECORD_DEVIATIONS, patient.site) and not deviation.is_withdrawn
+    seen_now = proposals_of(patient).get(deviation.proposal_key) if deviation.proposal_key else None
+    context = deviation_context(
+        request, patient, deviation.get_category_display(), deviation=deviation, may_change=may_change,
+        seen_now=seen_now, is_as_seen=seen_now is not None and seen_now.sentence.stored() == deviation.seen,
+    )  # fmt: skip
+    return render(request, "safety/show_deviation.html", context())
+
+
+@needs(Permission.RECORD_DEVIATIONS)
+def change_deviation(request, pk):
+    deviation = load_deviation(request.user, pk)
+    patient = deviation.patient
+    require(request.user, Permission.RECORD_DEVIATIONS, patient.site)
+    form = DeviationForm(request.POST or None, record=deviation, patient=patient)
+
+    def save(form):
+        saved = actions.change_deviation(
+            deviation=deviation, values=form.deviation_values, version=form.cleaned_data["version"],
+            reason=form.cleaned_data["reason"], by=request.user,
+        )  # fmt: skip
+        return Saved(reverse("safety:show_deviation", args=[pk]), saved.version, _("The change is saved."))
+
+    back = reverse("safety:show_deviation", args=[pk])
+    context = deviation_context(request, patient, _("Change the deviation"), deviation=deviation, cancel=back)
+    return answer_form(request, form, "safety/deviation_form.html", context, save)
+
+
+@needs(Permission.RECORD_DEVIATIONS)
+def withdraw_deviation(request, pk):
+    deviation = load_deviation(request.user, pk)
+    require(request.user, Permission.RECORD_DEVIATIONS, deviation.patient.site)
+    form = ReasonForm(request.POST or None, record=deviation)
+
+    def save(form):
+        saved = actions.withdraw_deviation(
+            deviation=deviation, reason=form.cleaned_data["reason"], version=form.cleaned_data["version"],
+            by=request.user,
+        )  # fmt: skip
+        return Saved(reverse("safety:list_deviations"), saved.version, _("The deviation is marked as an error."))
+
+    back = reverse("safety:show_deviation", args=[pk])
+    context = deviation_context(
+        request, deviation.patient, _("Mark the deviation as entered in error"), cancel=back, title=_("Deviation")
+    )
+    return answer_form(request, form, "form.html", context, save)
