@@ -196,8 +196,8 @@ def load_forms(wanted, *, patient=None, reviews=False):
             if patient is not None and label != CASEBOOK:
                 row.patient = patient
             forms[label, row.pk] = Form(kind, row)
-    for model, name in {part for label, _ in forms for part in kinds()[label].parts}:
-        owners = {form.record.pk: form for (label, _), form in forms.items() if (model, name) in kinds()[label].parts}
+    for model, name in {part for form in forms.values() for part in form.kind.parts}:
+        owners = {form.record.pk: form for form in forms.values() if (model, name) in form.kind.parts}
         for part in apps.get_model(model).objects.filter(**{f"{name}__in": owners}).order_by("pk"):
             owners[getattr(part, f"{name}_id")].parts.append(part)
     for form in forms.values():
@@ -205,7 +205,8 @@ def load_forms(wanted, *, patient=None, reviews=False):
         if form.kind.label == CASEBOOK:
             form.parts = list(load_forms(all_of(form.record), patient=form.record).values())
     if reviews and forms:
-        found = Review.objects.filter(record__in={label for label, _ in forms}, record_id__in={pk for _, pk in forms})
+        labels, ids = {key[0] for key in forms}, {key[1] for key in forms}
+        found = Review.objects.filter(record__in=labels, record_id__in=ids).select_related("by", "void_by")
         for review in found.order_by("id"):
             if (review.record, review.record_id) in forms:
                 forms[review.record, review.record_id].reviews.append(review)
@@ -229,7 +230,9 @@ def fault_of(review, form):
     """What is wrong with a mark that stands, against its form as it stands; "" when it is valid."""
     if form is None:
         return _("the record is not there, or belongs to another patient")
-    if review.field == "" and form.record.version != review.record_version:
+    # the row of a patient has a version for other things too: the casebook names the version of each form
+    is_whole = review.field == "" and form.kind.label != CASEBOOK
+    if is_whole and form.record.version != review.record_version:
         return _("the record was changed after it")
     if digest_of(review, form.content(review.field)) != review.digest:
         return _("the mark or the data do not agree with its digest")

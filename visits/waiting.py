@@ -35,8 +35,9 @@ def number_of(rows):
     return Coalesce(Subquery(counted), 0)
 
 
-def marks_on(label, mark, of=OuterRef("pk")):
-    return Review.objects.standing().filter(record=label, record_id=of, mark=mark)
+def marks_on(label, mark, of="pk"):
+    """The marks that stand on the form whose key the outer query has in the column `of`."""
+    return Review.objects.standing().filter(record=label, record_id=OuterRef(of), mark=mark)
 
 
 def values_to_verify(panel="panel__"):
@@ -142,7 +143,7 @@ def unclosed_queries_of(patient):
 
 def to_verify(user):
     """Visits in which values wait for source data verification: each with `fields` and, of them, `fields_done`."""
-    verified = Exists(marks_on(PANELS, Mark.VERIFIED, OuterRef("panel")).filter(field__in=("", OuterRef("test"))))
+    verified = Exists(marks_on(PANELS, Mark.VERIFIED, "panel").filter(field__in=("", OuterRef("test"))))
     values = Measurement.objects.filter(values_to_verify(), panel__visit=OuterRef("pk"))
     visits = within_sites(Visit.objects.all(), user, Permission.VERIFY_SOURCE).select_related("patient__site")
     counted = visits.annotate(
