@@ -16,16 +16,37 @@ from visits.views.plan import (
     with_counts,
 )
 from visits.views.queries import about, list_queries, raise_query, show_query
+from visits.views.reviews import (
+    check_patient,
+    check_record,
+    check_visit,
+    freeze_visits,
+    hold_patient,
+    hold_visit,
+    list_to_check,
+    marks_of_panel,
+    marks_of_record,
+    take_back_mark,
+)
 
 __all__ = [
     "STANDING_TEXT",
     "about",
     "add_unscheduled_visit",
+    "check_patient",
+    "check_record",
+    "check_visit",
     "clear_panel",
     "enter_panel",
+    "freeze_visits",
+    "hold_patient",
+    "hold_visit",
     "list_lots",
     "list_queries",
+    "list_to_check",
     "mark_panel_not_done",
+    "marks_of_panel",
+    "marks_of_record",
     "planned_infusion",
     "prepare_infusion",
     "raise_query",
@@ -40,6 +61,7 @@ __all__ = [
     "show_query",
     "show_visit",
     "standing_of",
+    "take_back_mark",
     "visit_title",
     "with_counts",
 ]
