@@ -12,6 +12,7 @@ from trialsite.roles import Permission, can, within_sites
 from trialsite.sections import first_of, section
 from visits import views
 from visits.models import UNFINISHED, Lot, LotState, Measurement, Query, QueryState, Visit, VisitState
+from visits.views.marks import patient_checks
 
 # tests whose course is drawn on the patient's page, where the protocol has them
 PLOTTED = ("CD4",)
@@ -139,7 +140,9 @@ def patient_sections(user, patient):
     for visit in visits:
         visit.patient = patient
         visit.title = views.visit_title(visit)
-        visit.standing = views.standing_of(visit, today, visit.open_panels, is_open=patient.is_open)
+        visit.standing = views.standing_of(
+            visit, today, visit.open_panels, is_open=patient.is_open, is_signed=views.is_signed(visit)
+        )
         visit.standing_text = views.STANDING_TEXT[visit.standing]
         visit.infusion_number = views.planned_infusion(visit)
         visit.given = getattr(visit, "infusion", None)
@@ -152,7 +155,8 @@ def patient_sections(user, patient):
     current = next((s for s, v in zip(stops, visits, strict=True) if v.standing in ("due", "overdue", "draft")), None)
     if current:
         current["current"] = True
-    return {"visits": visits, "timeline": stops, "infusions": infusions, "plot": course(patient, infusions)}
+    return {"visits": visits, "timeline": stops, "infusions": infusions, "plot": course(patient, infusions),
+            "patient_checks": patient_checks(user, patient)}  # fmt: skip
 
 
 def course(patient, infusions):

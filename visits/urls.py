@@ -15,6 +15,7 @@ urlpatterns = [
     path("panels/<int:pk>/not-done/", views.mark_panel_not_done, name="mark_panel_not_done"),
     path("panels/<int:pk>/clear/", views.clear_panel, name="clear_panel"),
     path("panels/<int:panel_pk>/query/", views.raise_query, name="raise_query"),
+    path("check/", views.start_checking, name="start_checking"),
     path("check/<slug:step>/", views.list_to_check, name="list_to_check"),
     path("check/<slug:step>/visit/<int:pk>/", views.check_visit, name="check_visit"),
     path("check/<slug:step>/patient/<int:pk>/", views.check_patient, name="check_patient"),

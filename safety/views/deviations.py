@@ -154,7 +154,9 @@ def dismiss_proposal(request, patient_pk):
 
 @needs(Permission.RECORD_DEVIATIONS)
 def restore_proposal(request, pk):
-    dismissed = get_object_or_404(DismissedProposal.objects.visible_to(request.user).select_related("patient__site"), pk=pk)
+    dismissed = get_object_or_404(
+        DismissedProposal.objects.visible_to(request.user).select_related("patient__site"), pk=pk
+    )
     require(request.user, Permission.RECORD_DEVIATIONS, dismissed.patient.site)
     form = ReasonForm(request.POST or None, record=dismissed)
     back = reverse("safety:list_proposals")

@@ -2,10 +2,12 @@
 
 from visits.views.infusions import prepare_infusion, record_infusion
 from visits.views.lots import list_lots, receive_lot, reject_lot, release_lot, show_lot
+from visits.views.marks import marks_of_panel, marks_of_record
 from visits.views.panels import clear_panel, enter_panel, mark_panel_not_done
 from visits.views.plan import (
     STANDING_TEXT,
     add_unscheduled_visit,
+    is_signed,
     planned_infusion,
     record_attendance,
     record_missed_visit,
@@ -24,8 +26,7 @@ from visits.views.reviews import (
     hold_patient,
     hold_visit,
     list_to_check,
-    marks_of_panel,
-    marks_of_record,
+    start_checking,
     take_back_mark,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "freeze_visits",
     "hold_patient",
     "hold_visit",
+    "is_signed",
     "list_lots",
     "list_queries",
     "list_to_check",
@@ -61,6 +63,7 @@ __all__ = [
     "show_query",
     "show_visit",
     "standing_of",
+    "start_checking",
     "take_back_mark",
     "visit_title",
     "with_counts",

@@ -20,6 +20,7 @@ from visits.models import (
     Preparation,
     Reaction,
 )
+from visits.views.marks import marks_of_record
 from visits.views.plan import load_visit, planned_infusion, visit_context
 
 
@@ -94,7 +95,8 @@ def record_infusion(request, pk):
         return Saved(reverse("visits:show_visit", args=[pk]), saved.version, _("The infusion is recorded."))
 
     context = visit_context(
-        request, visit, _("Infusion %d") % number, infusion=infusion, minutes=protocol.infusions.monitoring_minutes,
+        request, visit, _("Infusion %d") % number, infusion=infusion,
+        marks=marks_of_record(request.user, infusion, patient) if infusion and request.method != "POST" else None, minutes=protocol.infusions.monitoring_minutes,
         preparation=Preparation.objects.filter(visit=visit).first(),
         may_enter=can(request.user, Permission.RECORD_INFUSIONS, patient.site),
     )  # fmt: skip

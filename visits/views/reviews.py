@@ -1,13 +1,11 @@
 """Verifying, reviewing and signing: the work-lists, the page on which forms are marked, the marks on other pages, holds."""
 
-from zoneinfo import ZoneInfo
-
 from django.core.paginator import Paginator
 from django.http import Http404
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
 from patients.models import Hold
@@ -16,23 +14,14 @@ from trialsite.forms import ReasonForm, confirming
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Refused, Saved, answer_form, conflict_row
 from visits import actions, forms, waiting
-from visits.contents import CASEBOOK, INFUSIONS, PANELS, Form, all_of, fault_of, kinds, load_forms
+from visits.contents import CASEBOOK, INFUSIONS, PANELS, Form, all_of, kinds, load_forms
 from visits.models import Mark, PanelState, Review, Visit
 from visits.reviews import MEANING_OF_CASEBOOK, MEANINGS, STEPS, reasons_not_to
+from visits.views.marks import PAGES
 from visits.views.plan import load_visit, visit_context, visit_title
 
 MARKING = (Permission.VERIFY_SOURCE, Permission.REVIEW_DATA, Permission.SIGN_DATA)
-# step: (heading of the list, of the page, the button, its rows, what was done)
-PAGES = {
-    "verify": (gettext_lazy("To verify"), gettext_lazy("Verify against the source"), gettext_lazy("Mark as verified"),
-               waiting.to_verify, gettext_lazy("verified")),
-    "review": (gettext_lazy("To review"), gettext_lazy("Review the data"), gettext_lazy("Mark as reviewed"),
-               waiting.to_review, gettext_lazy("reviewed")),
-    "sign": (gettext_lazy("To sign"), gettext_lazy("Sign"), gettext_lazy("Sign"), waiting.to_sign, gettext_lazy("signed")),
-}  # fmt: skip
 ACTION = {"verify": actions.verify_forms, "review": actions.review_forms, "sign": actions.sign_forms}
-# the look of a mark
-MARK_CLASS = {Mark.VERIFIED: "verified", Mark.REVIEWED: "done", Mark.SIGNED: "signed"}
 
 
 def known_step(step):
@@ -50,6 +39,14 @@ def tabs(user, step):
 
 
 # --- the work-lists -----------------------------------------------------------------------------------
+
+
+@needs(*MARKING)
+@require_GET
+def start_checking(request):
+    """To the first work-list that this person has."""
+    step = next(name for name in PAGES if can(request.user, STEPS[name].permission))
+    return redirect("visits:list_to_check", step)
 
 
 @needs(*MARKING)
@@ -260,105 +257,7 @@ def row_of(label, value, unit="", code="", is_there=False):
     return {"label": label, "value": value, "unit": unit, "code": code, "is_there": is_there}
 
 
-# --- the marks on the pages of forms and visits --------------------------------------------------------
-
-
-def shown_mark(review, site, form=None):
-    """A mark as every page shows it: printed name, date and time where it was set, meaning; and whether it is valid."""
-    zone = ZoneInfo(site.timezone)
-    return {
-        "review": review,
-        "mark": review.mark,
-        "text": review.get_mark_display(),
-        "status": MARK_CLASS[review.mark],
-        "name": review.printed_name,
-        "roles": review.roles,
-        "at": local(review.at, zone),
-        "meaning": _(review.meaning) if review.meaning else "",
-        "version": review.record_version,
-        "fields": [review.field] if review.field else [],
-        "is_void": review.is_void,
-        "void_at": local(review.void_at, zone) if review.is_void else "",
-        "fault": fault_of(review, form) if form is not None and not review.is_void else "",
-    }
-
-
-def local(instant, zone):
-    at = instant.astimezone(zone)
-    offset = at.strftime("%z")
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC{offset[:3]}:{offset[3:]}"
-
-
-def shown_marks(form, site):
-    """The marks of a form, those of fields that one person verified at one instant in one line; void ones last."""
-    lines = {}
-    for review in form.reviews:
-        line = shown_mark(review, site, form)
-        key = (review.mark, review.by_id, review.at, review.void_at, line["fault"])
-        if key in lines:
-            lines[key]["fields"] += line["fields"]
-        else:
-            lines[key] = line
-    names = {test.code: test.name for test in form.protocol.tests} if form.kind.label == PANELS else {}
-    for line in lines.values():
-        line["fields"] = ", ".join(names.get(code, code) for code in line["fields"])
-    return sorted(lines.values(), key=lambda line: line["is_void"])
-
-
-def marks_of(user, form, patient):
-    """For `visits/_marks.html`: the marks of one form whose reviews and parts are loaded, and what the person may do."""
-    standing = waiting.Standing(
-        has_entries=getattr(form.record, "state", "") != PanelState.EXPECTED, marks=form.standing_marks
-    )
-    wanted = form.fields_to_verify
-    verified = [field for field in wanted if (Mark.VERIFIED, field) in standing.marks]
-    steps = []
-    for step, page in PAGES.items():
-        is_done = (STEPS[step].after, "") in standing.marks or (
-            step == "verify" and wanted and len(verified) == len(wanted)
-        )
-        if can(user, STEPS[step].permission, patient.site) and standing.has_entries and not is_done:
-            app, model = form.kind.label.split(".")
-            steps.append((reverse("visits:check_record", args=[step, app, model, form.record.pk]), page[1]))
-    lines = shown_marks(form, patient.site)
-    return {
-        "lines": lines,
-        "steps": steps,
-        "wanted": len(wanted),
-        "verified": len(verified),
-        "not_signed": any(line["mark"] == Mark.SIGNED and line["is_void"] for line in lines)
-        and (Mark.SIGNED, "") not in standing.marks,
-        "hold": held(patient, form.visit),
-    }
-
-
-def marks_of_panel(user, panel, measurements):
-    """One statement."""
-    form = Form(kinds()[PANELS], panel, sorted(measurements, key=lambda m: m.pk))
-    form.reviews = list(
-        Review.objects.filter(record=PANELS, record_id=panel.pk).select_related("void_by").order_by("id")
-    )
-    return marks_of(user, form, panel.patient)
-
-
-def marks_of_record(user, record, patient):
-    """The marks of a record of any kind: a statement for the marks, one for each kind of rows that belong to it."""
-    label = record._meta.label_lower
-    [form] = load_forms({label: {record.pk}}, patient=patient, reviews=True).values()
-    return marks_of(user, form, patient)
-
-
-def held(patient, visit=None):
-    """(status, words) of what keeps these records from being changed, or None."""
-    for owner, frozen, locked in (
-        (patient, _("all records of the patient are frozen"), _("all records of the patient are locked")),
-        (visit, _("this visit is frozen"), _("this visit is locked")),
-    ):
-        if owner is not None and owner.hold == Hold.LOCKED:
-            return "locked", locked
-        if owner is not None and owner.hold == Hold.FROZEN:
-            return "locked", frozen
-    return None
+# --- taking back ---------------------------------------------------------------------------------------
 
 
 @needs(*MARKING)
