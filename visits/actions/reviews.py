@@ -116,7 +116,7 @@ def take_back_mark(*, mark, version=None, reason, by):
         raise Refused({"reason": [_("Write why the mark is taken back.")]})
     with acting(by, reason):
         patient = lock_patient(mark.patient)
-        mark = Review.objects.select_for_update().select_related("visit").get(pk=mark.pk)
+        mark = Review.objects.select_for_update(of=("self",)).select_related("visit").get(pk=mark.pk)
         check_version(mark, version)
         rule = next(step for step in STEPS.values() if step.after == mark.mark)
         if not can(by, rule.permission, patient.site):

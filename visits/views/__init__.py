@@ -2,7 +2,7 @@
 
 from visits.views.infusions import prepare_infusion, record_infusion
 from visits.views.lots import list_lots, receive_lot, reject_lot, release_lot, show_lot
-from visits.views.marks import marks_of_panel, marks_of_record
+from visits.views.marks import marks_of_parts
 from visits.views.panels import clear_panel, enter_panel, mark_panel_not_done
 from visits.views.plan import (
     STANDING_TEXT,
@@ -47,8 +47,7 @@ __all__ = [
     "list_queries",
     "list_to_check",
     "mark_panel_not_done",
-    "marks_of_panel",
-    "marks_of_record",
+    "marks_of_parts",
     "planned_infusion",
     "prepare_infusion",
     "raise_query",

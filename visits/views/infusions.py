@@ -2,7 +2,6 @@
 
 from zoneinfo import ZoneInfo
 
-from django.db.models import Prefetch
 from django.http import Http404
 from django.urls import reverse
 from django.utils import timezone
@@ -15,12 +14,10 @@ from trialsite.saving import Saved, answer_form
 from visits import actions, forms
 from visits.models import (
     Infusion,
-    Interruption,
     Lot,
     Preparation,
-    Reaction,
 )
-from visits.views.marks import marks_of_record
+from visits.views.marks import marks_of_parts
 from visits.views.plan import load_visit, planned_infusion, visit_context
 
 
@@ -71,11 +68,7 @@ def record_infusion(request, pk):
         raise Http404
     infusion = (
         Infusion.objects.filter(visit=visit)
-        .prefetch_related(
-            "measurements",
-            Prefetch("interruptions", Interruption.objects.filter(is_withdrawn=False)),
-            Prefetch("reactions", Reaction.objects.filter(is_withdrawn=False)),
-        ).first()
+        .prefetch_related("measurements", "interruptions", "reactions").first()
     )  # fmt: skip
     tests = [protocol.test(code) for code in protocol.infusions.monitoring_tests]
     form = forms.InfusionForm(
@@ -96,11 +89,24 @@ def record_infusion(request, pk):
 
     context = visit_context(
         request, visit, _("Infusion %d") % number, infusion=infusion,
-        marks=marks_of_record(request.user, infusion, patient) if infusion and request.method != "POST" else None, minutes=protocol.infusions.monitoring_minutes,
+        marks=marks_of_infusion(request.user, infusion, visit), minutes=protocol.infusions.monitoring_minutes,
         preparation=Preparation.objects.filter(visit=visit).first(),
         may_enter=can(request.user, Permission.RECORD_INFUSIONS, patient.site),
     )  # fmt: skip
     return answer_form(request, form, "visits/record_infusion.html", context, save)
+
+
+def marks_of_infusion(user, infusion, visit):
+    if infusion is None:
+        return None
+    infusion.visit, infusion.patient = visit, visit.patient
+    parts = [*infusion.measurements.all(), *infusion.interruptions.all(), *infusion.reactions.all()]
+    return marks_of_parts(user, infusion, parts)
+
+
+def standing(lines):
+    """The lines that were not entered in error."""
+    return [line for line in lines.all() if not line.is_withdrawn]
 
 
 def initial_of(infusion):
@@ -118,13 +124,13 @@ def initial_of(infusion):
             "comment",
         )
     }
-    for n, line in enumerate(infusion.interruptions.all(), start=1):
+    for n, line in enumerate(standing(infusion.interruptions), start=1):
         initial |= {
             f"stop{n}_stopped": line.stopped_at,
             f"stop{n}_resumed": line.resumed_at,
             f"stop{n}_cause": line.cause,
         }
-    for n, line in enumerate(infusion.reactions.all(), start=1):
+    for n, line in enumerate(standing(infusion.reactions), start=1):
         initial |= {
             f"reaction{n}_term": line.term,
             f"reaction{n}_began": line.began_at,

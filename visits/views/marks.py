@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 from patients.models import Hold
 from trialsite.roles import can
 from visits import waiting
-from visits.contents import CASEBOOK, INFUSIONS, PANELS, Form, fault_of, kinds, load_forms
+from visits.contents import CASEBOOK, INFUSIONS, PANELS, Form, fault_of, kinds
 from visits.models import Mark, Measurement, PanelState, Review
 from visits.reviews import STEPS
 
@@ -94,20 +94,12 @@ def marks_of(user, form, patient):
     }
 
 
-def marks_of_panel(user, panel, measurements):
-    """One statement."""
-    form = Form(kinds()[PANELS], panel, sorted(measurements, key=lambda m: m.pk))
-    form.reviews = list(
-        Review.objects.filter(record=PANELS, record_id=panel.pk).select_related("void_by").order_by("id")
-    )
-    return marks_of(user, form, panel.patient)
-
-
-def marks_of_record(user, record, patient):
-    """The marks of a record of any kind: a statement for the marks, one for each kind of rows that belong to it."""
-    label = record._meta.label_lower
-    [form] = load_forms({label: {record.pk}}, patient=patient, reviews=True).values()
-    return marks_of(user, form, patient)
+def marks_of_parts(user, record, parts):
+    """`marks_of` a record whose patient and visit, and the rows that belong to it, are at hand: one statement."""
+    form = Form(kinds()[record._meta.label_lower], record, sorted(parts, key=lambda p: (p._meta.label_lower, p.pk)))
+    marks = Review.objects.filter(record=form.kind.label, record_id=record.pk).select_related("void_by")
+    form.reviews = list(marks.order_by("id"))
+    return marks_of(user, form, record.patient)
 
 
 def held(patient, visit=None):
@@ -160,6 +152,7 @@ def patient_checks(user, patient):
         links.append((address, _("Sign the casebook")))
     if can(user, STEPS["freeze"].permission, patient.site) and not patient.is_open:
         links.append((reverse("visits:hold_patient", args=[patient.pk]), _("Freeze or lock all records")))
-    reviews = Review.objects.filter(record=CASEBOOK, record_id=patient.pk).select_related("void_by").order_by("-id")
+    marks = Review.objects.filter(record=CASEBOOK, record_id=patient.pk).select_related("void_by").order_by("-id")
+    reviews = [] if patient.is_open else marks  # a casebook is signed at the end
     lines = [shown_mark(review, patient.site) for review in reviews]
     return {"hold": held(patient), "links": links, "lines": lines}

@@ -12,7 +12,7 @@ from visits.models import (
     Measurement,
     QueryState,
 )
-from visits.views.marks import marks_of_panel
+from visits.views.marks import marks_of_parts
 from visits.views.plan import load_panel, visit_context
 
 
@@ -120,7 +120,7 @@ def enter_panel(request, pk):
             "rows": panel_rows(form, tests, there, previous_of(panel, tests), queries, panel.patient.sex),
             "may_query": can(request.user, Permission.RAISE_QUERIES, site),
             "whole_panel_query": queries.get(""),
-            "marks": marks_of_panel(request.user, panel, there.values()),
+            "marks": marks_of_parts(request.user, panel, there.values()),
         }
 
     return answer_form(request, form, "visits/enter_panel.html", context, save, conflict=conflict)
