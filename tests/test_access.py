@@ -20,6 +20,7 @@ from trialsite.management.commands.check_roles_dump import FOR_EVERYBODY_SIGNED_
 from trialsite.middleware import OPEN_PATHS
 from trialsite.models import User
 from trialsite.roles import Permission, can
+from visits import actions as visit_actions
 from visits import demo as visit_steps
 from visits.models import Infusion, Lot, Measurement, PanelRecord, Visit
 
@@ -44,9 +45,14 @@ def fill(universe):
         universe.screened(site=site, by=by, seed=seed + 7)
         lot = Lot.objects.filter(site=site).first()
         line = patient_steps.add_medication(patient=patient, treatment="Aspirin", started_on="2020", by=by)
+        seen = visit_actions.Seen(
+            "visits.panelrecord", panel.pk, panel.version, (panel.protocol.panel(panel.code).tests[0],)
+        )
+        [mark], _ = visit_actions.verify_forms(patient=patient, seen=[seen], by=universe.maria)
         found[site.code] = {
             "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
             "event": event, "query": query, "lot": lot, "line": line,
+            "mark": mark,
         }  # fmt: skip
     found["halt"] = patient_actions.open_halt(scope=Scope.TRIAL, blocks=["enrol"], cause="Pause", by=universe.samuel)
     found["report"] = request_dsmb_report(cutoff=timezone.now().date(), by=universe.sofia)
@@ -77,6 +83,12 @@ def arguments_of(name, here, records):
         "safety:report_adverse_event": {"patient_pk": patient},
         "safety:download_file": {"pk": records["report"].pk, "part": "open", "name": "report.pdf"},
         "show_history": {"app": "visits", "model": "panelrecord", "pk": here["panel"].pk},
+        "visits:list_to_check": {"step": "verify"},
+        "visits:check_visit": {"step": "verify", "pk": here["visit"].pk},
+        "visits:check_patient": {"step": "verify", "pk": patient},
+        "visits:check_record": {"step": "verify", "app": "visits", "model": "panelrecord", "pk": here["panel"].pk},
+        "visits:take_back_mark": {"pk": here["mark"].pk},
+        "visits:hold_patient": {"pk": patient},
         "set_password": {"account": "1", "token": "x"},
     }
     if name in table:

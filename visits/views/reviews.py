@@ -2,7 +2,7 @@
 
 from django.core.paginator import Paginator
 from django.http import Http404
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -44,9 +44,9 @@ def tabs(user, step):
 @needs(*MARKING)
 @require_GET
 def start_checking(request):
-    """To the first work-list that this person has."""
+    """The first work-list that this person has."""
     step = next(name for name in PAGES if can(request.user, STEPS[name].permission))
-    return redirect("visits:list_to_check", step)
+    return list_to_check(request, step)
 
 
 @needs(*MARKING)
