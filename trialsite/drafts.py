@@ -13,8 +13,11 @@ from django import forms
 from django.http import HttpResponse, JsonResponse
 from django.utils import timezone
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
 
 from trialsite.models import Draft, FormReceipt
+from trialsite.roles import Permission, can
+from trialsite.sections import SHOWN, section
 
 LARGEST = 100_000  # characters of one draft as JSON
 MOST = 50  # drafts of one person; the oldest goes for a new one
@@ -28,6 +31,24 @@ def drafts_of(user):
 
 def draft_of(request):
     return Draft.objects.filter(user=request.user, path=request.path).first()
+
+
+def sections(user, filters):
+    """What waits on the start page of those who enter data (settings.HOME_SECTIONS)."""
+    if not can(user, Permission.ENTER_DATA):
+        return
+    rows = [
+        {
+            "label": draft.title or draft.path,
+            "url": f"{draft.path}?draft=yes",
+            "status": "draft",
+            "status_text": _("not saved"),
+            "when": f"{draft.kept_at:%Y-%m-%d %H:%M} UTC",
+        }
+        for draft in drafts_of(user)
+    ]
+    if rows:
+        yield section(_("Typed and not saved"), rows[:SHOWN], len(rows), urgent=True)
 
 
 # --- kept ------------------------------------------------------------------------------------------------
@@ -183,4 +204,3 @@ def discard(user, path):
 def forget_old(now):
     """Remove what nobody came back to; gives how many."""
     return Draft.objects.filter(kept_at__lt=now - KEPT_FOR).delete()[0]
-

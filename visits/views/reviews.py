@@ -75,6 +75,16 @@ def list_to_check(request, step):
     return render(request, "visits/list_to_check.html", context)
 
 
+@needs(*MARKING)
+@require_GET
+def show_waiting(request, step):
+    """The section of the start page, which asks for it once it is shown."""
+    from visits.home import waiting_for
+
+    require(request.user, known_step(step))
+    return render(request, "_work_list.html", {"section": waiting_for(request.user, request.GET, step)})
+
+
 # --- marking ------------------------------------------------------------------------------------------
 
 
