@@ -18,7 +18,10 @@ from django.utils import timezone
 
 from patients import actions as patient_actions
 from patients.models import AllocationSlot, Halt, Patient, Scope
-from safety.models import AdverseEvent, DsmbReport
+from safety import actions as safety_actions
+from safety import demo as safety_steps
+from safety.models import AdverseEvent, Deviation, DismissedProposal, DsmbReport
+from safety.proposals import unjudged_among
 from safety.reports import request_dsmb_report
 from tests.universe import Universe, fields_of, send
 from trialsite import outbox, trial
@@ -67,6 +70,7 @@ def masked(django_db_setup, django_db_blocker):
             for lot in Lot.objects.all():
                 with_marker(universe, lot)
             universe.event(universe.patients[0])
+            deviate(universe)
             universe.halt = patient_actions.open_halt(
                 scope=Scope.ARM, arm="ZQARMHIGH", blocks=["infuse"], cause="Under review", by=universe.dora
             )
@@ -74,6 +78,20 @@ def masked(django_db_setup, django_db_blocker):
             visit_steps.ask(panel=PanelRecord.objects.first(), by=universe.maria)
             yield universe
             transaction.set_rollback(True)
+
+
+def deviate(universe):
+    """Every infusion is off plan in the bag and in what was given: recorded, judged to be none, and waiting."""
+    with acting(universe.zhao, "not as planned"):
+        for preparation in Preparation.objects.all():
+            Preparation.objects.filter(pk=preparation.pk).update(prepared_dose=preparation.planned_dose * 2)
+        Infusion.objects.update(given_percent=Decimal(73), volume_ml=1)
+    patient = universe.patients[0]
+    proposal = next(p for who, p in unjudged_among(Patient.objects.filter(pk=patient.pk)) if "dose" in p.key)
+    safety_steps.record_deviation(patient=patient, by=universe.chen, proposal=proposal)
+    safety_actions.dismiss_proposal(
+        patient=patient, proposal_key="volume_off_limits:1", reason="The pump was calibrated anew", by=universe.chen
+    )
 
 
 def with_marker(universe, lot):
@@ -101,11 +119,12 @@ def crawl(client, start):
 
 def starting_points(universe):
     urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/lots/", "/safety/events/",
-            "/patients/halts/", "/patients/halts/open/", "/safety/reports/", "/patients/allocation/", "/exports/"]  # fmt: skip
+            "/safety/deviations/", "/safety/deviations/proposals/", "/patients/halts/", "/patients/halts/open/", "/safety/reports/", "/patients/allocation/", "/exports/"]  # fmt: skip
     for model, label in (
         (Patient, "patients/patient"), (Visit, "visits/visit"), (PanelRecord, "visits/panelrecord"),
         (Infusion, "visits/infusion"), (Preparation, "visits/preparation"), (Lot, "visits/lot"),
         (AllocationSlot, "patients/allocationslot"), (Query, "visits/query"), (AdverseEvent, "safety/adverseevent"),
+        (Deviation, "safety/deviation"), (DismissedProposal, "safety/dismissedproposal"),
         (Halt, "patients/halt"), (DsmbReport, "safety/dsmbreport"), (Measurement, "visits/measurement"),
     ):  # fmt: skip
         urls += [f"/history/{label}/{pk}/" for pk in model.objects.values_list("pk", flat=True)[:12]]
@@ -140,6 +159,19 @@ def test_the_dose_that_was_prepared_tells_the_arm_and_is_shown_to_those_only_who
         zhao = masked.client(masked.zhao)
         assert told.search(zhao.get(urls[0]).content.decode())
         assert told.search(zhao.get(urls[2]).content.decode())
+
+
+@pytest.mark.requirement("R45")
+def test_a_dose_off_plan_is_judged_by_the_part_of_the_bag_and_reads_alike_in_every_arm(masked):
+    """The bag held twice the dose, which differs by arm; of it the site and everybody else learns nothing."""
+    told = [(p.key, str(p.sentence)) for _patient, p in unjudged_among(Patient.objects.all()) if "dose" in p.key]
+    assert told == [("dose_off_plan:1", "Infusion 1: the dose given differs from the planned one by -27.0 %; "
+                     "up to 10 % is tolerated.")] * 2  # fmt: skip
+    page = masked.client(masked.zhao).get("/safety/deviations/proposals/").content.decode()
+    assert "-27.0 %" in page and "+46.0 %" not in page
+    assert "the trial is masked" in masked.client(masked.chen).get(
+        f"/safety/deviations/record/{masked.patients[0].pk}/"
+    ).content.decode()  # fmt: skip
 
 
 @pytest.mark.requirement("R45")

@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from patients.models import Patient, State
+from safety import demo as safety_steps
 from tests.universe import send
 from trialsite.audit import acting
 from trialsite.exchange.actions import request_export
@@ -31,6 +32,7 @@ def pages_of(universe, patient):
     visit = Visit.objects.get(patient=patient, code="W0")
     panel = visit.panels.get(code="chemistry")
     event, query = patient.adverse_events.first(), patient.queries.first()
+    deviation = patient.deviations.first()
     coordinator = [
         "/", "/patients/", f"/patients/{patient.pk}/", f"/patients/{patient.pk}/background/", "/patients/screen/",
         f"/patients/{patient.pk}/consent/", f"/patients/{patient.pk}/lines/art/", f"/patients/{patient.pk}/disposition/",
@@ -38,7 +40,14 @@ def pages_of(universe, patient):
         f"/visits/unscheduled/{patient.pk}/", f"/visits/panels/{panel.pk}/", "/visits/queries/",
         f"/visits/queries/{query.pk}/", "/safety/events/", f"/safety/events/{event.pk}/",
         f"/safety/events/{event.pk}/change/", f"/safety/events/report/{patient.pk}/",
-        "/patients/halts/", f"/history/patients/patient/{patient.pk}/", f"/history/visits/panelrecord/{panel.pk}/",
+        "/safety/deviations/", "/safety/deviations/proposals/",
+        f"/safety/deviations/of/{patient.pk}/", f"/safety/deviations/{deviation.pk}/",
+        f"/safety/deviations/{deviation.pk}/change/", f"/safety/deviations/record/{patient.pk}/",
+        f"/safety/deviations/record/{patient.pk}/?proposal=volume_off_limits%3A1",
+        f"/safety/deviations/dismiss/{patient.pk}/?proposal=volume_off_limits%3A1",
+        f"/history/safety/deviation/{deviation.pk}/",
+        "/patients/halts/", "/visits/calendar/", "/protocol/", "/safety/start/unjudged/",
+        f"/history/patients/patient/{patient.pk}/", f"/history/visits/panelrecord/{panel.pk}/",
         f"/history/visits/infusion/{visit.infusion.pk}/",
     ]  # fmt: skip
     preparing = f"/visits/{Visit.objects.get(patient=patient, code='W4').pk}/prepare/"
@@ -64,6 +73,7 @@ def pages_of(universe, patient):
         "/safety/events/",
     ):
         yield universe.sofia, address
+    yield universe.david, "/safety/deviations/proposals/"
     for person in (universe.maria, universe.david, universe.samuel, universe.dora, universe.ines, universe.ada):
         yield person, "/"
     yield universe.ada, "/accounts/"
@@ -72,11 +82,14 @@ def pages_of(universe, patient):
 
 @pytest.fixture
 def patient(universe):
-    """A patient with an infusion, an adverse event and a query."""
+    """A patient with an infusion, an adverse event, a query, a deviation and one that is proposed."""
     patient = universe.infused()
     universe.event(patient)
     sites = [universe.site.pk, universe.other_site.pk]
     request_export(cutoff=timezone.now(), sites=sites, kinds=["patients"], by=universe.sofia)
+    safety_steps.record_deviation(patient=patient, by=universe.chen)
+    with acting(universe.chen, "less than was planned"):
+        patient.infusions.update(volume_ml=1)
     panel = universe.panel(patient, "SCR", "chemistry")
     actions.raise_query(panel=panel, test="ALT", text="Please check.", by=universe.maria)
     visit = Visit.objects.get(patient=patient, code="W0")

@@ -319,6 +319,10 @@ class Choice(Part):
     # an answer that a person should look at, e.g. an abnormal finding
     alert: Flag = False
 
+    @property
+    def name(self) -> str:
+        return self.label
+
 
 class Reference(Part):
     """Reference range of a test; without `sex` it holds for all."""
@@ -523,6 +527,11 @@ class Protocol(Part):
 
     def test(self, code: str) -> Test:
         return self._by_code["tests"][code]
+
+    def choice(self, code: str) -> Choice:
+        """A choice by the codes of its test and its own, "HCG/POS"."""
+        test, _slash, own = code.partition("/")
+        return {choice.code: choice for choice in self.test(test).choices}[own]
 
     def panel(self, code: str) -> Panel:
         return self._by_code["panels"][code]

@@ -5,6 +5,10 @@ from visits import views
 app_name = "visits"
 urlpatterns = [
     path("", views.show_grid, name="show_grid"),
+    path("calendar/", views.show_calendar, name="show_calendar"),
+    path("calendar/renew/", views.renew_feed, name="renew_feed"),
+    path("calendar/end/", views.end_feed, name="end_feed"),
+    path("feed/<str:token>.ics", views.calendar_feed, name="calendar_feed"),
     path("<int:pk>/", views.show_visit, name="show_visit"),
     path("<int:pk>/date/", views.record_attendance, name="record_attendance"),
     path("<int:pk>/missed/", views.record_missed_visit, name="record_missed_visit"),

@@ -2,6 +2,7 @@
 
 Views, commands, importers, demo data and tests call these, by `from visits import actions`."""
 
+from visits.actions.feeds import end_feed, renew_feed
 from visits.actions.infusions import latest_weight, prepare_infusion, record_infusion
 from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, release_lot
 from visits.actions.panels import clear_panel, mark_panel_not_done, record_panel
@@ -21,6 +22,7 @@ __all__ = [
     "answer_query",
     "clear_panel",
     "close_query",
+    "end_feed",
     "follow_amendment",
     "latest_weight",
     "mark_panel_not_done",
@@ -37,5 +39,6 @@ __all__ = [
     "record_panel",
     "reject_lot",
     "release_lot",
+    "renew_feed",
     "reopen_query",
 ]

@@ -20,7 +20,7 @@ from visits.models.panels import (
     PanelState,
     ReferenceRange,
 )
-from visits.models.plan import Visit, VisitState
+from visits.models.plan import CalendarFeed, Visit, VisitState
 from visits.models.queries import (
     QUERY_TRANSITIONS,
     CheckFiring,
@@ -35,6 +35,7 @@ __all__ = [
     "QUERY_TRANSITIONS",
     "UNFINISHED",
     "WITH_VALUES",
+    "CalendarFeed",
     "CheckFiring",
     "Flag",
     "Infusion",

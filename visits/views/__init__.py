@@ -1,5 +1,6 @@
 """Pages about what was measured, when, and whether it is right: one file per noun, as the actions."""
 
+from visits.views.calendar import calendar_feed, end_feed, renew_feed, show_calendar
 from visits.views.infusions import prepare_infusion, record_infusion
 from visits.views.lots import list_lots, receive_lot, reject_lot, release_lot, show_lot
 from visits.views.panels import clear_panel, enter_panel, mark_panel_not_done
@@ -21,7 +22,9 @@ __all__ = [
     "STANDING_TEXT",
     "about",
     "add_unscheduled_visit",
+    "calendar_feed",
     "clear_panel",
+    "end_feed",
     "enter_panel",
     "list_lots",
     "list_queries",
@@ -35,6 +38,8 @@ __all__ = [
     "record_missed_visit",
     "reject_lot",
     "release_lot",
+    "renew_feed",
+    "show_calendar",
     "show_grid",
     "show_lot",
     "show_query",

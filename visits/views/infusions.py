@@ -96,6 +96,7 @@ def record_infusion(request, pk):
     context = visit_context(
         request, visit, _("Infusion %d") % number, infusion=infusion, minutes=protocol.infusions.monitoring_minutes,
         preparation=Preparation.objects.filter(visit=visit).first(),
+        reaction_terms=[(term, protocol.infusions.reaction_label(term)) for term in protocol.infusions.reaction_terms],
         may_enter=can(request.user, Permission.RECORD_INFUSIONS, patient.site),
     )  # fmt: skip
     return answer_form(request, form, "visits/record_infusion.html", context, save)
