@@ -183,6 +183,7 @@ def fill():
     query = visit_steps.ask(panel=panel, by=universe.maria)
     report = request_dsmb_report(cutoff=datetime.now(UTC).date(), by=universe.sofia)
     waiting = universe.with_results()
+    baseline = visit_steps.visit_of(universe.randomised(), "W0")  # due today, nothing entered (tests/test_keystrokes.py)
     free = AllocationSlot.objects.filter(stratum="01", patient=None).order_by("sequence")
     while free.first().arm != "MSC":
         universe.randomised()
@@ -195,7 +196,7 @@ def fill():
         "new_deviation": f"/safety/deviations/record/{patient.pk}/?proposal=volume_off_limits%3A1",
         "new_event": f"/safety/events/report/{patient.pk}/", "report": f"/safety/reports/{report.pk}/",
         "in_screening": f"/patients/{waiting.pk}/", "account": f"/accounts/{universe.chen.pk}/",
-        "history": f"/history/visits/panelrecord/{panel.pk}/",
+        "baseline": f"/visits/{baseline.pk}/", "history": f"/history/visits/panelrecord/{panel.pk}/",
         "expected_panel": f"/visits/panels/{universe.panel(patient, 'W1', 'vital_signs').pk}/",
     }  # fmt: skip
 

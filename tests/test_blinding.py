@@ -118,7 +118,7 @@ def crawl(client, start):
 
 
 def starting_points(universe):
-    urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/lots/", "/safety/events/",
+    urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/queries/checks/", "/visits/lots/", "/safety/events/",
             "/safety/deviations/", "/safety/deviations/proposals/", "/patients/halts/", "/patients/halts/open/", "/safety/reports/", "/patients/allocation/", "/exports/"]  # fmt: skip
     for model, label in (
         (Patient, "patients/patient"), (Visit, "visits/visit"), (PanelRecord, "visits/panelrecord"),

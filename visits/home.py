@@ -26,6 +26,8 @@ from visits.models import (
     Visit,
     VisitState,
 )
+from visits.units import standard_text
+from visits.views.marks import patient_checks
 
 # tests whose course is drawn on the patient's page, where the protocol has them
 PLOTTED = ("CD4",)
@@ -151,7 +153,7 @@ def queries(user, filters, state, title):
             "url": reverse("visits:show_query", args=[query.pk]),
             "status": "query-open",
             "status_text": _("%d days") % (timezone.now() - query.raised_at).days,
-            "note": query.text,
+            "note": query.question,
         }
         for query in rows
     ]
@@ -185,7 +187,9 @@ def patient_sections(user, patient):
     for visit in visits:
         visit.patient = patient
         visit.title = views.visit_title(visit)
-        visit.standing = views.standing_of(visit, today, visit.open_panels, is_open=patient.is_open)
+        visit.standing = views.standing_of(
+            visit, today, visit.open_panels, is_open=patient.is_open, is_signed=views.is_signed(visit)
+        )
         visit.standing_text = views.STANDING_TEXT[visit.standing]
         visit.infusion_number = views.planned_infusion(visit)
         visit.given = getattr(visit, "infusion", None)
@@ -198,7 +202,8 @@ def patient_sections(user, patient):
     current = next((s for s, v in zip(stops, visits, strict=True) if v.standing in ("due", "overdue", "draft")), None)
     if current:
         current["current"] = True
-    return {"visits": visits, "timeline": stops, "infusions": infusions, "plot": course(patient, infusions)}
+    return {"visits": visits, "timeline": stops, "infusions": infusions, "plot": course(patient, infusions),
+            "patient_checks": patient_checks(user, patient)}  # fmt: skip
 
 
 def course(patient, infusions):
@@ -219,7 +224,11 @@ def course(patient, infusions):
 
     return {
         "rows": [
-            {"on": m.collected_on, "day": day(m.collected_on), "typed": m.typed, "flag": m.flag} for m in measured
+            {
+                "on": m.collected_on, "day": day(m.collected_on), "flag": m.flag,
+                "typed": standard_text(test, m.typed, m.operator, m.value, m.reported_unit),
+            }
+            for m in measured
         ],
         "name": test.name,
         "unit": test.unit,
