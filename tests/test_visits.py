@@ -262,13 +262,13 @@ def test_an_empty_panel_is_not_an_entry(unchanged, panel):
     assert fresh(panel).state == "expected"
 
 
-def test_who_saves_a_panel_is_told_what_was_left_blank(unchanged, panel):
+def test_who_saves_a_panel_is_told_what_is_still_to_come(unchanged, panel):
     answer = send(
         unchanged.client(unchanged.chen), f"/visits/panels/{panel.pk}/",
         collected_on=panel.patient.screened_on.isoformat(), CD4="180",
     )  # fmt: skip
     assert answer.status_code == 302
-    assert "Left blank: CD8 T cells" in message_of(answer)
+    assert "Still to come: CD8 T cells" in message_of(answer)
 
 
 def message_of(answer):

@@ -322,6 +322,7 @@ CELERY_BEAT_SCHEDULE = {
     "send what the outbox still holds": {"task": "trialsite.tasks.drain_outbox", "schedule": 10.0},
     "drop the contents of old exports": {"task": "trialsite.tasks.drop_old_exports", "schedule": 3600.0},
     # asks every hour whether this month's report was requested, so that no outage skips a month
+    "forget old drafts": {"task": "trialsite.tasks.forget_old_drafts", "schedule": 86400.0},
     "request the monthly DSMB report": {"task": "safety.tasks.request_monthly_report", "schedule": 3600.0},
 }
 

@@ -25,6 +25,7 @@ from patients.eligibility import possible_days
 from trialsite.protocol import Protocol, Test
 from trialsite.words import Name, Sentence
 from visits.results import Result, is_implausible, is_impossible
+from visits.units import bounds_in
 
 Results = dict[str, Result | None]
 
@@ -651,7 +652,8 @@ def _problems_of_a_result(test: Test, result: Result | None) -> list[Problem]:
     if is_impossible(test, result):
         return [problem("impossible", test.code, **told, low=test.possible[0], high=test.possible[1])]
     if is_implausible(test, result):
-        return [problem("implausible", test.code, **told, low=test.plausible[0], high=test.plausible[1])]
+        low, high = bounds_in(test, result.unit, test.plausible)
+        return [problem("implausible", test.code, **told, low=low, high=high)]
     if result is not None and any(choice.alert for choice in test.choices if choice.code == result.text):
         return [problem("alert", test.code, **told)]
     return []
@@ -662,7 +664,7 @@ def _shown(test: Test, result: Result | None):
         return Sentence(_("(blank)"))
     if result.value is None:
         return test.choice_label(result.text)
-    return f"{result.typed} {test.unit}".rstrip()
+    return f"{result.typed} {result.unit or test.unit}".rstrip()
 
 
 def _exact(result: Result | None) -> Decimal | None:

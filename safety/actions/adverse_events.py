@@ -1,6 +1,7 @@
 """Adverse events: reported, changed, taken back."""
 
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
 from patients.actions import (
     day_at,
@@ -52,7 +53,7 @@ def report_adverse_event(*, patient, values, confirmed=(), by):
 def change_adverse_event(*, event, values, version, reason, confirmed=(), by):
     """Change an event, with the reason."""
     if not reason.strip():
-        raise Refused({"reason": ["Write why the entry is changed."]})
+        raise Refused({"reason": [_("Write why the entry is changed.")]})
     with acting(by, reason):
         event = AdverseEvent.objects.select_for_update(of=("self",)).select_related("patient__site").get(pk=event.pk)
         check_version(event, version)
@@ -70,7 +71,7 @@ def change_adverse_event(*, event, values, version, reason, confirmed=(), by):
 def withdraw_adverse_event(*, event, version, reason, by):
     """Mark an event as entered in error. It stays readable and counts nowhere."""
     if not reason.strip():
-        raise Refused({"reason": ["Write why this event is taken back."]})
+        raise Refused({"reason": [_("Write why this event is taken back.")]})
     with acting(by, reason):
         event = AdverseEvent.objects.select_for_update(of=("self",)).get(pk=event.pk)
         check_version(event, version)
@@ -93,7 +94,7 @@ def _checked(patient, values):
     aware_on = day_at(patient.site, values["aware_at"])
     errors = find_contradictions({**values, "aware_on": aware_on}, surroundings_of(patient))
     if not values["body_system"]:
-        errors.setdefault("body_system", []).append("The term is not in the list: choose the body system.")
+        errors.setdefault("body_system", []).append(_("The term is not in the list: choose the body system."))
     if errors:
         raise Refused(errors)
     return values

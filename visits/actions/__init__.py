@@ -2,6 +2,7 @@
 
 Views, commands, importers, demo data and tests call these, by `from visits import actions`."""
 
+from visits.actions.feeds import end_feed, renew_feed
 from visits.actions.infusions import latest_weight, prepare_infusion, record_infusion
 from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, release_lot
 from visits.actions.panels import clear_panel, mark_panel_not_done, preview_panel, record_panel
@@ -27,15 +28,33 @@ from visits.actions.queries import (
     retire_check,
     retired_checks,
 )
+from visits.actions.ranges import (
+    add_range,
+    apply_range,
+    change_laboratory,
+    copy_ranges,
+    create_laboratory,
+    end_range,
+    import_ranges,
+    withdraw_range,
+)
 
 __all__ = [
+    "add_range",
     "add_unscheduled_visit",
     "answer_query",
+    "apply_range",
+    "change_laboratory",
     "check_line",
     "clear_panel",
     "close_query",
+    "copy_ranges",
+    "create_laboratory",
     "died_on",
+    "end_feed",
+    "end_range",
     "follow_amendment",
+    "import_ranges",
     "key_of",
     "latest_weight",
     "mark_panel_not_done",
@@ -54,8 +73,10 @@ __all__ = [
     "record_panel",
     "reject_lot",
     "release_lot",
+    "renew_feed",
     "reopen_query",
     "restore_check",
     "retire_check",
     "retired_checks",
+    "withdraw_range",
 ]

@@ -7,10 +7,14 @@ from django.utils.translation import gettext as _
 from patients.actions import next_version
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
-from visits import edit_checks, results
+from visits import edit_checks, ranges, results
 from visits.actions.plan import mark_attended, plan_again_when_empty, refuse_impossible_day
 from visits.actions.queries import not_asked_yet, raise_check_queries
+from visits.laboratories import laboratories_for, ranges_for
 from visits.models import WITH_VALUES, Measurement, Missing, PanelRecord, PanelState, Visit, VisitState
+from visits.units import rounded, unit_of
+
+AS_IT_STANDS = object()
 
 
 def lock_panel(panel, version=None):
@@ -22,8 +26,8 @@ def lock_panel(panel, version=None):
 
 
 def record_panel(
-    *, panel, values, collected_on, collected_at=None, comment="", missing=None, units=None, laboratory=None,
-    confirmed=(), asked=None, version, reason="", by,
+    *, panel, values, collected_on, collected_at=None, comment="", missing=None, units=None,
+    laboratory=AS_IT_STANDS, confirmed=(), asked=None, version, reason="", by,
 ):  # fmt: skip
     """Save the whole panel: `values` are what was typed, by test code.
 
@@ -31,7 +35,9 @@ def record_panel(
     `confirmed` are the (check, test) that were looked up in the source. A later change needs a reason. Fields that are
     not in `values` stay as they are. `missing` says by test code why a value is not there (Missing); what the form asks
     for and nobody explains is still to come, and the panel then counts as begun. `units` are the units in which values
-    were reported, where not in the protocol's. `asked` is what checks said while the form was filled in: what was typed
+    were reported, by test code; what is not named there stays in its unit, and is in the protocol's when it is new.
+    `laboratory` measured it, None for none that is known: its ranges on the day of collection are stored with the
+    results, and taken anew when the laboratory or that day is changed. `asked` is what checks said while the form was filled in: what was typed
     then, by (check, test)."""
     with acting(by, reason or "first entry"):
         panel = lock_panel(panel, version)
@@ -41,7 +47,9 @@ def record_panel(
         refuse_impossible_day(patient, collected_on, "collected_on")
         tests = panel.protocol.tests_of(panel.code)
         there = {m.test: m for m in panel.measurements.all()}
-        read = _read(tests, {code: m.typed for code, m in there.items() if not m.is_computed} | values)
+        laboratory = _laboratory_of(panel, laboratory)
+        units = {code: m.reported_unit for code, m in there.items() if m.typed} | (units or {})
+        read = _read(tests, {code: m.typed for code, m in there.items() if not m.is_computed} | values, units)
         lacking = _lacking(tests, read, {code: m.missing_because for code, m in there.items()} | (missing or {}))
         problems = _look_at(panel, tests, read, collected_on)
         if not any(read.get(test.code) for test in tests if not test.computed) and set(lacking.values()) <= {PENDING}:
@@ -53,14 +61,17 @@ def record_panel(
             {(test.code, None): (test, read.get(test.code)) for test in tests},
             {(code, None): m for code, m in there.items()},
             owner={"panel": panel}, patient=patient, collected_on=collected_on, lacking=lacking,
+            held=ranges_for(panel, laboratory, collected_on), all_anew=(laboratory.pk if laboratory else None) != panel.laboratory_id,
         )  # fmt: skip
+        panel.laboratory = laboratory
         panel.state = PanelState.BEGUN if PENDING in lacking.values() else PanelState.ENTERED
         panel.collected_on, panel.collected_at = collected_on, collected_at
         panel.comment, panel.not_done_because = comment, ""
         panel.entered_by, panel.entered_at = by, now
         next_version(
-            panel, "state", "collected_on", "collected_at", "comment", "not_done_because", "entered_by", "entered_at"
-        )
+            panel, "state", "collected_on", "collected_at", "comment", "not_done_because", "laboratory", "entered_by",
+            "entered_at",
+        )  # fmt: skip
         mark_attended(panel.visit, collected_on)
         raise_check_queries(
             problems, changed, read=read, patient=patient, panel=panel, whole=collected_on.isoformat(), confirmed=confirmed,
@@ -79,10 +90,11 @@ def preview_panel(*, panel, values, units=None, missing=None, collected_on=None)
     tests = panel.protocol.tests_of(panel.code)
     there = {m.test: m for m in panel.measurements.all()}
     typed = {code: m.typed for code, m in there.items() if not m.is_computed} | values
+    units = {code: m.reported_unit for code, m in there.items() if m.typed} | (units or {})
     read, refused = {}, []
     for test in tests:
         try:
-            read |= _read([test], typed)
+            read |= _read([test], typed, units)
         except Refused as refusal:
             refused += [edit_checks.Problem("unreadable", test.code, text, hard=True)
                         for texts in refusal.errors.values() for text in texts]  # fmt: skip
@@ -155,6 +167,14 @@ def _lacking(tests, read, because):
     return lacking
 
 
+def _laboratory_of(panel, laboratory):
+    if laboratory is AS_IT_STANDS:
+        return panel.laboratory
+    if laboratory is not None and laboratory not in laboratories_for(panel):
+        raise Refused({"laboratory": [_("This laboratory does not measure this panel for the site.")]})
+    return laboratory
+
+
 def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
     """Record that a panel was not done, and why. Entered values stay in the history only when they are taken back."""
     with acting(by, reason or f"not done: {not_done_because}"):
@@ -179,24 +199,27 @@ def clear_panel(*, panel, version, reason, by):
         if not reason.strip():
             raise Refused({"reason": [_("Write why the entry is taken back.")]})
         panel.measurements.exclude(typed="", missing_because="").update(
-            typed="", operator="", value=None, text="", flag="", missing_because="", version=F("version") + 1
-        )
-        panel.state, panel.not_done_because = PanelState.EXPECTED, ""
+            typed="", operator="", value=None, text="", flag="", missing_because="", version=F("version") + 1,
+            low=None, high=None, reported_unit="", reported_low=None, reported_high=None, reference=None,
+        )  # fmt: skip
+        panel.state, panel.not_done_because, panel.laboratory = PanelState.EXPECTED, "", None
         panel.collected_on = panel.collected_at = None
         panel.entered_by, panel.entered_at = by, timezone.now()
-        next_version(panel, "state", "not_done_because", "collected_on", "collected_at", "entered_by", "entered_at")
+        next_version(
+            panel, "state", "not_done_because", "collected_on", "collected_at", "laboratory", "entered_by", "entered_at"
+        )
         plan_again_when_empty(panel.visit)
     return panel
 
 
-def _read(tests, typed):
-    """The results of what was typed, by test code. Raises Refused with a sentence at each bad field."""
+def _read(tests, typed, units):
+    """The results of what was typed in these units, by test code. Raises Refused with a sentence at each bad field."""
     read, errors = {}, {}
     for test in tests:
         if test.computed:
             continue
         try:
-            read[test.code] = results.read_result(test, typed.get(test.code, ""))
+            read[test.code] = results.read_result(test, typed.get(test.code, ""), units.get(test.code, ""))
         except results.NotAResult as fault:
             errors[test.code] = [str(fault)]
     if errors:
@@ -205,7 +228,9 @@ def _read(tests, typed):
 
 
 def as_result(m):
-    return results.Result(m.typed, m.operator, m.value, m.text) if m.typed else None
+    """A stored result; one in the protocol's unit has the unit ""."""
+    unit = "" if m.reported_unit == m.unit else m.reported_unit
+    return results.Result(m.typed, m.operator, m.value, m.text, unit) if m.typed else None
 
 
 def _other_results(panel, tests, collected_on):
@@ -235,38 +260,39 @@ def by_field(problems):
     return errors
 
 
-def store_results(wanted, there, *, owner, patient, collected_on, lacking=None):
+def store_results(wanted, there, *, owner, patient, collected_on, lacking=None, held=(), all_anew=False):
     """Write the results that are new or differ; gives what was typed before, by the keys (test, minute) of the values
     that changed.
 
-    The reference range is taken when a value is first stored or changed, and then stays. `lacking` says by test code
-    why a value is not there."""
+    The range of a result, one of `held` (the laboratory's on that day) or the protocol's, is taken when the result is
+    first stored, when it or its day changes, or for `all_anew`; and then stays. `lacking` says by test code why a value
+    is not there."""
     new, changed, before = [], [], {}
+    age = patient.age_on(collected_on)
     for (code, minute), (test, result) in wanted.items():
         m = there.get((code, minute))
         why = (lacking or {}).get(code, "")
         if m is None and result is None and not why:
             continue
         typed = result.typed if result else ""
-        if m is not None and (m.typed, m.missing_because, m.collected_on) == (typed, why, collected_on):
+        unit = unit_of(test, result.unit).unit if result and test.kind == "number" else ""
+        is_in_other_unit = m is not None and bool(m.typed and typed) and (m.reported_unit or m.unit) != unit
+        is_as_it_was = m is not None and (m.typed, m.missing_because, m.collected_on) == (typed, why, collected_on)
+        if is_as_it_was and not (typed and (all_anew or is_in_other_unit)):
             continue
-        if m is None or m.typed != typed:
+        if m is None or m.typed != typed or is_in_other_unit:
             before[code, minute] = m.typed if m else ""
-        reference = test.reference_for(patient.sex)
-        low, high = (reference.low, reference.high) if reference else (None, None)
+        against = ranges.held_against(held, test, unit, sex=patient.sex, age=age, on=collected_on) if result else None
         content = {
             "typed": typed,
             "operator": result.operator if result else "",
-            "value": result.value if result else None,
+            "value": rounded(result.value) if result else None,
             "text": result.text if result else "",
             "unit": test.unit,
-            "low": low,
-            "high": high,
-            "reported_unit": test.unit,
-            "reported_low": low,
-            "reported_high": high,
+            "reported_unit": unit,
+            **as_stored(against),
             "missing_because": why,
-            "flag": results.flag(result, reference),
+            "flag": results.flag(result, against),
             "is_computed": test.computed is not None,
             "collected_on": collected_on,
         }
@@ -282,3 +308,14 @@ def store_results(wanted, there, *, owner, patient, collected_on, lacking=None):
     if changed:
         Measurement.objects.bulk_update(changed, [*content, "version"])
     return before
+
+
+def as_stored(held):
+    """The columns of a result that say what it is held against."""
+    return {
+        "reference_id": held.reference if held else None,
+        "low": rounded(held.low) if held else None,
+        "high": rounded(held.high) if held else None,
+        "reported_low": rounded(held.reported_low) if held else None,
+        "reported_high": rounded(held.reported_high) if held else None,
+    }

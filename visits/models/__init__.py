@@ -20,7 +20,7 @@ from visits.models.panels import (
     PanelState,
     ReferenceRange,
 )
-from visits.models.plan import Visit, VisitState
+from visits.models.plan import CalendarFeed, Visit, VisitState
 from visits.models.queries import (
     CHANGED_SATISFIED,
     CHANGED_STILL_ASKS,
@@ -40,6 +40,7 @@ __all__ = [
     "QUERY_TRANSITIONS",
     "UNFINISHED",
     "WITH_VALUES",
+    "CalendarFeed",
     "CheckFiring",
     "Flag",
     "Infusion",

@@ -1,9 +1,23 @@
 """Pages about what was measured, when, and whether it is right: one file per noun, as the actions."""
 
+from visits.views.calendar import calendar_feed, end_feed, renew_feed, show_calendar
 from visits.views.checks import list_checks, restore_check, retire_check
 from visits.views.infusions import prepare_infusion, record_infusion
+from visits.views.laboratories import (
+    add_range,
+    apply_range,
+    change_laboratory,
+    copy_ranges,
+    create_laboratory,
+    end_range,
+    import_ranges,
+    list_laboratories,
+    show_laboratory,
+    show_range,
+    withdraw_range,
+)
 from visits.views.lots import list_lots, receive_lot, reject_lot, release_lot, show_lot
-from visits.views.panels import clear_panel, enter_panel, mark_panel_not_done
+from visits.views.panels import check_panel, clear_panel, enter_panel, mark_panel_not_done
 from visits.views.plan import (
     STANDING_TEXT,
     add_unscheduled_visit,
@@ -21,10 +35,21 @@ from visits.views.queries import about, list_queries, query_infusion, query_reco
 __all__ = [
     "STANDING_TEXT",
     "about",
+    "add_range",
     "add_unscheduled_visit",
+    "apply_range",
+    "calendar_feed",
+    "change_laboratory",
+    "check_panel",
     "clear_panel",
+    "copy_ranges",
+    "create_laboratory",
+    "end_feed",
+    "end_range",
     "enter_panel",
+    "import_ranges",
     "list_checks",
+    "list_laboratories",
     "list_lots",
     "list_queries",
     "mark_panel_not_done",
@@ -39,13 +64,18 @@ __all__ = [
     "record_missed_visit",
     "reject_lot",
     "release_lot",
+    "renew_feed",
     "restore_check",
     "retire_check",
+    "show_calendar",
     "show_grid",
+    "show_laboratory",
     "show_lot",
     "show_query",
+    "show_range",
     "show_visit",
     "standing_of",
     "visit_title",
     "with_counts",
+    "withdraw_range",
 ]
