@@ -53,10 +53,15 @@ def fill(universe):
             site=site, protocol=patient.protocol, on=patient.screened_on, by=universe.david
         )
         line = patient_steps.add_medication(patient=patient, treatment="Aspirin", started_on="2020", by=by)
+        seen = visit_actions.Seen(
+            "visits.panelrecord", panel.pk, panel.version, (panel.protocol.panel(panel.code).tests[0],)
+        )
+        [mark], _ = visit_actions.verify_forms(patient=patient, seen=[seen], by=universe.maria)
         found[site.code] = {
             "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
             "event": event, "query": query, "lot": lot, "line": line, "deviation": deviation, "dismissed": dismissed,
             "laboratory": laboratory, "range": laboratory.ranges.first(),
+            "mark": mark,
         }  # fmt: skip
     found["halt"] = patient_actions.open_halt(scope=Scope.TRIAL, blocks=["enrol"], cause="Pause", by=universe.samuel)
     found["retired"] = visit_actions.retire_check(code="weight_change", reason="Noise", by=universe.david)
@@ -113,6 +118,12 @@ def arguments_of(name, here, records):
         "show_export": {"pk": records["export"].pk},
         "show_export_progress": {"pk": records["export"].pk},
         "show_history": {"app": "visits", "model": "panelrecord", "pk": here["panel"].pk},
+        "visits:list_to_check": {"step": "verify"},
+        "visits:check_visit": {"step": "verify", "pk": here["visit"].pk},
+        "visits:check_patient": {"step": "verify", "pk": patient},
+        "visits:check_record": {"step": "verify", "app": "visits", "model": "panelrecord", "pk": here["panel"].pk},
+        "visits:take_back_mark": {"pk": here["mark"].pk},
+        "visits:hold_patient": {"pk": patient},
         "set_password": {"account": "1", "token": "x"},
     }
     if name in table:

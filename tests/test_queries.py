@@ -91,6 +91,15 @@ def pages_of(universe, patient):
     ):  # fmt: skip
         yield universe.maria, address
     yield universe.david, "/visits/queries/checks/implausible-CD4/retire/"
+    for person, step in ((universe.maria, "verify"), (universe.david, "review"), (universe.wang, "sign")):
+        yield person, f"/visits/check/{step}/"
+        yield person, f"/visits/check/{step}/visit/{visit.pk}/"
+        yield person, f"/visits/check/{step}/patient/{patient.pk}/"
+        yield person, f"/visits/check/{step}/record/visits/panelrecord/{panel.pk}/"
+        yield person, f"/visits/{visit.pk}/"
+        yield person, f"/visits/panels/{panel.pk}/"
+    for address in (f"/visits/{visit.pk}/hold/", f"/visits/patients/{patient.pk}/hold/", "/visits/freeze/"):
+        yield universe.david, address
     yield universe.ada, "/accounts/"
     yield universe.ada, f"/accounts/{universe.chen.pk}/"
 

@@ -35,6 +35,11 @@ NAVIGATION = [
     (_("Visits"), "visits:show_grid", Permission.VIEW_PATIENTS),
     (_("Calendar"), "visits:show_calendar", Permission.VIEW_PATIENTS),
     (_("Queries"), "visits:list_queries", Permission.VIEW_PATIENTS),
+    (
+        _("Review"),
+        "visits:start_checking",
+        (Permission.VERIFY_SOURCE, Permission.REVIEW_DATA, Permission.SIGN_DATA),
+    ),
     (_("Adverse events"), "safety:list_adverse_events", Permission.VIEW_ADVERSE_EVENTS),
     (_("Deviations"), "safety:list_deviations", Permission.VIEW_PATIENTS),
     (_("Laboratories"), "visits:list_laboratories", Permission.VIEW_PATIENTS),

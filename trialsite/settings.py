@@ -362,6 +362,12 @@ QUERIED_RECORDS = ["patients.queried.RECORDS", "safety.queried.RECORDS"]
 AFTER_AMENDMENT = ["visits.actions.follow_amendment"]
 # modules that say what of their floor is exported, and what is not
 EXPORTS = ["patients.exports", "visits.exports", "safety.exports"]
+# a record of a patient was changed, not entered for the first time
+AFTER_CHANGE = ["visits.actions.marks_void"]
+# records that are verified, reviewed and signed, beside those of the visits and below (visits/contents.py)
+FORMS_ABOVE = [
+    {"code": "adverse_events", "label": "safety.adverseevent", "title": "Adverse event", "page": "safety:show_adverse_event"}
+]
 DEMO_TRIAL = "safety.demo.play_trial"
 
 # --- the trial -------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from visits.models import (
     VisitState,
 )
 from visits.units import standard_text
+from visits.views.marks import patient_checks
 
 # tests whose course is drawn on the patient's page, where the protocol has them
 PLOTTED = ("CD4",)
@@ -186,7 +187,9 @@ def patient_sections(user, patient):
     for visit in visits:
         visit.patient = patient
         visit.title = views.visit_title(visit)
-        visit.standing = views.standing_of(visit, today, visit.open_panels, is_open=patient.is_open)
+        visit.standing = views.standing_of(
+            visit, today, visit.open_panels, is_open=patient.is_open, is_signed=views.is_signed(visit)
+        )
         visit.standing_text = views.STANDING_TEXT[visit.standing]
         visit.infusion_number = views.planned_infusion(visit)
         visit.given = getattr(visit, "infusion", None)
@@ -199,7 +202,8 @@ def patient_sections(user, patient):
     current = next((s for s, v in zip(stops, visits, strict=True) if v.standing in ("due", "overdue", "draft")), None)
     if current:
         current["current"] = True
-    return {"visits": visits, "timeline": stops, "infusions": infusions, "plot": course(patient, infusions)}
+    return {"visits": visits, "timeline": stops, "infusions": infusions, "plot": course(patient, infusions),
+            "patient_checks": patient_checks(user, patient)}  # fmt: skip
 
 
 def course(patient, infusions):

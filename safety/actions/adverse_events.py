@@ -5,7 +5,7 @@ from django.utils.translation import gettext as _
 
 from patients.actions import (
     day_at,
-    lock_patient,
+    lock_open_patient,
     next_version,
     refuse_before_consent,
     refuse_when_withdrawn,
@@ -18,7 +18,7 @@ from safety.models import AdverseEvent
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from visits import edit_checks
-from visits.actions import died_on, raise_record_queries
+from visits.actions import died_on, marks_void, raise_record_queries
 from visits.models import Infusion
 
 
@@ -40,7 +40,7 @@ def report_adverse_event(*, patient, values, confirmed=(), by):
 
     What the edit checks ask about it becomes a query, unless it is in `confirmed`: (check, field)."""
     with acting(by):
-        patient = lock_patient(patient)
+        patient = lock_open_patient(patient)
         values = _checked(patient, values)
         last = AdverseEvent.objects.filter(patient=patient).aggregate(last=Max("sequence"))["last"] or 0
         event = AdverseEvent.objects.create(
@@ -55,16 +55,18 @@ def change_adverse_event(*, event, values, version, reason, confirmed=(), by):
     if not reason.strip():
         raise Refused({"reason": [_("Write why the entry is changed.")]})
     with acting(by, reason):
-        event = AdverseEvent.objects.select_for_update(of=("self",)).select_related("patient__site").get(pk=event.pk)
+        patient = lock_open_patient(event.patient)
+        event = AdverseEvent.objects.select_for_update().get(pk=event.pk)
         check_version(event, version)
         refuse_when_withdrawn(event)
         stored = {field.attname: getattr(event, field.attname) for field in event._meta.concrete_fields}
-        checked = _checked(event.patient, {**stored, **values})
+        checked = _checked(patient, {**stored, **values})
         values = {name: checked[name] for name in {*values, "body_system"}}
         for name, value in values.items():
             setattr(event, name, value)
         next_version(event, *values)
         _ask_about(event, confirmed, by)
+        marks_void(record=event, reason=reason, by=by)
     return event
 
 
@@ -73,11 +75,13 @@ def withdraw_adverse_event(*, event, version, reason, by):
     if not reason.strip():
         raise Refused({"reason": [_("Write why this event is taken back.")]})
     with acting(by, reason):
-        event = AdverseEvent.objects.select_for_update(of=("self",)).get(pk=event.pk)
+        lock_open_patient(event.patient)
+        event = AdverseEvent.objects.select_for_update().get(pk=event.pk)
         check_version(event, version)
         refuse_when_withdrawn(event)
         event.is_withdrawn = True
         next_version(event, "is_withdrawn")
+        marks_void(record=event, reason=reason, by=by)
     return event
 
 

@@ -38,8 +38,20 @@ from visits.actions.ranges import (
     import_ranges,
     withdraw_range,
 )
+from visits.actions.reviews import (
+    Seen,
+    freeze_visits,
+    hold_patient,
+    hold_visit,
+    marks_void,
+    review_forms,
+    sign_forms,
+    take_back_mark,
+    verify_forms,
+)
 
 __all__ = [
+    "Seen",
     "add_range",
     "add_unscheduled_visit",
     "answer_query",
@@ -54,10 +66,14 @@ __all__ = [
     "end_feed",
     "end_range",
     "follow_amendment",
+    "freeze_visits",
+    "hold_patient",
+    "hold_visit",
     "import_ranges",
     "key_of",
     "latest_weight",
     "mark_panel_not_done",
+    "marks_void",
     "move_plan",
     "plan_screening",
     "plan_visits",
@@ -78,5 +94,9 @@ __all__ = [
     "restore_check",
     "retire_check",
     "retired_checks",
+    "review_forms",
+    "sign_forms",
+    "take_back_mark",
+    "verify_forms",
     "withdraw_range",
 ]

@@ -3,7 +3,14 @@
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from patients.actions import lock_patient, next_version, refuse_before_consent, set_day_0, today_at
+from patients.actions import (
+    lock_open_patient,
+    next_version,
+    refuse_before_consent,
+    refuse_when_held,
+    set_day_0,
+    today_at,
+)
 from patients.models import Disposition, State
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
@@ -134,7 +141,7 @@ def move_plan(*, patient, day_0, reason, by):
 def add_unscheduled_visit(*, patient, on, panels, by):
     """A visit that the plan does not have, with the panels that were done."""
     with acting(by, "unscheduled visit"):
-        patient = lock_patient(patient)
+        patient = lock_open_patient(patient)
         refuse_before_consent(patient, on, "on")
         errors = {}
         if not patient.is_open:
@@ -166,9 +173,14 @@ def add_unscheduled_visit(*, patient, on, panels, by):
     return visit
 
 
-def lock_visit(visit, version=None):
-    locked = Visit.objects.select_for_update(of=("self",)).select_related("patient__site").get(pk=visit.pk)
+def lock_visit(visit, version=None, *, even_frozen=False):
+    """The visit's row and its patient's, locked until the end of the transaction; refuses when they are held.
+
+    Raises Stale when `version` is not current. Who locks both takes the patient first, here and everywhere."""
+    visits = Visit.objects.select_for_update(of=("patient", "self")).select_related("patient__site")
+    locked = visits.get(pk=visit.pk)
     check_version(locked, version)
+    refuse_when_held(locked.patient, locked, even_frozen=even_frozen)
     if locked.state == VisitState.CANCELLED:
         raise Refused(_("This visit is no longer planned: the patient moved to a protocol version without it."))
     return locked

@@ -10,6 +10,7 @@ from visits.models.infusions import (
     Reaction,
 )
 from visits.models.panels import (
+    PANEL_TRANSITIONS,
     UNFINISHED,
     WITH_VALUES,
     Flag,
@@ -37,6 +38,7 @@ from visits.models.reviews import Mark, Review
 __all__ = [
     "CHANGED_SATISFIED",
     "CHANGED_STILL_ASKS",
+    "PANEL_TRANSITIONS",
     "QUERY_TRANSITIONS",
     "UNFINISHED",
     "WITH_VALUES",

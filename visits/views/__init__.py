@@ -17,10 +17,12 @@ from visits.views.laboratories import (
     withdraw_range,
 )
 from visits.views.lots import list_lots, receive_lot, reject_lot, release_lot, show_lot
+from visits.views.marks import marks_of_parts
 from visits.views.panels import check_panel, clear_panel, enter_panel, mark_panel_not_done
 from visits.views.plan import (
     STANDING_TEXT,
     add_unscheduled_visit,
+    is_signed,
     planned_infusion,
     record_attendance,
     record_missed_visit,
@@ -31,6 +33,17 @@ from visits.views.plan import (
     with_counts,
 )
 from visits.views.queries import about, list_queries, query_infusion, query_record, raise_query, show_query
+from visits.views.reviews import (
+    check_patient,
+    check_record,
+    check_visit,
+    freeze_visits,
+    hold_patient,
+    hold_visit,
+    list_to_check,
+    start_checking,
+    take_back_mark,
+)
 
 __all__ = [
     "STANDING_TEXT",
@@ -41,18 +54,27 @@ __all__ = [
     "calendar_feed",
     "change_laboratory",
     "check_panel",
+    "check_patient",
+    "check_record",
+    "check_visit",
     "clear_panel",
     "copy_ranges",
     "create_laboratory",
     "end_feed",
     "end_range",
     "enter_panel",
+    "freeze_visits",
+    "hold_patient",
+    "hold_visit",
     "import_ranges",
+    "is_signed",
     "list_checks",
     "list_laboratories",
     "list_lots",
     "list_queries",
+    "list_to_check",
     "mark_panel_not_done",
+    "marks_of_parts",
     "planned_infusion",
     "prepare_infusion",
     "query_infusion",
@@ -75,6 +97,8 @@ __all__ = [
     "show_range",
     "show_visit",
     "standing_of",
+    "start_checking",
+    "take_back_mark",
     "visit_title",
     "with_counts",
     "withdraw_range",
