@@ -23,6 +23,7 @@ from patients.models import (
     EligibilityAssessment,
     Halt,
     HivHistory,
+    Hold,
     Patient,
     Scope,
     State,
@@ -48,6 +49,25 @@ def lock_patient(patient, version=None):
     return locked
 
 
+def refuse_when_held(patient, visit=None, *, even_frozen=False):
+    """Raise Refused when the patient's records, or those of this visit, are frozen or locked.
+
+    What changes no data (queries, marks) may still be done with what is frozen: `even_frozen`. Asked of rows that are
+    locked, the patient's and the visit's, so that nothing is frozen between this look and the end of the transaction."""
+    held = {patient.hold, visit.hold if visit else Hold.OPEN}
+    if Hold.LOCKED in held:
+        raise Refused(_("These records are locked: nothing is changed any more. The data manager can unlock them."))
+    if Hold.FROZEN in held and not even_frozen:
+        raise Refused(_("These records are frozen. Ask the data manager to open them, and say why."))
+
+
+def lock_open_patient(patient, version=None, *, even_frozen=False):
+    """`lock_patient`, and refuse when the patient's records are frozen or locked (see refuse_when_held)."""
+    locked = lock_patient(patient, version)
+    refuse_when_held(locked, even_frozen=even_frozen)
+    return locked
+
+
 def day_at(site, instant):
     """The date on the calendar of the site at an instant."""
     return instant.astimezone(ZoneInfo(site.timezone)).date()
@@ -55,6 +75,13 @@ def day_at(site, instant):
 
 def today_at(site):
     return day_at(site, timezone.now())
+
+
+def today_for(user):
+    """The date at the person's site; with several sites or none, the date in UTC."""
+    sites = {grant.site for grant in user.current_grants}
+    only = next(iter(sites)) if len(sites) == 1 else None
+    return today_at(only) if only else timezone.now().date()
 
 
 def _announce(setting, **arguments):
@@ -96,7 +123,7 @@ def correct_birth_date(*, patient, birth_date, version, reason, by):
     if not reason.strip():
         raise Refused({"reason": [_("Write why the entry is changed.")]})
     with acting(by, reason):
-        patient = lock_patient(patient, version)
+        patient = lock_open_patient(patient, version)
         if birth_date > patient.screened_on:
             raise Refused({"birth_date": [_("The date of birth is after the day of screening.")]})
         patient.birth_date = birth_date
@@ -108,7 +135,7 @@ def record_consent(*, patient, form_version, language, signed_on, obtained_by, v
     """Add a consent. Who consents again on a form of a later protocol version moves to that version: what was entered
     stays as it is, what is still planned follows."""
     with acting(by, f"consent {form_version} signed on {signed_on}"):
-        patient = lock_patient(patient, version)
+        patient = lock_open_patient(patient, version)
         offered = consent_forms_for(patient)
         form, version, approved_on = offered.get(form_version, (None, "", None))
         errors = {}
@@ -172,16 +199,20 @@ def next_version(record, *fields):
 # --- histories and medication --------------------------------------------------------------------
 
 
-def save_line(*, model, patient, values, line=None, version=None, reason="", by):
-    """Add a line to a list of the patient (history, treatment, medication), or change one."""
+def save_line(*, model, patient, values, line=None, version=None, reason="", confirmed=(), by):
+    """Add a line to a list of the patient (history, treatment, medication), or change one.
+
+    What the edit checks of the floors above ask about it becomes a query, unless it is in `confirmed`: (check, field)."""
     with acting(by, reason):
-        patient = lock_patient(patient)
+        patient = lock_open_patient(patient)
         refuse_before_consent(patient)
         if line is None:
             if model is HivHistory and HivHistory.objects.filter(patient=patient).exists():
                 raise Refused(_("The HIV history was entered already; change that one."))
             _refuse_impossible_span(model, values)
-            return model.objects.create(patient=patient, protocol_version=patient.protocol_version, **values)
+            line = model.objects.create(patient=patient, protocol_version=patient.protocol_version, **values)
+            _announce("AFTER_LINE_SAVED", line=line, confirmed=confirmed, by=by)
+            return line
         line = model.objects.select_for_update().get(pk=line.pk, patient=patient)
         check_version(line, version)
         refuse_when_withdrawn(line)
@@ -191,11 +222,14 @@ def save_line(*, model, patient, values, line=None, version=None, reason="", by)
             setattr(line, name, value)
         _refuse_impossible_span(model, line.__dict__)
         next_version(line, *values)
+        _announce("AFTER_LINE_SAVED", line=line, confirmed=confirmed, by=by)
+        _announce("AFTER_CHANGE", record=line, reason=reason, by=by)
         return line
 
 
 def refuse_before_consent(patient, day=None, field=""):
-    """Raise Refused when the patient has not consented, or (at `field`) when `day` is before the first consent."""
+    """Raise Refused when the patient has not consented, or (at `field`) when `day` is before the first consent.
+    Gives the day of that consent."""
     consent = Consent.objects.filter(patient=patient).order_by("signed_on").first()
     if consent is None:
         raise Refused(_("Nothing is entered before the consent is recorded."))
@@ -203,6 +237,7 @@ def refuse_before_consent(patient, day=None, field=""):
         raise Refused(
             {field: [_("The date is before the consent of %(signed_on)s.") % {"signed_on": consent.signed_on}]}
         )
+    return consent.signed_on
 
 
 def _refuse_impossible_span(model, values):
@@ -223,11 +258,14 @@ def refuse_when_withdrawn(line):
 def withdraw_line(*, line, version, reason, by):
     """Mark a line as entered in error. It stays in the history and no longer counts."""
     with acting(by, reason):
+        lock_open_patient(line.patient)
         line = type(line).objects.select_for_update().get(pk=line.pk)
         check_version(line, version)
         refuse_when_withdrawn(line)
         line.is_withdrawn = True
         next_version(line, "is_withdrawn")
+        _announce("AFTER_LINE_SAVED", line=line, by=by)
+        _announce("AFTER_CHANGE", record=line, reason=reason, by=by)
     return line
 
 
@@ -252,7 +290,7 @@ def assess_eligibility(*, patient, assessed_on, answers, comments, version, by):
     `answers` says of each criterion whether its statement holds; `comments` explain an answer that differs from
     what the rule worked out."""
     with acting(by, f"eligibility assessed on {assessed_on}"):
-        patient = lock_patient(patient, version)
+        patient = lock_open_patient(patient, version)
         if patient.state not in (State.SCREENING, State.ELIGIBLE):
             raise Refused(
                 _("Eligibility is assessed in screening; the patient is: %(state)s.")
@@ -366,7 +404,7 @@ def randomise_patient(*, patient, day_0, version, by):
     The place is taken last: who comes at the same time waits a few milliseconds at a lock on the first list and
     then sees which places are gone, so that places go out one after another and none twice."""
     with acting(by, f"randomised, day 0 planned for {day_0}"):
-        patient = lock_patient(patient, version)
+        patient = lock_open_patient(patient, version)
         if patient.state != State.ELIGIBLE:
             raise Refused(
                 _("Only an eligible patient is randomised; this one is: %(state)s.")
@@ -426,7 +464,7 @@ def _take_next_slot(patient, stratum, by):
 def set_day_0(*, patient, day_0, reason, by):
     """Move day 0 to the day on which the first infusion was really given."""
     with acting(by, reason):
-        patient = lock_patient(patient)
+        patient = lock_open_patient(patient)
         if patient.day_0 != day_0:
             patient.day_0 = day_0
             next_version(patient, "day_0")
@@ -439,7 +477,7 @@ def set_day_0(*, patient, day_0, reason, by):
 def record_disposition(*, patient, state, on, explanation="", version, by):
     """Record that screening failed, or that the patient completed, withdrew, was lost or died."""
     with acting(by, f"{for_the_record(State(state).label)} on {on}"):
-        patient = lock_patient(patient, version)
+        patient = lock_open_patient(patient, version)
         errors = {}
         if state not in TRANSITIONS[State(patient.state)] or state in (State.ELIGIBLE, State.SCREENING):
             errors["state"] = [

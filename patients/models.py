@@ -48,19 +48,13 @@ OPEN_STATES = (State.SCREENING, State.ELIGIBLE, State.RANDOMISED)
 
 
 class Hold(models.TextChoices):
-    """How far records are closed to changes: a site cannot change what is frozen, nobody what is locked."""
+    """How far records are closed: data that are frozen cannot be changed, to what is locked nothing is added either.
+
+    The transitions stand in visits/reviews.py (STEPS)."""
 
     OPEN = "", _("open")
     FROZEN = "frozen", _("frozen")
     LOCKED = "locked", _("locked")
-
-
-# from each hold, where the data manager can go: the whole of it; back only with a reason
-HOLD_TRANSITIONS = {
-    Hold.OPEN: {Hold.FROZEN, Hold.LOCKED},
-    Hold.FROZEN: {Hold.OPEN, Hold.LOCKED},
-    Hold.LOCKED: {Hold.OPEN, Hold.FROZEN},
-}
 
 
 def hold():

@@ -7,6 +7,8 @@ from datetime import date
 
 from django.utils.translation import gettext as _
 
+from visits import edit_checks
+
 CRITERIA = (
     "is_fatal",
     "is_life_threatening",
@@ -19,12 +21,14 @@ CRITERIA = (
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is known around the event: the consent, how many infusions were given, the day of the first, today."""
+    """What is known around the event: the consent, how many infusions were given, the day of the first, today, and the
+    day of a death."""
 
     consented_on: date | None
     infusions_given: int
     first_infusion_on: date | None
     today: date
+    died_on: date | None = None
 
 
 def find_contradictions(event: dict, around: Surroundings) -> dict[str, list[str]]:
@@ -76,12 +80,8 @@ def find_contradictions(event: dict, around: Surroundings) -> dict[str, list[str
         say("began_on", _("The date is in the future."))
     if around.consented_on is None:
         say("began_on", _("No consent is recorded for this patient; adverse events count from the consent on."))
-    elif event["began_on"] < around.consented_on:
-        say(
-            "began_on",
-            _("The onset is before the consent of %(consented_on)s: this is medical history.")
-            % {"consented_on": around.consented_on},
-        )
+    for problem in edit_checks.problems_of_event(event["began_on"], edit_checks.Surroundings(died_on=around.died_on)):
+        say("began_on", str(problem.text))
     if event.get("aware_on") and event["aware_on"] < event["began_on"]:
         say("aware_at", _("The site became aware before the onset."))
 

@@ -10,12 +10,12 @@ Sources: CDASHIG 2.1 DV domain; ICH E3 Q&A R1 and ICH E6(R3) for "important prot
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from itertools import pairwise
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as noop
@@ -193,7 +193,7 @@ def volumes_off_limits(course: Course) -> Iterator[Seen]:
 
 def intervals_too_short(course: Course) -> Iterator[Seen]:
     given = sorted(course.infusions, key=lambda infusion: infusion.on)
-    for earlier, later in itertools.pairwise(given):
+    for earlier, later in pairwise(given):
         days = (later.on - earlier.on).days
         if days < later.least_days_between:
             text = noop(

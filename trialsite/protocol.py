@@ -29,6 +29,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
+from trialsite.ucum import is_ucum
+
 
 def _number(value) -> Decimal:
     # pydantic alone would also take "5" and true for numbers
@@ -40,6 +42,12 @@ def _number(value) -> Decimal:
 def _loinc(value: str) -> str:
     if value and not (re.fullmatch(r"[0-9]{1,7}-[0-9]", value) and _luhn_digit(value[:-2]) == value[-1]):
         raise ValueError("expected a LOINC code with its check digit, like 24467-3")
+    return value
+
+
+def _ucum(value: str) -> str:
+    if value and not is_ucum(value):
+        raise ValueError("expected a unit in UCUM's case-sensitive codes, like umol/L or 10*9/L")
     return value
 
 
@@ -68,6 +76,7 @@ Minutes = Annotated[Whole, Field(ge=0)]
 Flag = Annotated[bool, Field(strict=True)]
 Day = Annotated[date, Field(strict=True)]
 Loinc = Annotated[str, BeforeValidator(_loinc)]
+Ucum = Annotated[str, BeforeValidator(_ucum)]
 
 
 class Fault(Exception):
@@ -340,6 +349,15 @@ class Reference(Part):
         return self
 
 
+class Unit(Part):
+    """Another unit in which a laboratory may report a test: `factor` times its number is that in the test's unit."""
+
+    unit: Text
+    ucum: Ucum = Field(min_length=1)
+    factor: AboveZero
+    decimals: Annotated[Whole, Field(ge=0, le=4)] = 0
+
+
 class Computed(Part):
     """A value worked out from others of the same visit: a / b, or a * b / 100."""
 
@@ -359,6 +377,8 @@ class Test(Part):
     name: Text
     kind: Literal["number", "choice", "text"] = "number"
     unit: str = ""
+    ucum: Ucum = ""
+    units: tuple[Unit, ...] = ()
     decimals: Annotated[Whole, Field(ge=0, le=4)] = 0
     possible: tuple[Number, Number] | None = None
     plausible: tuple[Number, Number] | None = None
@@ -367,6 +387,8 @@ class Test(Part):
     reference: tuple[Reference, ...] = ()
     computed: Computed | None = None
     required: Flag = True
+    # compared with the source by the monitor (source data verification)
+    verify: Flag = False
     specimen: str = ""
     loinc: Loinc = ""
     help: str = ""
@@ -401,6 +423,21 @@ class Visit(Part):
     phase: Literal["screening", "treatment", "follow_up"]
     infusion: Positive | None = None
     panels: tuple[Code, ...] = ()
+
+
+# --- what is checked again -----------------------------------------------------------------------
+
+WholeRecord = Literal["infusions", "adverse_events", "consents", "eligibility", "histories", "medications"]
+SignedRecord = Literal[WholeRecord, "panels", "casebook"]
+
+
+class ReviewPlan(Part):
+    """Which records are verified against the source as a whole, and which the investigator signs.
+
+    Of panels, those tests are verified that say so themselves (`tests.verify`)."""
+
+    verify: tuple[WholeRecord, ...] = ()
+    sign: tuple[SignedRecord, ...] = ()
 
 
 # --- what is watched -----------------------------------------------------------------------------
@@ -502,6 +539,7 @@ class Protocol(Part):
     visits: tuple[Visit, ...] = Field(min_length=1)
     events_of_interest: tuple[EventOfInterest, ...] = ()
     stopping_rules: tuple[StoppingRule, ...] = ()
+    review: ReviewPlan | None = None
     # dotted keys whose values no public source gives: they are defaults of this project. The key of a table
     # stands for all that is in it
     project_defaults: tuple[str, ...] = ()
@@ -552,6 +590,19 @@ class Protocol(Part):
 
     def visit_of_infusion(self, number: int) -> Visit:
         return next(visit for visit in self.visits if visit.infusion == number)
+
+    @cached_property
+    def verified_tests(self) -> frozenset[str]:
+        """The codes of the tests that are compared with the source."""
+        return frozenset(test.code for test in self.tests if test.verify)
+
+    def is_verified(self, kind: str) -> bool:
+        """Are records of this kind compared with the source as a whole?"""
+        return self.review is not None and kind in self.review.verify
+
+    def is_signed(self, kind: str) -> bool:
+        """Must the investigator sign records of this kind before they are locked?"""
+        return self.review is not None and kind in self.review.sign
 
     @property
     def screening_visits(self) -> tuple[Visit, ...]:
@@ -879,6 +930,7 @@ def _find_faults(p: Protocol, raw: dict) -> Iterator[Fault]:
     yield from _faults_of_entry(p)
     yield from _faults_of_stopping(p)
     yield from _faults_of_masking(p)
+    yield from _faults_of_review(p)
     for i, dotted in enumerate(p.project_defaults):
         if not _has_key(raw, dotted):
             yield Fault(f"project_defaults[{i}]", f"expected a key of this file, found {dotted!r}")
@@ -939,13 +991,15 @@ def _faults_of_tests(p: Protocol) -> Iterator[Fault]:
         key = _at("tests", i, test)
         if test.code not in homes and test.code not in monitoring:
             yield Fault(key, "expected in a panel or among infusions.monitoring_tests, found in neither")
+        if test.verify and (test.computed or test.code in monitoring):
+            yield Fault(f"{key}.verify", "expected only for a test that is entered in a panel")
         if test.kind == "choice" and not test.choices:
             yield Fault(f"{key}.choices", "expected at least one choice for a test of kind 'choice'")
         if test.kind != "choice" and test.choices:
             yield Fault(f"{key}.choices", f"expected none for a test of kind {test.kind!r}")
         yield from _repeated(f"{key}.choices", (choice.code for choice in test.choices))
         if test.kind != "number":
-            for name in ("unit", "possible", "plausible", "operators", "reference", "computed"):
+            for name in ("unit", "ucum", "units", "possible", "plausible", "operators", "reference", "computed"):
                 if getattr(test, name):
                     yield Fault(f"{key}.{name}", f"expected none for a test of kind {test.kind!r}")
             continue
@@ -960,8 +1014,21 @@ def _faults_of_tests(p: Protocol) -> Iterator[Fault]:
             expected = f"expected bounds inside the possible ones, {outer[0]} to {outer[1]}"
             yield Fault(f"{key}.plausible", expected)
         yield from _repeated(f"{key}.reference", (r.sex or "(all)" for r in test.reference), "each sex")
+        yield from _faults_of_units(test, key)
         if test.computed:
             yield from _faults_of_computed(p, test, f"{key}.computed")
+
+
+def _faults_of_units(test: Test, key: str) -> Iterator[Fault]:
+    if not test.units:
+        return
+    if test.computed:
+        yield Fault(f"{key}.units", "expected none for a computed test")
+    for name in ("unit", "ucum"):
+        if not getattr(test, name):
+            yield Fault(f"{key}.{name}", "expected, for there are other units beside it")
+    yield from _repeated(f"{key}.units", (test.unit, *(other.unit for other in test.units)), "each unit")
+    yield from _repeated(f"{key}.units", (test.ucum, *(other.ucum for other in test.units)), "each UCUM code")
 
 
 def _faults_of_computed(p: Protocol, test: Test, key: str) -> Iterator[Fault]:
@@ -1039,6 +1106,12 @@ def _faults_of_masking(p: Protocol) -> Iterator[Fault]:
     if p.is_masked and len(tolerances) > 1:
         found = ", ".join(str(tolerance) for tolerance in sorted(tolerances))
         yield Fault("products", f"expected one tolerance_percent for all in a masked trial, found {found}")
+
+
+def _faults_of_review(p: Protocol) -> Iterator[Fault]:
+    for name in ("verify", "sign"):
+        kinds = getattr(p.review, name, ())
+        yield from _repeated(f"review.{name}", kinds, "each kind of record")
 
 
 def _measured_until_day_0(p: Protocol) -> set[str]:

@@ -322,6 +322,7 @@ CELERY_BEAT_SCHEDULE = {
     "send what the outbox still holds": {"task": "trialsite.tasks.drain_outbox", "schedule": 10.0},
     "drop the contents of old exports": {"task": "trialsite.tasks.drop_old_exports", "schedule": 3600.0},
     # asks every hour whether this month's report was requested, so that no outage skips a month
+    "forget old drafts": {"task": "trialsite.tasks.forget_old_drafts", "schedule": 86400.0},
     "request the monthly DSMB report": {"task": "safety.tasks.request_monthly_report", "schedule": 3600.0},
 }
 
@@ -347,6 +348,7 @@ DEFAULT_FROM_EMAIL = os.environ.get("TRIALSITE_EMAIL_FROM", "trialsite@localhost
 
 SCREENING_EVIDENCE = "visits.evidence.screening_evidence"
 HOME_SECTIONS = [
+    "trialsite.drafts.sections",
     "patients.home.sections",
     "visits.home.sections",
     "safety.home.sections",
@@ -355,9 +357,18 @@ HOME_SECTIONS = [
 PATIENT_SECTIONS = ["visits.home.patient_sections", "safety.home.patient_sections"]
 AFTER_SCREENING = ["visits.actions.plan_screening"]
 AFTER_RANDOMISATION = ["visits.actions.plan_visits"]
+AFTER_LINE_SAVED = ["visits.actions.check_line"]
+# what a query may be about, beside panels and infusions
+QUERIED_RECORDS = ["patients.queried.RECORDS", "safety.queried.RECORDS"]
 AFTER_AMENDMENT = ["visits.actions.follow_amendment"]
 # modules that say what of their floor is exported, and what is not
 EXPORTS = ["patients.exports", "visits.exports", "safety.exports"]
+# a record of a patient was changed, not entered for the first time
+AFTER_CHANGE = ["visits.actions.marks_void"]
+# records that are verified, reviewed and signed, beside those of the visits and below (visits/contents.py)
+FORMS_ABOVE = [
+    {"code": "adverse_events", "label": "safety.adverseevent", "title": "Adverse event", "page": "safety:show_adverse_event"}
+]
 DEMO_TRIAL = "safety.demo.play_trial"
 
 # --- the trial -------------------------------------------------------------------------------

@@ -3,13 +3,22 @@
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from patients.actions import day_at, lock_patient, next_version, refuse_when_withdrawn, today_at
+from patients.actions import (
+    day_at,
+    lock_open_patient,
+    next_version,
+    refuse_before_consent,
+    refuse_when_withdrawn,
+    today_at,
+)
 from patients.models import Consent
 from safety.consistency import Surroundings, find_contradictions
 from safety.dictionary import body_system_of
 from safety.models import AdverseEvent
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
+from visits import edit_checks
+from visits.actions import died_on, marks_void, raise_record_queries
 from visits.models import Infusion
 
 
@@ -22,34 +31,42 @@ def surroundings_of(patient):
         infusions_given=len(started),
         first_infusion_on=day_at(patient.site, min(started)) if started else None,
         today=today_at(patient.site),
+        died_on=died_on(patient),
     )
 
 
-def report_adverse_event(*, patient, values, by):
-    """Report an event; `values` by the names of AdverseEvent's fields. Raises Refused with what contradicts itself."""
+def report_adverse_event(*, patient, values, confirmed=(), by):
+    """Report an event; `values` by the names of AdverseEvent's fields. Raises Refused with what contradicts itself.
+
+    What the edit checks ask about it becomes a query, unless it is in `confirmed`: (check, field)."""
     with acting(by):
-        patient = lock_patient(patient)
+        patient = lock_open_patient(patient)
         values = _checked(patient, values)
         last = AdverseEvent.objects.filter(patient=patient).aggregate(last=Max("sequence"))["last"] or 0
-        return AdverseEvent.objects.create(
+        event = AdverseEvent.objects.create(
             patient=patient, protocol_version=patient.protocol_version, sequence=last + 1, reported_by=by, **values
         )
+        _ask_about(event, confirmed, by)
+    return event
 
 
-def change_adverse_event(*, event, values, version, reason, by):
+def change_adverse_event(*, event, values, version, reason, confirmed=(), by):
     """Change an event, with the reason."""
     if not reason.strip():
         raise Refused({"reason": [_("Write why the entry is changed.")]})
     with acting(by, reason):
-        event = AdverseEvent.objects.select_for_update(of=("self",)).select_related("patient__site").get(pk=event.pk)
+        patient = lock_open_patient(event.patient)
+        event = AdverseEvent.objects.select_for_update().get(pk=event.pk)
         check_version(event, version)
         refuse_when_withdrawn(event)
         stored = {field.attname: getattr(event, field.attname) for field in event._meta.concrete_fields}
-        checked = _checked(event.patient, {**stored, **values})
+        checked = _checked(patient, {**stored, **values})
         values = {name: checked[name] for name in {*values, "body_system"}}
         for name, value in values.items():
             setattr(event, name, value)
         next_version(event, *values)
+        _ask_about(event, confirmed, by)
+        marks_void(record=event, reason=reason, by=by)
     return event
 
 
@@ -58,12 +75,20 @@ def withdraw_adverse_event(*, event, version, reason, by):
     if not reason.strip():
         raise Refused({"reason": [_("Write why this event is taken back.")]})
     with acting(by, reason):
-        event = AdverseEvent.objects.select_for_update(of=("self",)).get(pk=event.pk)
+        lock_open_patient(event.patient)
+        event = AdverseEvent.objects.select_for_update().get(pk=event.pk)
         check_version(event, version)
         refuse_when_withdrawn(event)
         event.is_withdrawn = True
         next_version(event, "is_withdrawn")
+        marks_void(record=event, reason=reason, by=by)
     return event
+
+
+def _ask_about(event, confirmed, by):
+    around = edit_checks.Surroundings(consented_on=refuse_before_consent(event.patient))
+    problems = edit_checks.problems_of_event(event.began_on, around)
+    raise_record_queries(problems=problems, record=event, confirmed=confirmed, by=by)
 
 
 def _checked(patient, values):

@@ -1,15 +1,20 @@
 """The plan of a patient's visits, and which of them took place."""
 
-from datetime import timedelta
-
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from patients.actions import lock_patient, next_version, refuse_before_consent, set_day_0, today_at
+from patients.actions import (
+    lock_open_patient,
+    next_version,
+    refuse_before_consent,
+    refuse_when_held,
+    set_day_0,
+    today_at,
+)
 from patients.models import Disposition, State
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
-from visits import schedule
+from visits import edit_checks, schedule
 from visits.models import WITH_VALUES, PanelRecord, PanelState, Visit, VisitState
 
 
@@ -136,7 +141,7 @@ def move_plan(*, patient, day_0, reason, by):
 def add_unscheduled_visit(*, patient, on, panels, by):
     """A visit that the plan does not have, with the panels that were done."""
     with acting(by, "unscheduled visit"):
-        patient = lock_patient(patient)
+        patient = lock_open_patient(patient)
         refuse_before_consent(patient, on, "on")
         errors = {}
         if not patient.is_open:
@@ -168,9 +173,14 @@ def add_unscheduled_visit(*, patient, on, panels, by):
     return visit
 
 
-def lock_visit(visit, version=None):
-    locked = Visit.objects.select_for_update(of=("self",)).select_related("patient__site").get(pk=visit.pk)
+def lock_visit(visit, version=None, *, even_frozen=False):
+    """The visit's row and its patient's, locked until the end of the transaction; refuses when they are held.
+
+    Raises Stale when `version` is not current. Who locks both takes the patient first, here and everywhere."""
+    visits = Visit.objects.select_for_update(of=("patient", "self")).select_related("patient__site")
+    locked = visits.get(pk=visit.pk)
     check_version(locked, version)
+    refuse_when_held(locked.patient, locked, even_frozen=even_frozen)
     if locked.state == VisitState.CANCELLED:
         raise Refused(_("This visit is no longer planned: the patient moved to a protocol version without it."))
     return locked
@@ -208,21 +218,18 @@ def record_missed_visit(*, visit, missed_because, version, by):
 
 def refuse_impossible_day(patient, day, field):
     """Raise Refused (at `field`) for a day on which nothing of this patient can have been done."""
-    died_on = patient.state == State.DIED and Disposition.objects.filter(patient=patient, state=State.DIED).last().on
-    if died_on and day > died_on:
-        raise Refused({field: [_("The date is after the death of %(died_on)s.") % {"died_on": died_on}]})
-    if day > today_at(patient.site):
-        raise Refused({field: [_("The date is in the future.")]})
-    if day < patient.screened_on - timedelta(days=30):
-        raise Refused(
-            {
-                field: [
-                    _("The date is more than 30 days before screening (%(screened_on)s).")
-                    % {"screened_on": patient.screened_on}
-                ]
-            }
-        )
-    refuse_before_consent(patient, day, field)
+    around = edit_checks.Surroundings(
+        today=today_at(patient.site), screened_on=patient.screened_on, died_on=died_on(patient),
+        consented_on=refuse_before_consent(patient),
+    )  # fmt: skip
+    if impossible := edit_checks.problems_of_day(day, around, hard=True):
+        raise Refused({field: [str(impossible[0].text)]})
+
+
+def died_on(patient):
+    """The day of the patient's death, or None."""
+    death = patient.state == State.DIED and Disposition.objects.filter(patient=patient, state=State.DIED).last()
+    return death.on if death else None
 
 
 def plan_again_when_empty(visit):
