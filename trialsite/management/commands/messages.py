@@ -18,7 +18,7 @@ from django.utils.translation.template import templatize
 FLOORS = ("trialsite", "patients", "visits", "safety")
 # function: which of its arguments are texts (the "c" is a context)
 KEYWORDS = {
-    **dict.fromkeys(("_", "noop", "gettext", "gettext_lazy", "gettext_noop"), None),
+    **dict.fromkeys(("_", "N_", "noop", "gettext", "gettext_lazy", "gettext_noop"), None),
     **dict.fromkeys(("ngettext", "ngettext_lazy"), (1, 2)),
     **dict.fromkeys(("pgettext", "pgettext_lazy"), ((1, "c"), 2)),
 }
