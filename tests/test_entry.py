@@ -6,8 +6,8 @@ import pytest
 
 from tests.universe import fields_of, send
 from trialsite.models import AuditEvent
-from visits import trend
 from visits import demo as steps
+from visits import trend
 from visits.models import CheckFiring, Measurement, Missing, PanelRecord, Query
 
 
