@@ -487,6 +487,7 @@ class Play:
             self.infuse(story, visit, investigator, pharmacist)
         story.patient = entry.fresh(story.patient)
         self.look_at_queries(story)
+        self.plan_checks(story, code)
         if code == [*self.planned][-1] and panels is None:
             entry.end_participation(patient=story.patient, by=investigator, on=today)
             story.has_ended = True
@@ -697,6 +698,31 @@ class Play:
                 category=category.value, description=description, corrective_action=action,
                 corrected_on=today if action and place < 6 else None,
             )  # fmt: skip
+
+    # --- marks
+
+    def plan_checks(self, story, code):
+        """The monitor comes after four weeks, the investigator signs after five, the data manager follows. Some visits
+        are locked then; in a few a panel that was signed is corrected, which makes the signature void."""
+        today, lot = today_at(story.site), story.lot(code, "checks")
+        if lot.random() < 0.3:
+            return
+        for days, who, step in (
+            (28, self.people.who(Role.MONITOR), course.verify),
+            (35, self.team(story)[1], course.sign),
+            (42, self.people.who(Role.DATA_MANAGER), course.review),
+        ):
+            self.on(story.site, today + timedelta(days=days), "15:20", step, patient=story.patient, code=code, by=who)
+        if lot.random() < 0.25:
+            self.on(
+                story.site, today + timedelta(days=60), "16:10", course.lock, patient=story.patient, code=code,
+                by=self.people.who(Role.DATA_MANAGER),
+            )  # fmt: skip
+        if lot.random() < 0.12:
+            self.on(story.site, today + timedelta(days=50), "11:40", self.correct, story=story, code=code)
+
+    def correct(self, *, story, code):
+        course.correct(patient=story.patient, code=code, by=self.team(story)[0])
 
     # --- queries
 

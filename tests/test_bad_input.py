@@ -81,8 +81,9 @@ def test_the_forms_are_all_found(forms):
     kinds = {re.sub(r"\d+", "#", url) for url, _name, _fields in forms}
     assert len(kinds) >= 24, sorted(kinds)
     for needed in ("/patients/screen/", "/visits/panels/#/", "/visits/#/infusion/", "/visits/#/prepare/",
-                   "/safety/events/report/#/", "/visits/lots/receive/", "/patients/halts/open/", "/safety/reports/new/",
-                   "/visits/queries/#/", "/accounts/new/", "/patients/#/eligibility/"):  # fmt: skip
+                   "/safety/events/report/#/", "/safety/deviations/record/#/", "/safety/deviations/dismiss/#/",
+                   "/safety/deviations/#/change/", "/visits/lots/receive/", "/patients/halts/open/", "/safety/reports/new/",
+                   "/exports/new/", "/visits/queries/#/", "/accounts/new/", "/patients/#/eligibility/"):  # fmt: skip
         assert needed in kinds, needed
 
 
@@ -287,10 +288,11 @@ def test_no_query_string_is_a_fault_of_ours(unchanged, records, value):
     client = unchanged.client(unchanged.chen)
     client.raise_request_exception = False
     names = ("page", "site", "state", "grade", "sort", "infusion", "body_system", "serious", "test", "term", "q", "role",
-             "active", "part", "infusion_number")  # fmt: skip
+             "active", "part", "infusion_number", "category", "important", "open", "patient", "proposal")  # fmt: skip
     laboratory = records["01"]["laboratory"].pk
     for url in ("/", "/patients/", "/visits/", "/visits/queries/", "/visits/laboratories/",
-                f"/visits/laboratories/{laboratory}/", "/safety/events/", "/patients/halts/",
+                f"/visits/laboratories/{laboratory}/", "/safety/events/", "/patients/halts/", "/safety/deviations/",
+                "/safety/deviations/proposals/", f"/safety/deviations/record/{records['01']['patient'].pk}/",
                 f"/safety/events/report/{records['01']['patient'].pk}/"):  # fmt: skip
         together = "&".join(f"{name}={value}" for name in names)
         answer = client.get(f"{url}?{together}")
@@ -312,8 +314,8 @@ def test_no_key_in_an_address_is_a_fault_of_ours(unchanged, records, key):
         client = unchanged.client(getattr(unchanged, name))
         client.raise_request_exception = False
         for path in ("patients/{}/", "visits/{}/", "visits/panels/{}/", "visits/queries/{}/", "visits/lots/{}/",
-                     "safety/events/{}/", "safety/reports/{}/", "accounts/{}/", "patients/halts/{}/lift/",
-                     "history/visits/visit/{}/", "patients/{}/lines/medication/", "sign-in/set-password/{}/x-y/"):  # fmt: skip
+                     "safety/events/{}/", "safety/deviations/{}/", "safety/deviations/record/{}/", "safety/reports/{}/", "exports/{}/", "exports/files/{}/", "accounts/{}/", "patients/halts/{}/lift/",
+                     "history/visits/visit/{}/", "visits/check/sign/visit/{}/", "visits/{}/hold/", "patients/{}/lines/medication/", "sign-in/set-password/{}/x-y/"):  # fmt: skip
             for method in ("get", "post"):
                 answer = getattr(client, method)("/" + path.format(key))
                 assert answer.status_code in (403, 404, 405), (name, path, method, answer.status_code)

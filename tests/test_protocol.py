@@ -380,6 +380,14 @@ FAULTS = {
         "at_least = 18, at_most = 65", "below = 18, at_most = 65",
         "eligibility.inclusion[9] (I10).rule", "expected below or at_most, not both",
     ),
+    "a computed value to verify": (
+        'name = "CD4/CD8 ratio"\n', 'name = "CD4/CD8 ratio"\nverify = true\n',
+        "tests[#] (CD4CD8).verify", "expected only for a test that is entered in a panel",
+    ),
+    "a kind of record twice": (
+        'sign = ["panels",', 'sign = ["panels", "panels",',
+        "review.sign", "expected each kind of record once, found 'panels' 2 times",
+    ),
     "word and number": (
         'equals = "POS", within_days = 30 }\n\n# ===', 'equals = "POS", above = 1 }\n\n# ===',
         "eligibility.exclusion[3] (E4).rule", "expected bounds on a number or equals, not both",

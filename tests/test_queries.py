@@ -5,10 +5,14 @@ from datetime import date, timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from patients.models import Patient, State
+from safety import demo as safety_steps
 from tests.universe import send
 from trialsite.audit import acting
+from trialsite.exchange.actions import request_export
+from trialsite.models import DataExport
 from trialsite.trial import current_protocol
 from visits import actions
 from visits import demo as visit_steps
@@ -30,14 +34,22 @@ def pages_of(universe, patient):
     visit = Visit.objects.get(patient=patient, code="W0")
     panel = visit.panels.get(code="chemistry")
     event, query = patient.adverse_events.first(), patient.queries.first()
+    deviation = patient.deviations.first()
     coordinator = [
         "/", "/patients/", f"/patients/{patient.pk}/", f"/patients/{patient.pk}/background/", "/patients/screen/",
         f"/patients/{patient.pk}/consent/", f"/patients/{patient.pk}/lines/art/", f"/patients/{patient.pk}/disposition/",
         f"/patients/{patient.pk}/eligibility/", "/visits/", f"/visits/{visit.pk}/", f"/visits/{visit.pk}/infusion/",
-        f"/visits/unscheduled/{patient.pk}/", f"/visits/panels/{panel.pk}/", "/visits/queries/",
+        f"/visits/unscheduled/{patient.pk}/", f"/visits/panels/{panel.pk}/", "/visits/queries/", "/visits/queries/checks/",
         f"/visits/queries/{query.pk}/", "/safety/events/", f"/safety/events/{event.pk}/",
         f"/safety/events/{event.pk}/change/", f"/safety/events/report/{patient.pk}/",
-        "/patients/halts/", f"/history/patients/patient/{patient.pk}/", f"/history/visits/panelrecord/{panel.pk}/",
+        "/safety/deviations/", "/safety/deviations/proposals/",
+        f"/safety/deviations/of/{patient.pk}/", f"/safety/deviations/{deviation.pk}/",
+        f"/safety/deviations/{deviation.pk}/change/", f"/safety/deviations/record/{patient.pk}/",
+        f"/safety/deviations/record/{patient.pk}/?proposal=volume_off_limits%3A1",
+        f"/safety/deviations/dismiss/{patient.pk}/?proposal=volume_off_limits%3A1",
+        f"/history/safety/deviation/{deviation.pk}/",
+        "/patients/halts/", "/visits/calendar/", "/protocol/", "/safety/start/unjudged/",
+        f"/history/patients/patient/{patient.pk}/", f"/history/visits/panelrecord/{panel.pk}/",
         f"/history/visits/infusion/{visit.infusion.pk}/",
     ]  # fmt: skip
     preparing = f"/visits/{Visit.objects.get(patient=patient, code='W4').pk}/prepare/"
@@ -45,6 +57,7 @@ def pages_of(universe, patient):
         yield universe.chen, address
     for address in (
         "/",
+        "/visits/queries/checks/",
         "/visits/lots/",
         f"/visits/lots/{visit.preparation.lot_id}/",
         "/visits/lots/receive/",
@@ -56,10 +69,14 @@ def pages_of(universe, patient):
         "/patients/allocation/",
         "/safety/reports/",
         "/safety/reports/new/",
+        "/exports/",
+        "/exports/new/",
+        f"/exports/{DataExport.objects.get().pk}/",
         "/visits/",
         "/safety/events/",
     ):
         yield universe.sofia, address
+    yield universe.david, "/safety/deviations/proposals/"
     laboratory = Laboratory.objects.get()
     for address in ("", f"{laboratory.pk}/", f"{laboratory.pk}/?all=1", f"{laboratory.pk}/add/", f"{laboratory.pk}/import/?present=1"):
         yield universe.david, f"/visits/laboratories/{address}"
@@ -67,13 +84,29 @@ def pages_of(universe, patient):
         yield person, f"/visits/laboratories/ranges/{laboratory.ranges.filter(test='ALT', sex=patient.sex).last().pk}/"
     for person in (universe.maria, universe.david, universe.samuel, universe.dora, universe.ines, universe.ada):
         yield person, "/"
+    record = f"patients/artregimen/{patient.artregimens.first().pk}/"
+    for address in (
+        f"/visits/queries/{query.pk}/", "/visits/queries/?state=all&kind=check&older=7&whose=turn&sort=oldest",
+        f"/visits/queries/?patient={patient.pk}", f"/visits/queries/about/{record}", f"/visits/{visit.pk}/infusion/query/",
+    ):  # fmt: skip
+        yield universe.maria, address
+    yield universe.david, "/visits/queries/checks/implausible-CD4/retire/"
+    for person, step in ((universe.maria, "verify"), (universe.david, "review"), (universe.wang, "sign")):
+        yield person, f"/visits/check/{step}/"
+        yield person, f"/visits/check/{step}/visit/{visit.pk}/"
+        yield person, f"/visits/check/{step}/patient/{patient.pk}/"
+        yield person, f"/visits/check/{step}/record/visits/panelrecord/{panel.pk}/"
+        yield person, f"/visits/{visit.pk}/"
+        yield person, f"/visits/panels/{panel.pk}/"
+    for address in (f"/visits/{visit.pk}/hold/", f"/visits/patients/{patient.pk}/hold/", "/visits/freeze/"):
+        yield universe.david, address
     yield universe.ada, "/accounts/"
     yield universe.ada, f"/accounts/{universe.chen.pk}/"
 
 
 @pytest.fixture
 def patient(universe):
-    """A patient with an infusion, an adverse event and a query."""
+    """A patient with an infusion, an adverse event, a query, a deviation and one that is proposed; and a laboratory."""
     visit_steps.make_laboratory(
         site=universe.site, protocol=current_protocol(), on=date(2000, 1, 1), by=universe.david
     )
@@ -82,6 +115,11 @@ def patient(universe):
         laboratory=Laboratory.objects.get(), tests=("ALT",), on=patient.screened_on, by=universe.david
     )
     universe.event(patient)
+    safety_steps.record_deviation(patient=patient, by=universe.chen)
+    with acting(universe.chen, "less than was planned"):
+        patient.infusions.update(volume_ml=1)
+    sites = [universe.site.pk, universe.other_site.pk]
+    request_export(cutoff=timezone.now(), sites=sites, kinds=["patients"], by=universe.sofia)
     panel = universe.panel(patient, "SCR", "chemistry")
     actions.raise_query(panel=panel, test="ALT", text="Please check.", by=universe.maria)
     visit = Visit.objects.get(patient=patient, code="W0")

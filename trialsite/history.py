@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy
 
 from trialsite.audit import changes_of
 from trialsite.models import AuditEvent, User
+from trialsite.roles import Role
 
 OPERATIONS = {"insert": gettext_lazy("entered"), "update": gettext_lazy("changed"), "delete": gettext_lazy("deleted")}
 # of lines that are one value each, the columns worth reading, the value first; the others follow from it
@@ -70,9 +71,15 @@ class Entry:
 
     def shown(self):
         return {
-            "at": self.first.at, "by": self.first.by_name, "role": self.first.by_roles,
+            "at": self.first.at, "by": self.first.by_name, "role": roles_told(self.first.by_roles),
             "what": OPERATIONS[self.what], "reason": self.first.reason, "changes": self.own + self.lines,
         }  # fmt: skip
+
+
+def roles_told(stored):
+    """The roles that somebody held when acting, in words; the trail keeps their codes."""
+    codes = [code for code in stored.split(",") if code]
+    return ", ".join(str(Role(code).label) if code in Role.values else code for code in codes)
 
 
 def own_changes(record, event):

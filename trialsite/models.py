@@ -11,6 +11,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from trialsite import trial
@@ -304,6 +305,10 @@ class SecurityEvent(models.Model):
     def __str__(self):
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.kind} {self.username}"
 
+    @property
+    def told(self):
+        """What happened, in the language of the reader."""
+        return gettext(self.kind)
 
 class JobState(models.TextChoices):
     """How far something is that a job makes: a report, an export."""

@@ -22,7 +22,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from trialsite import drafts, trial
 from trialsite.history import entries_of
-from trialsite.roles import Permission, can, can_see_arm, needs, within_sites
+from trialsite.models import Site
+from trialsite.roles import Permission, can, can_see_arm, needs, sites_where, within_sites
+from trialsite.sections import chosen_site
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,13 @@ NAVIGATION = [
     (_("Start"), "home", None),
     (_("Patients"), "patients:list_patients", Permission.VIEW_PATIENTS),
     (_("Visits"), "visits:show_grid", Permission.VIEW_PATIENTS),
+    (_("Calendar"), "visits:show_calendar", Permission.VIEW_PATIENTS),
     (_("Queries"), "visits:list_queries", Permission.VIEW_PATIENTS),
+    (
+        _("Review"),
+        "visits:start_checking",
+        (Permission.VERIFY_SOURCE, Permission.REVIEW_DATA, Permission.SIGN_DATA),
+    ),
     (_("Adverse events"), "safety:list_adverse_events", Permission.VIEW_ADVERSE_EVENTS),
     (_("Deviations"), "safety:list_deviations", Permission.VIEW_PATIENTS),
     (_("Laboratories"), "visits:list_laboratories", Permission.VIEW_PATIENTS),
@@ -97,7 +105,18 @@ def home(request):
     sections = [
         section for name in settings.HOME_SECTIONS for section in import_string(name)(request.user, request.GET)
     ]
-    return render(request, "home.html", {"sections": sections})
+    sites = []
+    if sections and can(request.user, Permission.VIEW_PATIENTS):
+        sites = sites_of(request.user)
+    return render(request, "home.html", {"sections": sections, "sites": sites, "chosen_site": chosen_site(request.GET)})
+
+
+def sites_of(user):
+    """The sites whose patients the person may see, where there are several to choose from."""
+    ids = sites_where(user, Permission.VIEW_PATIENTS)
+    if ids is not None and len(ids) < 2:
+        return []
+    return list(within_sites(Site.objects.all(), user, Permission.VIEW_PATIENTS, "pk"))
 
 
 @require_POST

@@ -328,6 +328,10 @@ class Choice(Part):
     # an answer that a person should look at, e.g. an abnormal finding
     alert: Flag = False
 
+    @property
+    def name(self) -> str:
+        return self.label
+
 
 class Reference(Part):
     """Reference range of a test; without `sex` it holds for all."""
@@ -383,6 +387,8 @@ class Test(Part):
     reference: tuple[Reference, ...] = ()
     computed: Computed | None = None
     required: Flag = True
+    # compared with the source by the monitor (source data verification)
+    verify: Flag = False
     specimen: str = ""
     loinc: Loinc = ""
     help: str = ""
@@ -417,6 +423,21 @@ class Visit(Part):
     phase: Literal["screening", "treatment", "follow_up"]
     infusion: Positive | None = None
     panels: tuple[Code, ...] = ()
+
+
+# --- what is checked again -----------------------------------------------------------------------
+
+WholeRecord = Literal["infusions", "adverse_events", "consents", "eligibility", "histories", "medications"]
+SignedRecord = Literal[WholeRecord, "panels", "casebook"]
+
+
+class ReviewPlan(Part):
+    """Which records are verified against the source as a whole, and which the investigator signs.
+
+    Of panels, those tests are verified that say so themselves (`tests.verify`)."""
+
+    verify: tuple[WholeRecord, ...] = ()
+    sign: tuple[SignedRecord, ...] = ()
 
 
 # --- what is watched -----------------------------------------------------------------------------
@@ -518,6 +539,7 @@ class Protocol(Part):
     visits: tuple[Visit, ...] = Field(min_length=1)
     events_of_interest: tuple[EventOfInterest, ...] = ()
     stopping_rules: tuple[StoppingRule, ...] = ()
+    review: ReviewPlan | None = None
     # dotted keys whose values no public source gives: they are defaults of this project. The key of a table
     # stands for all that is in it
     project_defaults: tuple[str, ...] = ()
@@ -544,6 +566,11 @@ class Protocol(Part):
     def test(self, code: str) -> Test:
         return self._by_code["tests"][code]
 
+    def choice(self, code: str) -> Choice:
+        """A choice by the codes of its test and its own, "HCG/POS"."""
+        test, _slash, own = code.partition("/")
+        return {choice.code: choice for choice in self.test(test).choices}[own]
+
     def panel(self, code: str) -> Panel:
         return self._by_code["panels"][code]
 
@@ -563,6 +590,19 @@ class Protocol(Part):
 
     def visit_of_infusion(self, number: int) -> Visit:
         return next(visit for visit in self.visits if visit.infusion == number)
+
+    @cached_property
+    def verified_tests(self) -> frozenset[str]:
+        """The codes of the tests that are compared with the source."""
+        return frozenset(test.code for test in self.tests if test.verify)
+
+    def is_verified(self, kind: str) -> bool:
+        """Are records of this kind compared with the source as a whole?"""
+        return self.review is not None and kind in self.review.verify
+
+    def is_signed(self, kind: str) -> bool:
+        """Must the investigator sign records of this kind before they are locked?"""
+        return self.review is not None and kind in self.review.sign
 
     @property
     def screening_visits(self) -> tuple[Visit, ...]:
@@ -890,6 +930,7 @@ def _find_faults(p: Protocol, raw: dict) -> Iterator[Fault]:
     yield from _faults_of_entry(p)
     yield from _faults_of_stopping(p)
     yield from _faults_of_masking(p)
+    yield from _faults_of_review(p)
     for i, dotted in enumerate(p.project_defaults):
         if not _has_key(raw, dotted):
             yield Fault(f"project_defaults[{i}]", f"expected a key of this file, found {dotted!r}")
@@ -950,6 +991,8 @@ def _faults_of_tests(p: Protocol) -> Iterator[Fault]:
         key = _at("tests", i, test)
         if test.code not in homes and test.code not in monitoring:
             yield Fault(key, "expected in a panel or among infusions.monitoring_tests, found in neither")
+        if test.verify and (test.computed or test.code in monitoring):
+            yield Fault(f"{key}.verify", "expected only for a test that is entered in a panel")
         if test.kind == "choice" and not test.choices:
             yield Fault(f"{key}.choices", "expected at least one choice for a test of kind 'choice'")
         if test.kind != "choice" and test.choices:
@@ -1063,6 +1106,12 @@ def _faults_of_masking(p: Protocol) -> Iterator[Fault]:
     if p.is_masked and len(tolerances) > 1:
         found = ", ".join(str(tolerance) for tolerance in sorted(tolerances))
         yield Fault("products", f"expected one tolerance_percent for all in a masked trial, found {found}")
+
+
+def _faults_of_review(p: Protocol) -> Iterator[Fault]:
+    for name in ("verify", "sign"):
+        kinds = getattr(p.review, name, ())
+        yield from _repeated(f"review.{name}", kinds, "each kind of record")
 
 
 def _measured_until_day_0(p: Protocol) -> set[str]:

@@ -357,9 +357,17 @@ PATIENT_SECTIONS = ["visits.home.patient_sections", "safety.home.patient_section
 AFTER_SCREENING = ["visits.actions.plan_screening"]
 AFTER_RANDOMISATION = ["visits.actions.plan_visits"]
 AFTER_LINE_SAVED = ["visits.actions.check_line"]
+# what a query may be about, beside panels and infusions
+QUERIED_RECORDS = ["patients.queried.RECORDS", "safety.queried.RECORDS"]
 AFTER_AMENDMENT = ["visits.actions.follow_amendment"]
 # modules that say what of their floor is exported, and what is not
 EXPORTS = ["patients.exports", "visits.exports", "safety.exports"]
+# a record of a patient was changed, not entered for the first time
+AFTER_CHANGE = ["visits.actions.marks_void"]
+# records that are verified, reviewed and signed, beside those of the visits and below (visits/contents.py)
+FORMS_ABOVE = [
+    {"code": "adverse_events", "label": "safety.adverseevent", "title": "Adverse event", "page": "safety:show_adverse_event"}
+]
 DEMO_TRIAL = "safety.demo.play_trial"
 
 # --- the trial -------------------------------------------------------------------------------

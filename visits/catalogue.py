@@ -57,14 +57,14 @@ def statistics_for(user):
 
 
 def where_of(check, protocol):
-    """On which panels of the protocol, or on what else, the check looks."""
+    """On which panels of the protocol the check looks; "" when it is about no test."""
     if check.is_of_each_test:
         return _("%(number)s tests") % {"number": len(edit_checks.each_speaks_of(check, protocol))}
     if check.tests:
         panels = [panel.name for panel in protocol.panels if set(check.tests) & set(panel.tests)]
         watched = protocol.infusions and set(check.tests) & set(protocol.infusions.monitoring_tests)
         return ", ".join([*panels, _("vital signs during an infusion")] if watched else panels)
-    return _(check.subject)
+    return ""
 
 
 def table(protocol, statistics, retired):

@@ -8,17 +8,20 @@ says, the blood pressure during cells as in Regenerative Therapy 2023;24:282. A 
 drawn from its reference or plausible range, so that any protocol can be shown."""
 
 import math
-from datetime import timedelta
+from datetime import time, timedelta
 from decimal import Decimal
 
 from patients.actions import today_at
 from patients.models import AllocationSlot
 from trialsite.audit import acting
 from trialsite.demo import at, chance
+from trialsite.saving import Refused
 from visits import actions
+from visits.contents import INFUSIONS, PANELS, load_forms
 from visits.laboratories import default_laboratory, laboratory_tests, ranges_for
-from visits.models import Lot, PanelState, Preparation, Query, QueryState, Visit
+from visits.models import Infusion, Lot, PanelState, Preparation, Query, QueryState, Visit
 from visits.ranges import Range, to_csv
+from visits.reviews import MEANINGS
 from visits.units import in_unit, rounded, unit_of
 
 # --- bodies ------------------------------------------------------------------------------------------
@@ -294,8 +297,9 @@ def enter_panel(*, panel, by, on=None, body=None, slips=None):
     units = units_of_laboratory(panel, laboratory, on, without=slips or {})
     typed = {code: in_its_unit(text, units[code]) if code in units else text for code, text in typed.items()}
     return actions.record_panel(
-        panel=panel, values=typed | (slips or {}), collected_on=on, laboratory=laboratory, version=None, by=by,
-        confirmed=[("alert", code) for code in typed], units={code: unit.unit for code, unit in units.items()},
+        panel=panel, values=typed | (slips or {}), confirmed=[("alert", code) for code in typed], collected_on=on,
+        laboratory=laboratory, version=None, by=by,
+        units={code: unit.unit for code, unit in units.items()},
     )  # fmt: skip
 
 
@@ -575,3 +579,51 @@ def mend_slip(*, query, body, by, reason="Slip of the keyboard; corrected after 
 
 def _day(patient, on):
     return (on - patient.day_0).days if patient.day_0 else -1
+
+
+# --- marks and holds -------------------------------------------------------------------------------------------
+
+
+def forms_of(visit, patient):
+    """The forms of a visit in which something is entered, with their marks."""
+    wanted = {
+        PANELS: visit.panels.exclude(state=PanelState.EXPECTED),
+        INFUSIONS: Infusion.objects.filter(visit=visit),
+    }
+    return load_forms(wanted, patient=patient, reviews=True).values()
+
+
+def verify(*, patient, code, by):
+    """The monitor compares with the source what the protocol names."""
+    forms = [(form, tuple(form.fields_to_verify)) for form in forms_of(visit_of(patient, code), patient)]
+    seen = [actions.Seen(*form.key, form.record.version, fields) for form, fields in forms if fields]
+    return actions.verify_forms(patient=patient, seen=seen, by=by)
+
+
+def review(*, patient, code, by):
+    seen = [actions.Seen(*form.key, form.record.version) for form in forms_of(visit_of(patient, code), patient)]
+    return actions.review_forms(patient=patient, seen=seen, by=by)
+
+
+def sign(*, patient, code, by):
+    """The investigator signs what of a visit is ready."""
+    seen = [actions.Seen(*form.key, form.record.version) for form in forms_of(visit_of(patient, code), patient)]
+    return actions.sign_forms(patient=patient, seen=seen, meaning=MEANINGS[0], by=by)
+
+
+def lock(*, patient, code, by):
+    """Lock a visit when nothing stands in the way; gives whether it was locked."""
+    try:
+        actions.hold_visit(visit=visit_of(patient, code), step="lock", version=None, by=by)
+    except Refused:
+        return False
+    return True
+
+
+def correct(*, patient, code, by, reason="The time of collection was missing in the entry"):
+    """Correct the first panel of a visit: what was signed of it is void."""
+    panel = visit_of(patient, code).panels.filter(state=PanelState.ENTERED).first()
+    return panel and actions.record_panel(
+        panel=panel, values={}, collected_on=panel.collected_on, collected_at=time(8, 30), comment=panel.comment,
+        version=None, reason=reason, by=by,
+    )  # fmt: skip

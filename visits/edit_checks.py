@@ -652,8 +652,8 @@ def _problems_of_a_result(test: Test, result: Result | None) -> list[Problem]:
     if is_impossible(test, result):
         return [problem("impossible", test.code, **told, low=test.possible[0], high=test.possible[1])]
     if is_implausible(test, result):
-        expected = bounds_in(test, result.unit, test.plausible)
-        return [problem("implausible", test.code, **told, low=expected[0], high=expected[1])]
+        low, high = bounds_in(test, result.unit, test.plausible)
+        return [problem("implausible", test.code, **told, low=low, high=high)]
     if result is not None and any(choice.alert for choice in test.choices if choice.code == result.text):
         return [problem("alert", test.code, **told)]
     return []

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from trialsite.fields import (
@@ -17,6 +18,7 @@ from trialsite.fields import (
     StrictTimeField,
     choices_with_blank,
 )
+from trialsite.forms import SigningForm
 from trialsite.saving import DataForm
 from visits.models import Missing
 from visits.results import NotAResult, read_number, read_result
@@ -204,12 +206,40 @@ class UnscheduledVisitForm(DataForm):
 
 
 class RaiseQueryForm(DataForm):
-    test = forms.ChoiceField(label=_("About"), required=False)
+    """What a query is about: `choices` are (what, name), "" stands for the whole."""
+
+    about = forms.ChoiceField(label=_("About"), required=False)
     text = ClearTextField(label=_("Question"), max_length=1000, lines=3)
 
-    def __init__(self, *args, tests, **kwargs):
+    def __init__(self, *args, whole, choices, **kwargs):
         super().__init__(*args, **kwargs)
-        self.fields["test"].choices = [("", _("the whole panel")), *[(test.code, test.name) for test in tests]]
+        self.fields["about"].choices = [("", whole), *choices]
+
+
+class QueryFilterForm(forms.Form):
+    """What the list of queries shows; everything optional, nothing free. `patient` is a key, never a number."""
+
+    site = forms.ModelChoiceField(None, required=False, label=_("Site"), empty_label=_("all"))
+    kind = forms.ChoiceField(
+        required=False, label=_("Opened by"),
+        choices=[("", _("all")), ("check", _("a check")), ("person", _("a person"))],
+    )  # fmt: skip
+    older = forms.ChoiceField(
+        required=False, label=_("Older than"),
+        choices=[("", _("any age")), ("7", _("7 days")), ("14", _("14 days")), ("30", _("30 days"))],
+    )  # fmt: skip
+    whose = forms.ChoiceField(
+        required=False, label=_("Whose"), choices=[("", _("all")), ("raised", _("raised by me")),
+                                                   ("turn", _("waiting for me"))],
+    )  # fmt: skip
+    sort = forms.ChoiceField(
+        required=False, label=_("Sort by"), choices=[("", _("newest")), ("oldest", _("oldest"))]
+    )  # fmt: skip
+    patient = forms.IntegerField(required=False, min_value=1, max_value=2**31 - 1, widget=forms.HiddenInput)
+
+    def __init__(self, *args, sites, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["site"].queryset = sites
 
 
 class QueryMessageForm(DataForm):
@@ -424,3 +454,61 @@ def words_of(bound, value):
     choices = getattr(bound.field.widget, "choices", ())
     label = next((str(label) for code, label in choices if value and str(code) == str(value)), None)
     return label or ("" if value is None else f"{value.normalize():f}" if isinstance(value, Decimal) else str(value))
+
+
+# --- marks and holds ---------------------------------------------------------------------------------
+
+
+class TickedField(forms.MultipleChoiceField):
+    """What was ticked on the page. Which of it is there is asked where it is used: meanwhile a form may have changed."""
+
+    def __init__(self, pattern, **kwargs):
+        super().__init__(required=False, **kwargs)
+        self.pattern = re.compile(pattern)
+
+    def valid_value(self, value):
+        return bool(self.pattern.fullmatch(value))
+
+
+FORM_AND_VERSION = r"[a-z]+\.[a-z]+:[0-9]{1,18}:[0-9]{1,9}"
+
+
+class CheckFields(forms.Form):
+    """`seen` are the forms that were shown, each with its version; `chosen` those (or their fields) that are marked;
+    `all` the one whose button for all its fields was pressed."""
+
+    seen = forms.RegexField(
+        rf"^({FORM_AND_VERSION}( |$))*$", widget=forms.HiddenInput, required=False, max_length=100_000
+    )
+    chosen = TickedField(r"[a-z]+\.[a-z]+:[0-9]{1,18}(:[A-Za-z][A-Za-z0-9_]{0,23})?")
+    all = forms.RegexField(r"^[a-z]+\.[a-z]+:[0-9]{1,18}$", widget=forms.HiddenInput, required=False, max_length=100)
+
+
+class CheckForm(CheckFields, DataForm):
+    pass
+
+
+class SignForm(CheckFields, SigningForm):
+    meaning = forms.ChoiceField(label=_("Meaning of your signature"), widget=forms.RadioSelect)
+    field_order = ["meaning", "password", "code"]
+
+    def __init__(self, *args, meanings, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["meaning"].choices = [(meaning, gettext(meaning)) for meaning in meanings]
+        self.fields["meaning"].initial = meanings[0]
+
+
+class HoldForm(DataForm):
+    step = forms.ChoiceField(label=_("What shall be done"), widget=forms.RadioSelect)
+    reason = ClearTextField(
+        label=_("Reason"), max_length=500, lines=2, required=False,
+        help_text=_("Needed to unfreeze and to unlock."),
+    )  # fmt: skip
+
+    def __init__(self, *args, steps, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["step"].choices = steps
+
+
+class FreezeForm(DataForm):
+    chosen = TickedField(r"[0-9]{1,18}:[0-9]{1,9}")

@@ -1,10 +1,11 @@
 """Adverse events: reported, changed, taken back."""
 
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
 from patients.actions import (
     day_at,
-    lock_patient,
+    lock_open_patient,
     next_version,
     refuse_before_consent,
     refuse_when_withdrawn,
@@ -17,7 +18,7 @@ from safety.models import AdverseEvent
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from visits import edit_checks
-from visits.actions import died_on, raise_record_queries
+from visits.actions import died_on, marks_void, raise_record_queries
 from visits.models import Infusion
 
 
@@ -39,7 +40,7 @@ def report_adverse_event(*, patient, values, confirmed=(), by):
 
     What the edit checks ask about it becomes a query, unless it is in `confirmed`: (check, field)."""
     with acting(by):
-        patient = lock_patient(patient)
+        patient = lock_open_patient(patient)
         values = _checked(patient, values)
         last = AdverseEvent.objects.filter(patient=patient).aggregate(last=Max("sequence"))["last"] or 0
         event = AdverseEvent.objects.create(
@@ -52,31 +53,35 @@ def report_adverse_event(*, patient, values, confirmed=(), by):
 def change_adverse_event(*, event, values, version, reason, confirmed=(), by):
     """Change an event, with the reason."""
     if not reason.strip():
-        raise Refused({"reason": ["Write why the entry is changed."]})
+        raise Refused({"reason": [_("Write why the entry is changed.")]})
     with acting(by, reason):
-        event = AdverseEvent.objects.select_for_update(of=("self",)).select_related("patient__site").get(pk=event.pk)
+        patient = lock_open_patient(event.patient)
+        event = AdverseEvent.objects.select_for_update().get(pk=event.pk)
         check_version(event, version)
         refuse_when_withdrawn(event)
         stored = {field.attname: getattr(event, field.attname) for field in event._meta.concrete_fields}
-        checked = _checked(event.patient, {**stored, **values})
+        checked = _checked(patient, {**stored, **values})
         values = {name: checked[name] for name in {*values, "body_system"}}
         for name, value in values.items():
             setattr(event, name, value)
         next_version(event, *values)
         _ask_about(event, confirmed, by)
+        marks_void(record=event, reason=reason, by=by)
     return event
 
 
 def withdraw_adverse_event(*, event, version, reason, by):
     """Mark an event as entered in error. It stays readable and counts nowhere."""
     if not reason.strip():
-        raise Refused({"reason": ["Write why this event is taken back."]})
+        raise Refused({"reason": [_("Write why this event is taken back.")]})
     with acting(by, reason):
-        event = AdverseEvent.objects.select_for_update(of=("self",)).get(pk=event.pk)
+        lock_open_patient(event.patient)
+        event = AdverseEvent.objects.select_for_update().get(pk=event.pk)
         check_version(event, version)
         refuse_when_withdrawn(event)
         event.is_withdrawn = True
         next_version(event, "is_withdrawn")
+        marks_void(record=event, reason=reason, by=by)
     return event
 
 
@@ -93,7 +98,7 @@ def _checked(patient, values):
     aware_on = day_at(patient.site, values["aware_at"])
     errors = find_contradictions({**values, "aware_on": aware_on}, surroundings_of(patient))
     if not values["body_system"]:
-        errors.setdefault("body_system", []).append("The term is not in the list: choose the body system.")
+        errors.setdefault("body_system", []).append(_("The term is not in the list: choose the body system."))
     if errors:
         raise Refused(errors)
     return values

@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from patients.actions import lock_patient, next_version, refuse_when_withdrawn, today_at
+from patients.actions import lock_open_patient, next_version, refuse_when_withdrawn, today_at
 from safety.deviations import find_contradictions
 from safety.models import Deviation, DismissedProposal
 from safety.proposals import unjudged_of
@@ -18,7 +18,7 @@ def record_deviation(*, patient, values, proposal_key="", by):
 
     Raises Refused with what contradicts itself, and when the proposal is not open any more."""
     with acting(by):
-        patient = lock_patient(patient)
+        patient = lock_open_patient(patient, even_frozen=True)
         _refuse_contradictions(patient, values)
         seen = _open_proposal(patient, proposal_key).sentence.stored() if proposal_key else None
         last = Deviation.objects.filter(patient=patient).aggregate(last=Max("sequence"))["last"] or 0
@@ -38,7 +38,7 @@ def change_deviation(*, deviation, values, version, reason, by):
     if not reason.strip():
         raise Refused({"reason": [_("Write why the entry is changed.")]})
     with acting(by, reason):
-        patient = lock_patient(deviation.patient)
+        patient = lock_open_patient(deviation.patient, even_frozen=True)
         deviation = Deviation.objects.select_for_update(of=("self",)).get(pk=deviation.pk)
         check_version(deviation, version)
         refuse_when_withdrawn(deviation)
@@ -59,7 +59,7 @@ def dismiss_proposal(*, patient, proposal_key, reason, by):
     if not reason.strip():
         raise Refused({"reason": [_("Write why this is no deviation.")]})
     with acting(by, reason):
-        patient = lock_patient(patient)
+        patient = lock_open_patient(patient, even_frozen=True)
         proposal = _open_proposal(patient, proposal_key)
         return DismissedProposal.objects.create(
             patient=patient,
@@ -80,7 +80,7 @@ def _take_back(model, line, version, reason, by):
     if not reason.strip():
         raise Refused({"reason": [_("Write why this is taken back.")]})
     with acting(by, reason):
-        lock_patient(line.patient)
+        lock_open_patient(line.patient, even_frozen=True)
         line = model.objects.select_for_update(of=("self",)).get(pk=line.pk)
         check_version(line, version)
         refuse_when_withdrawn(line)

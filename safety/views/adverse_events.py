@@ -18,6 +18,7 @@ from safety.models import RELATED, AdverseEvent
 from trialsite import trial
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form
+from visits.views import marks_of_parts
 
 ORDER = {"": ("-began_on", "-id"), "grade": ("-grade", "-began_on"), "patient": ("patient__number", "-began_on"),
          "term": ("term", "-began_on")}  # fmt: skip
@@ -97,7 +98,8 @@ def load_event(user, pk):
 def show_adverse_event(request, pk):
     event = load_event(request.user, pk)
     may_change = can(request.user, Permission.REPORT_ADVERSE_EVENTS, event.patient.site) and not event.is_withdrawn
-    context = event_context(request, event.patient, event.term, event=event, may_change=may_change)
+    marks = marks_of_parts(request.user, event, [])
+    context = event_context(request, event.patient, event.term, event=event, may_change=may_change, marks=marks)
     return render(request, "safety/show_adverse_event.html", context())
 
 

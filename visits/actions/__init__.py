@@ -2,6 +2,7 @@
 
 Views, commands, importers, demo data and tests call these, by `from visits import actions`."""
 
+from visits.actions.feeds import end_feed, renew_feed
 from visits.actions.infusions import latest_weight, prepare_infusion, record_infusion
 from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, release_lot
 from visits.actions.panels import clear_panel, mark_panel_not_done, preview_panel, record_panel
@@ -37,8 +38,20 @@ from visits.actions.ranges import (
     import_ranges,
     withdraw_range,
 )
+from visits.actions.reviews import (
+    Seen,
+    freeze_visits,
+    hold_patient,
+    hold_visit,
+    marks_void,
+    review_forms,
+    sign_forms,
+    take_back_mark,
+    verify_forms,
+)
 
 __all__ = [
+    "Seen",
     "add_range",
     "add_unscheduled_visit",
     "answer_query",
@@ -50,12 +63,17 @@ __all__ = [
     "copy_ranges",
     "create_laboratory",
     "died_on",
+    "end_feed",
     "end_range",
     "follow_amendment",
+    "freeze_visits",
+    "hold_patient",
+    "hold_visit",
     "import_ranges",
     "key_of",
     "latest_weight",
     "mark_panel_not_done",
+    "marks_void",
     "move_plan",
     "plan_screening",
     "plan_visits",
@@ -71,9 +89,14 @@ __all__ = [
     "record_panel",
     "reject_lot",
     "release_lot",
+    "renew_feed",
     "reopen_query",
     "restore_check",
     "retire_check",
     "retired_checks",
+    "review_forms",
+    "sign_forms",
+    "take_back_mark",
+    "verify_forms",
     "withdraw_range",
 ]

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from patients.actions import day_at, lock_patient, next_version, refuse_when_halted
+from patients.actions import day_at, lock_open_patient, next_version, refuse_when_halted
 from patients.models import AllocationSlot, Blocked, State
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
@@ -18,6 +18,7 @@ from visits.actions.lots import lock_lot
 from visits.actions.panels import by_field, store_results
 from visits.actions.plan import lock_visit, mark_attended, move_plan, refuse_impossible_day
 from visits.actions.queries import raise_check_queries
+from visits.actions.reviews import marks_void
 from visits.models import Infusion, Interruption, LotState, Measurement, Preparation, Reaction
 
 
@@ -102,7 +103,7 @@ def prepare_infusion(
 ):
     """Prepare the bag of one infusion: the dose follows from the protocol and the weight."""
     with acting(by, "infusion prepared"):
-        patient = lock_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
+        patient = lock_open_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
         visit = lock_visit(visit, version)
         number = _infusion_number(visit)
         if Preparation.objects.filter(patient=patient, number=number).exists():
@@ -159,7 +160,7 @@ def record_infusion(
     `reactions` are (term, began_at, grade). The lot, the halts and the order of infusions are checked under lock."""
     monitoring = monitoring or {}
     with acting(by, reason or "infusion recorded"):
-        patient = lock_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
+        patient = lock_open_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
         visit = lock_visit(visit)
         protocol, number = visit.protocol, _infusion_number(visit)
         preparation = Preparation.objects.select_related("lot").filter(patient=patient, number=number).first()
@@ -222,6 +223,7 @@ def record_infusion(
             for name, value in content.items():
                 setattr(infusion, name, value)
             next_version(infusion, *content)
+            marks_void(record=infusion, reason=reason, by=by)
         tests = {code: protocol.test(code) for code in protocol.infusions.monitoring_tests}
         changed = store_results(
             {(code, minute): (tests[code], result) for (code, minute), result in read.items()},

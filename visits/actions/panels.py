@@ -4,12 +4,14 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from patients.actions import next_version
+from patients.actions import next_version, refuse_when_held
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from visits import edit_checks, ranges, results
 from visits.actions.plan import mark_attended, plan_again_when_empty, refuse_impossible_day
 from visits.actions.queries import not_asked_yet, raise_check_queries
+from visits.actions.reviews import marks_void
+from visits.contents import columns_of
 from visits.laboratories import laboratories_for, ranges_for
 from visits.models import WITH_VALUES, Measurement, Missing, PanelRecord, PanelState, Visit, VisitState
 from visits.units import rounded, unit_of
@@ -18,10 +20,13 @@ AS_IT_STANDS = object()
 
 
 def lock_panel(panel, version=None):
-    locked = (
-        PanelRecord.objects.select_for_update(of=("self",)).select_related("visit", "patient__site").get(pk=panel.pk)
-    )
+    """The panel's row, its visit's and its patient's, locked until the end of the transaction; refuses when they are
+    held. Raises Stale when `version` is not current."""
+    panels = PanelRecord.objects.select_for_update(of=("patient", "visit", "self"))
+    locked = panels.select_related("visit", "patient__site").get(pk=panel.pk)
     check_version(locked, version)
+    locked.visit.patient = locked.patient
+    refuse_when_held(locked.patient, locked.visit)
     return locked
 
 
@@ -47,6 +52,7 @@ def record_panel(
         refuse_impossible_day(patient, collected_on, "collected_on")
         tests = panel.protocol.tests_of(panel.code)
         there = {m.test: m for m in panel.measurements.all()}
+        before = {code: columns_of(m) for code, m in there.items()}
         laboratory = _laboratory_of(panel, laboratory)
         units = {code: m.reported_unit for code, m in there.items() if m.typed} | (units or {})
         read = _read(tests, {code: m.typed for code, m in there.items() if not m.is_computed} | values, units)
@@ -72,6 +78,9 @@ def record_panel(
             panel, "state", "collected_on", "collected_at", "comment", "not_done_because", "laboratory", "entered_by",
             "entered_at",
         )  # fmt: skip
+        if panel.version > 2:  # a first entry has no mark
+            touched = {code for code, m in there.items() if columns_of(m) != before[code]}
+            marks_void(record=panel, fields=touched, reason=reason, by=by)
         mark_attended(panel.visit, collected_on)
         raise_check_queries(
             problems, changed, read=read, patient=patient, panel=panel, whole=collected_on.isoformat(), confirmed=confirmed,
@@ -189,6 +198,8 @@ def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
         panel.state, panel.not_done_because = PanelState.NOT_DONE, not_done_because
         panel.entered_by, panel.entered_at = by, timezone.now()
         next_version(panel, "state", "not_done_because", "entered_by", "entered_at")
+        if panel.version > 2:
+            marks_void(record=panel, reason=reason or f"not done: {not_done_because}", by=by)
     return panel
 
 
@@ -208,6 +219,7 @@ def clear_panel(*, panel, version, reason, by):
         next_version(
             panel, "state", "not_done_because", "collected_on", "collected_at", "laboratory", "entered_by", "entered_at"
         )
+        marks_void(record=panel, reason=reason, by=by)
         plan_again_when_empty(panel.visit)
     return panel
 

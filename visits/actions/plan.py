@@ -1,8 +1,16 @@
 """The plan of a patient's visits, and which of them took place."""
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
-from patients.actions import lock_patient, next_version, refuse_before_consent, set_day_0, today_at
+from patients.actions import (
+    lock_open_patient,
+    next_version,
+    refuse_before_consent,
+    refuse_when_held,
+    set_day_0,
+    today_at,
+)
 from patients.models import Disposition, State
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
@@ -133,15 +141,15 @@ def move_plan(*, patient, day_0, reason, by):
 def add_unscheduled_visit(*, patient, on, panels, by):
     """A visit that the plan does not have, with the panels that were done."""
     with acting(by, "unscheduled visit"):
-        patient = lock_patient(patient)
+        patient = lock_open_patient(patient)
         refuse_before_consent(patient, on, "on")
         errors = {}
         if not patient.is_open:
-            errors[""] = [f"The patient is not in the trial: {patient.get_state_display()}."]
+            errors[""] = [_("The patient is not in the trial: %(state)s.") % {"state": patient.get_state_display()}]
         if not patient.screened_on <= on <= today_at(patient.site):
-            errors["on"] = ["The date must lie between screening and today."]
+            errors["on"] = [_("The date must lie between screening and today.")]
         if not panels:
-            errors["panels"] = ["Choose at least one panel."]
+            errors["panels"] = [_("Choose at least one panel.")]
         if errors:
             raise Refused(errors)
         count = Visit.objects.filter(patient=patient, is_scheduled=False).count()
@@ -165,11 +173,16 @@ def add_unscheduled_visit(*, patient, on, panels, by):
     return visit
 
 
-def lock_visit(visit, version=None):
-    locked = Visit.objects.select_for_update(of=("self",)).select_related("patient__site").get(pk=visit.pk)
+def lock_visit(visit, version=None, *, even_frozen=False):
+    """The visit's row and its patient's, locked until the end of the transaction; refuses when they are held.
+
+    Raises Stale when `version` is not current. Who locks both takes the patient first, here and everywhere."""
+    visits = Visit.objects.select_for_update(of=("patient", "self")).select_related("patient__site")
+    locked = visits.get(pk=visit.pk)
     check_version(locked, version)
+    refuse_when_held(locked.patient, locked, even_frozen=even_frozen)
     if locked.state == VisitState.CANCELLED:
-        raise Refused("This visit is no longer planned: the patient moved to a protocol version without it.")
+        raise Refused(_("This visit is no longer planned: the patient moved to a protocol version without it."))
     return locked
 
 
@@ -179,7 +192,7 @@ def record_attendance(*, visit, attended_on, version, reason="", by):
         visit = lock_visit(visit, version)
         refuse_impossible_day(visit.patient, attended_on, "attended_on")
         if visit.state == VisitState.ATTENDED and not reason.strip():
-            raise Refused({"reason": ["Write why the date is changed."]})
+            raise Refused({"reason": [_("Write why the date is changed.")]})
         visit.state, visit.attended_on, visit.missed_because = VisitState.ATTENDED, attended_on, ""
         next_version(visit, "state", "attended_on", "missed_because")
     return visit
@@ -191,11 +204,11 @@ def record_missed_visit(*, visit, missed_because, version, by):
         visit = lock_visit(visit, version)
         errors = {}
         if not missed_because.strip():
-            errors["missed_because"] = ["Write why the visit was missed."]
+            errors["missed_because"] = [_("Write why the visit was missed.")]
         if visit.panels.filter(state__in=WITH_VALUES).exists() or hasattr(visit, "infusion"):
-            errors[""] = ["Data of this visit were entered: it was not missed."]
+            errors[""] = [_("Data of this visit were entered: it was not missed.")]
         if visit.earliest > today_at(visit.patient.site):
-            errors[""] = ["The window of this visit has not opened."]
+            errors[""] = [_("The window of this visit has not opened.")]
         if errors:
             raise Refused(errors)
         visit.state, visit.attended_on, visit.missed_because = VisitState.MISSED, None, missed_because

@@ -7,12 +7,12 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from patients.actions import next_version, refuse_before_consent, today_at
+from patients.actions import lock_open_patient, next_version, refuse_before_consent, today_at
 from patients.models import ArtRegimen
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from visits import edit_checks
-from visits.actions.plan import died_on
+from visits.actions.plan import died_on, lock_visit
 from visits.models import (
     CHANGED_SATISFIED,
     CHANGED_STILL_ASKS,
@@ -242,12 +242,15 @@ def raise_record_queries(*, problems, record, confirmed=(), by):
             )  # fmt: skip
         CheckFiring.objects.bulk_create([firing])
     still = {(p.code, p.test) for p in problems}
-    satisfied = [q for q in queries if (q.check_code, q.field) not in still]
-    _note_changes([f for f in firings if (f.check_code, f.test) not in still])
-    for query in satisfied:
-        QueryMessage.objects.create(query=query, patient_id=query.patient_id, text=CHANGED_SATISFIED, by=by)
-        query.state, query.closed_at = QueryState.CLOSED, timezone.now()
-        next_version(query, "state", "closed_at")
+    with acting(by, "the edit checks looked again"):
+        _note_changes([f for f in firings if (f.check_code, f.test) not in still])
+        for query in queries:
+            if (query.check_code, query.field) not in still:
+                QueryMessage.objects.create(
+                    query=query, patient_id=query.patient_id, text=CHANGED_SATISFIED, by=by
+                )  # fmt: skip
+                query.state, query.closed_at = QueryState.CLOSED, timezone.now()
+                next_version(query, "state", "closed_at")
 
 
 def check_line(*, line, confirmed=(), by):
@@ -294,6 +297,10 @@ def raise_query(*, panel=None, infusion=None, record=None, test="", minute=None,
     about = panel or infusion or record
     named = {"record": record._meta.label_lower, "record_id": record.pk} if record else {}
     with acting(by, "query raised"):
+        if panel or infusion:
+            lock_visit(about.visit, even_frozen=True)
+        else:
+            lock_open_patient(about.patient, even_frozen=True)
         return Query.objects.create(
             patient=about.patient, panel=panel, infusion=infusion, test=test, minute=minute, field=field, text=text,
             raised_by=by, **named,
@@ -314,6 +321,7 @@ def reopen_query(*, query, text, version, by):
 
 def _move_query(query, state, text, version, by):
     with acting(by, f"query {state.label}"):
+        _refuse_when_locked(query)
         query = Query.objects.select_for_update(of=("self",)).get(pk=query.pk)
         check_version(query, version)
         if state not in QUERY_TRANSITIONS[QueryState(query.state)]:
@@ -326,3 +334,12 @@ def _move_query(query, state, text, version, by):
         query.closed_at = timezone.now() if state == QueryState.CLOSED else None
         next_version(query, "state", "closed_at")
     return query
+
+
+def _refuse_when_locked(query):
+    """About what is frozen one may still talk; about what is locked not."""
+    about = query.panel or query.infusion
+    if about is not None:
+        lock_visit(about.visit, even_frozen=True)
+    else:
+        lock_open_patient(query.patient, even_frozen=True)

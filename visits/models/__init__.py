@@ -10,6 +10,7 @@ from visits.models.infusions import (
     Reaction,
 )
 from visits.models.panels import (
+    PANEL_TRANSITIONS,
     UNFINISHED,
     WITH_VALUES,
     Flag,
@@ -20,7 +21,7 @@ from visits.models.panels import (
     PanelState,
     ReferenceRange,
 )
-from visits.models.plan import Visit, VisitState
+from visits.models.plan import CalendarFeed, Visit, VisitState
 from visits.models.queries import (
     CHANGED_SATISFIED,
     CHANGED_STILL_ASKS,
@@ -37,9 +38,11 @@ from visits.models.reviews import Mark, Review
 __all__ = [
     "CHANGED_SATISFIED",
     "CHANGED_STILL_ASKS",
+    "PANEL_TRANSITIONS",
     "QUERY_TRANSITIONS",
     "UNFINISHED",
     "WITH_VALUES",
+    "CalendarFeed",
     "CheckFiring",
     "Flag",
     "Infusion",

@@ -19,6 +19,13 @@ class PanelState(models.TextChoices):
     NOT_DONE = "not_done", _("not done")
 
 
+# what saving, saying that it was not done, and taking back make of a panel: the whole of it
+PANEL_TRANSITIONS = {
+    PanelState.EXPECTED: {PanelState.BEGUN, PanelState.ENTERED, PanelState.NOT_DONE},
+    PanelState.BEGUN: {PanelState.ENTERED, PanelState.EXPECTED},
+    PanelState.ENTERED: {PanelState.BEGUN, PanelState.EXPECTED},
+    PanelState.NOT_DONE: {PanelState.BEGUN, PanelState.ENTERED, PanelState.EXPECTED},
+}
 # panels that somebody still has to work on, and those in which something was entered
 UNFINISHED = (PanelState.EXPECTED, PanelState.BEGUN)
 WITH_VALUES = (PanelState.BEGUN, PanelState.ENTERED)

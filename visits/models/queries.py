@@ -5,8 +5,9 @@ from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
-from patients.models import PatientRecord, person
-from trialsite.roles import Permission, can
+from patients.models import ByPatientQuerySet, PatientRecord, person
+from trialsite.queried import queried_records
+from trialsite.roles import Permission, can, sites_where
 from trialsite.words import Sentence
 from visits.models.infusions import Infusion
 from visits.models.panels import PanelRecord
@@ -24,6 +25,18 @@ QUERY_TRANSITIONS = {
     QueryState.ANSWERED: {QueryState.OPEN, QueryState.CLOSED},
     QueryState.CLOSED: {QueryState.OPEN},
 }
+
+
+class ByRecordQuerySet(ByPatientQuerySet):
+    """What is about a record that takes more than seeing the patient is seen by those who may see the record."""
+
+    def visible_to(self, user):
+        seen = super().visible_to(user)
+        for label, queried in queried_records().items():
+            sites = sites_where(user, queried.permission)
+            if queried.permission != Permission.VIEW_PATIENTS and sites is not None:
+                seen = seen.exclude(models.Q(record=label) & ~models.Q(patient__site__in=sites))
+        return seen
 
 
 class Query(PatientRecord):
@@ -47,6 +60,8 @@ class Query(PatientRecord):
     raised_by = person()
     raised_at = models.DateTimeField(default=timezone.now)
     closed_at = models.DateTimeField(null=True)
+
+    objects = ByRecordQuerySet.as_manager()
 
     class Meta(PatientRecord.Meta):
         ordering = ["-raised_at", "-id"]
@@ -73,11 +88,18 @@ CHANGED_STILL_ASKS = gettext_noop("The value was changed; the check still asks."
 CHANGED_SATISFIED = gettext_noop("The value was changed; the check is satisfied.")
 
 
+class QueryMessageQuerySet(ByPatientQuerySet):
+    def visible_to(self, user):
+        return self.filter(query__in=Query.objects.visible_to(user))
+
+
 class QueryMessage(PatientRecord):
     query = models.ForeignKey(Query, models.PROTECT, related_name="messages")
     text = models.TextField(_("message"))
     by = person()
     at = models.DateTimeField(default=timezone.now)
+
+    objects = QueryMessageQuerySet.as_manager()
 
     class Meta(PatientRecord.Meta):
         ordering = ["at", "id"]
@@ -118,6 +140,8 @@ class CheckFiring(PatientRecord):
     query = models.OneToOneField(Query, models.PROTECT, null=True, related_name="firing")
     by = person()
     at = models.DateTimeField(default=timezone.now)
+
+    objects = ByRecordQuerySet.as_manager()
 
     class Meta(PatientRecord.Meta):
         ordering = ["id"]

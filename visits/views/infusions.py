@@ -2,7 +2,6 @@
 
 from zoneinfo import ZoneInfo
 
-from django.db.models import Prefetch
 from django.http import Http404
 from django.urls import reverse
 from django.utils import timezone
@@ -15,11 +14,10 @@ from trialsite.saving import Saved, answer_form, conflict_row
 from visits import actions, forms
 from visits.models import (
     Infusion,
-    Interruption,
     Lot,
     Preparation,
-    Reaction,
 )
+from visits.views.marks import marks_of_parts
 from visits.views.plan import load_visit, planned_infusion, visit_context
 
 
@@ -81,8 +79,10 @@ def record_infusion(request, pk):
         return Saved(reverse("visits:show_visit", args=[pk]), saved.version, _("The infusion is recorded."))
 
     context = visit_context(
-        request, visit, _("Infusion %d") % number, infusion=infusion, minutes=protocol.infusions.monitoring_minutes,
+        request, visit, _("Infusion %d") % number, infusion=infusion,
+        marks=marks_of_infusion(request.user, infusion, visit), minutes=protocol.infusions.monitoring_minutes,
         preparation=Preparation.objects.filter(visit=visit).first(),
+        reaction_terms=[(term, protocol.infusions.reaction_label(term)) for term in protocol.infusions.reaction_terms],
         may_enter=can(request.user, Permission.RECORD_INFUSIONS, patient.site),
     )  # fmt: skip
 
@@ -99,23 +99,32 @@ def load_infusion(visit):
     """The infusion of a visit with its vital signs and lines, or None."""
     return (
         Infusion.objects.filter(visit=visit)
-        .prefetch_related(
-            "measurements",
-            Prefetch("interruptions", Interruption.objects.filter(is_withdrawn=False)),
-            Prefetch("reactions", Reaction.objects.filter(is_withdrawn=False)),
-        ).first()
+        .prefetch_related("measurements", "interruptions", "reactions").first()
     )  # fmt: skip
 
 
 def form_of(data, visit, infusion):
-    planned = visit.patient.protocol.infusions
+    planned = visit.protocol.infusions
     return forms.InfusionForm(
         data, record=infusion, infusions=planned,
-        tests=[visit.patient.protocol.test(code) for code in planned.monitoring_tests],
+        tests=[visit.protocol.test(code) for code in planned.monitoring_tests],
         zone=ZoneInfo(visit.patient.site.timezone), reactions=planned.reaction_terms,
         stored={(m.test, m.minute): m.typed for m in infusion.measurements.all()} if infusion else {},
         initial=initial_of(infusion),
     )  # fmt: skip
+
+
+def marks_of_infusion(user, infusion, visit):
+    if infusion is None:
+        return None
+    infusion.visit, infusion.patient = visit, visit.patient
+    parts = [*infusion.measurements.all(), *infusion.interruptions.all(), *infusion.reactions.all()]
+    return marks_of_parts(user, infusion, parts)
+
+
+def standing(lines):
+    """The lines that were not entered in error."""
+    return [line for line in lines.all() if not line.is_withdrawn]
 
 
 def initial_of(infusion):
@@ -133,13 +142,13 @@ def initial_of(infusion):
             "comment",
         )
     }
-    for n, line in enumerate(infusion.interruptions.all(), start=1):
+    for n, line in enumerate(standing(infusion.interruptions), start=1):
         initial |= {
             f"stop{n}_stopped": line.stopped_at,
             f"stop{n}_resumed": line.resumed_at,
             f"stop{n}_cause": line.cause,
         }
-    for n, line in enumerate(infusion.reactions.all(), start=1):
+    for n, line in enumerate(standing(infusion.reactions), start=1):
         initial |= {
             f"reaction{n}_term": line.term,
             f"reaction{n}_began": line.began_at,

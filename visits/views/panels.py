@@ -20,6 +20,7 @@ from visits.models import (
     Missing,
     QueryState,
 )
+from visits.views.marks import marks_of_parts
 from visits.views.plan import load_panel, visit_context
 
 EARLIER = 4  # results of a test that are shown beside its field
@@ -192,6 +193,7 @@ def enter_panel(request, pk):
             "rows": panel_rows(form, tests, there, earlier_results(panel, tests), queries, held),
             "may_query": can(request.user, Permission.RAISE_QUERIES, site),
             "whole_panel_query": queries.get(""),
+            "marks": marks_of_parts(request.user, panel, there.values()),
         }
 
     return answer_form(request, form, "visits/enter_panel.html", context, save, conflict=conflict)

@@ -1,7 +1,7 @@
 """The plan: patients by visits, one visit, which visits took place."""
 
 from django.core.paginator import Paginator
-from django.db.models import Count, Q
+from django.db.models import Count, OuterRef, Q
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -10,21 +10,25 @@ from django.views.decorators.http import require_GET
 
 from patients.actions import today_at
 from patients.arms import arm_position, arms_seen_by
-from patients.models import Patient, State
+from patients.models import Hold, Patient, State
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
 from trialsite import trial
 from trialsite.roles import Permission, can, can_see_arm, needs, require
 from trialsite.saving import Saved, answer_form
-from visits import actions, forms, schedule
+from visits import actions, forms, schedule, waiting
 from visits.models import (
     UNFINISHED,
     Infusion,
+    Mark,
     PanelRecord,
     PanelState,
     Preparation,
     QueryState,
+    Review,
     Visit,
 )
+from visits.reviews import STEPS
+from visits.views.marks import PAGES, held, marks_of_visit
 
 
 def load_visit(user, pk):
@@ -59,30 +63,44 @@ STANDING_TEXT = {
     "overdue": gettext_lazy("overdue"),
     "draft": gettext_lazy("begun"),
     "entered": gettext_lazy("complete"),
+    "signed": gettext_lazy("signed"),
+    "locked": gettext_lazy("locked"),
     "missed": gettext_lazy("missed"),
     "not-done": gettext_lazy("will not take place"),
 }
 
 
-def standing_of(visit, today, open_panels, *, is_open):
-    """One word for a visit: expected, due, overdue, draft (attended, panels missing), entered, missed; or not-done
-    when it was planned and the patient's way has ended (`is_open` is false)."""
+def standing_of(visit, today, open_panels, *, is_open, is_signed=False):
+    """One word for a visit: expected, due, overdue, draft (attended, panels missing), entered, missed; not-done when it
+    was planned and the patient's way has ended (`is_open` is false); signed when all of it is, locked when it is."""
+    if Hold.LOCKED in (visit.hold, visit.patient.hold):
+        return "locked"
     window = schedule.Window(visit.planned_on, visit.earliest, visit.latest)
     standing = schedule.standing(state=visit.state, window=window, today=today)
     if standing == schedule.Standing.DONE:
-        return "draft" if open_panels else "entered"
+        return "draft" if open_panels else "signed" if is_signed else "entered"
     if standing == schedule.Standing.CANCELLED or (standing != schedule.Standing.MISSED and not is_open):
         return "not-done"
     return str(standing)
 
 
 def with_counts(visits):
+    marks = Review.objects.standing().filter(visit=OuterRef("pk"), mark=Mark.SIGNED)
+    panels = PanelRecord.objects.filter(visit=OuterRef("pk"), state__in=waiting.DONE)
+    infusions = Infusion.objects.filter(visit=OuterRef("pk"))
     counted = visits.annotate(
+        signed=waiting.number_of(marks),
+        to_sign=waiting.number_of(panels) + waiting.number_of(infusions),
         open_panels=Count("panels", filter=Q(panels__state__in=UNFINISHED), distinct=True),
         open_queries=Count("panels__queries", filter=~Q(panels__queries__state=QueryState.CLOSED), distinct=True)
         + Count("infusion__queries", filter=~Q(infusion__queries__state=QueryState.CLOSED), distinct=True),
     )
     return counted.order_by("planned_on", "id")
+
+
+def is_signed(visit):
+    """Of a visit of `with_counts`: is every form of it signed?"""
+    return bool(visit.to_sign) and visit.signed == visit.to_sign
 
 
 @needs(Permission.VIEW_PATIENTS)
@@ -137,7 +155,9 @@ def planned_visits(patients):
 def cell_of(visit, patient):
     if visit is None:
         return None
-    standing = standing_of(visit, today_at(patient.site), visit.open_panels, is_open=patient.is_open)
+    standing = standing_of(
+        visit, today_at(patient.site), visit.open_panels, is_open=patient.is_open, is_signed=is_signed(visit)
+    )
     text = f"{visit.code}: {STANDING_TEXT[standing]}, {visit.on}"
     if visit.open_panels and standing == "draft":
         text += ", " + _("%d panels open") % visit.open_panels
@@ -193,10 +213,15 @@ def show_visit(request, pk):
     if number:
         infusion = Infusion.objects.filter(visit=visit).first()
         preparation = Preparation.objects.select_related("lot").filter(visit=visit).first()
+    marks_of_visit(visit, panels, infusion)
     today = today_at(visit.patient.site)
     open_panels = sum(panel.state in UNFINISHED for panel in panels)
-    standing = standing_of(visit, today, open_panels, is_open=visit.patient.is_open)
+    signed = [form.marks["is_signed"] for form in (*panels, *([infusion] if infusion else []))]
+    standing = standing_of(
+        visit, today, open_panels, is_open=visit.patient.is_open, is_signed=bool(signed) and all(signed)
+    )
     site = visit.patient.site
+    begun = any(panel.state != PanelState.EXPECTED for panel in panels) or infusion
     context = visit_context(
         request, visit, visit_title(visit),
         panels=panels, standing=standing, standing_text=STANDING_TEXT[standing], number=number, infusion=infusion,
@@ -205,6 +230,13 @@ def show_visit(request, pk):
         may_prepare=sees_arm and can(request.user, Permission.PREPARE_INFUSIONS, site),
         may_infuse=can(request.user, Permission.RECORD_INFUSIONS, site),
         may_report=can(request.user, Permission.REPORT_ADVERSE_EVENTS, site),
+        hold=held(visit.patient, visit),
+        may_hold=can(request.user, Permission.REVIEW_DATA, site),
+        checks=[
+            (reverse("visits:check_visit", args=[step, pk]), page[1])
+            for step, page in PAGES.items()
+            if begun and can(request.user, STEPS[step].permission, site)
+        ],
         dose_unit=protocol.product(preparation.lot.product).dose.unit if preparation and sees_arm else "",
     )  # fmt: skip
     return render(request, "visits/show_visit.html", context())

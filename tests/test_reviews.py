@@ -1,0 +1,657 @@
+"""Verified, reviewed, signed; void when the data change; frozen and locked."""
+
+import inspect
+import re
+from datetime import timedelta
+from decimal import Decimal
+from io import StringIO
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+import patients.actions
+import safety.actions
+import visits.actions
+from patients import demo as patient_steps
+from patients.actions import today_at
+from patients.models import ArtRegimen, Hold, Patient
+from safety.models import DismissedProposal
+from tests.test_deviations import values_of
+from tests.universe import PASSWORD, fields_of, send
+from trialsite import actions as accounts
+from trialsite.audit import acting
+from trialsite.models import FormReceipt, Grant, User
+from trialsite.saving import Refused, Stale
+from visits import actions, waiting
+from visits import demo as steps
+from visits.actions import Seen
+from visits.contents import CASEBOOK, INFUSIONS, PANELS, all_of, faults_of, load_forms
+from visits.models import Infusion, Mark, Measurement, PanelRecord, Query, Review, Visit
+from visits.reviews import MEANING_OF_CASEBOOK, MEANINGS, STEPS
+
+WRONG = "The value was read from the wrong line"
+
+
+@pytest.fixture
+def patient(unchanged):
+    return unchanged.with_results()
+
+
+@pytest.fixture
+def panel(patient):
+    """Chemistry of screening, entered."""
+    return PanelRecord.objects.select_related("visit", "patient__site").get(patient=patient, code="chemistry")
+
+
+def seen(panel, *fields):
+    return [Seen(PANELS, panel.pk, PanelRecord.objects.get(pk=panel.pk).version, fields or ("",))]
+
+
+def sign(universe, panel, by=None):
+    marks, _ = actions.sign_forms(
+        patient=panel.patient, seen=seen(panel), meaning=MEANINGS[0], alone=True, by=by or universe.wang
+    )
+    return marks[0]
+
+
+def change(universe, panel, **values):
+    """Correct values of a panel, each to what is given."""
+    panel = PanelRecord.objects.get(pk=panel.pk)
+    return actions.record_panel(
+        panel=panel, values=values, collected_on=panel.collected_on, comment=panel.comment, version=panel.version,
+        reason=WRONG, by=universe.chen,
+    )  # fmt: skip
+
+
+def other_value(panel, test):
+    return f"{Decimal(Measurement.objects.get(panel=panel, test=test).typed) + 1}"
+
+
+def check_reviews():
+    """What the command prints, and whether it found nothing wrong."""
+    out, fine = StringIO(), True
+    try:
+        call_command("check_reviews", stdout=out)
+    except SystemExit:
+        fine = False
+    return out.getvalue(), fine
+
+
+def by_sql(universe, sql, *values):
+    """Past all actions, as a person with the database's own tools would."""
+    with acting(universe.system, "by SQL"), connection.cursor() as cursor:
+        cursor.execute(sql, values)
+
+
+def address_of(panel, step="sign"):
+    return f"/visits/check/{step}/record/visits/panelrecord/{panel.pk}/"
+
+
+def signatures(panel):
+    return Review.objects.standing().filter(record=PANELS, record_id=panel.pk, mark=Mark.SIGNED)
+
+
+# --- signing -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R17")
+def test_a_signed_form_shows_printed_name_date_time_and_meaning(unchanged, panel):
+    browser = unchanged.client(unchanged.wang)
+    answer = send(browser, address_of(panel), password=PASSWORD, meaning=MEANINGS[0])
+    assert answer.status_code == 302 and answer["Location"] == f"/visits/panels/{panel.pk}/"
+    mark = signatures(panel).get()
+    for address in (f"/visits/panels/{panel.pk}/", f"/visits/{panel.visit_id}/"):
+        page = browser.get(address).content.decode()
+        assert "Wang Jun" in page and MEANINGS[0] in page
+        here = mark.at.astimezone(ZoneInfo(panel.patient.site.timezone))
+        assert f"{here:%Y-%m-%d %H:%M:%S} UTC{here:%z}"[:-2] in page
+    assert "Investigator" in mark.roles
+
+
+@pytest.mark.requirement("R20")
+@pytest.mark.parametrize("password", ["", "not-my-password-at-all", None])
+def test_nothing_is_signed_without_the_own_password(unchanged, panel, password):
+    answer = send(unchanged.client(unchanged.wang), address_of(panel), password=password)
+    assert answer.status_code == 422
+    assert not Review.objects.exists()
+
+
+@pytest.mark.requirement("R20")
+def test_nothing_is_signed_with_another_persons_password(unchanged, panel):
+    accounts.change_password(user=unchanged.li, password="li-has-another-one-1905", by=unchanged.li)
+    answer = send(unchanged.client(unchanged.wang), address_of(panel), password="li-has-another-one-1905")
+    assert answer.status_code == 422 and not Review.objects.exists()
+
+
+@pytest.mark.requirement("R20")
+def test_the_password_is_neither_kept_nor_shown_again(unchanged, panel):
+    browser = unchanged.client(unchanged.wang)
+    page = browser.get(address_of(panel))
+    refused = send(browser, address_of(panel), page=page, password=PASSWORD, meaning="something else")
+    assert refused.status_code == 422 and PASSWORD not in refused.content.decode()
+    assert send(browser, address_of(panel), page=page, password=PASSWORD).status_code == 302
+    again = send(browser, address_of(panel), page=page, password="another one")  # the receipt knows no password
+    assert again.status_code == 302 and signatures(panel).count() == 1
+    assert all(PASSWORD not in str(receipt.__dict__) for receipt in FormReceipt.objects.all())
+
+
+@pytest.mark.requirement("R23")
+def test_what_was_changed_after_the_page_was_opened_is_not_signed(unchanged, panel):
+    browser = unchanged.client(unchanged.wang)
+    page = browser.get(address_of(panel))
+    change(unchanged, panel, ALT=other_value(panel, "ALT"))
+    answer = send(browser, address_of(panel), page=page, password=PASSWORD)
+    assert answer.status_code == 409 and not Review.objects.exists()
+    with pytest.raises(Stale):
+        actions.sign_forms(
+            patient=panel.patient, seen=[Seen(PANELS, panel.pk, panel.version)], meaning=MEANINGS[0], alone=True,
+            by=unchanged.wang,
+        )  # fmt: skip
+
+
+@pytest.mark.requirement("R24")
+def test_whose_delegation_ended_signs_no_more(unchanged, panel):
+    browser = unchanged.client(unchanged.wang)
+    page = browser.get(address_of(panel))
+    grant = Grant.objects.get(user=unchanged.wang)
+    accounts.revoke_role(grant=grant, reason="left the hospital", by=unchanged.system)
+    assert send(browser, address_of(panel), page=page, password=PASSWORD)["Location"] == "/sign-in/"
+    browser = unchanged.client(User.objects.get(pk=unchanged.wang.pk))
+    assert send(browser, address_of(panel), page=page, password=PASSWORD).status_code == 403
+    with pytest.raises(PermissionDenied):
+        sign(unchanged, panel, by=User.objects.get(pk=unchanged.wang.pk))
+    assert not Review.objects.exists()
+
+
+@pytest.mark.requirement("R24")
+@pytest.mark.parametrize("name", ["chen", "li", "maria", "david", "ines"])
+def test_only_an_investigator_of_the_site_signs(unchanged, panel, name):
+    person = getattr(unchanged, name)
+    assert unchanged.client(person).get(address_of(panel)).status_code in (403, 404)
+    with pytest.raises(PermissionDenied):
+        sign(unchanged, panel, by=person)
+
+
+def test_another_sites_form_and_a_missing_one_answer_alike(unchanged, panel):
+    accounts.grant_role(
+        user=unchanged.li, role="investigator", site=unchanged.other_site, reason="x", by=unchanged.system
+    )
+    browser = unchanged.client(User.objects.get(pk=unchanged.li.pk))
+    missing = browser.get("/visits/check/sign/record/visits/panelrecord/999999/")
+    foreign = browser.get(address_of(panel))
+    assert missing.status_code == foreign.status_code == 404
+
+
+def test_what_is_signed_is_one_of_the_declared_meanings(unchanged, panel):
+    with pytest.raises(Refused, match="sentences of the list"):
+        actions.sign_forms(patient=panel.patient, seen=seen(panel), meaning="because", by=unchanged.wang)
+
+
+@pytest.mark.requirement("R26")
+def test_signing_a_visit_lists_every_form_and_leaves_out_what_changed_meanwhile(unchanged, patient, panel):
+    browser, address = unchanged.client(unchanged.wang), f"/visits/check/sign/visit/{panel.visit_id}/"
+    page = browser.get(address)
+    entered = PanelRecord.objects.filter(visit=panel.visit_id, state="entered")
+    shown = page.content.decode()
+    for one in entered:
+        assert one.protocol.panel(one.code).name in shown
+    before = fields_of(page)["chosen"]
+    change(unchanged, panel, ALT=other_value(panel, "ALT"))
+    answer = send(browser, address, page=page, password=PASSWORD)
+    assert answer.status_code == 302
+    told = browser.get(answer["Location"]).content.decode()
+    assert "Chemistry" in told and "changed after you opened" in told
+    signed = Review.objects.standing().filter(mark=Mark.SIGNED)
+    assert signed.count() == len(before) - 1 and not signatures(panel).exists()
+    assert len({mark.digest for mark in signed}) == signed.count()
+    assert check_reviews()[1]
+
+
+def test_a_form_with_an_open_query_is_not_signed_and_says_why(unchanged, panel):
+    query = actions.raise_query(panel=panel, test="ALT", text="Please check.", by=unchanged.maria)
+    with pytest.raises(Refused, match="Queries wait"):
+        sign(unchanged, panel)
+    assert "Queries wait for an answer" in unchanged.client(unchanged.wang).get(address_of(panel)).content.decode()
+    actions.answer_query(query=query, text="Confirmed.", version=None, by=unchanged.chen)
+    assert sign(unchanged, panel)
+
+
+# --- bound to the data ------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R18")
+def test_a_signature_that_is_copied_to_another_record_is_invalid(unchanged, panel):
+    mark = sign(unchanged, panel)
+    other = PanelRecord.objects.filter(visit=panel.visit_id, version=2).exclude(pk=panel.pk).first()
+    assert check_reviews()[1]
+    names = [f.column for f in Review._meta.concrete_fields if f.column not in ("id", "record_id")]
+    by_sql(unchanged, f"insert into visits_review ({', '.join(names)}, record_id) select {', '.join(names)}, %s"
+           " from visits_review where id = %s", other.pk, mark.pk)  # fmt: skip
+    told, fine = check_reviews()
+    assert not fine and "1 invalid" in told and f"visits.panelrecord {other.pk}" in told
+    page = unchanged.client(unchanged.wang).get(f"/visits/panels/{other.pk}/").content.decode()
+    assert "INVALID" in page
+
+
+@pytest.mark.requirement("R18")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "update visits_measurement set typed = '99', value = 99 where test = 'ALT' and panel_id = %s",
+        "update visits_measurement set high = 99 where test = 'ALT' and panel_id = %s",
+        "update visits_measurement set reported_unit = 'x' where test = 'ALT' and panel_id = %s",
+        "update visits_measurement set panel_id = null, infusion_id = null where false and panel_id = %s;"
+        " update visits_panelrecord set comment = 'x' where id = {pk}",
+        "update visits_panelrecord set version = version + 1 where id = %s",
+        "update visits_review set printed_name = 'Li Na' where record_id = %s",
+        "update visits_review set at = at + interval '1 second' where record_id = %s",
+        "update visits_review set meaning = 'x' where record_id = %s",
+    ],
+)
+def test_a_value_or_a_signature_that_is_changed_by_sql_is_told_as_invalid(unchanged, panel, sql):
+    sign(unchanged, panel)
+    by_sql(unchanged, sql.format(pk=panel.pk), panel.pk)
+    told, fine = check_reviews()
+    assert not fine and "1 invalid" in told
+    assert "INVALID" in unchanged.client(unchanged.wang).get(f"/visits/panels/{panel.pk}/").content.decode()
+    assert "INVALID" in unchanged.client(unchanged.wang).get(f"/visits/{panel.visit_id}/").content.decode()
+
+
+@pytest.mark.requirement("R19")
+def test_a_change_makes_the_signature_void_visibly_and_asks_for_a_new_one(unchanged, panel):
+    mark = sign(unchanged, panel)
+    change(unchanged, panel, ALT=other_value(panel, "ALT"))
+    mark.refresh_from_db()
+    assert mark.void_by == unchanged.chen and mark.void_because == WRONG
+    browser = unchanged.client(unchanged.wang)
+    page = browser.get(f"/visits/panels/{panel.pk}/").content.decode()
+    assert "<del>signed</del> void" in page and WRONG in page and "Not signed: the data changed" in page
+    assert "<del>signed</del> void" in browser.get(f"/visits/{panel.visit_id}/").content.decode()
+    told, fine = check_reviews()
+    assert fine and told == "1 marks checked, 0 invalid\n"  # valid for the version that it was set on
+    assert waiting.to_sign(unchanged.wang).filter(pk=panel.visit_id).exists()
+    again = sign(unchanged, panel)
+    assert again.record_version == mark.record_version + 1
+    assert "Not signed" not in browser.get(f"/visits/panels/{panel.pk}/").content.decode()
+
+
+@pytest.mark.requirement("R19")
+def test_a_void_signature_is_still_held_against_what_was_signed(unchanged, panel):
+    mark = sign(unchanged, panel)
+    change(unchanged, panel, ALT=other_value(panel, "ALT"))
+    by_sql(unchanged, "update visits_review set meaning = 'something else' where id = %s", mark.pk)
+    assert "1 invalid" in check_reviews()[0]
+
+
+@pytest.mark.requirement("R19")
+def test_taking_the_entry_back_makes_every_mark_void(unchanged, panel):
+    sign(unchanged, panel)
+    actions.verify_forms(patient=panel.patient, seen=seen(panel, "ALT"), by=unchanged.maria)
+    actions.review_forms(patient=panel.patient, seen=seen(panel), by=unchanged.david)
+    actions.clear_panel(panel=panel, version=None, reason=WRONG, by=unchanged.chen)
+    assert not Review.objects.standing().exists() and Review.objects.count() == 3
+
+
+@pytest.mark.requirement("R19")
+def test_a_change_of_an_infusion_makes_its_signature_void(unchanged):
+    patient = unchanged.infused()
+    infusion = Infusion.objects.select_related("visit").get(patient=patient)
+    given = {name: getattr(infusion, name) for name in ("started_at", "stopped_at", "volume_ml", "given_percent")}
+
+    def correct(comment):
+        actions.record_infusion(
+            visit=infusion.visit, **given, comment=comment, version=None, reason=WRONG, by=unchanged.wang
+        )
+
+    marks, left_out = actions.sign_forms(
+        patient=patient, seen=[Seen(INFUSIONS, infusion.pk, infusion.version)], meaning=MEANINGS[0], by=unchanged.wang
+    )
+    assert len(marks) == 1 and not left_out and check_reviews()[1]
+    assert "Wang Jun" in unchanged.client(unchanged.wang).get(f"/visits/{infusion.visit_id}/infusion/").content.decode()
+    correct("seen again")
+    assert Review.objects.get().is_void and check_reviews()[1]
+
+
+@pytest.mark.requirement("R19")
+def test_a_change_of_an_event_or_a_line_makes_its_marks_void(unchanged, patient):
+    event = unchanged.event(patient)
+    line = ArtRegimen.objects.filter(patient=patient).first()
+    shown = [Seen("safety.adverseevent", event.pk, 1), Seen("patients.artregimen", line.pk, line.version)]
+    actions.sign_forms(patient=patient, seen=shown, meaning=MEANINGS[0], by=unchanged.wang)
+    assert Review.objects.standing().count() == 2
+    page = unchanged.client(unchanged.wang).get(f"/safety/events/{event.pk}/").content.decode()
+    assert "Wang Jun" in page and MEANINGS[0] in page
+    safety.actions.change_adverse_event(event=event, values={"grade": 2}, version=None, reason=WRONG, by=unchanged.chen)
+    patients.actions.withdraw_line(line=line, version=None, reason=WRONG, by=unchanged.chen)
+    assert not Review.objects.standing().exists()
+    assert {mark.void_because for mark in Review.objects.all()} == {WRONG}
+    with pytest.raises(Refused, match="entered in error"):
+        actions.sign_forms(
+            patient=patient, seen=[Seen("patients.artregimen", line.pk, line.version + 1)], meaning=MEANINGS[0],
+            alone=True, by=unchanged.wang,
+        )  # fmt: skip
+
+
+# --- verifying and reviewing --------------------------------------------------------------------------------
+
+
+def test_a_verified_field_stays_verified_until_it_changes_itself(unchanged, panel):
+    actions.verify_forms(patient=panel.patient, seen=seen(panel, "ALT", "AST", "CREAT"), by=unchanged.maria)
+    change(unchanged, panel, ALT=other_value(panel, "ALT"))
+    standing = Review.objects.standing().filter(mark=Mark.VERIFIED)
+    assert {mark.field for mark in standing} == {"AST", "CREAT"}
+    assert check_reviews()[1]
+    page = unchanged.client(unchanged.maria).get(f"/visits/panels/{panel.pk}/").content.decode()
+    assert "2 of 4 verified" in page and "INVALID" not in page
+
+
+def test_the_monitor_ticks_fields_or_takes_all_that_the_protocol_names(unchanged, panel):
+    browser, address = unchanged.client(unchanged.maria), f"/visits/check/verify/visit/{panel.visit_id}/"
+    token = f"visits.panelrecord:{panel.pk}"
+    assert send(browser, address, chosen=[f"{token}:ALP"]).status_code == 302
+    assert send(browser, address, all=token).status_code == 302
+    verified = Review.objects.standing().filter(record_id=panel.pk).values_list("field", flat=True)
+    assert set(verified) == {"ALP", *panel.protocol.verified_tests & set(panel.protocol.panel("chemistry").tests)}
+    assert send(browser, address, chosen=[f"{token}:NOSUCH"]).status_code == 422
+    assert send(browser, address, chosen=["visits.panelrecord:999999"]).status_code == 422
+    assert send(browser, address, chosen=["<b>"]).status_code == 422
+
+
+def test_the_lists_count_what_waits_and_empty_themselves(unchanged, patient, panel):
+    [visit] = waiting.to_verify(unchanged.maria)
+    wanted = patient.protocol.verified_tests
+    codes = {test for panel in PanelRecord.objects.filter(visit=visit, state="entered")
+             for test in panel.protocol.panel(panel.code).tests}  # fmt: skip
+    assert (visit.fields, visit.fields_done) == (len(wanted & codes), 0)
+    for one in PanelRecord.objects.filter(visit=visit, state="entered"):
+        fields = [code for code in one.protocol.panel(one.code).tests if code in wanted]
+        if fields:
+            actions.verify_forms(patient=patient, seen=seen(one, *fields), by=unchanged.maria)
+        actions.review_forms(patient=patient, seen=seen(one), by=unchanged.david)
+    assert not waiting.to_verify(unchanged.maria) and not waiting.to_review(unchanged.david)
+    assert waiting.to_sign(unchanged.wang).get().fields_done == 0
+    assert not waiting.to_sign(unchanged.li)
+    assert waiting.patients_with_records_to(Mark.VERIFIED, unchanged.maria, STEPS["verify"].permission).get().n > 0
+
+
+@pytest.mark.parametrize(("name", "step"), [("maria", "verify"), ("david", "review"), ("wang", "sign")])
+def test_each_list_page_and_patient_page_leads_to_the_marks(unchanged, patient, panel, name, step):
+    browser = unchanged.client(getattr(unchanged, name))
+    assert f"/visits/check/{step}/visit/{panel.visit_id}/" in browser.get("/visits/check/").content.decode()
+    page = browser.get(f"/visits/check/{step}/?site={unchanged.site.pk}").content.decode()
+    assert f"/visits/check/{step}/visit/{panel.visit_id}/" in page
+    address = f"/visits/check/{step}/patient/{patient.pk}/"
+    proof = {"password": PASSWORD} if step == "sign" else {}
+    answer = send(browser, address, **proof)
+    if step == "verify":  # whole records are ticked beforehand, fields never
+        answer = send(browser, address, chosen=[t for t in fields_of(browser.get(address)).get("chosen", []) if t])
+    assert answer.status_code in (302, 422)
+    assert Review.objects.exists()
+
+
+def test_a_mark_by_mistake_is_taken_back_by_who_may_set_it(unchanged, panel):
+    [mark], _ = actions.verify_forms(patient=panel.patient, seen=seen(panel, "ALT"), by=unchanged.maria)
+    with pytest.raises(PermissionDenied):
+        actions.take_back_mark(mark=mark, reason=WRONG, by=unchanged.chen)
+    answer = send(unchanged.client(unchanged.maria), f"/visits/marks/{mark.pk}/take-back/", reason=WRONG)
+    assert answer.status_code == 302
+    mark.refresh_from_db()
+    assert mark.is_void and mark.void_because == WRONG
+
+
+# --- frozen and locked -----------------------------------------------------------------------------------------
+
+
+def hold(universe, record, to):
+    with acting(universe.system, "for the test"):
+        type(record).objects.filter(pk=record.pk).update(hold=to)
+    record.refresh_from_db()
+
+
+def attempts(universe, patient):
+    """Every action that writes data about a patient, tried in earnest: (name, what is done)."""
+    by, today = universe.chen, today_at(patient.site)
+    panel = PanelRecord.objects.get(patient=patient, code="chemistry", visit__code="SCR")
+    expected = PanelRecord.objects.filter(patient=patient, state="expected").first()
+    visit = Visit.objects.get(patient=patient, code="W0")
+    infusion = Infusion.objects.get(patient=patient)
+    line = ArtRegimen.objects.filter(patient=patient).first()
+    event = patient.adverse_events.first()
+    deviation = patient.deviations.get()
+    query = Query.objects.filter(patient=patient).first()
+    dismissed = DismissedProposal(patient=patient, pk=0)
+    marks = {"patient": patient, "seen": [Seen(PANELS, panel.pk, panel.version)]}
+    P, V, S = patients.actions, visits.actions, safety.actions
+    values = {"term": "Asthma", "started_on": "2001", "is_ongoing": True, "ended_on": ""}
+    medical = patients.models.MedicalHistory
+    return {
+        P.correct_birth_date: {"patient": patient, "birth_date": patient.birth_date, "version": None, "reason": "x"},
+        P.record_consent: {"patient": patient, "form_version": "1.0", "language": "en", "signed_on": today,
+                           "obtained_by": "x", "version": None},
+        P.save_line: {"model": medical, "patient": patient, "values": values},
+        P.withdraw_line: {"line": line, "version": None, "reason": "x"},
+        P.assess_eligibility: {"patient": patient, "assessed_on": today, "answers": {}, "comments": {}, "version": None},
+        P.randomise_patient: {"patient": patient, "day_0": today, "version": None},
+        P.set_day_0: {"patient": patient, "day_0": today - timedelta(days=1), "reason": "x"},
+        P.record_disposition: {"patient": patient, "state": "completed", "on": today, "version": None},
+        V.add_unscheduled_visit: {"patient": patient, "on": today, "panels": ["chemistry"]},
+        V.move_plan: {"patient": patient, "day_0": today, "reason": "x"},
+        V.record_attendance: {"visit": visit, "attended_on": today, "version": None, "reason": "x"},
+        V.record_missed_visit: {"visit": visit, "missed_because": "x", "version": None},
+        V.record_panel: {"panel": panel, "values": {}, "collected_on": panel.collected_on, "version": None, "reason": "x"},
+        V.mark_panel_not_done: {"panel": expected, "not_done_because": "x", "version": None},
+        V.clear_panel: {"panel": panel, "version": None, "reason": "x"},
+        V.prepare_infusion: {"visit": visit, "lot": infusion.preparation.lot, "weight_kg": Decimal(60), "label": "L",
+                             "prepared_at": timezone.now()},
+        V.record_infusion: {"visit": visit, "started_at": infusion.started_at, "stopped_at": infusion.stopped_at,
+                            "volume_ml": infusion.volume_ml, "version": None, "reason": "x"},
+        V.raise_query: {"panel": panel, "test": "", "text": "x"},
+        V.answer_query: {"query": query, "text": "x", "version": None},
+        V.close_query: {"query": query, "text": "x", "version": None},
+        V.reopen_query: {"query": query, "text": "x", "version": None},
+        V.verify_forms: {**marks, "alone": True, "by": universe.maria},
+        V.review_forms: {**marks, "alone": True, "by": universe.david},
+        V.sign_forms: {**marks, "alone": True, "meaning": MEANINGS[0], "by": universe.wang},
+        V.take_back_mark: {"mark": Review.objects.get(patient=patient), "reason": "x", "by": universe.wang},
+        S.report_adverse_event: {"patient": patient, "values": universe.event_values(patient)},
+        S.change_adverse_event: {"event": event, "values": {"grade": 2}, "version": None, "reason": "x"},
+        S.withdraw_adverse_event: {"event": event, "version": None, "reason": "x"},
+        S.record_deviation: {"patient": patient, "values": {}},
+        S.dismiss_proposal: {"patient": patient, "proposal_key": "x", "reason": "x"},
+        S.change_deviation: {"deviation": deviation, "values": {}, "version": None, "reason": "x"},
+        S.withdraw_deviation: {"deviation": deviation, "version": None, "reason": "x"},
+        S.restore_proposal: {"dismissed": dismissed, "version": None, "reason": "x"},
+    }, by  # fmt: skip
+
+
+# not about data of one patient, or only ever called inside one of the others
+NOT_HELD = {
+    "screen_patient", "make_allocation_list", "import_allocation_list", "open_halt", "lift_halt", "receive_lot",
+    "record_lot_tests", "release_lot", "reject_lot", "plan_screening", "plan_visits", "follow_amendment",
+    "hold_visit", "hold_patient", "freeze_visits", "marks_void",
+}  # fmt: skip
+WHEN_FROZEN = {
+    "raise_query", "answer_query", "close_query", "reopen_query", "verify_forms", "review_forms", "sign_forms",
+    "take_back_mark", "record_deviation", "dismiss_proposal", "change_deviation", "withdraw_deviation", "restore_proposal",
+}  # fmt: skip
+
+
+def all_actions():
+    for module in (patients.actions, visits.actions, safety.actions):
+        for name in getattr(module, "__all__", vars(module)):
+            action = getattr(module, name)
+            own = inspect.isfunction(action) and action.__module__.startswith(module.__name__)
+            is_action = own and not name.startswith(("_", "raise_check"))
+            if is_action and "by" in inspect.signature(action).parameters:
+                yield name, action
+
+
+def test_every_action_refuses_on_locked_records_and_data_stay_as_they_are_when_frozen(unchanged):
+    patient = unchanged.infused()
+    unchanged.event(patient)
+    safety.actions.record_deviation(patient=patient, values=values_of(patient), by=unchanged.chen)
+    panel = PanelRecord.objects.get(patient=patient, code="chemistry", visit__code="SCR")
+    actions.raise_query(panel=panel, test="ALT", text="Please check.", by=unchanged.maria)
+    actions.answer_query(query=Query.objects.get(patient=patient, test="ALT", check_code=""), text="x", version=None,
+                         by=unchanged.chen)  # fmt: skip
+    virology = PanelRecord.objects.get(patient=patient, code="virology", visit__code="SCR")
+    actions.sign_forms(patient=patient, seen=seen(virology), meaning=MEANINGS[0], by=unchanged.wang)
+    tried, by = attempts(unchanged, patient)
+    names = {action.__name__ for action in tried}
+    assert {name for name, _ in all_actions()} == NOT_HELD | names
+    for held, words in ((Hold.LOCKED, "locked"), (Hold.FROZEN, "frozen")):
+        hold(unchanged, patient, held)
+        tried, by = attempts(unchanged, patient)
+        for action, arguments in tried.items():
+            if held == Hold.FROZEN and action.__name__ in WHEN_FROZEN:
+                continue
+            with pytest.raises(Refused, match=words) as refusal:
+                action(**{"by": by, **arguments})
+            assert words in str(refusal.value), action.__name__
+    hold(unchanged, patient, Hold.OPEN)
+
+
+def test_a_frozen_visit_closes_its_own_data_only_and_lets_queries_be_answered(unchanged, panel):
+    query = actions.raise_query(panel=panel, test="ALT", text="Please check.", by=unchanged.maria)
+    hold(unchanged, panel.visit, Hold.FROZEN)
+    with pytest.raises(Refused, match="frozen"):
+        change(unchanged, panel, ALT="31")
+    page = unchanged.client(unchanged.chen).get(f"/visits/{panel.visit_id}/").content.decode()
+    assert "this visit is frozen" in page
+    answered = actions.answer_query(query=query, text="Confirmed.", version=None, by=unchanged.chen)
+    assert answered.state == "answered"
+    unchanged.event(panel.patient)
+    hold(unchanged, panel.visit, Hold.LOCKED)
+    with pytest.raises(Refused, match="locked"):
+        actions.close_query(query=query, version=None, by=unchanged.maria)
+
+
+def ready(universe):
+    """A patient whose screening visit is complete and signed."""
+    patient = universe.with_results()
+    visit = Visit.objects.get(patient=patient, code="SCR")
+    forms = [Seen(PANELS, p.pk, p.version) for p in visit.panels.all()]
+    _marks, left_out = actions.sign_forms(patient=patient, seen=forms, meaning=MEANINGS[0], by=universe.wang)
+    return patient, visit, left_out
+
+
+def test_a_visit_is_locked_when_it_is_complete_signed_and_unquestioned(unchanged):
+    patient, visit, left_out = ready(unchanged)
+    browser, address = unchanged.client(unchanged.david), f"/visits/{visit.pk}/hold/"
+    if left_out:
+        for query in Query.objects.filter(patient=patient, state="open"):
+            actions.answer_query(query=query, text="Confirmed.", version=None, by=unchanged.chen)
+            actions.close_query(query=query, version=None, by=unchanged.david)
+        forms = [Seen(PANELS, p.pk, p.version) for p in visit.panels.all()]
+        assert not [
+            why
+            for _, why in actions.sign_forms(patient=patient, seen=forms, meaning=MEANINGS[0], by=unchanged.wang)[1]
+            if "already" not in str(why)
+        ]
+    panel = visit.panels.get(code="chemistry")
+    query = actions.raise_query(panel=panel, test="ALT", text="Please check.", by=unchanged.maria)
+    assert send(browser, address, step="lock").status_code == 422
+    assert send(browser, address, step="freeze").status_code == 422
+    actions.answer_query(query=query, text="Confirmed.", version=None, by=unchanged.chen)
+    assert send(browser, address, step="freeze").status_code == 302
+    assert send(browser, address, step="lock").status_code == 422
+    actions.close_query(query=query, version=None, by=unchanged.david)
+    assert send(browser, address, step="lock").status_code == 302
+    visit.refresh_from_db()
+    assert visit.hold == Hold.LOCKED
+    assert "status-locked" in browser.get("/visits/").content.decode()
+    assert send(browser, address, step="unlock", reason="").status_code == 422
+    assert send(browser, address, step="unlock", reason="A value was wrong").status_code == 302
+    change(unchanged, panel, ALT=other_value(panel, "ALT"))
+    assert not signatures(panel).exists()
+
+
+def test_visits_that_are_ready_are_frozen_together_and_the_others_named(unchanged):
+    patient, visit, _ = ready(unchanged)
+    for query in Query.objects.filter(patient=patient, state="open"):
+        actions.answer_query(query=query, text="Confirmed.", version=None, by=unchanged.chen)
+    browser = unchanged.client(unchanged.david)
+    page = browser.get("/visits/freeze/")
+    assert f"{visit.pk}:{visit.version}" in fields_of(page)["chosen"]
+    panel = visit.panels.get(code="chemistry")
+    actions.raise_query(panel=panel, test="ALT", text="Please check.", by=unchanged.maria)
+    refused = send(browser, "/visits/freeze/", page=page)
+    assert "Queries wait" in browser.get(refused["Location"]).content.decode()
+    visit.refresh_from_db()
+    assert visit.hold == Hold.OPEN
+    assert send(browser, "/visits/freeze/", chosen=["999999:1"]).status_code == 422
+
+
+def finished(universe):
+    """A patient who withdrew after screening, with every query answered and closed, frozen."""
+    patient, _visit, _ = ready(universe)
+    for query in Query.objects.filter(patient=patient).exclude(state="closed"):
+        actions.close_query(query=query, version=None, by=universe.david)
+    patient_steps.end_participation(patient=patient, state="withdrawn", explanation="Moved away", by=universe.chen)
+    return actions.hold_patient(patient=patient, step="freeze", version=None, by=universe.david)
+
+
+@pytest.mark.requirement("R19")
+def test_a_casebook_is_signed_when_it_is_frozen_and_void_when_it_is_opened(unchanged):
+    patient = finished(unchanged)
+    browser, address = unchanged.client(unchanged.wang), f"/visits/check/sign/record/patients/patient/{patient.pk}/"
+    page = browser.get(address).content.decode()
+    assert "Chemistry" in page and MEANING_OF_CASEBOOK in page
+    assert send(browser, address, password=PASSWORD).status_code == 302
+    mark = Review.objects.standing().get(record=CASEBOOK)
+    assert mark.meaning == MEANING_OF_CASEBOOK and check_reviews()[1]
+    assert MEANING_OF_CASEBOOK in browser.get(f"/patients/{patient.pk}/").content.decode()
+    by_sql(unchanged, "update visits_measurement set typed = '77' where patient_id = %s and test = 'ALT'", patient.pk)
+    assert not check_reviews()[1]
+    by_sql(unchanged, "update visits_measurement set typed = '78' where patient_id = %s and test = 'AST'", patient.pk)
+    actions.hold_patient(patient=patient, step="unfreeze", reason=WRONG, version=None, by=unchanged.david)
+    mark.refresh_from_db()
+    assert mark.is_void and mark.void_because == WRONG
+
+
+def test_an_open_casebook_is_not_signed(unchanged, patient):
+    with pytest.raises(Refused, match="freezes"):
+        actions.sign_forms(
+            patient=patient, seen=[Seen(CASEBOOK, patient.pk, Patient.objects.get(pk=patient.pk).version)],
+            meaning=MEANING_OF_CASEBOOK, alone=True, by=unchanged.wang,
+        )  # fmt: skip
+
+
+def test_a_patient_is_locked_when_all_that_the_protocol_says_is_signed(unchanged):
+    patient = finished(unchanged)
+    with pytest.raises(Refused, match="has not signed"):
+        actions.hold_patient(patient=patient, step="lock", version=None, by=unchanged.david)
+    forms = load_forms(all_of(patient), patient=patient)
+    actions.sign_forms(
+        patient=patient, seen=[Seen(*key, form.record.version) for key, form in forms.items()], meaning=MEANINGS[0],
+        by=unchanged.wang,
+    )  # fmt: skip
+    patient.refresh_from_db()
+    shown = [Seen(CASEBOOK, patient.pk, patient.version)]
+    actions.sign_forms(patient=patient, seen=shown, meaning=MEANING_OF_CASEBOOK, by=unchanged.wang)
+    actions.hold_patient(patient=patient, step="lock", version=None, by=unchanged.david)
+    assert check_reviews()[1]
+    with pytest.raises(PermissionDenied):
+        actions.hold_patient(patient=patient, step="unlock", reason="x", version=None, by=unchanged.chen)
+    assert not list(faults_of(list(Review.objects.filter(patient=patient)), patient))
+
+
+# --- what it costs ------------------------------------------------------------------------------------------------
+
+
+def test_voiding_marks_costs_one_statement_and_none_at_the_first_entry(unchanged, panel):
+    def reviews_in(action):
+        with CaptureQueriesContext(connection) as queries:
+            action()
+        return [q["sql"] for q in queries.captured_queries if re.match(r'(UPDATE|SELECT).*"visits_review"', q["sql"])]
+
+    sign(unchanged, panel)
+    assert len(reviews_in(lambda: change(unchanged, panel, ALT=other_value(panel, "ALT")))) == 1
+    other = unchanged.screened()
+    first = PanelRecord.objects.select_related("visit", "patient__site").filter(patient=other).first()
+    assert not reviews_in(lambda: steps.enter_panel(panel=first, by=unchanged.chen))

@@ -1,0 +1,369 @@
+"""Verifying, reviewing and signing: the work-lists, the page on which forms are marked, the marks on other pages, holds."""
+
+from django.core.paginator import Paginator
+from django.http import Http404
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET
+
+from patients.models import Hold
+from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
+from trialsite.forms import ReasonForm, confirming
+from trialsite.roles import Permission, can, needs, require
+from trialsite.saving import Refused, Saved, answer_form, conflict_row
+from visits import actions, forms, waiting
+from visits.contents import CASEBOOK, INFUSIONS, PANELS, Form, all_of, kinds, load_forms
+from visits.models import Mark, PanelState, Review, Visit
+from visits.reviews import MEANING_OF_CASEBOOK, MEANINGS, STEPS, reasons_not_to
+from visits.views.marks import PAGES
+from visits.views.plan import load_visit, visit_context, visit_title
+
+MARKING = (Permission.VERIFY_SOURCE, Permission.REVIEW_DATA, Permission.SIGN_DATA)
+ACTION = {"verify": actions.verify_forms, "review": actions.review_forms, "sign": actions.sign_forms}
+
+
+def known_step(step):
+    if step not in PAGES:
+        raise Http404
+    return STEPS[step].permission
+
+
+def tabs(user, step):
+    return [
+        (reverse("visits:list_to_check", args=[name]), page[0], name == step)
+        for name, page in PAGES.items()
+        if can(user, STEPS[name].permission)
+    ]
+
+
+# --- the work-lists -----------------------------------------------------------------------------------
+
+
+@needs(*MARKING)
+@require_GET
+def start_checking(request):
+    """The first work-list that this person has."""
+    step = next(name for name in PAGES if can(request.user, STEPS[name].permission))
+    return list_to_check(request, step)
+
+
+@needs(*MARKING)
+@require_GET
+def list_to_check(request, step):
+    """Visits with something to verify, to review or to sign, oldest first, and patients with such other records."""
+    permission = known_step(step)
+    require(request.user, permission)
+    visits = PAGES[step][3](request.user)
+    sites = visible_sites(request.user, permission)
+    chosen = [int(pk) for pk in request.GET.getlist("site") if pk.isascii() and pk.isdigit() and len(pk) < 10]
+    patients = waiting.patients_with_records_to(STEPS[step].after, request.user, permission)
+    if chosen:
+        visits, patients = visits.filter(patient__site__in=chosen), patients.filter(site__in=chosen)
+    only = request.GET.get("patient", "")
+    if only.isascii() and only.isdigit() and len(only) < 10:
+        visits, patients = visits.filter(patient=only), patients.filter(pk=only)
+    page = Paginator(visits, PER_PAGE).get_page(request.GET.get("page"))
+    for visit in page.object_list:
+        visit.title = visit_title(visit)
+        visit.rest = visit.fields - visit.fields_done
+    context = {
+        "step": step, "heading": PAGES[step][0], "tabs": tabs(request.user, step), "page": page, "patients": patients[:PER_PAGE],
+        "sites": sites, "chosen_sites": chosen, "may_freeze": can(request.user, Permission.REVIEW_DATA),
+    }  # fmt: skip
+    return render(request, "visits/list_to_check.html", context)
+
+
+# --- marking ------------------------------------------------------------------------------------------
+
+
+@needs(*MARKING)
+def check_record(request, step, app, model, pk):
+    """One form: what changed after it was opened is refused (409), since the version shown is the version marked."""
+    kind = kinds().get(f"{app}.{model}")
+    if kind is None:
+        raise Http404
+    record = get_object_or_404(kind.model.objects.visible_to(request.user), pk=pk)
+    patient = record if kind.label == CASEBOOK else record.patient
+    patient = load_patient(request.user, patient.pk)
+    back = Form(kind, record).url
+    return _check(request, step, patient, {kind.label: {pk}}, back=back, alone=True)
+
+
+@needs(*MARKING)
+def check_visit(request, step, pk):
+    """All forms of a visit."""
+    visit = load_visit(request.user, pk)
+    panels = visit.panels.exclude(state=PanelState.EXPECTED).order_by("position")
+    wanted = {PANELS: panels, INFUSIONS: kinds()[INFUSIONS].model.objects.filter(visit=visit)}
+    heading = f"{visit.code} · {visit_title(visit)}"
+    return _check(request, step, visit.patient, wanted, back=reverse("visits:show_visit", args=[pk]), of=heading)
+
+
+@needs(*MARKING)
+def check_patient(request, step, pk):
+    """All forms of a patient that still lack the mark and can have it."""
+    patient = load_patient(request.user, pk)
+    return _check(
+        request, step, patient, all_of(patient), back=reverse("patients:show_patient", args=[pk]),
+        of=_("All records"), only_open=True,
+    )  # fmt: skip
+
+
+def _check(request, step, patient, wanted, *, back, of="", alone=False, only_open=False):
+    permission = known_step(step)
+    require(request.user, permission, patient.site)
+    rule = "sign_casebook" if CASEBOOK in wanted else step
+    if CASEBOOK in wanted and step != "sign":
+        raise Http404
+    shown = list(load_forms(wanted, patient=patient, reviews=True).values())
+    queries = waiting.unclosed_queries_of(patient)
+    entries = [entry_of(form, step, rule, waiting.standing_of_form(form, queries, patient)) for form in shown]
+    if only_open:
+        entries = [entry for entry in entries if entry["is_open"] and entry["is_asked"]]
+    meanings = (MEANING_OF_CASEBOOK,) if CASEBOOK in wanted else MEANINGS
+    initial = {
+        "seen": " ".join(f"{token_of(entry['form'])}:{entry['form'].record.version}" for entry in entries),
+        "chosen": [entry["token"] for entry in entries if not entry["reasons"]],
+    }
+    kwargs = {"record": shown[0].record if alone and shown else None, "initial": initial}
+    if step == "sign":
+        form = forms.SignForm(request.POST or None, meanings=meanings, signer=request.user, **kwargs)
+    else:
+        form = forms.CheckForm(request.POST or None, **kwargs)
+
+    def save(form):
+        more = {"meaning": form.cleaned_data["meaning"]} if step == "sign" else {}
+        seen = chosen_of(
+            form, entries if not only_open else [{"form": one, "open_fields": []} for one in shown], entries
+        )
+        marks, left_out = ACTION[step](patient=patient, seen=seen, alone=alone, **more, by=request.user)
+        told = [f"{title}: {' '.join(why)}" for title, why in left_out]
+        if not marks:
+            raise Refused({"": told or [_("Choose at least one.")]})
+        message = ngettext("%(n)d mark is set: %(what)s.", "%(n)d marks are set: %(what)s.", len(marks))
+        message %= {"n": len(marks), "what": PAGES[step][4]}
+        if told:
+            message += " " + _("Left out: %(forms)s") % {"forms": " / ".join(told)}
+        next_page = back if alone else reverse("visits:list_to_check", args=[step])
+        return Saved(next_page, None, message)
+
+    def conflict(form, stale):
+        seen = dict(one.rsplit(":", 1) for one in form.cleaned_data["seen"].split())
+        return [conflict_row(_("Version"), next(iter(seen.values()), ""), str(stale.current.version))]
+
+    def context():
+        return {
+            "patient": patient, "strip": strip_of(request.user, patient), "step": step, "entries": entries,
+            "heading": PAGES[step][1], "of": of or (shown[0].title if shown else ""), "button": PAGES[step][2], "cancel": back,
+            "chosen": set(form.data.getlist("chosen") if form.is_bound else initial["chosen"]),
+            "meanings": meanings, "can_mark": any(entry["is_open"] and not entry["reasons"] for entry in entries),
+        }  # fmt: skip
+
+    confirm = confirming(request) if step == "sign" else None
+    return answer_form(
+        request, form, "visits/check.html", context, save, conflict=conflict if alone else None, confirm=confirm
+    )
+
+
+def token_of(form, field=""):
+    return ":".join(str(part) for part in (*form.key, *([field] if field else [])))
+
+
+def chosen_of(form, allowed, entries):
+    """The forms (and fields) that were ticked, with the versions in which they were shown."""
+    known = {token_of(entry["form"]): entry["form"] for entry in allowed}
+    open_fields = {entry["token"]: entry["open_fields"] for entry in entries}
+    versions = dict(one.rsplit(":", 1) for one in form.cleaned_data["seen"].split() if one.count(":") == 2)
+    fields = {}
+    for token in form.cleaned_data["chosen"]:
+        name, field = (
+            (token, "") if token.count(":") == 1 else token.rsplit(":", 1) if token.count(":") == 2 else ("", "")
+        )
+        fields.setdefault(name, []).append(field)
+    for token in form.cleaned_data["all"].split():
+        fields[token] = list(open_fields.get(token, []))
+    seen = []
+    for name, ticked in fields.items():
+        if name not in known or not versions.get(name, "").isdigit() or len(versions[name]) > 9:
+            raise Refused(_("The form is incomplete. Open it again and repeat the entry."))
+        if ticked:
+            seen.append(actions.Seen(*known[name].key, int(versions[name]), tuple(dict.fromkeys(ticked))))
+    return seen
+
+
+def entry_of(form, step, rule, standing):
+    """What the page shows of one form: its values, which of them wait for the mark, or why it cannot be marked."""
+    mark = STEPS[rule].after
+    verifies_fields = step == "verify" and form.kind.label == PANELS
+    wanted = form.fields_to_verify if step == "verify" else [""]
+    done = {field for what, field in standing.marks if what == mark}
+    rows = rows_of(form)
+    for row in rows:
+        row["is_verified"] = (Mark.VERIFIED, row["code"]) in standing.marks if row["code"] else False
+        row["is_wanted"] = row["code"] in form.fields_to_verify if row["code"] else False
+        row["token"] = token_of(form, row["code"]) if verifies_fields and row["code"] and row["is_there"] else ""
+    open_fields = [field for field in wanted if field not in done]
+    is_open = any(row["token"] and not row["is_verified"] for row in rows) if verifies_fields else "" not in done
+    reasons = [str(reason) for reason in reasons_not_to(rule, standing, open_fields[0] if open_fields else "-")]
+    is_asked = bool(open_fields) if step == "verify" else not standing.is_withdrawn and form.protocol.is_signed(
+        form.kind.code) if step == "sign" else not standing.is_withdrawn  # fmt: skip
+    return {
+        "form": form, "token": token_of(form), "rows": rows, "reasons": reasons if is_open else [], "is_open": is_open,
+        "is_asked": is_asked, "open_fields": open_fields, "by_field": verifies_fields, "wanted": len(wanted),
+        "done": len([field for field in wanted if field in done]),
+    }  # fmt: skip
+
+
+def rows_of(form):
+    """The values of a form as people read them: label, value, unit, test code where a field can be verified."""
+    if form.kind.label == PANELS:
+        return _rows_of_panel(form)
+    if form.kind.label == CASEBOOK:
+        return [row_of(part.title, _("version %(n)d") % {"n": part.record.version}) for part in form.parts]
+    skipped = ("id", "version", "patient", "visit", "preparation", "reported_by", "is_withdrawn")
+    rows = []
+    for f in form.record._meta.concrete_fields:
+        value = getattr(form.record, f.attname)
+        if f.name in skipped or value in (None, "", [], {}):
+            continue
+        shown = getattr(form.record, f"get_{f.name}_display", lambda value=value: value)()
+        rows.append(row_of(f.verbose_name, shown))
+    return rows + [row_of(part._meta.verbose_name, _words_of(part)) for part in form.parts]
+
+
+def _words_of(part):
+    return f"{part} · {part.minute} min" if getattr(part, "minute", None) is not None else str(part)
+
+
+def _rows_of_panel(form):
+    there = {m.test: m for m in form.parts}
+    panel = form.record
+    if panel.state == PanelState.NOT_DONE:
+        return [row_of(_("Not done"), panel.not_done_because)]
+    rows = [row_of(_("Collected on"), f"{panel.collected_on or ''} {panel.collected_at or ''}".strip())]
+    for test in form.protocol.tests_of(panel.code):
+        m = there.get(test.code)
+        value = test.choice_label(m.typed) if m and m.typed else m.get_missing_because_display() if m else ""
+        is_there = bool(m and (m.typed or m.missing_because)) and not m.is_computed
+        rows.append(row_of(test.name, value, m.reported_unit or m.unit if m and m.typed else "", test.code, is_there))
+    if panel.comment:
+        rows.append(row_of(_("Comment"), panel.comment))
+    return rows
+
+
+def row_of(label, value, unit="", code="", is_there=False):
+    return {"label": label, "value": value, "unit": unit, "code": code, "is_there": is_there}
+
+
+# --- taking back ---------------------------------------------------------------------------------------
+
+
+@needs(*MARKING)
+def take_back_mark(request, pk):
+    mark = get_object_or_404(Review.objects.visible_to(request.user).select_related("patient__site", "visit"), pk=pk)
+    require(
+        request.user, next(step for step in STEPS.values() if step.after == mark.mark).permission, mark.patient.site
+    )
+    form = ReasonForm(request.POST or None, record=mark)
+    label = mark.record
+    [about] = load_forms({label: {mark.record_id}}, patient=mark.patient).values()
+
+    def save(form):
+        saved = actions.take_back_mark(mark=mark, **form.values, version=form.cleaned_data["version"], by=request.user)
+        return Saved(about.url, saved.version, _("The mark is void."))
+
+    def context():
+        return {
+            "patient": mark.patient, "strip": strip_of(request.user, mark.patient), "heading": _("Take back a mark"),
+            "intro": f"{about.title}: {mark.get_mark_display()}, {mark.printed_name}", "cancel": about.url, "danger": True,
+            "submit": _("Take back"),
+        }  # fmt: skip
+
+    return answer_form(request, form, "form.html", context, save)
+
+
+# --- holds ---------------------------------------------------------------------------------------------
+
+
+@needs(Permission.REVIEW_DATA)
+def hold_visit(request, pk):
+    visit = load_visit(request.user, pk)
+    require(request.user, Permission.REVIEW_DATA, visit.patient.site)
+    counted = waiting.with_standing(Visit.objects.filter(pk=pk)).get()
+    counted.patient = visit.patient
+    standing = waiting.standing_of_visit(counted)
+
+    def act(**values):
+        return actions.hold_visit(visit=visit, **values)
+
+    context = visit_context(request, visit, _("Freeze or lock: %(visit)s") % {"visit": visit.code})
+    return _hold(request, visit, standing, act, context, reverse("visits:show_visit", args=[pk]))
+
+
+@needs(Permission.REVIEW_DATA)
+def hold_patient(request, pk):
+    patient = load_patient(request.user, pk)
+    require(request.user, Permission.REVIEW_DATA, patient.site)
+    standing = waiting.standing_of_patient(patient)
+
+    def act(**values):
+        return actions.hold_patient(patient=patient, **values)
+
+    def context():
+        return {"patient": patient, "strip": strip_of(request.user, patient), "heading": _("Freeze or lock all records"),
+                "cancel": reverse("patients:show_patient", args=[pk])}  # fmt: skip
+
+    return _hold(request, patient, standing, act, context, reverse("patients:show_patient", args=[pk]))
+
+
+def _hold(request, record, standing, act, context, back):
+    steps = {name: step for name, step in STEPS.items() if step.of == "hold" and standing.hold in step.before}
+    form = forms.HoldForm(
+        request.POST or None, record=record, steps=[(name, step.words) for name, step in steps.items()]
+    )
+
+    def save(form):
+        saved = act(step=form.cleaned_data["step"], reason=form.cleaned_data["reason"],
+                    version=form.cleaned_data["version"], by=request.user)  # fmt: skip
+        return Saved(back, saved.version, _("These records are now: %(hold)s.") % {"hold": saved.get_hold_display()})
+
+    def shown():
+        reasons = [(step.words, [str(r) for r in reasons_not_to(name, standing)]) for name, step in steps.items()]
+        return {**context(), "reasons": [row for row in reasons if row[1]], "held": Hold(standing.hold).label}
+
+    return answer_form(request, form, "visits/hold.html", shown, save)
+
+
+@needs(Permission.REVIEW_DATA)
+def freeze_visits(request):
+    """All visits that are ready, each with a tick."""
+    ready = list(waiting.to_freeze(request.user)[:200])
+    for visit in ready:
+        visit.token, visit.title = f"{visit.pk}:{visit.version}", visit_title(visit)
+    form = forms.FreezeForm(request.POST or None, initial={"chosen": [visit.token for visit in ready]})
+
+    def save(form):
+        loaded = Visit.objects.visible_to(request.user).select_related("patient__site")
+        wanted = dict(token.split(":") for token in form.cleaned_data["chosen"])
+        visits = [
+            visit
+            for visit in loaded.filter(pk__in=wanted)
+            if can(request.user, Permission.REVIEW_DATA, visit.patient.site)
+        ]
+        if len(visits) != len(wanted) or not visits:
+            raise Refused(_("Choose at least one visit of the list."))
+        seen = [(visit, int(wanted[str(visit.pk)])) for visit in visits]
+        frozen, left_out = actions.freeze_visits(seen=seen, by=request.user)
+        message = ngettext("%(n)d visit is frozen.", "%(n)d visits are frozen.", len(frozen)) % {"n": len(frozen)}
+        told = [f"{visit.patient.number} {visit.code}: {why}" for visit, why in left_out]
+        if told:
+            message += " " + _("Left out: %(forms)s") % {"forms": " / ".join(told)}
+        return Saved(reverse("visits:freeze_visits"), None, message)
+
+    context = {
+        "visits": ready, "heading": _("Freeze visits"), "cancel": reverse("visits:list_to_check", args=["review"]),
+        "chosen": set(form.data.getlist("chosen") if form.is_bound else form.initial["chosen"]),
+    }  # fmt: skip
+    return answer_form(request, form, "visits/freeze_visits.html", context, save)

@@ -1,0 +1,199 @@
+"""What still waits for a monitor, a data manager or an investigator, and where a form, a visit or a patient stands."""
+
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Coalesce
+
+from patients.models import Patient
+from trialsite import trial
+from trialsite.roles import Permission, within_sites
+from visits.contents import CASEBOOK, INFUSIONS, PANELS, kinds
+from visits.models import (
+    UNFINISHED,
+    WITH_VALUES,
+    Infusion,
+    Mark,
+    Measurement,
+    Missing,
+    PanelRecord,
+    PanelState,
+    Query,
+    QueryState,
+    Review,
+    Visit,
+    VisitState,
+)
+from visits.reviews import Standing, stricter
+
+# panels about which a mark can be set
+DONE = (PanelState.ENTERED, PanelState.NOT_DONE)
+OVER = (VisitState.ATTENDED, VisitState.MISSED, VisitState.CANCELLED)
+
+
+def number_of(rows):
+    """How many rows a subquery finds, as an expression."""
+    counted = rows.order_by().annotate(one=Value(1)).values("one").annotate(n=Count("pk")).values("n")
+    return Coalesce(Subquery(counted), 0)
+
+
+def marks_on(label, mark, of="pk"):
+    """The marks that stand on the form whose key the outer query has in the column `of`."""
+    return Review.objects.standing().filter(record=label, record_id=OuterRef(of), mark=mark)
+
+
+def values_to_verify(panel="panel__"):
+    """Which measurements the protocol wants compared: a value is there, or why there is none, in a panel that is done."""
+    wanted = Q(pk=None)
+    for version, protocol in trial.versions().items():
+        if protocol.verified_tests:
+            wanted |= Q(**{f"{panel}protocol_version": version}, test__in=sorted(protocol.verified_tests))
+    is_there = ~Q(typed="") | (~Q(missing_because="") & ~Q(missing_because=Missing.PENDING))
+    return wanted & is_there & Q(**{f"{panel}state__in": WITH_VALUES})
+
+
+def with_standing(visits):
+    """Visits with what `standing_of_visit` asks."""
+    of_visit = Q(panel__visit=OuterRef("pk")) | Q(infusion__visit=OuterRef("pk"))
+    return visits.annotate(
+        pending=number_of(PanelRecord.objects.filter(visit=OuterRef("pk"), state__in=UNFINISHED)),
+        done=number_of(PanelRecord.objects.filter(visit=OuterRef("pk"), state__in=DONE)),
+        given=number_of(Infusion.objects.filter(visit=OuterRef("pk"))),
+        signed=number_of(Review.objects.standing().filter(visit=OuterRef("pk"), mark=Mark.SIGNED, record=PANELS)),
+        signed_infusions=number_of(
+            Review.objects.standing().filter(visit=OuterRef("pk"), mark=Mark.SIGNED, record=INFUSIONS)
+        ),
+        waiting_queries=number_of(Query.objects.filter(of_visit, state=QueryState.OPEN)),
+        unclosed_queries=number_of(Query.objects.filter(of_visit).exclude(state=QueryState.CLOSED)),
+    )
+
+
+def standing_of_visit(visit):
+    """Where a visit of `with_standing` stands, whose patient is at hand."""
+    protocol = visit.protocol
+    return Standing(
+        is_over=visit.state in OVER,
+        pending=visit.pending if visit.state == VisitState.ATTENDED else 0,
+        open_queries=visit.waiting_queries,
+        unclosed_queries=visit.unclosed_queries,
+        unsigned=protocol.is_signed("panels") * (visit.done - visit.signed)
+        + protocol.is_signed("infusions") * (visit.given - visit.signed_infusions),
+        hold=visit.hold,
+        hold_above=visit.patient.hold,
+    )
+
+
+def standing_of_patient(patient):
+    """Where all records of a patient stand, together."""
+    visits = list(with_standing(Visit.objects.filter(patient=patient)))
+    for visit in visits:
+        visit.patient = patient
+    each = [standing_of_visit(visit) for visit in visits]
+    unclosed = Query.objects.filter(patient=patient).exclude(state=QueryState.CLOSED).values_list("state", flat=True)
+    states = list(unclosed)
+    unsigned = sum(standing.unsigned for standing in each)
+    for label, kind in kinds().items():
+        if label in (PANELS, INFUSIONS) or not patient.protocol.is_signed(kind.code):
+            continue
+        rows = (
+            kind.model.objects.filter(pk=patient.pk)
+            if label == CASEBOOK
+            else kind.model.objects.filter(patient=patient)
+        )
+        if any(f.name == "is_withdrawn" for f in kind.model._meta.fields):
+            rows = rows.filter(is_withdrawn=False)
+        unsigned += rows.filter(~Exists(marks_on(label, Mark.SIGNED))).count()
+    return Standing(
+        is_over=not patient.is_open,
+        pending=sum(standing.pending for standing in each),
+        open_queries=states.count(QueryState.OPEN),
+        unclosed_queries=len(states),
+        unsigned=unsigned,
+        hold=patient.hold,
+    )
+
+
+def standing_of_form(form, queries, patient):
+    """Where one form stands. `queries` are the patient's queries that are not closed."""
+    if form.kind.label == CASEBOOK:
+        standing = standing_of_patient(patient)
+        return Standing(**{**standing.__dict__, "marks": form.standing_marks})
+    pk, label = form.record.pk, form.kind.label
+    mine = [
+        query for query in queries
+        if (label == PANELS and query.panel_id == pk) or (label == INFUSIONS and query.infusion_id == pk)
+        or (query.record == label and query.record_id == pk)
+    ]  # fmt: skip
+    state = form.record.state if label == PANELS else ""
+    return Standing(
+        has_entries=state != PanelState.EXPECTED,
+        pending=int(state == PanelState.BEGUN),
+        open_queries=sum(query.state == QueryState.OPEN for query in mine),
+        unclosed_queries=len(mine),
+        is_withdrawn=getattr(form.record, "is_withdrawn", False),
+        hold=stricter(patient.hold, form.visit.hold if form.visit else ""),
+        marks=form.standing_marks,
+    )
+
+
+def unclosed_queries_of(patient):
+    return list(Query.objects.filter(patient=patient).exclude(state=QueryState.CLOSED))
+
+
+# --- the lists ---------------------------------------------------------------------------------------
+
+
+def to_verify(user):
+    """Visits in which values wait for source data verification: each with `fields` and, of them, `fields_done`."""
+    verified = Exists(marks_on(PANELS, Mark.VERIFIED, "panel").filter(field__in=("", OuterRef("test"))))
+    values = Measurement.objects.filter(values_to_verify(), panel__visit=OuterRef("pk"))
+    visits = within_sites(Visit.objects.all(), user, Permission.VERIFY_SOURCE).select_related("patient__site")
+    counted = visits.annotate(
+        fields=number_of(values),
+        fields_done=number_of(values.annotate(is_verified=verified).filter(is_verified=True)),
+    )
+    return counted.filter(fields__gt=F("fields_done")).order_by("planned_on", "id")
+
+
+def to_review(user):
+    """Visits with forms that are complete and not reviewed: each with `fields` (forms) and `fields_done`."""
+    return _forms_without(Mark.REVIEWED, user, Permission.REVIEW_DATA)
+
+
+def to_sign(user):
+    """Visits with forms that are complete and not signed: each with `fields` (forms) and `fields_done`."""
+    return _forms_without(Mark.SIGNED, user, Permission.SIGN_DATA)
+
+
+def _forms_without(mark, user, permission):
+    panels = PanelRecord.objects.filter(visit=OuterRef("pk"), state__in=DONE)
+    infusions = Infusion.objects.filter(visit=OuterRef("pk"))
+    visits = within_sites(Visit.objects.all(), user, permission).select_related("patient__site")
+    counted = visits.annotate(
+        fields=number_of(panels) + number_of(infusions),
+        fields_done=number_of(panels.filter(Exists(marks_on(PANELS, mark))))
+        + number_of(infusions.filter(Exists(marks_on(INFUSIONS, mark)))),
+    )
+    return counted.filter(fields__gt=F("fields_done")).order_by("planned_on", "id")
+
+
+def patients_with_records_to(mark, user, permission):
+    """Patients with records outside the visits (consents, adverse events) that lack this mark, each with `n` of them."""
+    protocol = trial.current_protocol()
+    asked = protocol.is_verified if mark == Mark.VERIFIED else protocol.is_signed
+    total = Value(0)
+    for label, kind in kinds().items():
+        if label in (PANELS, INFUSIONS, CASEBOOK) or not (mark == Mark.REVIEWED or asked(kind.code)):
+            continue
+        rows = kind.model.objects.filter(~Exists(marks_on(label, mark)), patient=OuterRef("pk"))
+        if any(f.name == "is_withdrawn" for f in kind.model._meta.fields):
+            rows = rows.filter(is_withdrawn=False)
+        total = total + number_of(rows)
+    patients = within_sites(Patient.objects.all(), user, permission, "site").select_related("site")
+    return patients.annotate(n=total).filter(n__gt=0).order_by("number")
+
+
+def to_freeze(user):
+    """Visits that are open, over, complete and without a query that waits for the site."""
+    visits = within_sites(Visit.objects.all(), user, Permission.REVIEW_DATA).filter(hold="", patient__hold="")
+    over = visits.filter(Q(state=VisitState.MISSED) | Q(state=VisitState.ATTENDED))
+    ready = with_standing(over).filter(Q(pending=0) | Q(state=VisitState.MISSED), waiting_queries=0)
+    return ready.select_related("patient__site").order_by("patient__number", "planned_on", "id")
