@@ -32,6 +32,7 @@ from trialsite import trial
 from trialsite.audit import acting
 from trialsite.models import Site, VersionApproval
 from trialsite.saving import Refused, check_version
+from trialsite.words import for_the_record
 
 # how long a patient's randomisation may wait for those before it
 TURNSTILE_PATIENCE = "30s"
@@ -76,6 +77,13 @@ def today_at(site):
     return day_at(site, timezone.now())
 
 
+def today_for(user):
+    """The date at the person's site; with several sites or none, the date in UTC."""
+    sites = {grant.site for grant in user.current_grants}
+    only = next(iter(sites)) if len(sites) == 1 else None
+    return today_at(only) if only else timezone.now().date()
+
+
 def _announce(setting, **arguments):
     """Tell the floors above, by the names in settings."""
     for name in getattr(settings, setting):
@@ -89,9 +97,9 @@ def screen_patient(*, site, sex, birth_date, screened_on, by):
     """Give the next number of the site to a new patient, under the protocol version in force there, and plan the screening
     visits."""
     if birth_date > screened_on:
-        raise Refused({"birth_date": ["The date of birth is after the day of screening."]})
+        raise Refused({"birth_date": [_("The date of birth is after the day of screening.")]})
     if screened_on > today_at(site):
-        raise Refused({"screened_on": ["The day of screening is in the future."]})
+        raise Refused({"screened_on": [_("The day of screening is in the future.")]})
     with acting(by):
         site = Site.objects.select_for_update().get(pk=site.pk)
         refuse_when_halted(Blocked.ENROL)
@@ -113,11 +121,11 @@ def screen_patient(*, site, sex, birth_date, screened_on, by):
 def correct_birth_date(*, patient, birth_date, version, reason, by):
     """Put a wrongly typed date of birth right."""
     if not reason.strip():
-        raise Refused({"reason": ["Write why the entry is changed."]})
+        raise Refused({"reason": [_("Write why the entry is changed.")]})
     with acting(by, reason):
         patient = lock_open_patient(patient, version)
         if birth_date > patient.screened_on:
-            raise Refused({"birth_date": ["The date of birth is after the day of screening."]})
+            raise Refused({"birth_date": [_("The date of birth is after the day of screening.")]})
         patient.birth_date = birth_date
         next_version(patient, "birth_date")
     return patient
@@ -132,17 +140,26 @@ def record_consent(*, patient, form_version, language, signed_on, obtained_by, v
         form, version, approved_on = offered.get(form_version, (None, "", None))
         errors = {}
         if form is None:
-            errors["form_version"] = [f"The protocol has no consent form {form_version}."]
+            errors["form_version"] = [
+                _("The protocol has no consent form %(form_version)s.") % {"form_version": form_version}
+            ]
         elif signed_on < form.dated:
-            errors["signed_on"] = [f"Form {form_version} is dated {form.dated}: it cannot be signed before."]
+            errors["signed_on"] = [
+                _("Form %(form_version)s is dated %(dated)s: it cannot be signed before.")
+                % {"form_version": form_version, "dated": form.dated}
+            ]
         elif approved_on and signed_on < approved_on:
-            errors["signed_on"] = [f"Version {version} was approved at this site on {approved_on}, not before."]
+            words = _("Version %(version)s was approved at this site on %(approved_on)s, not before.")
+            errors["signed_on"] = [words % {"version": version, "approved_on": approved_on}]
         if signed_on > today_at(patient.site):
-            errors["signed_on"] = ["The date is in the future."]
+            errors["signed_on"] = [_("The date is in the future.")]
         if not patient.is_open:
-            errors[""] = [f"The patient is not in screening or in the trial: {patient.get_state_display()}."]
+            errors[""] = [
+                _("The patient is not in screening or in the trial: %(state)s.")
+                % {"state": patient.get_state_display()}
+            ]
         if Consent.objects.filter(patient=patient, form_version=form_version, signed_on=signed_on).exists():
-            errors["signed_on"] = ["This consent is recorded already."]
+            errors["signed_on"] = [_("This consent is recorded already.")]
         if errors:
             raise Refused(errors)
         consent = Consent.objects.create(
@@ -182,51 +199,60 @@ def next_version(record, *fields):
 # --- histories and medication --------------------------------------------------------------------
 
 
-def save_line(*, model, patient, values, line=None, version=None, reason="", by):
-    """Add a line to a list of the patient (history, treatment, medication), or change one."""
+def save_line(*, model, patient, values, line=None, version=None, reason="", confirmed=(), by):
+    """Add a line to a list of the patient (history, treatment, medication), or change one.
+
+    What the edit checks of the floors above ask about it becomes a query, unless it is in `confirmed`: (check, field)."""
     with acting(by, reason):
         patient = lock_open_patient(patient)
         refuse_before_consent(patient)
         if line is None:
             if model is HivHistory and HivHistory.objects.filter(patient=patient).exists():
-                raise Refused("The HIV history was entered already; change that one.")
+                raise Refused(_("The HIV history was entered already; change that one."))
             _refuse_impossible_span(model, values)
-            return model.objects.create(patient=patient, protocol_version=patient.protocol_version, **values)
+            line = model.objects.create(patient=patient, protocol_version=patient.protocol_version, **values)
+            _announce("AFTER_LINE_SAVED", line=line, confirmed=confirmed, by=by)
+            return line
         line = model.objects.select_for_update().get(pk=line.pk, patient=patient)
         check_version(line, version)
         refuse_when_withdrawn(line)
         if not reason.strip():
-            raise Refused({"reason": ["Write why the entry is changed."]})
+            raise Refused({"reason": [_("Write why the entry is changed.")]})
         for name, value in values.items():
             setattr(line, name, value)
         _refuse_impossible_span(model, line.__dict__)
         next_version(line, *values)
+        _announce("AFTER_LINE_SAVED", line=line, confirmed=confirmed, by=by)
         _announce("AFTER_CHANGE", record=line, reason=reason, by=by)
         return line
 
 
 def refuse_before_consent(patient, day=None, field=""):
-    """Raise Refused when the patient has not consented, or (at `field`) when `day` is before the first consent."""
+    """Raise Refused when the patient has not consented, or (at `field`) when `day` is before the first consent.
+    Gives the day of that consent."""
     consent = Consent.objects.filter(patient=patient).order_by("signed_on").first()
     if consent is None:
-        raise Refused("Nothing is entered before the consent is recorded.")
+        raise Refused(_("Nothing is entered before the consent is recorded."))
     if day is not None and day < consent.signed_on:
-        raise Refused({field: [f"The date is before the consent of {consent.signed_on}."]})
+        raise Refused(
+            {field: [_("The date is before the consent of %(signed_on)s.") % {"signed_on": consent.signed_on}]}
+        )
+    return consent.signed_on
 
 
 def _refuse_impossible_span(model, values):
     if values.get("is_ongoing") and values.get("ended_on"):
-        raise Refused({"ended_on": ["An end date contradicts “ongoing”."]})
+        raise Refused({"ended_on": [_("An end date contradicts “ongoing”.")]})
     if values.get("is_ongoing") is False and not values.get("ended_on") and model is not HivHistory:
-        raise Refused({"ended_on": ["Write the end date, or say that it is ongoing."]})
+        raise Refused({"ended_on": [_("Write the end date, or say that it is ongoing.")]})
     start, end = values.get("started_on") or "", values.get("ended_on") or ""
     if start and end and end[: len(start)] < start[: len(end)]:
-        raise Refused({"ended_on": ["The end is before the start."]})
+        raise Refused({"ended_on": [_("The end is before the start.")]})
 
 
 def refuse_when_withdrawn(line):
     if getattr(line, "is_withdrawn", False):
-        raise Refused("This was marked as entered in error, and stays as it is.")
+        raise Refused(_("This was marked as entered in error, and stays as it is."))
 
 
 def withdraw_line(*, line, version, reason, by):
@@ -238,6 +264,7 @@ def withdraw_line(*, line, version, reason, by):
         refuse_when_withdrawn(line)
         line.is_withdrawn = True
         next_version(line, "is_withdrawn")
+        _announce("AFTER_LINE_SAVED", line=line, by=by)
         _announce("AFTER_CHANGE", record=line, reason=reason, by=by)
     return line
 
@@ -265,20 +292,23 @@ def assess_eligibility(*, patient, assessed_on, answers, comments, version, by):
     with acting(by, f"eligibility assessed on {assessed_on}"):
         patient = lock_open_patient(patient, version)
         if patient.state not in (State.SCREENING, State.ELIGIBLE):
-            raise Refused(f"Eligibility is assessed in screening; the patient is: {patient.get_state_display()}.")
+            raise Refused(
+                _("Eligibility is assessed in screening; the patient is: %(state)s.")
+                % {"state": patient.get_state_display()}
+            )
         protocol = patient.protocol
         errors = {}
         if not Consent.objects.filter(patient=patient, signed_on__lte=assessed_on).exists():
-            errors[""] = ["There is no consent signed on or before this day."]
+            errors[""] = [_("There is no consent signed on or before this day.")]
         if not patient.screened_on <= assessed_on <= today_at(patient.site):
-            errors["assessed_on"] = ["The day must lie between screening and today."]
+            errors["assessed_on"] = [_("The day must lie between screening and today.")]
         findings = findings_about(patient, assessed_on)
         for finding in findings:
             code = finding.criterion.code
             if answers.get(code) is None:
-                errors[f"holds_{code}"] = ["Answer this criterion."]
+                errors[f"holds_{code}"] = [_("Answer this criterion.")]
             elif finding.holds is not None and answers[code] != finding.holds and not comments.get(code, "").strip():
-                errors[f"comment_{code}"] = ["The results say otherwise; write why you differ."]
+                errors[f"comment_{code}"] = [_("The results say otherwise; write why you differ.")]
         if errors:
             raise Refused(errors)
         unmet = eligibility.unmet_criteria(protocol, sex=patient.sex, answers=answers)
@@ -296,7 +326,8 @@ def assess_eligibility(*, patient, assessed_on, answers, comments, version, by):
                 criterion=finding.criterion.code,
                 holds=answers[finding.criterion.code],
                 computed=finding.holds,
-                because=finding.because,
+                because=for_the_record(finding.because, protocol_of=patient),
+                because_told=finding.because.stored(),
                 evidence=[
                     {"test": e.test, "value": f"{e.operator}{e.value if e.value is not None else e.text}",
                      "on": e.collected_on.isoformat(), "source": e.source}
@@ -318,7 +349,7 @@ def make_allocation_list(*, slots_per_stratum, seed, by):
     """Make places for every stratum that has none yet. The seed is recorded; the same seed makes the same list."""
     protocol = trial.current_protocol()
     if protocol.allocation.method != "permuted_blocks":
-        raise Refused("This protocol's list is made elsewhere; import it.")
+        raise Refused(_("This protocol's list is made elsewhere; import it."))
     with acting(by, "randomisation list made"):
         strata = _strata_without_slots(protocol)
         slots = randomisation.make_list(protocol, strata, slots_per_stratum, seed)
@@ -338,7 +369,7 @@ def _strata_without_slots(protocol):
     there = set(AllocationSlot.objects.values_list("stratum", flat=True).distinct())
     missing = [stratum for stratum in wanted if stratum not in there]
     if not missing:
-        raise Refused("Every stratum has its places already; a list is never made twice.")
+        raise Refused(_("Every stratum has its places already; a list is never made twice."))
     return missing
 
 
@@ -375,12 +406,22 @@ def randomise_patient(*, patient, day_0, version, by):
     with acting(by, f"randomised, day 0 planned for {day_0}"):
         patient = lock_open_patient(patient, version)
         if patient.state != State.ELIGIBLE:
-            raise Refused(f"Only an eligible patient is randomised; this one is: {patient.get_state_display()}.")
+            raise Refused(
+                _("Only an eligible patient is randomised; this one is: %(state)s.")
+                % {"state": patient.get_state_display()}
+            )
         refuse_when_halted(Blocked.RANDOMISE, patient=patient)
         today = today_at(patient.site)
         earliest = patient.assessed_on or patient.screened_on
         if not earliest <= day_0 <= today + timedelta(days=14):
-            raise Refused({"day_0": [f"Day 0 must lie between the assessment of {earliest} and 14 days from now."]})
+            raise Refused(
+                {
+                    "day_0": [
+                        _("Day 0 must lie between the assessment of %(earliest)s and 14 days from now.")
+                        % {"earliest": earliest}
+                    ]
+                }
+            )
         stratum = _stratum_of(patient, day_0)
         patient.state, patient.day_0 = State.RANDOMISED, day_0
         next_version(patient, "state", "day_0")
@@ -401,7 +442,7 @@ def _stratum_of(patient, on):
     try:
         return randomisation.stratum_of(protocol, site=patient.site.code, sex=patient.sex, results=results)
     except randomisation.NoStratum as lack:
-        raise Refused(f"The stratum cannot be told: {' '.join(lack.missing)}") from None
+        raise Refused(_("The stratum cannot be told: %(missing)s") % {"missing": " ".join(lack.missing)}) from None
 
 
 def _take_next_slot(patient, stratum, by):
@@ -413,7 +454,9 @@ def _take_next_slot(patient, stratum, by):
     AllocationList.objects.select_for_update().order_by("pk").first()
     slot = AllocationSlot.objects.filter(stratum=stratum, patient=None).order_by("sequence").first()
     if slot is None:
-        raise Refused(f"No place is left for stratum {stratum}; the statistician must add to the list.")
+        raise Refused(
+            _("No place is left for stratum %(stratum)s; the statistician must add to the list.") % {"stratum": stratum}
+        )
     slot.patient, slot.taken_at, slot.taken_by = patient, timezone.now(), by
     slot.save(update_fields=["patient", "taken_at", "taken_by"])
 
@@ -433,21 +476,23 @@ def set_day_0(*, patient, day_0, reason, by):
 
 def record_disposition(*, patient, state, on, explanation="", version, by):
     """Record that screening failed, or that the patient completed, withdrew, was lost or died."""
-    with acting(by, f"{State(state).label} on {on}"):
+    with acting(by, f"{for_the_record(State(state).label)} on {on}"):
         patient = lock_open_patient(patient, version)
         errors = {}
         if state not in TRANSITIONS[State(patient.state)] or state in (State.ELIGIBLE, State.SCREENING):
-            errors["state"] = [f"This cannot follow: the patient is {patient.get_state_display()}."]
+            errors["state"] = [
+                _("This cannot follow: the patient is %(state)s.") % {"state": patient.get_state_display()}
+            ]
         if not patient.screened_on <= on <= today_at(patient.site):
-            errors["on"] = ["The date must lie between screening and today."]
+            errors["on"] = [_("The date must lie between screening and today.")]
         if state == State.SCREEN_FAILED and not explanation.strip():
             assessment = EligibilityAssessment.objects.filter(patient=patient).last()
             if assessment is None or assessment.is_eligible:
-                errors["explanation"] = ["Write why screening failed."]
+                errors["explanation"] = [_("Write why screening failed.")]
             else:
                 explanation = f"Criteria: {', '.join(assessment.unmet)}"
         if state in (State.WITHDRAWN, State.DIED) and not explanation.strip():
-            errors["explanation"] = ["Write the reason or the cause."]
+            errors["explanation"] = [_("Write the reason or the cause.")]
         if errors:
             raise Refused(errors)
         disposition = Disposition.objects.create(
@@ -464,11 +509,11 @@ def record_disposition(*, patient, state, on, explanation="", version, by):
 def open_halt(*, scope, blocks, cause, patient=None, arm="", by):
     """Hold the trial, an arm or a patient until a decision lifts it."""
     if (scope == Scope.PATIENT) != (patient is not None):
-        raise Refused({"patient": ["Name the patient exactly when one patient is held."]})
+        raise Refused({"patient": [_("Name the patient exactly when one patient is held.")]})
     if (scope == Scope.ARM) != bool(arm):
-        raise Refused({"arm": ["Name the arm exactly when one arm is held."]})
+        raise Refused({"arm": [_("Name the arm exactly when one arm is held.")]})
     if not blocks:
-        raise Refused({"blocks": ["Say what is blocked."]})
+        raise Refused({"blocks": [_("Say what is blocked.")]})
     with acting(by, cause):
         _pass_halt_gate(shared=False)
         return Halt.objects.create(
@@ -479,13 +524,13 @@ def open_halt(*, scope, blocks, cause, patient=None, arm="", by):
 def lift_halt(*, halt, decision, version, by):
     """End a halt with the decision that allows it."""
     if not decision.strip():
-        raise Refused({"decision": ["Write the decision that lifts the halt."]})
+        raise Refused({"decision": [_("Write the decision that lifts the halt.")]})
     with acting(by, decision):
         _pass_halt_gate(shared=False)
         halt = Halt.objects.select_for_update().get(pk=halt.pk)
         check_version(halt, version)
         if halt.lifted_at:
-            raise Refused("The halt was lifted already.")
+            raise Refused(_("The halt was lifted already."))
         halt.lifted_at, halt.lifted_by, halt.decision = timezone.now(), by, decision
         next_version(halt, "lifted_at", "lifted_by", "decision")
     return halt
@@ -499,7 +544,9 @@ def refuse_when_halted(what, *, patient=None, arm=None, at=None):
     blocking = Halt.objects.blocking(what, patient=patient, arm=arm)
     halt = blocking.filter(opened_at__lte=at or timezone.now()).first()
     if halt is not None:
-        raise Refused(f"Held since {halt.opened_at:%Y-%m-%d}: {halt.cause}")
+        raise Refused(
+            _("Held since %(opened_at)s: %(cause)s") % {"opened_at": f"{halt.opened_at:%Y-%m-%d}", "cause": halt.cause}
+        )
 
 
 def _pass_halt_gate(*, shared):

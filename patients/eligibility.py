@@ -16,13 +16,24 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
-from trialsite.protocol import Criterion, Limit, Protocol, Rule
+from django.utils.translation import gettext_noop
 
+from trialsite.protocol import Criterion, Limit, Protocol, Rule
+from trialsite.words import Name, Sentence
+
+# what is said of a fact that is known, and of one that is not
 FACTS = {
-    "age_years": ("age", "years"),
-    "art_months": ("time on antiretroviral therapy", "months"),
-    "months_suppressed": ("time with suppressed virus", "months"),
+    "age_years": (gettext_noop("age %(value)s years %(verdict)s"), gettext_noop("age is not known")),
+    "art_months": (
+        gettext_noop("time on antiretroviral therapy %(value)s months %(verdict)s"),
+        gettext_noop("time on antiretroviral therapy is not known"),
+    ),
+    "months_suppressed": (
+        gettext_noop("time with suppressed virus %(value)s months %(verdict)s"),
+        gettext_noop("time with suppressed virus is not known"),
+    ),
 }
+SEMICOLON, AND = Sentence(gettext_noop("; ")), Sentence(gettext_noop(" and "))
 
 PARTIAL_DATE = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?", re.ASCII)
 
@@ -49,7 +60,7 @@ class Finding:
 
     criterion: Criterion
     holds: bool | None
-    because: str
+    because: Sentence
     evidence: tuple[Evidence, ...] = ()
 
 
@@ -142,7 +153,7 @@ def kleene_any(answers: Iterable[bool | None]) -> bool | None:
 
 class _Answer(NamedTuple):
     holds: bool | None
-    because: str
+    because: Sentence
     evidence: tuple[Evidence, ...] = ()
 
 
@@ -161,7 +172,7 @@ def assess(
     findings = []
     for criterion in protocol.criteria_for(sex):
         if criterion.rule is None:
-            answer = _Answer(None, "judged by a person")
+            answer = _Answer(None, Sentence(gettext_noop("judged by a person")))
         else:
             answer = _answer(protocol, criterion.rule, facts, results, on)
         findings.append(Finding(criterion, answer.holds, answer.because, answer.evidence))
@@ -195,41 +206,58 @@ def _joined(parts: list[_Answer], kleene: Callable) -> _Answer:
     holds = kleene(part.holds for part in parts)
     deciding = [part for part in parts if part.holds is holds]
     evidence = dict.fromkeys(piece for part in deciding for piece in part.evidence)
-    return _Answer(holds, "; ".join(dict.fromkeys(part.because for part in deciding)), tuple(evidence))
+    return _Answer(holds, _listed(list(dict.fromkeys(part.because for part in deciding)), SEMICOLON), tuple(evidence))
+
+
+def _listed(parts: list, joint: Sentence) -> Sentence:
+    """The parts with the joint between them."""
+    told = [piece for part in parts for piece in (joint, part)][1:]
+    return Sentence("%(parts)s", {"parts": told})
 
 
 def _answer_by_fact(rule: Rule, value: Decimal | int | None) -> _Answer:
-    name, unit = FACTS[rule.fact]
+    known, unknown = FACTS[rule.fact]
     if value is None:
-        return _Answer(None, f"{name} is not known")
-    return _Answer(meets(rule, value), f"{name} {_plain(value)} {unit} {_verdict(rule, value, '')}")
+        return _Answer(None, Sentence(unknown))
+    verdict = _verdict(rule, value, "", str)
+    return _Answer(meets(rule, value), Sentence(known, {"value": _plain(value), "verdict": verdict}))
 
 
 def _answer_by_test(protocol: Protocol, rule: Rule, results: list[Evidence], on: date) -> _Answer:
     test = protocol.test(rule.test)
+    name = Name("test", test.code, test.name)
     known = sorted((r for r in results if r.collected_on <= on), key=lambda r: r.collected_on)
     if not known:
-        return _Answer(None, f"there is no result of {test.name} up to {on}")
+        words = gettext_noop("there is no result of %(test)s up to %(day)s")
+        return _Answer(None, Sentence(words, {"test": name, "day": on}))
 
-    def shown(result: Evidence) -> str:
+    def label(code: str) -> Name | str:
+        return Name("choice", f"{test.code}/{code}", test.choice_label(code)) if test.kind == "choice" else code
+
+    def shown(result: Evidence) -> Sentence:
         value = result.text if result.value is None else f"{result.operator}{_plain(result.value)}"
-        value = test.choice_label(value) if test.kind == "choice" else f"{value} {test.unit}".rstrip()
-        return f"{value} on {result.collected_on} ({_days_before(result.collected_on, on)})"
+        value = label(value) if test.kind == "choice" else f"{value} {test.unit}".rstrip()
+        ago = _days_before(result.collected_on, on)
+        words = gettext_noop("%(value)s on %(day)s (%(ago)s)")
+        return Sentence(words, {"value": value, "day": result.collected_on, "ago": ago})
 
     def answer(result: Evidence) -> bool | None:
         return meets(rule, _value(result), result.operator)
 
     newest = known[-1]
     if rule.within_days is not None and (on - newest.collected_on).days > rule.within_days:
-        return _Answer(
-            None, f"{test.name} {shown(newest)} is too old: at most {rule.within_days} days count", (newest,)
-        )
+        words = gettext_noop("%(test)s %(result)s is too old: at most %(days)s days count")
+        values = {"test": name, "result": shown(newest), "days": rule.within_days}
+        return _Answer(None, Sentence(words, values), (newest,))
     same_day = tuple(result for result in known if result.collected_on == newest.collected_on)
     if len({answer(result) for result in same_day}) > 1:
-        several = " and ".join(shown(result) for result in same_day)
-        return _Answer(None, f"{test.name} {several} disagree: a person must judge", same_day)
+        words = gettext_noop("%(test)s %(results)s disagree: a person must judge")
+        several = _listed([shown(result) for result in same_day], AND)
+        return _Answer(None, Sentence(words, {"test": name, "results": several}), same_day)
     holds = answer(newest)
-    because = f"{test.name} {shown(newest)} {_verdict(rule, _value(newest), newest.operator, test.choice_label)}"
+    verdict = _verdict(rule, _value(newest), newest.operator, label)
+    words = gettext_noop("%(test)s %(result)s %(verdict)s")
+    because = Sentence(words, {"test": name, "result": shown(newest), "verdict": verdict})
     earlier = [
         result
         for result in known
@@ -238,7 +266,8 @@ def _answer_by_test(protocol: Protocol, rule: Rule, results: list[Evidence], on:
         and answer(result) not in (holds, None)
     ]
     if earlier and holds is not None:
-        because += f", but {shown(earlier[-1])} says otherwise"
+        words = gettext_noop("%(finding)s, but %(result)s says otherwise")
+        because = Sentence(words, {"finding": because, "result": shown(earlier[-1])})
     return _Answer(holds, because, same_day)
 
 
@@ -246,12 +275,17 @@ def _value(result: Evidence) -> Decimal | str | None:
     return result.text if result.value is None else result.value
 
 
-def _verdict(limit: Limit, value, operator: str, label: Callable[[str], str] = str) -> str:
+def _verdict(limit: Limit, value, operator: str, label: Callable[[str], Name | str]) -> Sentence:
     """Like "is > 50 and ≤ 250", "is not ≤ 250" or "does not decide ≤ 40": names the bounds that matter alone."""
     answers = _bounds(limit, value, operator)
     holds = kleene_all(answer for _, answer in answers)
-    words = " and ".join(label(bound) for bound, answer in answers if answer is holds)
-    return {True: "is ", False: "is not ", None: "does not decide "}[holds] + words
+    words = {
+        True: gettext_noop("is %(bounds)s"),
+        False: gettext_noop("is not %(bounds)s"),
+        None: gettext_noop("does not decide %(bounds)s"),
+    }
+    told = [label(bound) for bound, answer in answers if answer is holds]
+    return Sentence(words[holds], {"bounds": _listed(told, AND)})
 
 
 def _plain(value: Decimal | int) -> str:
@@ -259,9 +293,11 @@ def _plain(value: Decimal | int) -> str:
     return f"{Decimal(value).normalize():f}"
 
 
-def _days_before(day: date, on: date) -> str:
+def _days_before(day: date, on: date) -> Sentence:
     days = (on - day).days
-    return "the same day" if days == 0 else "1 day before" if days == 1 else f"{days} days before"
+    if days == 0:
+        return Sentence(gettext_noop("the same day"))
+    return Sentence(gettext_noop("1 day before") if days == 1 else gettext_noop("%(days)s days before"), {"days": days})
 
 
 # --- ages and spans ------------------------------------------------------------------------------

@@ -162,11 +162,15 @@ class DispositionForm(DataForm):
 
 
 class MakeListForm(DataForm):
+    is_drafted = False  # the seed and the list stand nowhere but in the list
+
     slots_per_stratum = StrictIntegerField(label=_("Places per stratum, at least"), min_value=1, max_value=2000)
     seed = ClearTextField(label=_("Seed"), max_length=200, help_text=_("Recorded with the list; keep it to yourself."))
 
 
 class ImportListForm(DataForm):
+    is_drafted = False
+
     text = forms.CharField(
         label=_("The list as CSV"), max_length=500_000, widget=forms.Textarea(attrs={"rows": 12, "class": "font-monospace"}),
         help_text=_("Columns stratum, sequence, arm; block and block_size when there are any."),

@@ -1,27 +1,49 @@
 """What of the patients stands on the start page."""
 
+from django.db.models import Count, Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from patients.models import Halt, Patient, State
+from patients.models import OPEN_STATES, AllocationSlot, Halt, Patient, State
 from patients.randomisation import strata
 from trialsite import trial
-from trialsite.models import Site
+from trialsite.models import Site, VersionApproval
 from trialsite.roles import Permission, can, within_sites
-from trialsite.sections import first_of, section
+from trialsite.sections import at_chosen_site, first_of, section
 
 
 def sections(user, filters):
     if can(user, Permission.DECIDE_ELIGIBILITY):
-        yield in_screening(user)
+        yield in_screening(user, filters)
+    if can(user, Permission.ENTER_DATA) and len(trial.versions()) > 1:
+        yield to_consent_again(user, filters)
     if can(user, Permission.MANAGE_ALLOCATION):
         yield places_left()
     if can(user, Permission.LIFT_HALTS):
         yield halts_to_decide()
 
 
-def in_screening(user):
+def to_consent_again(user, filters):
+    """Patients at sites that approved a later protocol version than theirs."""
+    patients = within_sites(Patient.objects.all(), user, Permission.ENTER_DATA, "site").filter(state__in=OPEN_STATES)
+    order = list(trial.versions())
+    later = Q()
+    for place, version in enumerate(order):
+        approved = VersionApproval.objects.filter(site=OuterRef("site"), protocol_version__in=order[place + 1 :])
+        later |= Q(protocol_version=version) & Q(Exists(approved))
+    rows, count = first_of(at_chosen_site(patients, filters, "site").filter(later).order_by("number"))
+    items = [
+        {"label": patient.number, "url": reverse("patients:record_consent", args=[patient.pk]), "status": "due",
+         "status_text": _("version %s") % patient.protocol_version}
+        for patient in rows
+    ]  # fmt: skip
+    url = reverse("list_versions")
+    return section(_("To consent again to a new version"), items, count, url=url, empty=_("Nobody waits."))
+
+
+def in_screening(user, filters):
     patients = within_sites(Patient.objects.all(), user, Permission.DECIDE_ELIGIBILITY, "site")
+    patients = at_chosen_site(patients, filters, "site")
     patients = patients.filter(state__in=[State.SCREENING, State.ELIGIBLE]).order_by("-state", "screened_on")
     rows, count = first_of(patients)
     items = [
@@ -53,10 +75,6 @@ def halts_to_decide():
 
 
 def places_left():
-    from django.db.models import Count, Q
-
-    from patients.models import AllocationSlot
-
     free = dict(
         AllocationSlot.objects.order_by().values_list("stratum").annotate(n=Count("id", filter=Q(patient=None)))
     )

@@ -5,12 +5,14 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from patients import eligibility
 from trialsite import trial
 from trialsite.models import Site
 from trialsite.roles import Permission, within_sites
+from trialsite.words import Sentence
 
 
 def person(**kwargs):
@@ -169,7 +171,7 @@ class Consent(PatientRecord):
         ]
 
     def __str__(self):
-        return f"{self.form_version} of {self.signed_on}"
+        return gettext("consent %(version)s of %(day)s") % {"version": self.form_version, "day": self.signed_on}
 
 
 class HivHistory(PatientRecord):
@@ -195,7 +197,7 @@ class HivHistory(PatientRecord):
         constraints = [models.UniqueConstraint(fields=["patient"], name="one_hiv_history_a_patient")]
 
     def __str__(self):
-        return f"HIV since {self.diagnosed_on}"
+        return gettext("HIV since %(day)s") % {"day": self.diagnosed_on}
 
 
 class ArtRegimen(Line):
@@ -261,7 +263,8 @@ class EligibilityAssessment(PatientRecord):
         default_related_name = "assessments"
 
     def __str__(self):
-        return f"{'eligible' if self.is_eligible else 'not eligible'} on {self.assessed_on}"
+        words = gettext("eligible on %(day)s") if self.is_eligible else gettext("not eligible on %(day)s")
+        return words % {"day": self.assessed_on}
 
 
 class CriterionAnswer(PatientRecord):
@@ -271,7 +274,9 @@ class CriterionAnswer(PatientRecord):
     criterion = models.CharField(max_length=24)
     holds = models.BooleanField()
     computed = models.BooleanField(null=True)
+    # in the language of the record, and as a sentence for readers of either (trialsite.words)
     because = models.TextField(blank=True)
+    because_told = models.JSONField(default=dict, blank=True)
     evidence = models.JSONField(default=list)
     comment = models.TextField(blank=True)
 
@@ -281,6 +286,13 @@ class CriterionAnswer(PatientRecord):
 
     def __str__(self):
         return f"{self.criterion}: {'holds' if self.holds else 'does not hold'}"
+
+    @property
+    def because_text(self):
+        """Why, in the language of the reader."""
+        if not self.because_told:
+            return self.because
+        return str(Sentence.of(self.because_told, trial.protocol(self.assessment.protocol_version)))
 
 
 class Disposition(PatientRecord):
@@ -295,7 +307,7 @@ class Disposition(PatientRecord):
         ordering = ["on", "id"]
 
     def __str__(self):
-        return f"{self.get_state_display()} on {self.on}"
+        return gettext("%(state)s on %(day)s") % {"state": self.get_state_display(), "day": self.on}
 
 
 class AllocationList(models.Model):
@@ -394,7 +406,8 @@ class Halt(models.Model):
         ordering = ["-opened_at"]
 
     def __str__(self):
-        return f"halt of {self.get_scope_display()} since {self.opened_at:%Y-%m-%d}"
+        words = gettext("halt of %(scope)s since %(day)s")
+        return words % {"scope": self.get_scope_display(), "day": f"{self.opened_at:%Y-%m-%d}"}
 
     @property
     def blocks_text(self):

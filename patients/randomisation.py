@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import product
 
+from django.utils.translation import gettext
+
 from patients.eligibility import meets
 from trialsite.protocol import Factor, Protocol
 
@@ -121,20 +123,25 @@ def _levels(factor: Factor, sites: list[str]) -> list[str]:
 def _level_of(protocol: Protocol, factor: Factor, site: str, sex: str, results: dict[str, Decimal]) -> str:
     if factor.by == "site":
         if not site:
-            raise NoStratum(["The site is not known."])
+            raise NoStratum([gettext("The site is not known.")])
         return site
     if factor.by == "sex":
         if sex not in ("F", "M"):
-            raise NoStratum(["The sex is not known."])
+            raise NoStratum([gettext("The sex is not known.")])
         return sex
     test, value = protocol.test(factor.test), results.get(factor.test)
     if value is None:
-        raise NoStratum([f"There is no result of {test.name}."])
+        raise NoStratum([gettext("There is no result of %(test)s.") % {"test": test.name}])
     fitting = [level.code for level in factor.levels if meets(level, value)]
     if len(fitting) != 1:
         levels = "; ".join(f"{level.name}: {level.words()}" for level in factor.levels)
-        fits = "more than one level" if fitting else "no level"
-        raise NoStratum([f"{test.name} {value.normalize():f} {test.unit}".rstrip() + f" fits {fits} ({levels})."])
+        words = (
+            gettext("%(result)s fits more than one level (%(levels)s).")
+            if fitting
+            else gettext("%(result)s fits no level (%(levels)s).")
+        )
+        result = f"{test.name} {value.normalize():f} {test.unit}".rstrip()
+        raise NoStratum([words % {"result": result, "levels": levels}])
     return fitting[0]
 
 
@@ -231,11 +238,13 @@ def from_csv(text: str, protocol: Protocol, strata: Iterable[str]) -> list[Slot]
         reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
         lines = [(reader.line_num, cells) for cells in reader]
     except csv.Error as error:
-        raise BadList([BadCell(reader.line_num, "(row)", f"expected comma-separated cells: {error}")]) from None
+        raise BadList(
+            [BadCell(reader.line_num, "(row)", gettext("expected comma-separated cells: %(error)s") % {"error": error})]
+        ) from None
     while lines and not lines[-1][1]:
         lines.pop()
     if not lines:
-        raise BadList([BadCell(1, "(heading)", f"expected {','.join(COLUMNS)}")])
+        raise BadList([BadCell(1, "(heading)", gettext("expected %(expected)s") % {"expected": ",".join(COLUMNS)})])
     (_, heading), *rows = lines
     if faults := list(_faults_of_heading(heading)):
         raise BadList(faults)
@@ -243,7 +252,14 @@ def from_csv(text: str, protocol: Protocol, strata: Iterable[str]) -> list[Slot]
     faults, read = [], []
     for row, cells in rows:
         if len(cells) != len(heading):
-            faults.append(BadCell(row, "(row)", f"expected {len(heading)} cells, found {len(cells)}"))
+            faults.append(
+                BadCell(
+                    row,
+                    "(row)",
+                    gettext("expected %(expected)s cells, found %(found)s")
+                    % {"expected": len(heading), "found": len(cells)},
+                )
+            )
             continue
         cell_of = dict(zip(heading, cells, strict=True))
         if wrong := list(_faults_of_cells(row, cell_of, protocol, strata)):
@@ -266,28 +282,43 @@ def _slot(cell_of: dict[str, str]) -> Slot:
 def _faults_of_heading(heading: list[str]) -> Iterator[BadCell]:
     for name in COLUMNS:
         if name not in heading and name not in BLOCK_COLUMNS:
-            yield BadCell(1, name, "expected this column, found none")
+            yield BadCell(1, name, gettext("expected this column, found none"))
     for name in dict.fromkeys(heading):
         if name not in COLUMNS:
-            yield BadCell(1, _shown(name), f"expected only the columns {', '.join(COLUMNS)}")
+            yield BadCell(
+                1, _shown(name), gettext("expected only the columns %(columns)s") % {"columns": ", ".join(COLUMNS)}
+            )
         elif heading.count(name) > 1:
-            yield BadCell(1, name, f"expected this column once, found it {heading.count(name)} times")
+            yield BadCell(
+                1, name, gettext("expected this column once, found it %(count)s times") % {"count": heading.count(name)}
+            )
     if len(given := [name for name in BLOCK_COLUMNS if name in heading]) == 1:
-        yield BadCell(1, given[0], "expected block and block_size together, or neither")
+        yield BadCell(1, given[0], gettext("expected block and block_size together, or neither"))
 
 
 def _faults_of_cells(row: int, cell_of: dict[str, str], protocol: Protocol, strata: list[str]) -> Iterator[BadCell]:
     arms = [arm.code for arm in protocol.arms]
     for name, known in (("stratum", strata), ("arm", arms)):
         if cell_of[name] not in known:
-            yield BadCell(row, name, f"expected one of {', '.join(known)}, found {_shown(cell_of[name])}")
+            yield BadCell(
+                row,
+                name,
+                gettext("expected one of %(known)s, found %(found)s")
+                % {"known": ", ".join(known), "found": _shown(cell_of[name])},
+            )
     if not _COUNT.fullmatch(cell_of["sequence"]):
-        yield BadCell(row, "sequence", f"expected a whole number from 1, found {_shown(cell_of['sequence'])}")
+        yield BadCell(
+            row,
+            "sequence",
+            gettext("expected a whole number from 1, found %(found)s") % {"found": _shown(cell_of["sequence"])},
+        )
     given = [cell_of.get(name, "") for name in BLOCK_COLUMNS]
     if any(given):
         for name, cell in zip(BLOCK_COLUMNS, given, strict=True):
             if not _COUNT.fullmatch(cell):
-                yield BadCell(row, name, f"expected a whole number from 1, found {_shown(cell)}")
+                yield BadCell(
+                    row, name, gettext("expected a whole number from 1, found %(found)s") % {"found": _shown(cell)}
+                )
 
 
 def _faults_of_order(read: list[tuple[int, dict[str, str]]], strata: list[str], last_row: int) -> Iterator[BadCell]:
@@ -297,10 +328,17 @@ def _faults_of_order(read: list[tuple[int, dict[str, str]]], strata: list[str], 
         if stratum in seen:
             seen[stratum] += 1
             if _COUNT.fullmatch(sequence) and int(sequence) != seen[stratum]:
-                yield BadCell(row, "sequence", f"expected {seen[stratum]}, the next of {stratum}, found {sequence}")
+                yield BadCell(
+                    row,
+                    "sequence",
+                    gettext("expected %(next)s, the next of %(stratum)s, found %(found)s")
+                    % {"next": seen[stratum], "stratum": stratum, "found": sequence},
+                )
     for stratum, count in seen.items():
         if not count:
-            yield BadCell(last_row, "stratum", f"expected at least one row for {stratum}")
+            yield BadCell(
+                last_row, "stratum", gettext("expected at least one row for %(stratum)s") % {"stratum": stratum}
+            )
 
 
 def _faults_of_blocks(rows: list[int], slots: list[Slot]) -> Iterator[BadCell]:
@@ -311,17 +349,26 @@ def _faults_of_blocks(rows: list[int], slots: list[Slot]) -> Iterator[BadCell]:
         before = last.get(slot.stratum)
         number, size = (before.block, before.block_size) if before else (0, 0)
         if before and (number is None) != (slot.block is None):
-            yield BadCell(row, "block", f"expected a block for all or for no row of {slot.stratum}")
+            yield BadCell(
+                row,
+                "block",
+                gettext("expected a block for all or for no row of %(stratum)s") % {"stratum": slot.stratum},
+            )
         elif slot.block is not None:
             is_full = filled.get(slot.stratum, 0) == size
             expected = number + 1 if is_full else number
             if slot.block != expected:
-                yield BadCell(row, "block", f"expected {expected}, found {slot.block}")
+                yield BadCell(
+                    row,
+                    "block",
+                    gettext("expected %(expected)s, found %(found)s") % {"expected": expected, "found": slot.block},
+                )
             elif not is_full and slot.block_size != size:
                 yield BadCell(
                     row,
                     "block_size",
-                    f"expected {size}, as in the block's first row, found {slot.block_size}",
+                    gettext("expected %(size)s, as in the block's first row, found %(found)s")
+                    % {"size": size, "found": slot.block_size},
                 )
             filled[slot.stratum] = 1 if is_full else filled[slot.stratum] + 1
         last[slot.stratum] = slot

@@ -55,6 +55,9 @@ LINES = {
 }
 
 
+SEVERAL = ("art", "history", "medication")  # of these a patient may have any number
+
+
 def load_patient(user, pk):
     return get_object_or_404(Patient.objects.visible_to(user).select_related("site"), pk=pk)
 
@@ -322,18 +325,22 @@ def save_line(request, pk, kind, line_pk=None):
             version=form.cleaned_data["version"] if line else None,
             reason=form.cleaned_data.get("reason", ""), by=request.user,
         )  # fmt: skip
+        if more and request.POST.get("next") == "another":
+            message = _("Saved: %(line)s. Enter the next one.") % {"line": saved}
+            return Saved(reverse("patients:add_line", args=[pk, kind]), saved.version, message)
         return Saved(reverse("patients:show_background", args=[pk]) + f"#{kind}", saved.version, _("Saved."))
 
+    more = line is None and kind in SEVERAL
     withdraw = ""
     if line is not None and hasattr(line, "is_withdrawn") and not line.is_withdrawn:
         withdraw = reverse("patients:withdraw_line", args=[pk, kind, line.pk])
-    context = patient_form_context(request, patient, heading, line=line, withdraw=withdraw)
+    context = patient_form_context(request, patient, heading, line=line, withdraw=withdraw, another=more)
     return answer_form(request, form, "form.html", context, save)
 
 
 @needs(Permission.ENTER_DATA)
 def withdraw_line(request, pk, kind, line_pk):
-    if kind not in ("art", "history", "medication"):
+    if kind not in SEVERAL:
         raise Http404
     model, _form, heading = LINES[kind]
     patient = load_patient(request.user, pk)

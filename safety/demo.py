@@ -23,7 +23,7 @@ from trialsite.roles import Role
 from trialsite.saving import Refused
 from visits import demo as course
 from visits.actions import add_unscheduled_visit
-from visits.models import Infusion, PanelRecord, PanelState
+from visits.models import Infusion, Laboratory, PanelRecord, PanelState
 from visits.results import read_number
 
 # --- one adverse event -------------------------------------------------------------------------------
@@ -332,6 +332,7 @@ class Play:
         self.stock_pharmacies(begin)
         statistician = self.people.who(Role.STATISTICIAN)
         self.on(self.sites[0], begin, "11:00", entry.make_list, by=statistician, seed=self.seed, strata=self.strata())
+        self.keep_ranges(begin)
         for story in self.stories:
             self.on(story.site, story.screened_on, "10:00", self.screen, story=story)
         self.plan_meetings(begin)
@@ -346,6 +347,22 @@ class Play:
 
     def on(self, site, day, clock, step, /, **arguments):
         self.agenda.add(at(site, day, clock), step, **arguments)
+
+    def keep_ranges(self, begin):
+        """A laboratory at each site; every second one reports some tests in another unit. The first changes its
+        ranges in the middle of the trial."""
+        keeper = self.people.who(Role.DATA_MANAGER)
+        for place, site in enumerate(self.sites):
+            self.on(
+                site, begin, "09:30", course.make_laboratory, site=site, protocol=self.protocol, on=begin, by=keeper,
+                other_units=("HGB", "CREAT") if place % 2 else (),
+            )  # fmt: skip
+        middle = begin + (self.today - begin) / 2
+        self.on(self.sites[0], middle, "09:30", self.change_ranges, on=middle, by=keeper)
+
+    def change_ranges(self, *, on, by):
+        laboratory = Laboratory.objects.get(site=self.sites[0])
+        course.change_ranges(laboratory=laboratory, tests=("ALT", "AST", "PLAT"), on=on, by=by)
 
     def stock_pharmacies(self, begin):
         """Every few weeks a lot of each product at each site, released after its tests; the latest in quarantine."""

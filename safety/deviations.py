@@ -10,12 +10,12 @@ Sources: CDASHIG 2.1 DV domain; ICH E3 Q&A R1 and ICH E6(R3) for "important prot
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from itertools import pairwise
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as noop
@@ -193,7 +193,7 @@ def volumes_off_limits(course: Course) -> Iterator[Seen]:
 
 def intervals_too_short(course: Course) -> Iterator[Seen]:
     given = sorted(course.infusions, key=lambda infusion: infusion.on)
-    for earlier, later in itertools.pairwise(given):
+    for earlier, later in pairwise(given):
         days = (later.on - earlier.on).days
         if days < later.least_days_between:
             text = noop(
@@ -216,7 +216,9 @@ def infusions_without_pregnancy_test(course: Course) -> Iterator[Seen]:
         if infusion.pregnancy_test is None:
             yield _of_infusion(infusion, noop("Infusion %(number)s was given without a pregnancy test before it."))
         elif infusion.pregnancy_test and infusion.pregnancy_test.upper() not in NOT_PREGNANT:
-            yield _of_infusion(infusion, noop("Infusion %(number)s was given although the pregnancy test is not negative."))
+            yield _of_infusion(
+                infusion, noop("Infusion %(number)s was given although the pregnancy test is not negative.")
+            )
 
 
 def procedures_before_consent(course: Course) -> Iterator[Seen]:
@@ -331,9 +333,7 @@ def find_proposals(course: Course) -> list[Proposal]:
     return sorted(found, key=lambda proposal: proposal.on)
 
 
-def unjudged(
-    proposals: Iterable[Proposal], *, recorded: Collection[str], dismissed: Collection[str]
-) -> list[Proposal]:
+def unjudged(proposals: Iterable[Proposal], *, recorded: Collection[str], dismissed: Collection[str]) -> list[Proposal]:
     """Those nobody has judged yet; `recorded` and `dismissed` are the keys of those that were."""
     return [
         proposal

@@ -4,6 +4,39 @@ import csv
 from functools import cache
 from pathlib import Path
 
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as noop
+
+# the body systems of the list: stored as they are here, told in the reader's language
+MARKED = (
+    noop("Blood and lymphatic system disorders"),
+    noop("Cardiac disorders"),
+    noop("Congenital, familial and genetic disorders"),
+    noop("Ear and labyrinth disorders"),
+    noop("Endocrine disorders"),
+    noop("Eye disorders"),
+    noop("Gastrointestinal disorders"),
+    noop("General disorders and administration site conditions"),
+    noop("Hepatobiliary disorders"),
+    noop("Immune system disorders"),
+    noop("Infections and infestations"),
+    noop("Injury, poisoning and procedural complications"),
+    noop("Investigations"),
+    noop("Metabolism and nutrition disorders"),
+    noop("Musculoskeletal and connective tissue disorders"),
+    noop("Neoplasms benign, malignant and unspecified (incl cysts and polyps)"),
+    noop("Nervous system disorders"),
+    noop("Pregnancy, puerperium and perinatal conditions"),
+    noop("Psychiatric disorders"),
+    noop("Renal and urinary disorders"),
+    noop("Reproductive system and breast disorders"),
+    noop("Respiratory, thoracic and mediastinal disorders"),
+    noop("Skin and subcutaneous tissue disorders"),
+    noop("Social circumstances"),
+    noop("Surgical and medical procedures"),
+    noop("Vascular disorders"),
+)
+
 FILE = Path(__file__).parent / "dictionaries" / "ctcae-v5-terms.csv"
 
 
@@ -27,3 +60,8 @@ def _folded() -> dict[str, str]:
 def body_system_of(term: str) -> str:
     """The body system of a term of the list, whatever its letter case; "" when it is not in the list."""
     return _folded().get(" ".join(term.split()).casefold(), "")
+
+
+def told(system: str) -> str:
+    """The name of a body system in the language of the reader."""
+    return gettext(system) if system else ""

@@ -1,15 +1,17 @@
-"""What of adverse events is exported, and what is not."""
+"""What of adverse events and deviations is exported, and what is not."""
 
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
-from safety.models import AdverseEvent
+from safety.models import AdverseEvent, Deviation, DismissedProposal
 from trialsite.exchange.tables import Table
 from trialsite.roles import Permission
 
 TABLES = [
     Table("adverse_events", _("Adverse events"), AdverseEvent, permission=Permission.VIEW_ADVERSE_EVENTS,
           notes={"grade": "DAIDS 2.1"}),
+    Table("deviations", _("Deviations from the protocol"), Deviation, paths={"visit": "visit__code"}),
+    Table("dismissed_proposals", _("Proposals judged to be no deviations"), DismissedProposal),
 ]  # fmt: skip
 
 REPORTS = gettext_noop("reports to the safety board are kept and read as they were made")

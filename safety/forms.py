@@ -3,7 +3,7 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from safety.dictionary import body_systems
+from safety.dictionary import body_systems, told
 from safety.models import SERIOUSNESS, ActionTaken, Deviation, Expectedness, Outcome, Relationship
 from trialsite.fields import ClearTextField, StrictDateField, StrictDateTimeField, YesNoField, choices_with_blank
 from trialsite.saving import DataForm
@@ -51,7 +51,7 @@ class AdverseEventForm(DataForm):
         names = [*self.base_fields, *SERIOUSNESS, "aware_at"]
         stored = {name: getattr(record, name) for name in names if hasattr(record, name)} if record else {}
         super().__init__(*args, record=record, initial={**(initial or {}), **stored}, **kwargs)
-        self.fields["body_system"].choices = choices_with_blank([(name, name) for name in body_systems()])
+        self.fields["body_system"].choices = choices_with_blank([(name, told(name)) for name in body_systems()])
         count = protocol.infusions.count if protocol.infusions else 0
         self.fields["infusion_number"].choices = choices_with_blank([(n, n) for n in range(1, count + 1)])
         for name, words in SERIOUSNESS.items():
@@ -105,7 +105,7 @@ class FilterForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.fields["site"].queryset = sites
         self.fields["infusion"].choices = [("", _("all")), *[(str(n), n) for n in range(1, infusions + 1)]]
-        self.fields["body_system"].choices = [("", _("all")), *[(name, name) for name in body_systems()]]
+        self.fields["body_system"].choices = [("", _("all")), *[(name, told(name)) for name in body_systems()]]
 
 
 # --- deviations ------------------------------------------------------------------------------------

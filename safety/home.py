@@ -2,25 +2,31 @@
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from patients.models import Patient
-from safety.models import CATEGORIES, AdverseEvent, Deviation, DsmbReport, ReportState
-from safety.proposals import unjudged_among, unjudged_of
+from safety.models import CATEGORIES, AdverseEvent, DsmbReport, ReportState
+from safety.proposals import unjudged_among
 from trialsite.roles import Permission, can, within_sites
-from trialsite.sections import SHOWN, first_of, section
+from trialsite.sections import SHOWN, at_chosen_site, first_of, later, section
 
 
 def sections(user, filters):
     if can(user, Permission.VIEW_ADVERSE_EVENTS):
-        yield serious_and_open(user)
+        yield serious_and_open(user, filters)
     if can(user, Permission.RECORD_DEVIATIONS):
-        yield deviations_to_judge(user)
+        yield later(TO_JUDGE, "safety:show_unjudged", filters, url=reverse("safety:list_proposals"))
     if can(user, Permission.READ_OPEN_REPORTS):
         yield reports(user)
 
 
-def serious_and_open(user):
-    events = AdverseEvent.objects.visible_to(user).filter(is_withdrawn=False, is_serious=True, is_ongoing=True)
+TO_JUDGE = gettext_lazy("Deviations to judge")
+
+
+def serious_and_open(user, filters):
+    events = at_chosen_site(AdverseEvent.objects.visible_to(user), filters, "patient__site").filter(
+        is_withdrawn=False, is_serious=True, is_ongoing=True
+    )
     rows, count = first_of(events.select_related("patient").order_by("-began_on"))
     items = [
         {
@@ -37,9 +43,10 @@ def serious_and_open(user):
     return section(_("Serious events that go on"), items, count, url=url, urgent=True, empty=_("None."))
 
 
-def deviations_to_judge(user):
+def deviations_to_judge(user, filters):
     """What the system sees as deviations and nobody has judged, the latest first."""
     patients = within_sites(Patient.objects.all(), user, Permission.RECORD_DEVIATIONS, "site")
+    patients = at_chosen_site(patients, filters, "site")
     waiting = unjudged_among(patients)[::-1]
     url = reverse("safety:list_proposals")
     items = [
@@ -53,7 +60,7 @@ def deviations_to_judge(user):
         }
         for patient, proposal in waiting[:SHOWN]
     ]
-    return section(_("Deviations to judge"), items, len(waiting), url=url, empty=_("Nothing waits for a judgement."))
+    return section(TO_JUDGE, items, len(waiting), url=url, empty=_("Nothing waits for a judgement."))
 
 
 def reports(user):
@@ -71,7 +78,4 @@ def patient_sections(user, patient):
     return {
         "adverse_events": list(events),
         "may_report": can(user, Permission.REPORT_ADVERSE_EVENTS, patient.site),
-        "deviations": list(Deviation.objects.visible_to(user).filter(patient=patient)),
-        "unjudged_deviations": len(unjudged_of(patient)),
-        "may_record_deviations": can(user, Permission.RECORD_DEVIATIONS, patient.site),
     }

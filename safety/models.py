@@ -4,9 +4,11 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import ByPatientQuerySet, Line, person
+from safety import dictionary
 from safety.deviations import Category
 from trialsite import trial
 from trialsite.models import JobState as ReportState
@@ -127,7 +129,11 @@ class AdverseEvent(Line):
         indexes = [models.Index(fields=["is_serious", "grade"]), models.Index(fields=["began_on"])]
 
     def __str__(self):
-        return f"{self.term} (grade {self.grade})"
+        return gettext("%(term)s (grade %(grade)s)") % {"term": self.term, "grade": self.grade}
+
+    @property
+    def body_system_told(self):
+        return dictionary.told(self.body_system)
 
     @property
     def is_related(self):
@@ -264,7 +270,7 @@ class DsmbReport(models.Model):
         ordering = ["-cutoff", "-id"]
 
     def __str__(self):
-        return f"DSMB report {self.pk} as of {self.cutoff}"
+        return gettext("DSMB report %(number)s as of %(day)s") % {"number": self.pk, "day": self.cutoff}
 
 
 class Part(models.TextChoices):

@@ -58,7 +58,7 @@ def course_of(patient):
     return Course(
         today=today_at(patient.site),
         is_open=patient.is_open,
-        visits=tuple(_visit(patient, row, row["code"] in given, not_done[row["code"]]) for row in patient.visits_so_far),
+        visits=tuple(_visit(patient, row, row["code"] in given, not_done[row["pk"]]) for row in patient.visits_so_far),
         infusions=tuple(_infusion(patient, row) for row in patient.infusions_given),
         forms=tuple(ConsentFact(form.version, form.dated) for form in trial.current_protocol().consent_forms),
         signed=tuple(ConsentFact(row["form"], _day(row["on"])) for row in patient.consents_signed),
@@ -162,10 +162,8 @@ def _with_facts(patients):
             consents_signed=_rows(Consent.objects.filter(**mine), form="form_version", on="signed_on"),
             visits_so_far=_visits(mine),
             panels_not_done=_rows(
-                PanelRecord.objects.filter(
-                    **mine, state=PanelState.NOT_DONE, visit__is_scheduled=True, visit__state=VisitState.ATTENDED
-                ),
-                visit="visit__code", code="code", version="protocol_version",
+                PanelRecord.objects.filter(**mine, state=PanelState.NOT_DONE).order_by("position"),
+                visit="visit_id", code="code", version="protocol_version",
             ),
             first_panel_on=Subquery(
                 PanelRecord.objects.filter(**mine, collected_on__isnull=False).order_by("collected_on")
@@ -200,13 +198,14 @@ def _visits(mine):
     tomorrow = timezone.now().date() + timedelta(days=1)  # nowhere is it later; the rule asks the site's own calendar
     return _rows(
         Visit.objects.filter(**mine).exclude(state=VisitState.PLANNED, latest__gte=tomorrow),
-        code="code", version="protocol_version", state="state", is_scheduled="is_scheduled", attended_on="attended_on",
+        pk="pk", code="code", version="protocol_version", state="state", is_scheduled="is_scheduled", attended_on="attended_on",
     )  # fmt: skip
 
 
 def _infusions(mine):
     measured = Measurement.objects.filter(infusion=OuterRef("pk")).exclude(typed="")
-    choices = Measurement.objects.filter(panel__visit=OuterRef("visit"), panel__isnull=False).exclude(typed="")
+    # the patient is named for the index: by the visit alone every result of the test would be looked at
+    choices = Measurement.objects.filter(patient=OuterRef("patient"), panel__visit=OuterRef("visit")).exclude(typed="")
     only_for_women = {
         test.code
         for protocol in trial.versions().values()
@@ -227,8 +226,8 @@ def _infusions(mine):
 def _screening_results(mine, asked):
     """The results that criteria ask for, of patients of whom a panel was saved since the assessment: nothing else can
     have changed what they were found to meet. A day of leeway is for the sites' clocks."""
-    saved_since = PanelRecord.objects.filter(
-        patient=OuterRef("patient"), collected_on__lte=OuterRef(OuterRef("eligible_on")),
+    saved_since = PanelRecord.objects.filter(  # asked of the patient, not of each result: once for all of them
+        patient=OuterRef(OuterRef("pk")), collected_on__lte=OuterRef(OuterRef("eligible_on")),
         entered_at__date__gte=OuterRef(OuterRef("eligible_on")) - timedelta(days=1),
     )  # fmt: skip
     results = Measurement.objects.filter(

@@ -252,7 +252,7 @@ class Progress:
 def progress_of(report):
     words = {
         ReportState.WAITING: _("Waiting for its turn"),
-        ReportState.RUNNING: report.step or _("Begun"),
+        ReportState.RUNNING: _(report.step) if report.step else _("Begun"),
         ReportState.DONE: _("The report is made"),
         ReportState.FAILED: _("The report could not be made"),
     }

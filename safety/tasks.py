@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import IntegrityError, InterfaceError, OperationalError
 from django.db.models import Max
+from django.utils.translation import gettext_noop
 
 from patients.models import Patient
 from safety import reports
@@ -20,6 +21,10 @@ from trialsite.models import AuditEvent, User
 from trialsite.outbox import mark_done
 
 log = logging.getLogger(__name__)
+
+# what is stored while a report is made, in the language of the record; the page tells it in the reader's
+DRAWING = {"open": gettext_noop("drawing the open part"), "closed": gettext_noop("drawing the closed part")}
+TYPESETTING = {"open": gettext_noop("typesetting the open part"), "closed": gettext_noop("typesetting the closed part")}
 
 
 @app.task(name="safety.tasks.make_dsmb_report")
@@ -61,23 +66,23 @@ def _make(report, outbox_id, by):
     def say(step, percent):
         reports.note_progress(report_id=report.pk, step=step, percent=percent, by=by)
 
-    say("reading the data", 5)
+    say(gettext_noop("reading the data"), 5)
     reports.draw_arm_letters(by=by)
     with one_instant():
         last_event = AuditEvent.objects.aggregate(last=Max("id"))["last"]
         figures = compute_figures(report.cutoff, made_on=datetime.now(UTC).date(), code_version=code_version())
     files = []
     for place, part in enumerate(figures.parts):
-        say(f"drawing the {part.part} part", 35 + 30 * place)
+        say(DRAWING[part.part], 35 + 30 * place)
         pictures = draw_plots(part)
-        say(f"typesetting the {part.part} part", 45 + 30 * place)
+        say(TYPESETTING[part.part], 45 + 30 * place)
         files += [
             (part.part, reports.FIGURES, "application/json", part.to_json()),
             (part.part, "report.html", "text/html; charset=utf-8", render_html(part, pictures)),
             (part.part, "report.pdf", "application/pdf", render_pdf(part, pictures)),
             *((part.part, name, "image/svg+xml", content) for name, content in pictures.items()),
         ]
-    say("storing", 95)
+    say(gettext_noop("storing"), 95)
     reports.store_dsmb_report(
         report_id=report.pk, figures=figures, files=files, code_version=code_version(),
         last_audit_event=last_event, outbox_id=outbox_id, by=by,

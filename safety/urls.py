@@ -4,6 +4,7 @@ from safety import reports, views
 
 app_name = "safety"
 urlpatterns = [
+    path("start/unjudged/", views.show_unjudged, name="show_unjudged"),
     path("events/", views.list_adverse_events, name="list_adverse_events"),
     path("events/report/<int:patient_pk>/", views.report_adverse_event, name="report_adverse_event"),
     path("events/<int:pk>/", views.show_adverse_event, name="show_adverse_event"),
@@ -11,6 +12,7 @@ urlpatterns = [
     path("events/<int:pk>/withdraw/", views.withdraw_adverse_event, name="withdraw_adverse_event"),
     path("deviations/", views.list_deviations, name="list_deviations"),
     path("deviations/proposals/", views.list_proposals, name="list_proposals"),
+    path("deviations/of/<int:pk>/", views.list_deviations_of_patient, name="list_deviations_of_patient"),
     path("deviations/record/<int:patient_pk>/", views.record_deviation, name="record_deviation"),
     path("deviations/dismiss/<int:patient_pk>/", views.dismiss_proposal, name="dismiss_proposal"),
     path("deviations/dismissed/<int:pk>/restore/", views.restore_proposal, name="restore_proposal"),

@@ -162,6 +162,7 @@ def afternoon():
 def fill():
     """A patient with an infusion, an adverse event, a query and a report; the next one of site 01 will get cells."""
     from patients.models import AllocationSlot
+    from safety import demo as safety_steps
     from safety.reports import request_dsmb_report
     from tests.universe import Universe
     from trialsite.audit import acting
@@ -174,11 +175,15 @@ def fill():
     universe.site.refresh_from_db()
     patient = universe.infused()
     event = universe.event(patient)
+    deviation = safety_steps.record_deviation(patient=patient, by=universe.chen)
+    with acting(universe.system, "so that a deviation is proposed"):
+        patient.infusions.update(volume_ml=1)
     panel = universe.panel(patient, "W0", "haematology")
     visit_steps.enter_visit(patient=patient, code="W0", by=universe.chen)
     query = visit_steps.ask(panel=panel, by=universe.maria)
     report = request_dsmb_report(cutoff=datetime.now(UTC).date(), by=universe.sofia)
     waiting = universe.with_results()
+    baseline = visit_steps.visit_of(universe.randomised(), "W0")  # due today, nothing entered (tests/test_keystrokes.py)
     free = AllocationSlot.objects.filter(stratum="01", patient=None).order_by("sequence")
     while free.first().arm != "MSC":
         universe.randomised()
@@ -187,9 +192,11 @@ def fill():
     return {
         "patient": f"/patients/{patient.pk}/", "visit": f"/visits/{visit.pk}/", "panel": f"/visits/panels/{panel.pk}/",
         "event": f"/safety/events/{event.pk}/", "query": f"/visits/queries/{query.pk}/", "lot": f"/visits/lots/{lot.pk}/",
+        "deviation": f"/safety/deviations/{deviation.pk}/",
+        "new_deviation": f"/safety/deviations/record/{patient.pk}/?proposal=volume_off_limits%3A1",
         "new_event": f"/safety/events/report/{patient.pk}/", "report": f"/safety/reports/{report.pk}/",
         "in_screening": f"/patients/{waiting.pk}/", "account": f"/accounts/{universe.chen.pk}/",
-        "history": f"/history/visits/panelrecord/{panel.pk}/",
+        "baseline": f"/visits/{baseline.pk}/", "history": f"/history/visits/panelrecord/{panel.pk}/",
         "expected_panel": f"/visits/panels/{universe.panel(patient, 'W1', 'vital_signs').pk}/",
     }  # fmt: skip
 

@@ -11,11 +11,15 @@ from django.utils import timezone
 from patients import actions as patient_actions
 from patients import demo as patient_steps
 from patients.models import AllocationSlot, Consent, Medication, Patient, Scope
-from safety.models import AdverseEvent
+from safety import actions as safety_actions
+from safety import demo as safety_steps
+from safety.models import AdverseEvent, Deviation
+from safety.proposals import unjudged_of
 from safety.reports import request_dsmb_report
 from tests.universe import CAST, fields_of, send
 from trialsite import actions
-from trialsite.audit import audited_models
+from trialsite.audit import acting, audited_models
+from trialsite.exchange.actions import request_export
 from trialsite.management.commands.check_roles_dump import FOR_EVERYBODY_SIGNED_IN, routes
 from trialsite.middleware import OPEN_PATHS
 from trialsite.models import User
@@ -42,8 +46,12 @@ def fill(universe):
         panel = visit_steps.enter_visit(patient=patient, code=code_of(patient, 1), by=by).panels.first()
         event = universe.event(patient, by=by)
         query = visit_steps.ask(panel=panel, by=universe.maria)
+        deviation, dismissed = deviate(patient, by)
         universe.screened(site=site, by=by, seed=seed + 7)
         lot = Lot.objects.filter(site=site).first()
+        laboratory = visit_steps.make_laboratory(
+            site=site, protocol=patient.protocol, on=patient.screened_on, by=universe.david
+        )
         line = patient_steps.add_medication(patient=patient, treatment="Aspirin", started_on="2020", by=by)
         seen = visit_actions.Seen(
             "visits.panelrecord", panel.pk, panel.version, (panel.protocol.panel(panel.code).tests[0],)
@@ -51,12 +59,28 @@ def fill(universe):
         [mark], _ = visit_actions.verify_forms(patient=patient, seen=[seen], by=universe.maria)
         found[site.code] = {
             "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
-            "event": event, "query": query, "lot": lot, "line": line,
+            "event": event, "query": query, "lot": lot, "line": line, "deviation": deviation, "dismissed": dismissed,
+            "laboratory": laboratory, "range": laboratory.ranges.first(),
             "mark": mark,
         }  # fmt: skip
     found["halt"] = patient_actions.open_halt(scope=Scope.TRIAL, blocks=["enrol"], cause="Pause", by=universe.samuel)
+    found["retired"] = visit_actions.retire_check(code="weight_change", reason="Noise", by=universe.david)
     found["report"] = request_dsmb_report(cutoff=timezone.now().date(), by=universe.sofia)
+    sites = [universe.site.pk, universe.other_site.pk]
+    found["export"] = request_export(cutoff=timezone.now(), sites=sites, kinds=["patients"], by=universe.sofia)
     return found
+
+
+def deviate(patient, by):
+    """A deviation by hand, a proposal that was judged to be none, and one that waits."""
+    deviation = safety_steps.record_deviation(patient=patient, by=by)
+    with acting(by, "less than was planned"):
+        Infusion.objects.filter(patient=patient).update(volume_ml=1, given_percent=50)
+    dismissed = safety_actions.dismiss_proposal(
+        patient=patient, proposal_key="volume_off_limits:1", reason="The pump is calibrated anew", by=by
+    )
+    assert "dose_off_plan:1" in {proposal.key for proposal in unjudged_of(patient)}
+    return deviation, dismissed
 
 
 def code_of(patient, infusion):
@@ -78,10 +102,21 @@ def arguments_of(name, here, records):
         "patients:withdraw_line": line,
         "patients:lift_halt": {"pk": records["halt"].pk},
         "visits:add_unscheduled_visit": {"patient_pk": patient},
+        "visits:calendar_feed": {"token": "guessed"},
+        **{f"visits:{name}": {"pk": here["laboratory"].pk} for name in ("add_range", "copy_ranges", "import_ranges")},
         "visits:raise_query": {"panel_pk": here["panel"].pk},
+        "visits:query_record": {"app": "patients", "model": "medication", "pk": here["line"].pk},
+        "visits:retire_check": {"key": "implausible-CD4"},
+        "visits:restore_check": {"pk": records["retired"].pk},
         "visits:show_query": {"pk": here["query"].pk},
         "safety:report_adverse_event": {"patient_pk": patient},
+        "safety:record_deviation": {"patient_pk": patient},
+        "safety:list_deviations_of_patient": {"pk": patient},
+        "safety:dismiss_proposal": {"patient_pk": patient},
+        "safety:restore_proposal": {"pk": here["dismissed"].pk},
         "safety:download_file": {"pk": records["report"].pk, "part": "open", "name": "report.pdf"},
+        "show_export": {"pk": records["export"].pk},
+        "show_export_progress": {"pk": records["export"].pk},
         "show_history": {"app": "visits", "model": "panelrecord", "pk": here["panel"].pk},
         "visits:list_to_check": {"step": "verify"},
         "visits:check_visit": {"step": "verify", "pk": here["visit"].pk},
@@ -94,7 +129,9 @@ def arguments_of(name, here, records):
     if name in table:
         return table[name]
     for part, record in (
+        ("laboratory", here["laboratory"]), ("range", here["range"]),
         ("lot", here["lot"]), ("panel", here["panel"]), ("adverse_event", here["event"]),
+        ("deviation", here["deviation"]),
         ("patients:", here["patient"]),
         ("visits:", here["visit"]), ("report", records["report"]), ("progress", records["report"]),
     ):  # fmt: skip
@@ -117,7 +154,7 @@ def pages(here, records):
 
 def addresses_of_records(here, records):
     """(name, address) of what belongs to a site."""
-    everybodys = ("halt", "show_report", "progress", "download", "request_report")
+    everybodys = ("halt", "show_report", "progress", "download", "request_report", "_check")
     with_key = {name for route, name, _view in routes() if "<" in route}
     return [
         (name, url)
@@ -259,7 +296,7 @@ def test_the_sponsors_side_cannot_change_data_of_the_sites(unchanged, records, n
 
 
 def patient_versions():
-    models = (Patient, PanelRecord, Visit, Measurement, Infusion, AdverseEvent, Medication, Consent, Lot)
+    models = (Patient, PanelRecord, Visit, Measurement, Infusion, AdverseEvent, Deviation, Medication, Consent, Lot)
     return [list(model.objects.order_by("pk").values_list("pk", "version")) for model in models]
 
 

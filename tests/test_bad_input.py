@@ -50,7 +50,7 @@ def forms(world, records):
     """(address, name of who may send it, its fields as they are shown) of every data form there is."""
     found = []
     browsers = {
-        name: world.client(getattr(world, name)) for name in ("chen", "zhao", "maria", "samuel", "dora", "sofia", "ada")
+        name: world.client(getattr(world, name)) for name in ("chen", "zhao", "maria", "david", "samuel", "dora", "sofia", "ada")
     }
     addresses = [url for _name, url, view in pages(records["01"], records) if getattr(view, "to_post", None)]
     here = records["01"]
@@ -81,8 +81,9 @@ def test_the_forms_are_all_found(forms):
     kinds = {re.sub(r"\d+", "#", url) for url, _name, _fields in forms}
     assert len(kinds) >= 24, sorted(kinds)
     for needed in ("/patients/screen/", "/visits/panels/#/", "/visits/#/infusion/", "/visits/#/prepare/",
-                   "/safety/events/report/#/", "/visits/lots/receive/", "/patients/halts/open/", "/safety/reports/new/",
-                   "/visits/queries/#/", "/accounts/new/", "/patients/#/eligibility/"):  # fmt: skip
+                   "/safety/events/report/#/", "/safety/deviations/record/#/", "/safety/deviations/dismiss/#/",
+                   "/safety/deviations/#/change/", "/visits/lots/receive/", "/patients/halts/open/", "/safety/reports/new/",
+                   "/exports/new/", "/visits/queries/#/", "/accounts/new/", "/patients/#/eligibility/"):  # fmt: skip
         assert needed in kinds, needed
 
 
@@ -287,8 +288,11 @@ def test_no_query_string_is_a_fault_of_ours(unchanged, records, value):
     client = unchanged.client(unchanged.chen)
     client.raise_request_exception = False
     names = ("page", "site", "state", "grade", "sort", "infusion", "body_system", "serious", "test", "term", "q", "role",
-             "active", "part", "infusion_number")  # fmt: skip
-    for url in ("/", "/patients/", "/visits/", "/visits/queries/", "/safety/events/", "/patients/halts/",
+             "active", "part", "infusion_number", "category", "important", "open", "patient", "proposal")  # fmt: skip
+    laboratory = records["01"]["laboratory"].pk
+    for url in ("/", "/patients/", "/visits/", "/visits/queries/", "/visits/laboratories/",
+                f"/visits/laboratories/{laboratory}/", "/safety/events/", "/patients/halts/", "/safety/deviations/",
+                "/safety/deviations/proposals/", f"/safety/deviations/record/{records['01']['patient'].pk}/",
                 f"/safety/events/report/{records['01']['patient'].pk}/"):  # fmt: skip
         together = "&".join(f"{name}={value}" for name in names)
         answer = client.get(f"{url}?{together}")
@@ -310,7 +314,7 @@ def test_no_key_in_an_address_is_a_fault_of_ours(unchanged, records, key):
         client = unchanged.client(getattr(unchanged, name))
         client.raise_request_exception = False
         for path in ("patients/{}/", "visits/{}/", "visits/panels/{}/", "visits/queries/{}/", "visits/lots/{}/",
-                     "safety/events/{}/", "safety/reports/{}/", "accounts/{}/", "patients/halts/{}/lift/",
+                     "safety/events/{}/", "safety/deviations/{}/", "safety/deviations/record/{}/", "safety/reports/{}/", "exports/{}/", "exports/files/{}/", "accounts/{}/", "patients/halts/{}/lift/",
                      "history/visits/visit/{}/", "visits/check/sign/visit/{}/", "visits/{}/hold/", "patients/{}/lines/medication/", "sign-in/set-password/{}/x-y/"):  # fmt: skip
             for method in ("get", "post"):
                 answer = getattr(client, method)("/" + path.format(key))

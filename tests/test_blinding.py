@@ -3,8 +3,10 @@
 Every code, name and lot number that tells an arm bears a mark of its own; what blinded roles can reach is searched for
 it. The last test opens the same pages as those who may know, so that the search is known to find."""
 
+import io
 import re
 import tomllib
+import zipfile
 from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
@@ -16,12 +18,16 @@ from django.utils import timezone
 
 from patients import actions as patient_actions
 from patients.models import AllocationSlot, Halt, Patient, Scope
-from safety.models import AdverseEvent, DsmbReport
+from safety import actions as safety_actions
+from safety import demo as safety_steps
+from safety.models import AdverseEvent, Deviation, DismissedProposal, DsmbReport
+from safety.proposals import unjudged_among
 from safety.reports import request_dsmb_report
 from tests.universe import Universe, fields_of, send
-from trialsite import trial
+from trialsite import outbox, trial
 from trialsite.audit import acting
-from trialsite.models import Site, User
+from trialsite.exchange import job
+from trialsite.models import DataExport, OutboxMessage, Site, User
 from trialsite.protocol import Protocol
 from trialsite.saving import Refused
 from visits import actions as visit_actions
@@ -64,6 +70,7 @@ def masked(django_db_setup, django_db_blocker):
             for lot in Lot.objects.all():
                 with_marker(universe, lot)
             universe.event(universe.patients[0])
+            deviate(universe)
             universe.halt = patient_actions.open_halt(
                 scope=Scope.ARM, arm="ZQARMHIGH", blocks=["infuse"], cause="Under review", by=universe.dora
             )
@@ -71,6 +78,20 @@ def masked(django_db_setup, django_db_blocker):
             visit_steps.ask(panel=PanelRecord.objects.first(), by=universe.maria)
             yield universe
             transaction.set_rollback(True)
+
+
+def deviate(universe):
+    """Every infusion is off plan in the bag and in what was given: recorded, judged to be none, and waiting."""
+    with acting(universe.zhao, "not as planned"):
+        for preparation in Preparation.objects.all():
+            Preparation.objects.filter(pk=preparation.pk).update(prepared_dose=preparation.planned_dose * 2)
+        Infusion.objects.update(given_percent=Decimal(73), volume_ml=1)
+    patient = universe.patients[0]
+    proposal = next(p for who, p in unjudged_among(Patient.objects.filter(pk=patient.pk)) if "dose" in p.key)
+    safety_steps.record_deviation(patient=patient, by=universe.chen, proposal=proposal)
+    safety_actions.dismiss_proposal(
+        patient=patient, proposal_key="volume_off_limits:1", reason="The pump was calibrated anew", by=universe.chen
+    )
 
 
 def with_marker(universe, lot):
@@ -97,12 +118,13 @@ def crawl(client, start):
 
 
 def starting_points(universe):
-    urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/lots/", "/safety/events/",
-            "/patients/halts/", "/patients/halts/open/", "/safety/reports/", "/patients/allocation/"]  # fmt: skip
+    urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/queries/checks/", "/visits/lots/", "/safety/events/",
+            "/safety/deviations/", "/safety/deviations/proposals/", "/patients/halts/", "/patients/halts/open/", "/safety/reports/", "/patients/allocation/", "/exports/"]  # fmt: skip
     for model, label in (
         (Patient, "patients/patient"), (Visit, "visits/visit"), (PanelRecord, "visits/panelrecord"),
         (Infusion, "visits/infusion"), (Preparation, "visits/preparation"), (Lot, "visits/lot"),
         (AllocationSlot, "patients/allocationslot"), (Query, "visits/query"), (AdverseEvent, "safety/adverseevent"),
+        (Deviation, "safety/deviation"), (DismissedProposal, "safety/dismissedproposal"),
         (Halt, "patients/halt"), (DsmbReport, "safety/dsmbreport"), (Measurement, "visits/measurement"),
     ):  # fmt: skip
         urls += [f"/history/{label}/{pk}/" for pk in model.objects.values_list("pk", flat=True)[:12]]
@@ -140,6 +162,19 @@ def test_the_dose_that_was_prepared_tells_the_arm_and_is_shown_to_those_only_who
 
 
 @pytest.mark.requirement("R45")
+def test_a_dose_off_plan_is_judged_by_the_part_of_the_bag_and_reads_alike_in_every_arm(masked):
+    """The bag held twice the dose, which differs by arm; of it the site and everybody else learns nothing."""
+    told = [(p.key, str(p.sentence)) for _patient, p in unjudged_among(Patient.objects.all()) if "dose" in p.key]
+    assert told == [("dose_off_plan:1", "Infusion 1: the dose given differs from the planned one by -27.0 %; "
+                     "up to 10 % is tolerated.")] * 2  # fmt: skip
+    page = masked.client(masked.zhao).get("/safety/deviations/proposals/").content.decode()
+    assert "-27.0 %" in page and "+46.0 %" not in page
+    assert "the trial is masked" in masked.client(masked.chen).get(
+        f"/safety/deviations/record/{masked.patients[0].pk}/"
+    ).content.decode()  # fmt: skip
+
+
+@pytest.mark.requirement("R45")
 def test_the_pharmacist_and_the_statistician_do(masked):
     """So that the test above can fail."""
     zhao = crawl(masked.client(masked.zhao), ["/visits/lots/", f"/patients/{masked.patients[0].pk}/"])
@@ -147,6 +182,54 @@ def test_the_pharmacist_and_the_statistician_do(masked):
     assert any(b"ZQTITLE" in answer.content for answer in zhao.values())
     sofia = masked.client(masked.sofia).get(f"/patients/{masked.patients[0].pk}/")
     assert b"ZQTITLE" in sofia.content
+
+
+def everything_exported(universe, by):
+    """All bytes of what this person can export, unpacked, and the pages around it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(outbox, "send", lambda message: None)
+        client = universe.client(User.objects.get(pk=by.pk))
+        asked = send(client, "/exports/new/")["Location"]
+        export = DataExport.objects.latest("pk")
+        assert job.run(export.pk, OutboxMessage.objects.latest("pk").pk), export.failure
+    found = [client.get(url).content for url in ("/exports/", "/exports/new/", asked)]
+    found += [str(export.__dict__).encode()]
+    for file in export.files.all():
+        answer = client.post(f"/exports/files/{file.pk}/")
+        found.append(str(answer.headers).encode())
+        with zipfile.ZipFile(io.BytesIO(answer.getvalue())) as archive:
+            found += [archive.read(name) for name in archive.namelist()]
+    return b"\n".join(found)
+
+
+@pytest.mark.requirement("R45")
+@pytest.mark.parametrize("name", ["david", "wang"])
+def test_no_export_of_a_blinded_role_tells_an_arm_in_any_byte(masked, name):
+    with transaction.atomic():
+        everything = everything_exported(masked, getattr(masked, name))
+        assert b"01-001" in everything and b"measurements.csv" in everything
+        assert not TELLING.search(everything)
+        for secret in (b"allocations", b"preparations", b"lot_tests", b"prepared_dose", b"Under review"):
+            assert secret not in everything, secret
+        for preparation in Preparation.objects.all():
+            assert str(int(preparation.planned_dose)).encode() not in everything or preparation.planned_dose < 1000
+        transaction.set_rollback(True)
+
+
+@pytest.mark.requirement("R45")
+def test_the_statistician_exports_arms_and_lots(masked):
+    """So that the test above can fail."""
+    with transaction.atomic():
+        everything = everything_exported(masked, masked.sofia)
+        assert {found.group() for found in TELLING.finditer(everything)} >= {
+            b"ZQPROD",
+            b"ZQARM",
+            b"ZQLOT",
+            b"ZQTITLE",
+            b"ZQDONOR",
+        }
+        assert b"Under review" in everything
+        transaction.set_rollback(True)
 
 
 @pytest.mark.requirement("R45")

@@ -76,7 +76,11 @@ def go_back(universe, patient, days):
                 planned_on=visit.planned_on - shift, earliest=visit.earliest - shift, latest=visit.latest - shift,
                 attended_on=attended_on,
             )  # fmt: skip
-        for model, column in ((Measurement, "collected_on"), (PanelRecord, "collected_on"), (PanelRecord, "entered_at")):
+        for model, column in (
+            (Measurement, "collected_on"),
+            (PanelRecord, "collected_on"),
+            (PanelRecord, "entered_at"),
+        ):
             for row in model.objects.filter(patient=patient).exclude(**{column: None}):
                 model.objects.filter(pk=row.pk).update(**{column: getattr(row, column) - shift})
         for consent in patient.consents.all():
@@ -324,7 +328,9 @@ def test_a_proposal_is_dismissed_and_proposed_again_in_the_browser(unchanged, ov
     listing = chen.get("/safety/deviations/proposals/").content.decode()
     assert "&lt;b&gt;the visit was not&lt;/b&gt;" in listing
     dismissed = DismissedProposal.objects.get()
-    assert send(chen, f"/safety/deviations/dismissed/{dismissed.pk}/restore/", reason="Wrong patient").status_code == 302
+    assert (
+        send(chen, f"/safety/deviations/dismissed/{dismissed.pk}/restore/", reason="Wrong patient").status_code == 302
+    )
     assert "visit_overdue:W1" in keys_of(overdue)
     history = chen.get(f"/history/safety/dismissedproposal/{dismissed.pk}/").content.decode()
     assert "Nothing is recorded of" in history and "&#x27;template" not in history
@@ -383,11 +389,30 @@ def test_the_listing_shows_what_its_filter_asks_for(unchanged, query, shown):
 def test_the_start_page_counts_what_waits_for_a_judgement_for_those_who_judge(unchanged, overdue):
     waiting = len(unjudged_of(overdue))
     for name, sees in (("chen", True), ("maria", True), ("david", True), ("sofia", False), ("samuel", False)):
-        sections = unchanged.client(getattr(unchanged, name)).get("/").context["sections"]
-        counts = [section["count"] for section in sections if section["title"] == "Deviations to judge"]
-        assert counts == ([waiting] if sees else []), name
-    of_the_other_site = unchanged.client(unchanged.li).get("/").context["sections"]
-    assert [s["count"] for s in of_the_other_site if s["title"] == "Deviations to judge"] == [0]
+        client = unchanged.client(getattr(unchanged, name))
+        asked = [s["later"] for s in client.get("/").context["sections"] if s["title"] == "Deviations to judge"]
+        assert asked == (["/safety/start/unjudged/"] if sees else []), name
+        answer = client.get("/safety/start/unjudged/")
+        assert answer.status_code == (200 if sees else 403)
+        assert not sees or answer.context["section"]["count"] == waiting
+    of_the_other_site = unchanged.client(unchanged.li).get("/safety/start/unjudged/").context["section"]
+    assert of_the_other_site["count"] == 0
+
+
+def test_the_card_of_a_patient_tells_what_is_recorded_and_how_much_waits(unchanged, overdue):
+    waiting = len(unjudged_of(overdue))
+    deviation = record(unchanged, overdue, proposal_key="visit_overdue:W1")
+    for name, may_record in (("chen", True), ("ines", False)):
+        client = unchanged.client(getattr(unchanged, name))
+        assert (
+            f'hx-get="/safety/deviations/of/{overdue.pk}/"' in client.get(f"/patients/{overdue.pk}/").content.decode()
+        )
+        card = client.get(f"/safety/deviations/of/{overdue.pk}/").content.decode()
+        assert f"/safety/deviations/{deviation.pk}/" in card and f"{waiting - 1} seen by the system" in card
+        assert ("Record a deviation" in card) is may_record
+        only = client.get(f"/safety/deviations/?patient={overdue.pk}").context["page"].object_list
+        assert [shown.pk for shown in only] == [deviation.pk]
+        assert not client.get("/safety/deviations/?patient=999999").context["page"].object_list
 
 
 def test_who_may_only_read_sees_proposals_without_the_buttons(unchanged, overdue):

@@ -3,6 +3,7 @@
 import base64
 import re
 import subprocess
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -142,6 +143,12 @@ def test_a_typesetter_that_hangs_or_crashes_is_ended(figures, monkeypatch, tmp_p
     monkeypatch.setattr(render, "SECONDS", 1)
     with pytest.raises(NotTypeset, match=words):
         render_pdf(figures.open, {})
+
+
+def test_what_people_typed_in_chinese_is_printed_and_what_no_font_has_is_told_by_its_code(figures, tmp_path):
+    part = replace(figures.open, about=replace(figures.open.about, title="难治性 HIV-1 感染者的安全性 😀"))
+    text = words_of(render_pdf(part, draw_plots(part)), tmp_path)
+    assert "难治性 HIV-1 感染者的安全性 [U+1F600]" in text
 
 
 def test_an_empty_trial_is_printed(monkeypatch, tmp_path):

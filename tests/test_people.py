@@ -896,11 +896,11 @@ def test_what_an_idle_person_sends_is_not_saved(ana, clock):
     assert is_in(come_in())
 
 
-@pytest.mark.parametrize("page", ["http://evil.example/account/", "//evil.example", "javascript:alert(1)", ""])
-def test_the_way_back_stays_here(ana, clock, page):
+@pytest.mark.parametrize("referer", ["http://evil.example/account/", "//evil.example", "javascript:alert(1)", ""])
+def test_the_way_back_stays_here(ana, clock, referer):
     client = come_in()
     clock(IDLE + 1)
-    assert client.post(reverse("end_own_sessions"), HTTP_REFERER=page).url == "/sign-in/?ended=idle"
+    assert client.post(reverse("end_own_sessions"), HTTP_REFERER=referer).url == "/sign-in/?ended=idle"
 
 
 @pytest.mark.requirement("R38")

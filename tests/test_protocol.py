@@ -516,6 +516,37 @@ FAULTS = {
     "plausible upside down": (
         "plausible = [20, 700]", "plausible = [700, 20]", "tests[#] (CD4).plausible", "expected [low, high]",
     ),
+    "unit twice": (
+        'unit = "mg/dL", ucum = "mg/dL", factor = 17.104', 'unit = "µmol/L", ucum = "mg/dL", factor = 17.104',
+        "tests[#] (BILI).units", "expected each unit once, found 'µmol/L' 2 times",
+    ),
+    "UCUM code twice": (
+        'unit = "mg/dL", ucum = "mg/dL", factor = 17.104', 'unit = "mg/dL", ucum = "umol/L", factor = 17.104',
+        "tests[#] (BILI).units", "expected each UCUM code once, found 'umol/L' 2 times",
+    ),
+    "unit without factor": ("factor = 17.104, ", "", "tests[#] (BILI).units[0].factor", NO_TABLE),
+    "factor of nothing": ("factor = 17.104", "factor = 0", "tests[#] (BILI).units[0].factor", "expected a number above 0"),
+    "factor below nothing": (
+        "factor = 17.104", "factor = -1", "tests[#] (BILI).units[0].factor", "expected a number above 0",
+    ),
+    "unit that is not UCUM": (
+        'ucum = "umol/L"', 'ucum = "µmol/L"', "tests[#] (BILI).ucum", "expected a unit in UCUM's case-sensitive codes",
+    ),
+    "unit without UCUM": (
+        'ucum = "mg/dL", factor = 17.104', 'ucum = "", factor = 17.104', "tests[#] (BILI).units[0].ucum",
+        "expected some text",
+    ),
+    "other units without the own": (
+        'ucum = "umol/L"\n', "", "tests[#] (BILI).ucum", "expected, for there are other units beside it",
+    ),
+    "other units of a computed test": (
+        'computed = { as = "ratio"', 'units = [{ unit = "%", ucum = "%", factor = 1 }]\ncomputed = { as = "ratio"',
+        "tests[#] (CD4CD8).units", "expected none for a computed test",
+    ),
+    "units of a text": (
+        'kind = "text"', 'kind = "text"\nunits = [{ unit = "%", ucum = "%", factor = 1 }]',
+        "tests[#] (PEDESC).units", "expected none for a test of kind 'text'",
+    ),
     "computed from a word": (
         'of = ["CD4", "CD8"]', 'of = ["CD4", "HCG"]', "tests[#] (CD4CD8).computed.of",
         "expected numbers that are entered",

@@ -1,16 +1,22 @@
 """What pages and saves may cost in SQL statements: counted, never timed. BEGIN, COMMIT and savepoints count."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from patients.models import Patient, State
+from safety import demo as safety_steps
 from tests.universe import send
 from trialsite.audit import acting
+from trialsite.exchange.actions import request_export
+from trialsite.models import DataExport
+from trialsite.trial import current_protocol
 from visits import actions
-from visits.models import PanelRecord, PanelState, Visit, VisitState
+from visits import demo as visit_steps
+from visits.models import Laboratory, Measurement, PanelRecord, PanelState, Visit, VisitState
 
 PAGE, WHOLE_PANEL, SCREENING_TO_PLAN = 12, 20, 60
 WRITES = ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "MERGE")
@@ -28,14 +34,22 @@ def pages_of(universe, patient):
     visit = Visit.objects.get(patient=patient, code="W0")
     panel = visit.panels.get(code="chemistry")
     event, query = patient.adverse_events.first(), patient.queries.first()
+    deviation = patient.deviations.first()
     coordinator = [
         "/", "/patients/", f"/patients/{patient.pk}/", f"/patients/{patient.pk}/background/", "/patients/screen/",
         f"/patients/{patient.pk}/consent/", f"/patients/{patient.pk}/lines/art/", f"/patients/{patient.pk}/disposition/",
         f"/patients/{patient.pk}/eligibility/", "/visits/", f"/visits/{visit.pk}/", f"/visits/{visit.pk}/infusion/",
-        f"/visits/unscheduled/{patient.pk}/", f"/visits/panels/{panel.pk}/", "/visits/queries/",
+        f"/visits/unscheduled/{patient.pk}/", f"/visits/panels/{panel.pk}/", "/visits/queries/", "/visits/queries/checks/",
         f"/visits/queries/{query.pk}/", "/safety/events/", f"/safety/events/{event.pk}/",
         f"/safety/events/{event.pk}/change/", f"/safety/events/report/{patient.pk}/",
-        "/patients/halts/", f"/history/patients/patient/{patient.pk}/", f"/history/visits/panelrecord/{panel.pk}/",
+        "/safety/deviations/", "/safety/deviations/proposals/",
+        f"/safety/deviations/of/{patient.pk}/", f"/safety/deviations/{deviation.pk}/",
+        f"/safety/deviations/{deviation.pk}/change/", f"/safety/deviations/record/{patient.pk}/",
+        f"/safety/deviations/record/{patient.pk}/?proposal=volume_off_limits%3A1",
+        f"/safety/deviations/dismiss/{patient.pk}/?proposal=volume_off_limits%3A1",
+        f"/history/safety/deviation/{deviation.pk}/",
+        "/patients/halts/", "/visits/calendar/", "/protocol/", "/safety/start/unjudged/",
+        f"/history/patients/patient/{patient.pk}/", f"/history/visits/panelrecord/{panel.pk}/",
         f"/history/visits/infusion/{visit.infusion.pk}/",
     ]  # fmt: skip
     preparing = f"/visits/{Visit.objects.get(patient=patient, code='W4').pk}/prepare/"
@@ -43,6 +57,7 @@ def pages_of(universe, patient):
         yield universe.chen, address
     for address in (
         "/",
+        "/visits/queries/checks/",
         "/visits/lots/",
         f"/visits/lots/{visit.preparation.lot_id}/",
         "/visits/lots/receive/",
@@ -54,12 +69,28 @@ def pages_of(universe, patient):
         "/patients/allocation/",
         "/safety/reports/",
         "/safety/reports/new/",
+        "/exports/",
+        "/exports/new/",
+        f"/exports/{DataExport.objects.get().pk}/",
         "/visits/",
         "/safety/events/",
     ):
         yield universe.sofia, address
+    yield universe.david, "/safety/deviations/proposals/"
+    laboratory = Laboratory.objects.get()
+    for address in ("", f"{laboratory.pk}/", f"{laboratory.pk}/?all=1", f"{laboratory.pk}/add/", f"{laboratory.pk}/import/?present=1"):
+        yield universe.david, f"/visits/laboratories/{address}"
+    for person in (universe.david, universe.chen):
+        yield person, f"/visits/laboratories/ranges/{laboratory.ranges.filter(test='ALT', sex=patient.sex).last().pk}/"
     for person in (universe.maria, universe.david, universe.samuel, universe.dora, universe.ines, universe.ada):
         yield person, "/"
+    record = f"patients/artregimen/{patient.artregimens.first().pk}/"
+    for address in (
+        f"/visits/queries/{query.pk}/", "/visits/queries/?state=all&kind=check&older=7&whose=turn&sort=oldest",
+        f"/visits/queries/?patient={patient.pk}", f"/visits/queries/about/{record}", f"/visits/{visit.pk}/infusion/query/",
+    ):  # fmt: skip
+        yield universe.maria, address
+    yield universe.david, "/visits/queries/checks/implausible-CD4/retire/"
     for person, step in ((universe.maria, "verify"), (universe.david, "review"), (universe.wang, "sign")):
         yield person, f"/visits/check/{step}/"
         yield person, f"/visits/check/{step}/visit/{visit.pk}/"
@@ -75,9 +106,20 @@ def pages_of(universe, patient):
 
 @pytest.fixture
 def patient(universe):
-    """A patient with an infusion, an adverse event and a query."""
+    """A patient with an infusion, an adverse event, a query, a deviation and one that is proposed; and a laboratory."""
+    visit_steps.make_laboratory(
+        site=universe.site, protocol=current_protocol(), on=date(2000, 1, 1), by=universe.david
+    )
     patient = universe.infused()
+    visit_steps.change_ranges(
+        laboratory=Laboratory.objects.get(), tests=("ALT",), on=patient.screened_on, by=universe.david
+    )
     universe.event(patient)
+    safety_steps.record_deviation(patient=patient, by=universe.chen)
+    with acting(universe.chen, "less than was planned"):
+        patient.infusions.update(volume_ml=1)
+    sites = [universe.site.pk, universe.other_site.pk]
+    request_export(cutoff=timezone.now(), sites=sites, kinds=["patients"], by=universe.sofia)
     panel = universe.panel(patient, "SCR", "chemistry")
     actions.raise_query(panel=panel, test="ALT", text="Please check.", by=universe.maria)
     visit = Visit.objects.get(patient=patient, code="W0")
@@ -106,10 +148,21 @@ def crowd(universe, number):
             )
             for patient in patients for code in ("W0", "W4")
         )  # fmt: skip
-        PanelRecord.objects.bulk_create(
-            PanelRecord(patient_id=visit.patient_id, visit=visit, code="chemistry", protocol_version="1.0")
+        laboratory = Laboratory.objects.get()
+        panels = PanelRecord.objects.bulk_create(
+            PanelRecord(
+                patient_id=visit.patient_id, visit=visit, code="chemistry", protocol_version="1.0", state="entered",
+                laboratory=laboratory, collected_on="2026-01-10",
+            )
             for visit in visits
         )
+        Measurement.objects.bulk_create(
+            Measurement(
+                patient_id=panel.patient_id, panel=panel, test="ALT", typed="60", value=60, unit="U/L",
+                collected_on="2026-01-10",
+            )
+            for panel in panels
+        )  # fmt: skip
 
 
 def test_every_page_costs_few_statements_and_writes_nothing(universe, patient):
@@ -159,6 +212,36 @@ def test_a_whole_panel_is_saved_with_few_statements(universe):
         changed = cost(lambda: send(browser, address, comment="seen", reason="source checked"))  # noqa: B023
         opened = len(cost(lambda: browser.get(address)))  # noqa: B023
         assert len(changed) - opened <= WHOLE_PANEL, panel.code
+
+
+def test_a_panel_of_a_laboratory_is_saved_with_few_statements(universe):
+    """Ranges are taken, and taken anew when laboratory and day are changed."""
+    patient = universe.screened()
+    protocol, first = patient.protocol, patient.screened_on
+    laboratories = [
+        visit_steps.make_laboratory(site=site, protocol=protocol, on=date(2000, 1, 1), by=universe.david)
+        for site in (universe.site, universe.other_site)
+    ]
+    panel = universe.panel(patient, "SCR", "chemistry")
+    body = visit_steps.body_of(patient)
+    values = {test.code: body.typed(test, 0, "SCR") for test in protocol.tests_of("chemistry") if not test.computed}
+
+    def save(**more):
+        with CaptureQueriesContext(connection) as queries:
+            actions.record_panel(
+                panel=panel, values=values, version=None, by=universe.chen, **{"collected_on": first, **more}
+            )
+        return len(queries)
+
+    with acting(universe.system, "for the test"):
+        laboratories[1].site = None
+        laboratories[1].save()
+    assert save(laboratory=laboratories[0]) <= WHOLE_PANEL
+    changed = save(laboratory=laboratories[1], collected_on=first + timedelta(days=1), reason="wrong laboratory")
+    assert changed <= WHOLE_PANEL
+    assert set(Measurement.objects.filter(panel=panel, low__isnull=False).values_list("reference__laboratory", flat=True)) == {
+        laboratories[1].pk
+    }  # fmt: skip
 
 
 def test_from_screening_to_the_plan_takes_few_statements(universe):

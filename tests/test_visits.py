@@ -166,6 +166,21 @@ def test_a_value_that_was_looked_up_in_the_source_raises_no_query_now_or_later(u
     )
 
 
+def test_a_preview_tells_what_saving_would_ask_and_refuse_and_writes_nothing(unchanged, panel):
+    on = panel.patient.screened_on
+    typed = {"CD4": "4000", "CD4PCT": "x"}
+    found = actions.preview_panel(panel=panel, values=typed, collected_on=on)
+    assert [(p.code, p.test, p.hard) for p in found] == [("unreadable", "CD4PCT", True), ("implausible", "CD4", False)]
+    tomorrow = actions.preview_panel(panel=panel, values={}, collected_on=timezone.now().date() + timedelta(days=2))
+    assert [(p.test, p.hard) for p in tomorrow if p.hard] == [("collected_on", True)]
+    assert fresh(panel).state == "expected" and not Query.objects.filter(panel=panel).exists()
+    steps.enter_panel(panel=panel, by=unchanged.chen, slips={"CD4": "4000", "CD4PCT": "20.0"})
+    again = actions.preview_panel(panel=fresh(panel), values={"CD4": "4000"}, collected_on=on)
+    assert not again, "an open query asks already"
+    other = actions.preview_panel(panel=fresh(panel), values={"CD8": "5001"}, collected_on=on)
+    assert [actions.key_of(p) for p in other] == [("implausible", "CD8", None)]
+
+
 def test_what_is_asked_for_and_left_blank_is_still_to_come_until_a_reason_is_given(unchanged, panel):
     entry = {"panel": panel, "collected_on": panel.patient.screened_on, "version": None, "by": unchanged.chen}
     actions.record_panel(values={"CD4": "180"}, **entry)
@@ -247,13 +262,13 @@ def test_an_empty_panel_is_not_an_entry(unchanged, panel):
     assert fresh(panel).state == "expected"
 
 
-def test_who_saves_a_panel_is_told_what_was_left_blank(unchanged, panel):
+def test_who_saves_a_panel_is_told_what_is_still_to_come(unchanged, panel):
     answer = send(
         unchanged.client(unchanged.chen), f"/visits/panels/{panel.pk}/",
         collected_on=panel.patient.screened_on.isoformat(), CD4="180",
     )  # fmt: skip
     assert answer.status_code == 302
-    assert "Left blank: CD8 T cells" in message_of(answer)
+    assert "Still to come: CD8 T cells" in message_of(answer)
 
 
 def message_of(answer):

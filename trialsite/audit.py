@@ -94,7 +94,7 @@ def _name_the_actor(execute, sql, params, many, context):
 def _unaudited():
     """How statements begin that the trail does not ask about."""
     tables = [apps.get_model(label)._meta.db_table for label in UNAUDITED]
-    return READS + tuple(f'{verb} "{table}"' for table in tables for verb in ("INSERT INTO", "UPDATE"))
+    return READS + tuple(f'{verb} "{table}"' for table in tables for verb in ("INSERT INTO", "UPDATE", "DELETE FROM"))
 
 
 def tell_database(by, reason):

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy
 
 from trialsite.audit import changes_of
 from trialsite.models import AuditEvent, User
+from trialsite.roles import Role
 
 OPERATIONS = {"insert": gettext_lazy("entered"), "update": gettext_lazy("changed"), "delete": gettext_lazy("deleted")}
 # of lines that are one value each, the columns worth reading, the value first; the others follow from it
@@ -14,8 +15,12 @@ WORTH_READING = {
     "visits_lottest": ("result", "has_passed"),
     "patients_criterionanswer": ("holds", "comment"),
 }
+# of those, the columns worth reading only where they change with the value or without it
+WORTH_READING_WHEN_CHANGED = {"visits_measurement": ("reported_unit", "reported_low", "reported_high")}
+# what is no line of the record, although it points at it: each of these has a page of its own
+NO_LINES = {("visits.Laboratory", "panels"), ("visits.ReferenceRange", "measurements")}
 # columns that say nothing beside the record
-UNTOLD = {"id", "version", "patient_id"}
+UNTOLD = {"id", "version", "patient_id", "said"}
 
 
 def entries_of(record, user, hidden=()):
@@ -66,9 +71,15 @@ class Entry:
 
     def shown(self):
         return {
-            "at": self.first.at, "by": self.first.by_name, "role": self.first.by_roles,
+            "at": self.first.at, "by": self.first.by_name, "role": roles_told(self.first.by_roles),
             "what": OPERATIONS[self.what], "reason": self.first.reason, "changes": self.own + self.lines,
         }  # fmt: skip
+
+
+def roles_told(stored):
+    """The roles that somebody held when acting, in words; the trail keeps their codes."""
+    codes = [code for code in stored.split(",") if code]
+    return ", ".join(str(Role(code).label) if code in Role.values else code for code in codes)
 
 
 def own_changes(record, event):
@@ -97,6 +108,8 @@ class Part:
     def changes(self, record, event):
         name = self.name(record, event.after or event.before)
         value, *others = WORTH_READING.get(self.table, (None,))
+        if event.operation == "update":
+            others += WORTH_READING_WHEN_CHANGED.get(self.table, ())
         told = []
         for column, old, new in changes_of(event):
             if column in (*UNTOLD, self.column) or (is_blank(old) and is_blank(new)):
@@ -128,6 +141,8 @@ def parts_of(record, user, hidden):
     parts = []
     for relation in record._meta.related_objects:
         model, key = relation.related_model, relation.field
+        if (record._meta.label, relation.name) in NO_LINES:
+            continue
         door = getattr(model.objects, "visible_to", None)
         if key.name == "patient" or door is None or model._meta.db_table in hidden:
             continue

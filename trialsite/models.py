@@ -11,6 +11,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from trialsite import trial
@@ -273,6 +274,7 @@ class Draft(models.Model):
 
     user = models.ForeignKey(User, models.PROTECT, related_name="drafts")
     path = models.CharField(max_length=300)
+    title = models.CharField(max_length=200, blank=True)
     record_version = models.PositiveIntegerField(null=True)
     fields = models.JSONField(default=dict)
     asked = models.JSONField(default=dict)
@@ -303,6 +305,10 @@ class SecurityEvent(models.Model):
     def __str__(self):
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.kind} {self.username}"
 
+    @property
+    def told(self):
+        """What happened, in the language of the reader."""
+        return gettext(self.kind)
 
 class JobState(models.TextChoices):
     """How far something is that a job makes: a report, an export."""

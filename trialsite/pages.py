@@ -7,19 +7,24 @@ from datetime import timedelta
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib import messages
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.db import InterfaceError, OperationalError, connection
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
-from trialsite import trial
+from trialsite import drafts, trial
 from trialsite.history import entries_of
-from trialsite.roles import Permission, can, can_see_arm, needs, within_sites
+from trialsite.models import Site
+from trialsite.roles import Permission, can, can_see_arm, needs, sites_where, within_sites
+from trialsite.sections import chosen_site
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +33,7 @@ NAVIGATION = [
     (_("Start"), "home", None),
     (_("Patients"), "patients:list_patients", Permission.VIEW_PATIENTS),
     (_("Visits"), "visits:show_grid", Permission.VIEW_PATIENTS),
+    (_("Calendar"), "visits:show_calendar", Permission.VIEW_PATIENTS),
     (_("Queries"), "visits:list_queries", Permission.VIEW_PATIENTS),
     (
         _("Review"),
@@ -36,6 +42,7 @@ NAVIGATION = [
     ),
     (_("Adverse events"), "safety:list_adverse_events", Permission.VIEW_ADVERSE_EVENTS),
     (_("Deviations"), "safety:list_deviations", Permission.VIEW_PATIENTS),
+    (_("Laboratories"), "visits:list_laboratories", Permission.VIEW_PATIENTS),
     (_("Lots"), "visits:list_lots", Permission.MANAGE_LOTS),
     (_("Randomisation"), "patients:show_allocation", Permission.MANAGE_ALLOCATION),
     (_("Reports"), "safety:list_reports", Permission.READ_OPEN_REPORTS),
@@ -98,7 +105,28 @@ def home(request):
     sections = [
         section for name in settings.HOME_SECTIONS for section in import_string(name)(request.user, request.GET)
     ]
-    return render(request, "home.html", {"sections": sections})
+    sites = []
+    if sections and can(request.user, Permission.VIEW_PATIENTS):
+        sites = sites_of(request.user)
+    return render(request, "home.html", {"sections": sections, "sites": sites, "chosen_site": chosen_site(request.GET)})
+
+
+def sites_of(user):
+    """The sites whose patients the person may see, where there are several to choose from."""
+    ids = sites_where(user, Permission.VIEW_PATIENTS)
+    if ids is not None and len(ids) < 2:
+        return []
+    return list(within_sites(Site.objects.all(), user, Permission.VIEW_PATIENTS, "pk"))
+
+
+@require_POST
+def discard_draft(request):
+    """Throw away what this person typed into a form and did not save."""
+    path = request.POST.get("path", "")
+    drafts.discard(request.user, path)
+    messages.success(request, gettext("What was not saved is discarded."))
+    back = path if url_has_allowed_host_and_scheme(path, None) and request.POST.get("stay") else reverse("home")
+    return HttpResponseRedirect(back)
 
 
 # --- history ------------------------------------------------------------------------------------

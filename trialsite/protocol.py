@@ -29,6 +29,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
+from trialsite.ucum import is_ucum
+
 
 def _number(value) -> Decimal:
     # pydantic alone would also take "5" and true for numbers
@@ -40,6 +42,12 @@ def _number(value) -> Decimal:
 def _loinc(value: str) -> str:
     if value and not (re.fullmatch(r"[0-9]{1,7}-[0-9]", value) and _luhn_digit(value[:-2]) == value[-1]):
         raise ValueError("expected a LOINC code with its check digit, like 24467-3")
+    return value
+
+
+def _ucum(value: str) -> str:
+    if value and not is_ucum(value):
+        raise ValueError("expected a unit in UCUM's case-sensitive codes, like umol/L or 10*9/L")
     return value
 
 
@@ -68,6 +76,7 @@ Minutes = Annotated[Whole, Field(ge=0)]
 Flag = Annotated[bool, Field(strict=True)]
 Day = Annotated[date, Field(strict=True)]
 Loinc = Annotated[str, BeforeValidator(_loinc)]
+Ucum = Annotated[str, BeforeValidator(_ucum)]
 
 
 class Fault(Exception):
@@ -319,6 +328,10 @@ class Choice(Part):
     # an answer that a person should look at, e.g. an abnormal finding
     alert: Flag = False
 
+    @property
+    def name(self) -> str:
+        return self.label
+
 
 class Reference(Part):
     """Reference range of a test; without `sex` it holds for all."""
@@ -334,6 +347,15 @@ class Reference(Part):
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"expected low below high, found {self.low} and {self.high}")
         return self
+
+
+class Unit(Part):
+    """Another unit in which a laboratory may report a test: `factor` times its number is that in the test's unit."""
+
+    unit: Text
+    ucum: Ucum = Field(min_length=1)
+    factor: AboveZero
+    decimals: Annotated[Whole, Field(ge=0, le=4)] = 0
 
 
 class Computed(Part):
@@ -355,6 +377,8 @@ class Test(Part):
     name: Text
     kind: Literal["number", "choice", "text"] = "number"
     unit: str = ""
+    ucum: Ucum = ""
+    units: tuple[Unit, ...] = ()
     decimals: Annotated[Whole, Field(ge=0, le=4)] = 0
     possible: tuple[Number, Number] | None = None
     plausible: tuple[Number, Number] | None = None
@@ -541,6 +565,11 @@ class Protocol(Part):
 
     def test(self, code: str) -> Test:
         return self._by_code["tests"][code]
+
+    def choice(self, code: str) -> Choice:
+        """A choice by the codes of its test and its own, "HCG/POS"."""
+        test, _slash, own = code.partition("/")
+        return {choice.code: choice for choice in self.test(test).choices}[own]
 
     def panel(self, code: str) -> Panel:
         return self._by_code["panels"][code]
@@ -970,7 +999,7 @@ def _faults_of_tests(p: Protocol) -> Iterator[Fault]:
             yield Fault(f"{key}.choices", f"expected none for a test of kind {test.kind!r}")
         yield from _repeated(f"{key}.choices", (choice.code for choice in test.choices))
         if test.kind != "number":
-            for name in ("unit", "possible", "plausible", "operators", "reference", "computed"):
+            for name in ("unit", "ucum", "units", "possible", "plausible", "operators", "reference", "computed"):
                 if getattr(test, name):
                     yield Fault(f"{key}.{name}", f"expected none for a test of kind {test.kind!r}")
             continue
@@ -985,8 +1014,21 @@ def _faults_of_tests(p: Protocol) -> Iterator[Fault]:
             expected = f"expected bounds inside the possible ones, {outer[0]} to {outer[1]}"
             yield Fault(f"{key}.plausible", expected)
         yield from _repeated(f"{key}.reference", (r.sex or "(all)" for r in test.reference), "each sex")
+        yield from _faults_of_units(test, key)
         if test.computed:
             yield from _faults_of_computed(p, test, f"{key}.computed")
+
+
+def _faults_of_units(test: Test, key: str) -> Iterator[Fault]:
+    if not test.units:
+        return
+    if test.computed:
+        yield Fault(f"{key}.units", "expected none for a computed test")
+    for name in ("unit", "ucum"):
+        if not getattr(test, name):
+            yield Fault(f"{key}.{name}", "expected, for there are other units beside it")
+    yield from _repeated(f"{key}.units", (test.unit, *(other.unit for other in test.units)), "each unit")
+    yield from _repeated(f"{key}.units", (test.ucum, *(other.ucum for other in test.units)), "each UCUM code")
 
 
 def _faults_of_computed(p: Protocol, test: Test, key: str) -> Iterator[Fault]:

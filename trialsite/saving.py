@@ -6,8 +6,10 @@ Every data form carries `version` (of the record as it was shown) and `idem` (a 
     valid, saved            302 to the record, header X-Record-Version
     the same key again      the same answer, no second effect, whatever the record has become; with other content 409
     refused                 422, the errors at the fields, what was typed is kept
-    stale version           409, what was typed beside what stands now
-    database unreachable    503 (trialsite/pages.py), what was typed is kept by the browser
+    stale version           409, what was typed beside what stands now; it may be taken over into the new version
+    database unreachable    503 (trialsite/pages.py), the page stays open with what was typed
+
+What is typed and not saved yet is kept as a draft of the person (trialsite/drafts.py).
 """
 
 import hashlib
@@ -24,6 +26,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from psycopg.errors import UniqueViolation
 
+from trialsite import drafts
 from trialsite.audit import acting
 from trialsite.models import AuditEvent, FormReceipt
 
@@ -65,6 +68,8 @@ class DataForm(forms.Form):
     use_required_attribute = True
     # fields that are used and forgotten (a password, a code): no digest, no page, no action gets them
     never_kept = ()
+    # is what is typed kept before it is saved? Not where it must stand nowhere but in its place, as a seed
+    is_drafted = True
 
     def __init__(self, *args, record=None, **kwargs):
         self.record = record
@@ -108,6 +113,17 @@ class DataForm(forms.Form):
             for name in sent:
                 del self.data[name]
 
+    def keeps(self, name):
+        """Is what was sent under this name a part of the draft?"""
+        return name in self.fields and name not in ("version", "idem", *self.secrets)
+
+    def read_asked(self, data):
+        """What the page was told by checks while it was filled in; forms without live checks were told nothing."""
+        return {}
+
+    def take_draft(self, draft):
+        """What a form of its own kind takes from a draft, besides its fields."""
+
     def was_sent(self, name):
         widget = self.fields[name].widget
         return not widget.value_omitted_from_data(self.data, self.files, self.add_prefix(name))
@@ -133,11 +149,18 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
     def page(status, template=template, **more):
         if form.is_bound:
             form.forget_secrets()
+            if form.is_drafted and status == 422:
+                drafts.mark(form, "unsaved")
         shown = context() if callable(context) else context
         return render(request, template, {"form": form, **shown, **more}, status=status)
 
     if request.method != "POST":
-        return page(200)
+        offer = drafts.offer(request, form)
+        if offer and offer.rows:
+            return page(200, "conflict.html", conflict={**last_change_of(form.record), "rows": offer.rows}, draft=offer)
+        return page(200, draft=offer)
+    if request.POST.get("draft") == "keep":
+        return drafts.answer_draft(request, form)
     if not form.is_bound:  # an empty body is a form too: one that lacks everything
         form.data, form.is_bound = request.POST, True
     try:
@@ -156,7 +179,10 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
         return page(422)
     except Stale as stale:
         rows = (conflict or conflict_rows)(form, stale)
-        return page(409, "conflict.html", conflict={**last_change_of(stale.current), "rows": rows})
+        is_kept = drafts.keep(request, form, version=request.POST.get("version", "")) == 200
+        take_over = drafts.take_over_url(request.path, stale.current.version) if is_kept else ""
+        found = {**last_change_of(stale.current), "rows": rows}
+        return page(409, "conflict.html", conflict=found, take_over=take_over)
     except KeyReused:
         form.add_error(NON_FIELD_ERRORS, _("This form was already saved with other content. Open it again."))
         return page(409)
@@ -177,6 +203,7 @@ def save_once(request, form, save):
     try:
         with acting(request.user):
             saved = save(form)
+            drafts.forget(request)
             FormReceipt.objects.create(
                 key=key, user=request.user, path=request.path[:300], digest=digest,
                 location=saved.location, record_version=saved.version,

@@ -33,6 +33,7 @@ from django.utils import timezone, translation
 from django.utils.encoding import force_bytes
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from trialsite import audit, languages, outbox, pages, trial
 from trialsite.actions import canonical_username
@@ -52,25 +53,25 @@ ALERT_AFTER = 30  # failures for one account, from whatever addresses, before th
 
 
 class Event(StrEnum):
-    """The kinds of SecurityEvent."""
+    """The kinds of SecurityEvent, as they are stored; pages tell them in the reader's language."""
 
-    SIGNED_IN = "signed in"
-    SIGNED_OUT = "signed out"
-    FAILED = "failed"
-    CODE_FAILED = "code failed"
-    CONFIRMED = "confirmed"
-    PAUSED = "paused"
-    ALERT = "many failures"
-    PASSWORD_CHANGED = "password changed"  # noqa: S105
-    LINK_GIVEN = "link given"
-    SECOND_FACTOR_ENROLLED = "second factor enrolled"
-    SECOND_FACTOR_LOST = "second factor reported lost"
-    SECOND_FACTOR_FORGOTTEN = "second factor forgotten"
-    SESSIONS_ENDED = "sessions ended"
-    ENDED_IDLE = "ended, idle"
-    ENDED_OVER = "ended, after twelve hours"
-    SIGNATURE_FAILED = "signature failed"
-    SIGNATURE_ALERT = "failed signatures"
+    SIGNED_IN = gettext_noop("signed in")
+    SIGNED_OUT = gettext_noop("signed out")
+    FAILED = gettext_noop("failed")
+    CODE_FAILED = gettext_noop("code failed")
+    CONFIRMED = gettext_noop("confirmed")
+    PAUSED = gettext_noop("paused")
+    ALERT = gettext_noop("many failures")
+    PASSWORD_CHANGED = gettext_noop("password changed")
+    LINK_GIVEN = gettext_noop("link given")
+    SECOND_FACTOR_ENROLLED = gettext_noop("second factor enrolled")
+    SECOND_FACTOR_LOST = gettext_noop("second factor reported lost")
+    SECOND_FACTOR_FORGOTTEN = gettext_noop("second factor forgotten")
+    SESSIONS_ENDED = gettext_noop("sessions ended")
+    ENDED_IDLE = gettext_noop("ended, idle")
+    ENDED_OVER = gettext_noop("ended, after twelve hours")
+    SIGNATURE_FAILED = gettext_noop("signature failed")
+    SIGNATURE_ALERT = gettext_noop("failed signatures")
 
 
 FAILURES = (Event.FAILED, Event.CODE_FAILED, Event.PAUSED, Event.SIGNATURE_FAILED)

@@ -4,9 +4,10 @@ import logging
 
 from django.conf import settings
 from django.core.mail import send_mail
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from trialsite import outbox, trial
+from trialsite import drafts, outbox, trial
 from trialsite.celery import app
 from trialsite.models import SecurityEvent
 
@@ -16,6 +17,12 @@ log = logging.getLogger(__name__)
 @app.task
 def drain_outbox():
     return outbox.drain()
+
+
+@app.task
+def forget_old_drafts():
+    """Remove what was typed and neither saved nor touched for a month."""
+    return drafts.forget_old(timezone.now())
 
 
 @app.task(name="trialsite.tasks.send_alert")

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from django.utils.translation import gettext
+from django.conf import settings
+from django.utils.translation import gettext, override
+
+
+def for_the_record(text, protocol_of=None) -> str:
+    """A text in the one language of the record, whoever acts: for what is stored as plain words.
+
+    For a `Sentence` with names give the record whose `.protocol` has them."""
+    with override(settings.LANGUAGE_CODE):
+        return str(Sentence.of(text.stored(), protocol_of.protocol) if protocol_of else text)
 
 
 @dataclass(frozen=True)

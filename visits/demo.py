@@ -18,8 +18,11 @@ from trialsite.demo import at, chance
 from trialsite.saving import Refused
 from visits import actions
 from visits.contents import INFUSIONS, PANELS, load_forms
+from visits.laboratories import default_laboratory, laboratory_tests, ranges_for
 from visits.models import Infusion, Lot, PanelState, Preparation, Query, QueryState, Visit
+from visits.ranges import Range, to_csv
 from visits.reviews import MEANINGS
+from visits.units import in_unit, rounded, unit_of
 
 # --- bodies ------------------------------------------------------------------------------------------
 
@@ -290,7 +293,26 @@ def enter_panel(*, panel, by, on=None, body=None, slips=None):
         for test in panel.protocol.tests_of(panel.code)
         if not test.computed
     }
-    return actions.record_panel(panel=panel, values=typed | (slips or {}), collected_on=on, version=None, by=by)
+    laboratory = default_laboratory(panel) if panel.laboratory_id is None else panel.laboratory
+    units = units_of_laboratory(panel, laboratory, on, without=slips or {})
+    typed = {code: in_its_unit(text, units[code]) if code in units else text for code, text in typed.items()}
+    return actions.record_panel(
+        panel=panel, values=typed | (slips or {}), confirmed=[("alert", code) for code in typed], collected_on=on,
+        laboratory=laboratory, version=None, by=by,
+        units={code: unit.unit for code, unit in units.items()},
+    )  # fmt: skip
+
+
+def units_of_laboratory(panel, laboratory, on, without=()):
+    """The unit of each test that the laboratory reports in another one than the protocol's: that of its ranges."""
+    tests = {test.code: test for test in panel.protocol.tests_of(panel.code) if not test.computed}
+    held = {r.test: r.unit for r in ranges_for(panel, laboratory, on) if r.test in tests and r.test not in without}
+    return {code: unit_of(tests[code], unit) for code, unit in held.items() if unit != tests[code].unit}
+
+
+def in_its_unit(typed, unit):
+    """A plain number in the protocol's unit as a laboratory reports it in another."""
+    return f"{rounded(in_unit(Decimal(typed), unit), places=unit.decimals):f}" if typed else ""
 
 
 def enter_visit(*, patient, code, by, on=None, body=None, panels=None, not_done=None, slips=None):
@@ -326,6 +348,40 @@ def enter_screening(*, patient, by, on=None, body=None, panels=None, slips=None)
 
 def miss_visit(*, patient, code, by, because="The patient was travelling and could not be reached"):
     return actions.record_missed_visit(visit=visit_of(patient, code), missed_because=because, version=None, by=by)
+
+
+# --- laboratories ------------------------------------------------------------------------------------
+
+
+def make_laboratory(*, site, protocol, on, by, other_units=()):
+    """The laboratory of a site, with a range for each test of blood for which the protocol has one, from a day on.
+
+    It reports the tests in `other_units` in the first other unit of the protocol."""
+    laboratory = actions.create_laboratory(
+        site=site, code=f"LAB{site.code}", name=f"Clinical laboratory, {site.name}"[:200], by=by
+    )
+    there = []
+    for test in [test for test in laboratory_tests(protocol) if test.reference]:
+        unit = unit_of(test, test.units[0].unit if test.code in other_units and test.units else "")
+        for reference in test.reference:
+            low, high = (
+                bound and rounded(in_unit(bound, unit), places=unit.decimals)
+                for bound in (reference.low, reference.high)
+            )
+            there.append(Range(test.code, unit.unit, on, low, high, reference.sex or ""))
+    if there:
+        actions.import_ranges(laboratory=laboratory, text=to_csv(there), by=by)
+    return laboratory
+
+
+def change_ranges(*, laboratory, tests, on, by, by_percent=-10):
+    """A new analyser: the upper limits of some tests differ from a day on."""
+    present = [r for r in laboratory.ranges.in_force(on) if r.test in tests and r.high is not None]
+    changed = [
+        Range(r.test, r.unit, on, r.low, rounded(r.high * (100 + by_percent) / 100, places=2), r.sex) for r in present
+    ]
+    if changed:
+        actions.import_ranges(laboratory=laboratory, text=to_csv(changed), ends_earlier=True, by=by)
 
 
 # --- lots ------------------------------------------------------------------------------------------------
@@ -516,8 +572,9 @@ def mend_slip(*, query, body, by, reason="Slip of the keyboard; corrected after 
     test = query.patient.protocol.test(query.test)
     right = body.typed(test, _day(query.patient, panel.collected_on), panel.visit.code)
     return actions.record_panel(
-        panel=panel, values={test.code: right}, collected_on=panel.collected_on, version=None, reason=reason, by=by
-    )
+        panel=panel, values={test.code: right}, units={test.code: test.unit}, collected_on=panel.collected_on,
+        version=None, reason=reason, by=by,
+    )  # fmt: skip
 
 
 def _day(patient, on):

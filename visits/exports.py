@@ -1,6 +1,7 @@
 """What of visits, measurements, infusions and queries is exported, and what is not."""
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from trialsite.exchange.tables import Table
 from visits.models import (
@@ -55,4 +56,4 @@ TABLES = [
     Table("reviews", _("Verifications, reviews and signatures"), Review, paths={"visit": "visit__code"}),
 ]  # fmt: skip
 
-NOT_EXPORTED = {}
+NOT_EXPORTED = {"visits.RetiredCheck": gettext_noop("says which questions are asked, and holds no data of a patient")}

@@ -1,6 +1,8 @@
 """Forms about what was measured. Their fields come from the protocol."""
 
+import json
 import re
+from decimal import Decimal
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -18,17 +20,20 @@ from trialsite.fields import (
 )
 from trialsite.forms import SigningForm
 from trialsite.saving import DataForm
+from visits.models import Missing
 from visits.results import NotAResult, read_number, read_result
+from visits.units import units_of
 
-REACTION_ROWS = 4
-INTERRUPTION_ROWS = 3
+# of an infusion: the rows that are shown, and those that may be added
+REACTION_ROWS, INTERRUPTION_ROWS, MOST_ROWS = 4, 3, 15
+ASKED = re.compile(r"[a-z0-9_]{1,40}:[A-Za-z0-9_]{0,24}")  # check:test
 
 
 class ResultField(forms.CharField):
-    """What is typed as the result of one test; kept as typed, judged by visits.results."""
+    """What is typed as the result of one test in `unit` ("" for the protocol's); kept as typed, judged by visits.results."""
 
-    def __init__(self, test, **kwargs):
-        self.test = test
+    def __init__(self, test, *, unit="", **kwargs):
+        self.test, self.unit = test, unit
         kwargs = {"label": test.name, "required": False, "strip": False, "help_text": test.help, **kwargs}
         if test.kind == "choice":
             choices = choices_with_blank([(choice.code, choice.label) for choice in test.choices])
@@ -46,38 +51,132 @@ class ResultField(forms.CharField):
     def clean(self, value):
         value = super().clean(value)
         try:
-            result = read_result(self.test, value)
+            result = read_result(self.test, value, self.unit)
         except NotAResult as fault:
             raise ValidationError(str(fault), code="invalid") from None
         return result.typed if result else ""
 
 
+def missing_choices():
+    return [("", _("no value because…")), *Missing.choices]
+
+
 class PanelForm(DataForm):
-    """A panel of a visit: a field per test, named by the test's code."""
+    """A panel of a visit. Per test a field with the test's code, `missing_CODE` for why there is no value and, where
+    there is a choice, `unit_CODE`; besides, what the page may send: `confirm_CHECK_CODE` with the value that was
+    looked up in the source, and in `asked` what checks said while the form was filled in."""
 
     collected_on = StrictDateField(label=_("Collected on"))
     collected_at = StrictTimeField(label=_("Time"), required=False)
 
-    def __init__(self, *args, record, tests, stored, **kwargs):
+    def __init__(self, *args, record, tests, stored, laboratories=(), laboratory=None, units=None, on=None, **kwargs):
+        """`laboratory` and `units` are what is offered where nothing is stored yet."""
         self.tests = [test for test in tests if not test.computed]
         initial = {
-            "collected_on": record.collected_on or kwargs.pop("on", None),
+            "collected_on": record.collected_on or on,
             "collected_at": record.collected_at.strftime("%H:%M") if record.collected_at else "",
             "comment": record.comment,
-            **{test.code: stored[test.code].typed for test in self.tests if test.code in stored},
+            "laboratory": record.laboratory_id or (laboratory.pk if laboratory and not record.was_touched else None),
+            **{f"unit_{code}": unit for code, unit in (units or {}).items()},
         }
-        kwargs.pop("on", None)
-        super().__init__(*args, record=record, initial=initial, **kwargs)
         for test in self.tests:
-            self.fields[test.code] = ResultField(test)
+            if m := stored.get(test.code):
+                initial |= {test.code: m.typed, f"missing_{test.code}": m.missing_because}
+                if m.typed:
+                    initial[f"unit_{test.code}"] = m.reported_unit
+        super().__init__(*args, record=record, initial=initial, **kwargs)
+        if laboratories:
+            choices = choices_with_blank([(laboratory.pk, laboratory.name) for laboratory in laboratories])
+            self.fields["laboratory"] = forms.ChoiceField(label=_("Laboratory"), choices=choices, required=False)
+        self.laboratories = {str(laboratory.pk): laboratory for laboratory in laboratories}
+        for test in self.tests:
+            names = [known.unit for known in units_of(test)]
+            chosen = self.data.get(f"unit_{test.code}", "") if len(names) > 1 else ""
+            stays = stored[test.code].reported_unit if not chosen and test.code in stored and stored[test.code].typed else ""
+            self.fields[test.code] = ResultField(test, unit=chosen if chosen in names else stays)
+            self.fields[f"missing_{test.code}"] = forms.ChoiceField(
+                label=_("%(test)s: no value because") % {"test": test.name}, choices=missing_choices(), required=False
+            )
+            if len(names) > 1:
+                self.fields[f"unit_{test.code}"] = forms.ChoiceField(
+                    label=_("%(test)s: unit") % {"test": test.name}, choices=[(name, name) for name in names],
+                    required=False,
+                )  # fmt: skip
         self.fields["comment"] = ClearTextField(label=_("Comment"), max_length=1000, lines=2, required=False)
-        if record.was_touched:  # entered before, or said to be not done, or taken back
+        self.fields["asked"] = forms.CharField(required=False, max_length=20_000, widget=forms.HiddenInput)
+        if record.was_touched:  # entered before, or said to be not done
             self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)
 
     @property
     def results(self):
         """What was typed, by test; a field that was not sent is left out."""
         return {t.code: self.cleaned_data[t.code] for t in self.tests if self.was_sent(t.code)}
+
+    @property
+    def missing(self):
+        """Why values are not there, by test; what was not sent stays as it is."""
+        return self._sent_for_tests("missing")
+
+    @property
+    def units(self):
+        """The units in which values were reported, by test."""
+        return {code: unit for code, unit in self._sent_for_tests("unit").items() if unit}
+
+    def _sent_for_tests(self, kind):
+        names = {test.code: f"{kind}_{test.code}" for test in self.tests}
+        return {code: self.cleaned_data.get(name, "") for code, name in names.items()
+                if name in self.fields and self.was_sent(name)}  # fmt: skip
+
+    @property
+    def laboratory(self):
+        """As `record_panel` takes it: the laboratory that was chosen, or none; nothing when the form did not ask."""
+        if "laboratory" not in self.fields or not self.was_sent("laboratory"):
+            return {}
+        return {"laboratory": self.laboratories.get(self.cleaned_data.get("laboratory") or "")}
+
+    @property
+    def confirmed(self):
+        """The (check, test) whose value was looked up in the source: of that very value, not of a later one."""
+        found = set()
+        for name, typed in self.data.items():
+            if name.startswith("confirm_"):
+                for test in ("", *(t.code for t in self.tests)):
+                    check = name.removeprefix("confirm_").removesuffix(f"_{test}")
+                    now = self.cleaned_data.get(test or "collected_on", "")
+                    if name == f"confirm_{check}_{test}" and str(now) == typed.strip(" "):
+                        found.add((check, test))
+        return found
+
+    @property
+    def asked(self):
+        """What checks said while the form was filled in: the value then, by (check, test)."""
+        return {tuple(key.split(":")): typed for key, typed in self.read_asked(self.data).items()}
+
+    def read_asked(self, data):
+        try:
+            asked = json.loads(data.get("asked") or "{}")
+        except ValueError:
+            return {}
+        known = {"", *(test.code for test in self.tests)}
+        return {
+            key: typed
+            for key, typed in (asked.items() if isinstance(asked, dict) else ())
+            if isinstance(typed, str) and ASKED.fullmatch(key) and key.split(":")[1] in known and len(typed) <= 500
+            and "\x00" not in typed
+        }  # fmt: skip
+
+    def keeps(self, name):
+        return name != "asked" and (super().keeps(name) or name.startswith("confirm_"))
+
+    def take_draft(self, draft):
+        self.initial["asked"] = json.dumps(draft.asked)
+        self.ticked = {name: values[-1] for name, values in draft.fields.items() if name.startswith("confirm_")}
+
+    @property
+    def ticks(self):
+        """What was confirmed, as it was sent: the page asks again and shows it as ticked."""
+        sent = self.data if self.is_bound else getattr(self, "ticked", {})
+        return {name: typed for name, typed in sent.items() if name.startswith("confirm_")}
 
 
 class NotDoneForm(DataForm):
@@ -107,12 +206,40 @@ class UnscheduledVisitForm(DataForm):
 
 
 class RaiseQueryForm(DataForm):
-    test = forms.ChoiceField(label=_("About"), required=False)
+    """What a query is about: `choices` are (what, name), "" stands for the whole."""
+
+    about = forms.ChoiceField(label=_("About"), required=False)
     text = ClearTextField(label=_("Question"), max_length=1000, lines=3)
 
-    def __init__(self, *args, tests, **kwargs):
+    def __init__(self, *args, whole, choices, **kwargs):
         super().__init__(*args, **kwargs)
-        self.fields["test"].choices = [("", _("the whole panel")), *[(test.code, test.name) for test in tests]]
+        self.fields["about"].choices = [("", whole), *choices]
+
+
+class QueryFilterForm(forms.Form):
+    """What the list of queries shows; everything optional, nothing free. `patient` is a key, never a number."""
+
+    site = forms.ModelChoiceField(None, required=False, label=_("Site"), empty_label=_("all"))
+    kind = forms.ChoiceField(
+        required=False, label=_("Opened by"),
+        choices=[("", _("all")), ("check", _("a check")), ("person", _("a person"))],
+    )  # fmt: skip
+    older = forms.ChoiceField(
+        required=False, label=_("Older than"),
+        choices=[("", _("any age")), ("7", _("7 days")), ("14", _("14 days")), ("30", _("30 days"))],
+    )  # fmt: skip
+    whose = forms.ChoiceField(
+        required=False, label=_("Whose"), choices=[("", _("all")), ("raised", _("raised by me")),
+                                                   ("turn", _("waiting for me"))],
+    )  # fmt: skip
+    sort = forms.ChoiceField(
+        required=False, label=_("Sort by"), choices=[("", _("newest")), ("oldest", _("oldest"))]
+    )  # fmt: skip
+    patient = forms.IntegerField(required=False, min_value=1, max_value=2**31 - 1, widget=forms.HiddenInput)
+
+    def __init__(self, *args, sites, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["site"].queryset = sites
 
 
 class QueryMessageForm(DataForm):
@@ -241,11 +368,11 @@ class InfusionForm(DataForm):
                 label = _("%(test)s at %(minute)s minutes") % {"test": test.name, "minute": minute}
                 self.fields[name] = ResultField(test, label=label, help_text="")
                 self.fields[name].initial = (stored or {}).get((test.code, minute), "")
-        for n in range(1, INTERRUPTION_ROWS + 1):
+        for n in range(1, MOST_ROWS + 1):
             for name, label in (("stopped", _("Stopped (local time)")), ("resumed", _("Resumed (local time)"))):
                 self.fields[f"stop{n}_{name}"] = StrictDateTimeField(label=label, zone=zone, required=False)
             self.fields[f"stop{n}_cause"] = ClearTextField(label=_("Cause"), max_length=200, required=False)
-        for n in range(1, REACTION_ROWS + 1):
+        for n in range(1, MOST_ROWS + 1):
             self.fields[f"reaction{n}_term"] = ClearTextField(label=_("Reaction"), max_length=200, required=False)
             self.fields[f"reaction{n}_term"].widget.attrs["list"] = "reaction-terms"
             self.fields[f"reaction{n}_began"] = StrictDateTimeField(
@@ -261,9 +388,9 @@ class InfusionForm(DataForm):
 
     def clean(self):
         cleaned = super().clean()
-        for n in range(1, INTERRUPTION_ROWS + 1):
+        for n in range(1, MOST_ROWS + 1):
             self._whole_row(cleaned, f"stop{n}", needed=("stopped", "cause"), optional=("resumed",))
-        for n in range(1, REACTION_ROWS + 1):
+        for n in range(1, MOST_ROWS + 1):
             self._whole_row(cleaned, f"reaction{n}", needed=("term", "began", "grade"))
         return cleaned
 
@@ -280,15 +407,15 @@ class InfusionForm(DataForm):
 
     @property
     def interruptions(self):
-        return self._lines("stop", INTERRUPTION_ROWS, ("stopped", "resumed", "cause"))
+        return self._lines("stop", ("stopped", "resumed", "cause"))
 
     @property
     def reactions(self):
-        return self._lines("reaction", REACTION_ROWS, ("term", "began", "grade"))
+        return self._lines("reaction", ("term", "began", "grade"))
 
-    def _lines(self, row, count, names):
+    def _lines(self, row, names):
         """The rows that hold something; a row that was not sent stays as it is stored."""
-        fields = [[f"{row}{n}_{name}" for name in names] for n in range(1, count + 1)]
+        fields = [[f"{row}{n}_{name}" for name in names] for n in range(1, MOST_ROWS + 1)]
         lines = [tuple(self.sent_or(field, self.initial.get(field)) for field in line) for line in fields]
         return [line for line in lines if line[0]]
 
@@ -300,13 +427,33 @@ class InfusionForm(DataForm):
 
     @property
     def interruption_rows(self):
-        return [[self[f"stop{n}_{name}"] for name in ("stopped", "resumed", "cause")]
-                for n in range(1, INTERRUPTION_ROWS + 1)]  # fmt: skip
+        return self._rows("stop", ("stopped", "resumed", "cause"), INTERRUPTION_ROWS)
 
     @property
     def reaction_rows(self):
-        return [[self[f"reaction{n}_{name}"] for name in ("term", "began", "grade")]
-                for n in range(1, REACTION_ROWS + 1)]  # fmt: skip
+        return self._rows("reaction", ("term", "began", "grade"), REACTION_ROWS)
+
+    def _rows(self, row, names, least):
+        """`shown`: the rows that hold something, `least` of them at least; `next`: the last possible one, which the
+        page copies for a row that is added, or None."""
+        rows = [[self[f"{row}{n}_{name}"] for name in names] for n in range(1, MOST_ROWS + 1)]
+        filled = [n for n, line in enumerate(rows, start=1) if any(cell.value() for cell in line)]
+        count = max(least, *filled, 0)
+        return {"shown": rows[:count], "next": rows[-1] if count < MOST_ROWS else None, "name": f"{row}{MOST_ROWS}_"}
+
+    def typed_lines(self):
+        """What was typed, as (label, words), to be compared: all but the reason."""
+        for bound in self.visible_fields():
+            if bound.name != "reason" and self.was_sent(bound.name):
+                yield bound, words_of(bound, bound.value())
+
+
+def words_of(bound, value):
+    """What a field shows for a value, in words."""
+    value = bound.field.prepare_value(value)
+    choices = getattr(bound.field.widget, "choices", ())
+    label = next((str(label) for code, label in choices if value and str(code) == str(value)), None)
+    return label or ("" if value is None else f"{value.normalize():f}" if isinstance(value, Decimal) else str(value))
 
 
 # --- marks and holds ---------------------------------------------------------------------------------

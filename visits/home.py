@@ -1,54 +1,63 @@
 """What of the visits stands on the start page and on a patient's page."""
 
-from django.db.models import Count, Q
+from datetime import timedelta
+
+from django.db.models import Case, Count, F, Prefetch, Q, Value, When, Window
+from django.db.models.functions import RowNumber
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from patients.actions import day_at, today_at
-from patients.models import State
+from patients.actions import day_at, today_at, today_for
+from patients.models import OPEN_STATES, State
 from trialsite import trial
 from trialsite.roles import Permission, can, within_sites
-from trialsite.sections import first_of, section
+from trialsite.sections import SHOWN, at_chosen_site, first_of, section
 from visits import views
-from visits.models import UNFINISHED, Lot, LotState, Measurement, Query, QueryState, Visit, VisitState
+from visits.models import (
+    UNFINISHED,
+    Lot,
+    LotState,
+    Measurement,
+    PanelRecord,
+    PanelState,
+    Query,
+    QueryState,
+    Visit,
+    VisitState,
+)
+from visits.units import standard_text
 from visits.views.marks import patient_checks
 
 # tests whose course is drawn on the patient's page, where the protocol has them
 PLOTTED = ("CD4",)
-
-
-def today_for(user):
-    """The date at the person's site; with several sites or none, the date in UTC."""
-    sites = {grant.site for grant in user.current_grants}
-    only = next(iter(sites)) if len(sites) == 1 else None
-    return today_at(only) if only else timezone.now().date()
+SOON = timedelta(days=14)
 
 
 def sections(user, filters):
     today = today_for(user)
-    if can(user, Permission.ENTER_DATA):
-        yield from visits_to_do(user, today)
-        yield begun(user)
     if can(user, Permission.PREPARE_INFUSIONS) or can(user, Permission.RECORD_INFUSIONS):
-        yield infusions_to_come(user, today)
+        yield infusions_to_come(user, today, filters)
+    if can(user, Permission.ENTER_DATA):
+        yield from visits_to_do(user, today, filters)
     if can(user, Permission.ANSWER_QUERIES):
-        yield queries(user, QueryState.OPEN, _("Open queries"))
+        yield queries(user, filters, QueryState.OPEN, _("Open queries"))
     if can(user, Permission.RAISE_QUERIES):
-        yield queries(user, QueryState.ANSWERED, _("Answered queries to review"))
+        yield queries(user, filters, QueryState.ANSWERED, _("Answered queries to review"))
     if can(user, Permission.MANAGE_LOTS):
         yield lots(user, today)
 
 
-def _running(user, permission):
-    visits = within_sites(Visit.objects.all(), user, permission).select_related("patient__site")
-    return visits.filter(patient__state__in=[State.SCREENING, State.ELIGIBLE, State.RANDOMISED])
+def _running(user, permission, filters):
+    """Visits of patients who are in screening or in the trial."""
+    visits = within_sites(Visit.objects.all(), user, permission).filter(patient__state__in=OPEN_STATES)
+    return at_chosen_site(visits, filters, "patient__site").select_related("patient__site")
 
 
-def _item(visit, status, text, note="", when=None):
+def _item(visit, status, text, note="", when=None, url=None):
     return {
         "label": f"{visit.patient.number} · {visit.code}",
-        "url": reverse("visits:show_visit", args=[visit.pk]),
+        "url": url or reverse("visits:show_visit", args=[visit.pk]),
         "status": status,
         "status_text": text,
         "note": note,
@@ -56,48 +65,86 @@ def _item(visit, status, text, note="", when=None):
     }
 
 
-def visits_to_do(user, today):
-    planned = _running(user, Permission.ENTER_DATA).filter(state=VisitState.PLANNED)
-    rows, count = first_of(planned.filter(latest__lt=today).order_by("latest"))
-    items = [_item(v, "overdue", _("%d days overdue") % (today - v.latest).days, views.visit_title(v)) for v in rows]
-    yield section(
-        _("Overdue visits"), items, count, url=reverse("visits:show_grid"), urgent=True, empty=_("None overdue.")
-    )
-    rows, count = first_of(planned.filter(earliest__lte=today, latest__gte=today).order_by("latest"))
-    items = [_item(v, "due", _("until %s") % v.latest, views.visit_title(v)) for v in rows]
-    yield section(
-        _("Visits in their window"), items, count, url=reverse("visits:show_grid"), empty=_("None due today.")
-    )
-
-
-def begun(user):
+def visits_to_do(user, today, filters):
+    """Begun, overdue, in their window, coming: the first of each and how many there are, in one statement."""
     missing = Count("panels", filter=Q(panels__state__in=UNFINISHED))
-    visits = _running(user, Permission.ENTER_DATA).filter(state=VisitState.ATTENDED)
-    rows, count = first_of(visits.annotate(missing=missing).filter(missing__gt=0).order_by("attended_on"))
-    items = [_item(v, "draft", _("%d panels open") % v.missing, views.visit_title(v), v.attended_on) for v in rows]
-    return section(_("Visits begun, not complete"), items, count, empty=_("Every visit begun is complete."))
+    planned = Q(state=VisitState.PLANNED)
+    kind = Case(
+        When(Q(state=VisitState.ATTENDED, missing__gt=0), then=Value("begun")),
+        When(planned & Q(latest__lt=today), then=Value("overdue")),
+        When(planned & Q(earliest__lte=today), then=Value("due")),
+        When(planned & Q(earliest__lte=today + SOON), then=Value("soon")),
+        default=Value(""),
+    )
+    visits = _running(user, Permission.ENTER_DATA, filters).annotate(missing=missing).annotate(kind=kind)
+    ranked = visits.exclude(kind="").annotate(
+        total=Window(Count("*"), partition_by=[F("kind")]),
+        place=Window(RowNumber(), partition_by=[F("kind")], order_by=[F("latest"), F("id")]),
+    )
+    first_unfinished = PanelRecord.objects.filter(state__in=UNFINISHED).order_by("position")
+    found = {"begun": [], "overdue": [], "due": [], "soon": []}
+    for visit in ranked.filter(place__lte=SHOWN).prefetch_related(Prefetch("panels", first_unfinished, to_attr="open")):
+        found[visit.kind].append(visit)
+    calendar = reverse("visits:show_calendar")
+
+    def card(kind, title, item, **kwargs):
+        rows = sorted(found[kind], key=lambda visit: visit.place)
+        return section(title, [item(v) for v in rows], rows[0].total if rows else 0, **kwargs)
+
+    yield card("overdue", _("Overdue visits"), lambda v: _item(
+        v, "overdue", _("%d days overdue") % (today - v.latest).days, views.visit_title(v)),
+        url=calendar, urgent=True, empty=_("None overdue."))  # fmt: skip
+    yield card("begun", _("Begun, not complete"), _begun_item, empty=_("Every visit begun is complete."))
+    yield card("due", _("Visits in their window"), lambda v: _item(
+        v, "due", _("until %s") % v.latest, views.visit_title(v)), url=calendar, empty=_("None due today."))  # fmt: skip
+    yield card("soon", _("Coming in two weeks"), lambda v: _item(
+        v, "expected", _("from %s") % v.earliest, views.visit_title(v)), url=calendar, empty=_("None planned."))  # fmt: skip
 
 
-def infusions_to_come(user, today):
+def _begun_item(visit):
+    """Leads to the first panel that is not finished."""
+    panel = visit.open[0]
+    note = _("next: %(panel)s") % {"panel": panel.protocol.panel(panel.code).name}
+    url = reverse("visits:enter_panel", args=[panel.pk])
+    return _item(visit, "draft", _("%d panels open") % visit.missing, note, visit.attended_on, url)
+
+
+def infusions_to_come(user, today, filters):
     """Infusion visits whose window is open, with what each still needs."""
     permission = (
         Permission.PREPARE_INFUSIONS if can(user, Permission.PREPARE_INFUSIONS) else Permission.RECORD_INFUSIONS
     )
-    visits = _running(user, permission).filter(patient__state=State.RANDOMISED, earliest__lte=today)
+    visits = _running(user, permission, filters).filter(patient__state=State.RANDOMISED, earliest__lte=today)
     codes = {v.code for p in trial.versions().values() for v in p.visits if v.infusion}
     waiting = visits.filter(code__in=codes, infusion=None, state__in=[VisitState.PLANNED, VisitState.ATTENDED])
-    rows, count = first_of(waiting.select_related("preparation").order_by("planned_on"))
+    rows, count = first_of(waiting.select_related("preparation").prefetch_related("panels").order_by("planned_on"))
     items = []
     for visit in rows:
-        prepared = getattr(visit, "preparation", None)
-        text = _("prepared, to be given") if prepared else _("to be prepared")
-        items.append(_item(visit, "due", text, _("Infusion %d") % views.planned_infusion(visit)))
+        needed = still_needed(visit)
+        status = "overdue" if visit.latest < today else "due"
+        text = _("needs: %s") % ", ".join(needed) if needed else _("ready to be given")
+        url = reverse("visits:record_infusion", args=[visit.pk]) if not needed else None
+        items.append(_item(visit, status, _("Infusion %d") % views.planned_infusion(visit), text, url=url))
     return section(_("Infusions"), items, count, urgent=True, empty=_("No infusion waits."))
 
 
-def queries(user, state, title):
+def still_needed(visit):
+    """What an infusion waits for, in words: the weight, the pregnancy test, the bag. Asks nothing of the database when
+    the visit's panels and preparation are loaded."""
+    protocol, done = visit.protocol, {p.code for p in visit.panels.all() if p.state == PanelState.ENTERED}
+    needed = []
+    for panel in protocol.panels_of(visit.code, visit.patient.sex):
+        asks_weight = protocol.infusions.weight_test in panel.tests
+        if panel.code not in done and (asks_weight or panel.only_for_sex == "F"):
+            needed.append(panel.name)
+    if getattr(visit, "preparation", None) is None:
+        needed.append(_("the bag"))
+    return needed
+
+
+def queries(user, filters, state, title):
     rows, count = first_of(
-        Query.objects.visible_to(user).filter(state=state)
+        at_chosen_site(Query.objects.visible_to(user), filters, "patient__site").filter(state=state)
         .select_related("patient__site", "panel__visit", "infusion__visit").order_by("raised_at")
     )  # fmt: skip
     items = [
@@ -106,7 +153,7 @@ def queries(user, state, title):
             "url": reverse("visits:show_query", args=[query.pk]),
             "status": "query-open",
             "status_text": _("%d days") % (timezone.now() - query.raised_at).days,
-            "note": query.text,
+            "note": query.question,
         }
         for query in rows
     ]
@@ -177,7 +224,11 @@ def course(patient, infusions):
 
     return {
         "rows": [
-            {"on": m.collected_on, "day": day(m.collected_on), "typed": m.typed, "flag": m.flag} for m in measured
+            {
+                "on": m.collected_on, "day": day(m.collected_on), "flag": m.flag,
+                "typed": standard_text(test, m.typed, m.operator, m.value, m.reported_unit),
+            }
+            for m in measured
         ],
         "name": test.name,
         "unit": test.unit,

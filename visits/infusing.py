@@ -10,9 +10,11 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import date, datetime
 from decimal import Decimal, localcontext
 
+from django.utils.translation import gettext as _
+
 from patients.eligibility import meets
 from trialsite.protocol import Infusions, Product, Protocol, ReleaseTest
-from visits.edit_checks import Problem
+from visits.edit_checks import CHILD_BEARING_BELOW, Problem, problem
 from visits.results import read_number
 
 RELEASED = "released"
@@ -58,7 +60,12 @@ def pregnancy_test(protocol: Protocol, visit: str, sex: str) -> str | None:
     return asked[0] if asked else None
 
 
-def reasons_not_to_infuse(
+def reasons_not_to_infuse(**known) -> list[str]:
+    """Why an infusion must not be given, a sentence each in the language of who reads; none when it may be given."""
+    return [str(reason.text) for reason in problems_with_giving(**known)]
+
+
+def problems_with_giving(
     *,
     is_randomised: bool,
     open_halts: Iterable[str],
@@ -73,54 +80,65 @@ def reasons_not_to_infuse(
     given_numbers: Collection[int],
     pregnancy_result: str | None,
     sex: str,
-) -> list[str]:
-    """Why infusion `number` must not be given on the day `on`; a sentence each, none when it may be given.
+    age: int | None = None,
+) -> list[Problem]:
+    """Why infusion `number` must not be given on the day `on`: hard problems.
 
     `open_halts` are the names of what halts infusions. A lot can be used up to and including the day it
     expires. A skipped infusion does not bar the next one, but the first cannot be skipped. `pregnancy_result`
     is the code of the test's result before this infusion, None when there is none, and "" when the protocol
-    asks for no such test.
+    asks for no such test; without an `age` (years) a woman counts as of child-bearing age.
     """
-    reasons = []
-    if not is_randomised:
-        reasons.append("The patient is not randomised.")
-    reasons.extend(f"Infusions are halted: {halt}." for halt in open_halts)
+    return [
+        *([] if is_randomised else [problem("not_randomised")]),
+        *(problem("halted", halt=halt) for halt in open_halts),
+        *_problems_of_the_lot(lot_state, lot_expires_on, on),
+        *([problem("other_product")] if lot_state and is_randomised and lot_product != arm_product else []),
+        *_problems_of_order(number, given_numbers),
+        *_problems_of_interval(on, previous_infusion_on, least_days_between),
+        *_problems_of_pregnancy(pregnancy_result, sex, age),
+    ]
 
-    if lot_state is None:
-        reasons.append("No product lot has been chosen.")
-    else:
-        if lot_state != RELEASED:
-            reasons.append(f"The product lot is not released; it is {lot_state}.")
-        if lot_expires_on is None:
-            reasons.append("The product lot has no expiry date.")
-        elif lot_expires_on < on:
-            reasons.append(f"The product lot expired on {lot_expires_on}.")
-        if is_randomised and lot_product != arm_product:
-            reasons.append("The product lot is not of the product that this patient is to receive.")
 
+def _problems_of_the_lot(state: str | None, expires_on: date | None, on: date) -> Iterator[Problem]:
+    if state is None:
+        yield problem("no_lot")
+        return
+    if state != RELEASED:
+        yield problem("lot_not_released", state=state)
+    if expires_on is None:
+        yield problem("lot_without_expiry")
+    elif expires_on < on:
+        yield problem("lot_expired", expires_on=expires_on)
+
+
+def _problems_of_order(number: int, given_numbers: Collection[int]) -> Iterator[Problem]:
     if number in given_numbers:
-        reasons.append(f"Infusion {number} has already been given.")
+        yield problem("given_before", number=number)
     elif later := sorted(given for given in given_numbers if given > number):
-        reasons.append(f"Infusion {later[0]} has already been given; infusion {number} cannot follow it.")
+        yield problem("later_one_given", later=later[0], number=number)
     if number > 1 and 1 not in given_numbers:
-        reasons.append(f"Infusion 1 has not been given; infusion {number} cannot come before it.")
+        yield problem("first_not_given", number=number)
 
-    if previous_infusion_on is not None:
-        days = (on - previous_infusion_on).days
-        if days < 0:
-            reasons.append(f"The previous infusion was given later, on {previous_infusion_on}.")
-        elif days < least_days_between:
-            reasons.append(
-                f"The previous infusion was {days} days before, on {previous_infusion_on}; "
-                f"at least {least_days_between} days must lie between infusions."
-            )
 
-    if sex == "F" and pregnancy_result != "":
-        if pregnancy_result is None:
-            reasons.append("There is no pregnancy test for this infusion.")
-        elif pregnancy_result.upper() not in NOT_PREGNANT:
-            reasons.append("The pregnancy test is not negative.")
-    return reasons
+def _problems_of_interval(on: date, previous_on: date | None, least: int) -> Iterator[Problem]:
+    if previous_on is None:
+        return
+    days = (on - previous_on).days
+    if days < 0:
+        yield problem("previous_infusion_later", previous_on=previous_on)
+    elif days < least:
+        yield problem("interval", days=days, previous_on=previous_on, least=least)
+
+
+def _problems_of_pregnancy(result: str | None, sex: str, age: int | None) -> Iterator[Problem]:
+    if sex != "F" or result == "":
+        return
+    if result is None:
+        if age is None or age < CHILD_BEARING_BELOW:
+            yield problem("pregnancy_untested")
+    elif result.upper() not in NOT_PREGNANT:
+        yield problem("pregnancy_not_excluded")
 
 
 def lot_failures(product: Product, results: dict[str, str]) -> list[str]:
@@ -134,7 +152,7 @@ def lot_failures(product: Product, results: dict[str, str]) -> list[str]:
 
 def _lot_failure(test: ReleaseTest, typed: str) -> str | None:
     if not typed:
-        return f"{test.name} has no result."
+        return _("%(test)s has no result.") % {"test": test.name}
     number = read_number(typed)
     if test.equals is not None and number is None:
         passes = meets(test, typed)
@@ -142,10 +160,12 @@ def _lot_failure(test: ReleaseTest, typed: str) -> str | None:
         operator, value = number
         passes = meets(test, value, operator)
     else:
-        return f"{test.name}: {typed[:40]!r} is not a number; it must be {_limit(test)}."
+        told = {"test": test.name, "typed": repr(typed[:40]), "limit": _limit(test)}
+        return _("%(test)s: %(typed)s is not a number; it must be %(limit)s.") % told
     if passes:
         return None
-    return f"{test.name} is {_with_unit(typed, test)}; it must be {_limit(test)}."
+    told = {"test": test.name, "result": _with_unit(typed, test), "limit": _limit(test)}
+    return _("%(test)s is %(result)s; it must be %(limit)s.") % told
 
 
 def _limit(test: ReleaseTest) -> str:
@@ -171,24 +191,42 @@ def infusion_problems(
     interruptions: Iterable[tuple[datetime, datetime | None]],
     monitored_minutes: Collection[int],
     now: datetime,
+    prepared_for: Decimal | None = None,
+    weight: Decimal | None = None,
+    on: date | None = None,
+    visit: str = "",
+    window: tuple[date, date] | None = None,
+    prepared_at: datetime | None = None,
 ) -> list[Problem]:
     """What does not fit in the record of one infusion. Hard problems contradict time, soft ones the protocol.
 
     `planned` and `given` are doses; `interruptions` when the infusion was halted and when it was resumed,
     None when it was not; `monitored_minutes` the minutes after the start at which vital signs were taken.
+    The bag was `prepared_for` a weight, `weight` is the one measured at the visit (kg); leave either out where no dose
+    follows from the weight. `on` is the day of the infusion, `window` the first and last day of its `visit`.
     """
     problems = list(_problems_of_time(started_at, stopped_at, interruptions, now))
+    tolerance = product.dose.tolerance_percent
     if is_off_plan(product, planned, given):
-        deviation = f"{dose_deviation_percent(planned, given):+.1f} %"
-        tolerance = f"{product.dose.tolerance_percent} %"
-        text = f"The given dose differs from the planned one by {deviation}; up to {tolerance} is tolerated."
-        problems.append(_soft("dose_off_plan", text))
+        deviation = f"{dose_deviation_percent(planned, given):+.1f}"
+        problems.append(problem("dose_off_plan", deviation=deviation, tolerance=tolerance))
+    if prepared_for and weight and abs(prepared_for - weight) * 100 > tolerance * weight:
+        told = {"prepared_for": _plain(prepared_for), "weight": _plain(weight), "tolerance": tolerance}
+        problems.append(problem("dose_for_weight", **told))
     low, high = infusions.volume_ml
     if not low <= volume_ml <= high:
-        problems.append(_soft("volume", f"The volume of {volume_ml} mL is not from {low} to {high} mL."))
+        problems.append(problem("volume", volume=volume_ml, low=low, high=high))
     if missing := [str(minute) for minute in infusions.monitoring_minutes if minute not in monitored_minutes]:
-        problems.append(_soft("monitoring", f"The vital signs at {', '.join(missing)} minutes are missing."))
+        problems.append(problem("monitoring", minutes=", ".join(missing)))
+    if prepared_at and started_at < prepared_at:
+        problems.append(problem("before_preparation"))
+    if on and window and not window[0] <= on <= window[1]:
+        problems.append(problem("infusion_window", day=on, visit=visit, earliest=window[0], latest=window[1]))
     return problems
+
+
+def _plain(number: Decimal) -> str:
+    return f"{number.normalize():f}"
 
 
 def _problems_of_time(
@@ -198,27 +236,19 @@ def _problems_of_time(
     now: datetime,
 ) -> Iterator[Problem]:
     if max(started_at, stopped_at) > now:
-        yield _hard("future", "The infusion lies in the future.")
+        yield problem("future")
     if stopped_at <= started_at:
-        yield _hard("stop_before_start", "The infusion must stop after it starts.")
+        yield problem("stop_before_start")
         return
     flowing_since = started_at
     for halted_at, resumed_at in sorted(interruptions, key=lambda times: times[0]):
-        what = f"The interruption at {halted_at:%H:%M %Z}"
+        at = f"{halted_at:%H:%M %Z}"
         if not (started_at <= halted_at <= stopped_at and (resumed_at or stopped_at) <= stopped_at):
-            yield _hard("interruption_outside", f"{what} is not between start and stop.")
+            yield problem("interruption_outside", at=at)
         if resumed_at is not None and resumed_at <= halted_at:
-            yield _hard("interruption_order", f"{what} must end after it begins.")
+            yield problem("interruption_order", at=at)
         if started_at <= halted_at < flowing_since:
-            yield _hard("interruption_overlap", f"{what} begins before an earlier one ended.")
+            yield problem("interruption_overlap", at=at)
         if resumed_at is None and halted_at < stopped_at:
-            yield _hard("interruption_open", f"{what} has no end, yet the infusion went on after it.")
+            yield problem("interruption_open", at=at)
         flowing_since = max(flowing_since, resumed_at or stopped_at)
-
-
-def _hard(code: str, text: str) -> Problem:
-    return Problem(code, "", text, hard=True)
-
-
-def _soft(code: str, text: str) -> Problem:
-    return Problem(code, "", text, hard=False)

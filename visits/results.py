@@ -10,8 +10,12 @@ import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
+from django.utils.translation import gettext as _
+
 from trialsite.characters import is_unseen
 from trialsite.protocol import Reference, Test
+from visits.ranges import Held
+from visits.units import bounds_in, standardised, unit_of
 
 LONGEST_TEXT = 500  # characters
 LONGEST_NUMBER = 30  # characters
@@ -29,20 +33,22 @@ class NotAResult(Exception):
 class Result:
     """A result as `typed` (without blanks around a number) and as meant.
 
-    A number has a `value` in the test's unit and perhaps an `operator`, "<" or ">"; anything else has a
-    `text`, for a choice its code.
+    A number has a `value` in the protocol's unit and perhaps an `operator`, "<" or ">"; anything else has a
+    `text`, for a choice its code. `unit` is the one it was typed in, "" for the protocol's.
     """
 
     typed: str
     operator: str
     value: Decimal | None
     text: str
+    unit: str = ""
 
 
-def read_result(test: Test, typed: str) -> Result | None:
-    """What `typed` means as a result of `test`; None when the field is blank. Raises NotAResult."""
+def read_result(test: Test, typed: str, unit: str = "") -> Result | None:
+    """What `typed` means as a result of `test`, reported in `unit` ("" for the protocol's own); None when the field is
+    blank. Raises NotAResult."""
     if test.kind == "number":
-        return _read_number_result(test, typed.strip(" "))
+        return _read_number_result(test, typed.strip(" "), unit)
     if test.kind == "choice":
         return _read_choice(test, typed)
     return _read_text(test, typed)
@@ -56,42 +62,66 @@ def read_number(typed: str) -> tuple[str, Decimal] | None:
     return match[1] or "", Decimal(match[2])
 
 
-def _read_number_result(test: Test, typed: str) -> Result | None:
+def _read_number_result(test: Test, typed: str, unit: str) -> Result | None:
     if not typed:
         return None
     if test.computed:
-        raise NotAResult(f"{test.name} is computed from other results and cannot be typed.")
+        raise NotAResult(_("%(test)s is computed from other results and cannot be typed.") % {"test": test.name})
+    try:
+        reported = unit_of(test, unit)
+    except KeyError:
+        raise NotAResult(_("%(test)s is not reported in this unit.") % {"test": test.name}) from None
     number = read_number(typed)
     if number is None:
-        raise NotAResult(_why_not_a_number(test, typed))
+        raise NotAResult(_why_not_a_number(test, typed, reported.decimals))
     operator, value = number
     if operator and operator not in test.operators:
-        raise NotAResult(f'{test.name} cannot be given with "{operator}". {_operators_allowed(test)}')
+        told = _('%(test)s cannot be given with "%(sign)s".') % {"test": test.name, "sign": operator}
+        raise NotAResult(f"{told} {_operators_allowed(test)}")
     decimals = -value.as_tuple().exponent
-    if decimals > test.decimals:
-        allowed = {0: "no decimals", 1: "at most 1 decimal"}.get(test.decimals, f"at most {test.decimals} decimals")
-        raise NotAResult(f"{test.name} is given with {allowed}; this has {decimals}.")
-    if not _is_possible(test, operator, value):
-        low, high = test.possible
-        unit = f" {test.unit}" if test.unit else ""
-        raise NotAResult(f"{test.name} can only be from {low} to {high}{unit}.")
-    return Result(typed, operator, value, "")
+    if decimals > reported.decimals:
+        raise NotAResult(_too_many_decimals(test, reported.decimals, decimals))
+    standard = standardised(value, reported)
+    if not _is_possible(test, operator, standard):
+        low, high = bounds_in(test, unit, test.possible)
+        about = {"test": test.name, "low": low, "high": high, "unit": reported.unit}
+        raise NotAResult(
+            _("%(test)s can only be from %(low)s to %(high)s %(unit)s.") % about if reported.unit
+            else _("%(test)s can only be from %(low)s to %(high)s.") % about
+        )  # fmt: skip
+    return Result(typed, operator, standard, "", "" if reported.unit == test.unit else reported.unit)
 
 
-def _why_not_a_number(test: Test, typed: str) -> str:
-    example = "12" if test.decimals == 0 else "12." + "5".ljust(test.decimals, "0")
-    plain = f"{test.name} must be a plain number, e.g. {example}"
+def _too_many_decimals(test: Test, allowed: int, found: int) -> str:
+    about = {"test": test.name, "allowed": allowed, "found": found}
+    if allowed == 0:
+        return _("%(test)s is given with no decimals; this has %(found)s.") % about
+    if allowed == 1:
+        return _("%(test)s is given with at most 1 decimal; this has %(found)s.") % about
+    return _("%(test)s is given with at most %(allowed)s decimals; this has %(found)s.") % about
+
+
+def _why_not_a_number(test: Test, typed: str, decimals: int) -> str:
+    about = {"test": test.name, "example": "12" if decimals == 0 else "12." + "5".ljust(decimals, "0")}
     if re.fullmatch(r"[<>]? ?-?[0-9]+,[0-9]+", typed, re.ASCII):
-        return f"{plain}, with a point and not a comma."
+        return _("%(test)s must be a plain number, e.g. %(example)s, with a point and not a comma.") % about
     if ANY_OPERATOR.search(typed):
-        return f"{plain}. {_operators_allowed(test)}"
-    return f"{plain}: digits only" + (", with a point before the decimals." if test.decimals else ".")
+        told = _("%(test)s must be a plain number, e.g. %(example)s.") % about
+        return f"{told} {_operators_allowed(test)}"
+    if decimals:
+        return (
+            _("%(test)s must be a plain number, e.g. %(example)s: digits only, with a point before the decimals.")
+            % about
+        )
+    return _("%(test)s must be a plain number, e.g. %(example)s: digits only.") % about
 
 
 def _operators_allowed(test: Test) -> str:
     if not test.operators:
-        return "No sign may stand before it."
-    return f"Before it may stand {' or '.join(test.operators)}."
+        return _("No sign may stand before it.")
+    if len(test.operators) == 1:
+        return _("Before it may stand %(sign)s.") % {"sign": test.operators[0]}
+    return _("Before it may stand %(sign)s or %(other)s.") % dict(zip(("sign", "other"), test.operators, strict=True))
 
 
 def _is_signed_zero(number: str) -> bool:
@@ -116,7 +146,7 @@ def _read_choice(test: Test, typed: str) -> Result | None:
         return None
     if typed not in {choice.code for choice in test.choices}:
         labels = ", ".join(choice.label for choice in test.choices)
-        raise NotAResult(f"{test.name} must be one of: {labels}.")
+        raise NotAResult(_("%(test)s must be one of: %(labels)s.") % {"test": test.name, "labels": labels})
     return Result(typed, "", None, typed)
 
 
@@ -125,20 +155,23 @@ def _read_text(test: Test, typed: str) -> Result | None:
     if not typed.strip():
         return None
     if len(typed) > LONGEST_TEXT:
-        raise NotAResult(f"{test.name} may have at most {LONGEST_TEXT} characters; this has {len(typed)}.")
+        about = {"test": test.name, "most": LONGEST_TEXT, "found": len(typed)}
+        raise NotAResult(_("%(test)s may have at most %(most)s characters; this has %(found)s.") % about)
     if unseen := sorted({c for c in typed if is_unseen(c)}):
         names = ", ".join(f"U+{ord(c):04X}" for c in unseen[:5])
-        raise NotAResult(f"{test.name} has characters that cannot be seen ({names}); type it again on one line.")
+        told = _("%(test)s has characters that cannot be seen (%(names)s); type it again on one line.")
+        raise NotAResult(told % {"test": test.name, "names": names})
     return Result(typed, "", None, typed)
 
 
 # --- what follows from a result ------------------------------------------------------------------
 
 
-def flag(result: Result | None, reference: Reference | None) -> str:
+def flag(result: Result | None, reference: Reference | Held | None) -> str:
     """ "L" below the reference range, "H" above it, "" inside it or where that is not certain.
 
-    The range is inclusive. "<40" is low when the range begins at 40; "<50" may still be inside it.
+    Both are in the protocol's unit and exact: to multiply result and range by the same factor changes no comparison,
+    so this is what comparing them in the unit of the report gives. The range is inclusive. "<40" is low when the range begins at 40; "<50" may still be inside it.
     """
     if result is None or result.value is None or reference is None:
         return ""

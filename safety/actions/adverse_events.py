@@ -1,15 +1,24 @@
 """Adverse events: reported, changed, taken back."""
 
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
-from patients.actions import day_at, lock_open_patient, next_version, refuse_when_withdrawn, today_at
+from patients.actions import (
+    day_at,
+    lock_open_patient,
+    next_version,
+    refuse_before_consent,
+    refuse_when_withdrawn,
+    today_at,
+)
 from patients.models import Consent
 from safety.consistency import Surroundings, find_contradictions
 from safety.dictionary import body_system_of
 from safety.models import AdverseEvent
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
-from visits.actions import marks_void
+from visits import edit_checks
+from visits.actions import died_on, marks_void, raise_record_queries
 from visits.models import Infusion
 
 
@@ -22,24 +31,29 @@ def surroundings_of(patient):
         infusions_given=len(started),
         first_infusion_on=day_at(patient.site, min(started)) if started else None,
         today=today_at(patient.site),
+        died_on=died_on(patient),
     )
 
 
-def report_adverse_event(*, patient, values, by):
-    """Report an event; `values` by the names of AdverseEvent's fields. Raises Refused with what contradicts itself."""
+def report_adverse_event(*, patient, values, confirmed=(), by):
+    """Report an event; `values` by the names of AdverseEvent's fields. Raises Refused with what contradicts itself.
+
+    What the edit checks ask about it becomes a query, unless it is in `confirmed`: (check, field)."""
     with acting(by):
         patient = lock_open_patient(patient)
         values = _checked(patient, values)
         last = AdverseEvent.objects.filter(patient=patient).aggregate(last=Max("sequence"))["last"] or 0
-        return AdverseEvent.objects.create(
+        event = AdverseEvent.objects.create(
             patient=patient, protocol_version=patient.protocol_version, sequence=last + 1, reported_by=by, **values
         )
+        _ask_about(event, confirmed, by)
+    return event
 
 
-def change_adverse_event(*, event, values, version, reason, by):
+def change_adverse_event(*, event, values, version, reason, confirmed=(), by):
     """Change an event, with the reason."""
     if not reason.strip():
-        raise Refused({"reason": ["Write why the entry is changed."]})
+        raise Refused({"reason": [_("Write why the entry is changed.")]})
     with acting(by, reason):
         patient = lock_open_patient(event.patient)
         event = AdverseEvent.objects.select_for_update().get(pk=event.pk)
@@ -51,6 +65,7 @@ def change_adverse_event(*, event, values, version, reason, by):
         for name, value in values.items():
             setattr(event, name, value)
         next_version(event, *values)
+        _ask_about(event, confirmed, by)
         marks_void(record=event, reason=reason, by=by)
     return event
 
@@ -58,7 +73,7 @@ def change_adverse_event(*, event, values, version, reason, by):
 def withdraw_adverse_event(*, event, version, reason, by):
     """Mark an event as entered in error. It stays readable and counts nowhere."""
     if not reason.strip():
-        raise Refused({"reason": ["Write why this event is taken back."]})
+        raise Refused({"reason": [_("Write why this event is taken back.")]})
     with acting(by, reason):
         lock_open_patient(event.patient)
         event = AdverseEvent.objects.select_for_update().get(pk=event.pk)
@@ -70,6 +85,12 @@ def withdraw_adverse_event(*, event, version, reason, by):
     return event
 
 
+def _ask_about(event, confirmed, by):
+    around = edit_checks.Surroundings(consented_on=refuse_before_consent(event.patient))
+    problems = edit_checks.problems_of_event(event.began_on, around)
+    raise_record_queries(problems=problems, record=event, confirmed=confirmed, by=by)
+
+
 def _checked(patient, values):
     """The values with the body system filled in from the dictionary. Raises Refused."""
     values = dict(values)
@@ -77,7 +98,7 @@ def _checked(patient, values):
     aware_on = day_at(patient.site, values["aware_at"])
     errors = find_contradictions({**values, "aware_on": aware_on}, surroundings_of(patient))
     if not values["body_system"]:
-        errors.setdefault("body_system", []).append("The term is not in the list: choose the body system.")
+        errors.setdefault("body_system", []).append(_("The term is not in the list: choose the body system."))
     if errors:
         raise Refused(errors)
     return values

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.template.loader import render_to_string
 
 from safety.dsmb.figures import PartFigures
+from trialsite import fonts
 
 HERE = Path(__file__).parent
 SECONDS = 120
@@ -41,16 +42,25 @@ def working_folder() -> Path:
 
 
 def render_pdf(figures: PartFigures, pictures: dict[str, bytes]) -> bytes:
-    """A4, PDF/A-2a (kept and read out for decades). Raises NotTypeset."""
+    """A4, PDF/A-2a (kept and read out for decades), with a code for a character that no font has. Raises NotTypeset."""
+    try:
+        return _pdf_of(figures.to_json(), pictures)
+    except NotTypeset as failure:
+        if "could not be displayed" not in str(failure):
+            raise
+        return _pdf_of(fonts.printable(figures.to_json().decode()).encode(), pictures)
+
+
+def _pdf_of(report: bytes, pictures: dict[str, bytes]) -> bytes:
     with tempfile.TemporaryDirectory(prefix="dsmb-", dir=working_folder()) as name:
         folder = Path(name)
         shutil.copy(HERE / "report.typ", folder)
-        (folder / "report.json").write_bytes(figures.to_json())
+        (folder / "report.json").write_bytes(report)
         for file, content in pictures.items():
             (folder / file).write_bytes(content)
         try:
             done = subprocess.run(
-                [sys.executable, "-I", HERE / "typeset.py", folder],
+                [sys.executable, "-I", HERE / "typeset.py", folder, *fonts.font_paths()],
                 capture_output=True,
                 timeout=SECONDS,
                 cwd=folder,

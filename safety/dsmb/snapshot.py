@@ -253,8 +253,10 @@ def _read_visits(patients, cutoff):
         for visit in protocol.visits
         if visit.infusion
     }
-    rows = Visit.objects.filter(is_scheduled=True).exclude(state=VisitState.CANCELLED).values_list(
-        "patient_id", "code", "protocol_version", "state", "earliest", "latest", "attended_on"
+    rows = (
+        Visit.objects.filter(is_scheduled=True)
+        .exclude(state=VisitState.CANCELLED)
+        .values_list("patient_id", "code", "protocol_version", "state", "earliest", "latest", "attended_on")
     )
     for patient_id, code, version, state, earliest, latest, attended_on in rows:
         patient = patients.get(patient_id)

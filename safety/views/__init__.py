@@ -11,10 +11,12 @@ from safety.views.deviations import (
     change_deviation,
     dismiss_proposal,
     list_deviations,
+    list_deviations_of_patient,
     list_proposals,
     record_deviation,
     restore_proposal,
     show_deviation,
+    show_unjudged,
     withdraw_deviation,
 )
 
@@ -24,12 +26,14 @@ __all__ = [
     "dismiss_proposal",
     "list_adverse_events",
     "list_deviations",
+    "list_deviations_of_patient",
     "list_proposals",
     "record_deviation",
     "report_adverse_event",
     "restore_proposal",
     "show_adverse_event",
     "show_deviation",
+    "show_unjudged",
     "withdraw_adverse_event",
     "withdraw_deviation",
 ]

@@ -32,6 +32,8 @@ def list_deviations(request):
         all=Count("id"), patients=Count("patient", distinct=True), important=Count("id", filter=Q(is_important=True)),
         open=Count("id", filter=Q(corrected_on=None)),
     )  # fmt: skip
+    if one := chosen_patient(request):
+        recorded = recorded.filter(patient=one)
     if chosen.get("site"):
         recorded = recorded.filter(patient__site=chosen["site"])
     if chosen.get("category"):
@@ -56,7 +58,7 @@ def list_proposals(request):
     if chosen.get("site"):
         patients = patients.filter(site=chosen["site"])
         dismissed = dismissed.filter(patient__site=chosen["site"])
-    if (one := request.GET.get("patient", "")).isascii() and one.isdigit() and len(one) < 10:
+    if one := chosen_patient(request):
         patients, dismissed = patients.filter(pk=one), dismissed.filter(patient=one)
     waiting = [
         row_of(patient, proposal)
@@ -74,6 +76,26 @@ def list_proposals(request):
     important = sum(row["proposal"].is_important for row in waiting)
     context = {"page": page, "form": form, "count": len(waiting), "important": important, "dismissed": dismissed}
     return render(request, "safety/list_proposals.html", context)
+
+
+def chosen_patient(request):
+    """The key of the one patient that a listing is asked for, or None."""
+    key = request.GET.get("patient", "")
+    return int(key) if key.isascii() and key.isdigit() and len(key) < 10 else None
+
+
+@needs(Permission.VIEW_PATIENTS)
+@require_GET
+def list_deviations_of_patient(request, pk):
+    """The card on the patient's page, which fetches it: to work out the proposals would make that page too dear."""
+    patient = load_patient(request.user, pk)
+    context = {
+        "patient": patient,
+        "deviations": Deviation.objects.visible_to(request.user).filter(patient=patient),
+        "unjudged": len(unjudged_of(patient)),
+        "may_record": can(request.user, Permission.RECORD_DEVIATIONS, patient.site),
+    }
+    return render(request, "safety/_deviations_of_patient.html", context)
 
 
 def row_of(patient, proposal):
@@ -230,3 +252,13 @@ def withdraw_deviation(request, pk):
         request, deviation.patient, _("Mark the deviation as entered in error"), cancel=back, title=_("Deviation")
     )
     return answer_form(request, form, "form.html", context, save)
+
+
+@needs(Permission.RECORD_DEVIATIONS)
+@require_GET
+def show_unjudged(request):
+    """The section of the start page, which asks for it once it is shown."""
+    from safety.home import deviations_to_judge
+
+    section = deviations_to_judge(request.user, request.GET)
+    return render(request, "_work_list.html", {"section": section})

@@ -262,7 +262,7 @@ def test_what_does_not_fit_in_an_infusion(interruptions, change, expected):
 
 def test_what_does_not_fit_is_told_in_words():
     found = problems([("09:50", "10:05")], given=Decimal(15_000_000), monitored_minutes={0, 15}, volume_ml=Decimal(20))
-    assert [problem.text for problem in found] == [
+    assert [str(problem.text) for problem in found] == [
         "The interruption at 09:50 UTC is not between start and stop.",
         "The given dose differs from the planned one by -50.0 %; up to 10 % is tolerated.",
         "The volume of 20 mL is not from 50 to 100 mL.",

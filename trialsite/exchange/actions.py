@@ -1,12 +1,12 @@
 """What is done to exports: the only place that writes them. A person asks; a job begins, makes and keeps; a person takes."""
 
+import hashlib
 from datetime import timedelta
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from trialsite.audit import acting
-from trialsite.exchange.files import digest_of
 from trialsite.models import DataExport, ExportChunk, ExportDownload, ExportFile, JobState, User
 from trialsite.outbox import ask_for, mark_done
 from trialsite.saving import Refused, check_version
@@ -85,10 +85,12 @@ def store_export(*, export_id, made, scope, code_version, outbox_id, by):
 
 
 def _store_file(export, name, content_type, path):
-    file = ExportFile.objects.create(
-        export=export, name=name, content_type=content_type, size=path.stat().st_size, sha256=digest_of(path)
-    )
     with path.open("rb") as source:
+        sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+        file = ExportFile.objects.create(
+            export=export, name=name, content_type=content_type, size=source.tell(), sha256=sha256
+        )
+        source.seek(0)
         position = 0
         while content := source.read(CHUNK):
             ExportChunk.objects.create(file=file, position=position, content=content)

@@ -22,7 +22,7 @@ from psycopg import sql
 
 from trialsite import trial
 from trialsite.as_of import is_later, table_as_of
-from trialsite.models import Site, User
+from trialsite.models import Site, User, VersionApproval
 from trialsite.roles import Permission, can_see_arm, sites_where
 
 # what a column holds, as the data dictionary calls it
@@ -207,7 +207,10 @@ class _Rows:
 
 # --- which there are ---------------------------------------------------------------------------------------
 
-SITES = Table("sites", _("Sites"), Site, site="id")
+OWN = [
+    Table("sites", _("Sites"), Site, site="id"),
+    Table("version_approvals", _("Approvals of protocol versions"), VersionApproval, site="site"),
+]
 AUDIT_TRAIL = "audit_trail"
 AUDIT_COLUMNS = (
     Column("id", "event", "integer"),
@@ -230,7 +233,7 @@ TRAIL_TITLE = _("Audit trail of these records")
 @cache
 def tables():
     """Every table that can be exported, by name, in the order of the floors."""
-    declared = [SITES, *(table for module in _modules() for table in module.TABLES)]
+    declared = [*OWN, *(table for module in _modules() for table in module.TABLES)]
     return {table.name: table for table in declared}
 
 
@@ -239,6 +242,7 @@ def not_exported():
     return {label: why for module in _modules() for label, why in module.NOT_EXPORTED.items()} | {
         "trialsite.User": gettext_noop("people.csv names who stands in the data; accounts are no data of the trial"),
         "trialsite.Grant": gettext_noop("accounts are no data of the trial"),
+        "trialsite.LostFactor": gettext_noop("accounts are no data of the trial"),
         "trialsite.DataExport": gettext_noop("machine-made copies of these records"),
         "trialsite.ExportFile": gettext_noop("machine-made copies of these records"),
         "trialsite.ExportDownload": gettext_noop("machine-made copies of these records"),

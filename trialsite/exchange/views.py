@@ -52,7 +52,7 @@ class RepeatExportForm(DataForm):
 @needs(Permission.EXPORT_DATA)
 def list_exports(request):
     kept = Count("files__chunks", filter=Q(files__chunks__position=0))
-    exports = DataExport.objects.visible_to(request.user).annotate(kept=kept)
+    exports = DataExport.objects.visible_to(request.user).annotate(kept=kept).order_by("-id")
     page = Paginator(exports, 50).get_page(request.GET.get("page"))
     sites = Site.objects.in_bulk()
     for export in page:
@@ -85,13 +85,13 @@ def show_export(request, pk):
     form = RepeatExportForm(request.POST if request.method == "POST" else None, record=export)
 
     def context():
-        files = export.files.annotate(
+        files = export.files.order_by("-name").annotate(
             times=Count("downloads", distinct=True), pieces=Count("chunks", distinct=True)
-        )  # fmt: skip
-        chosen, words = export.scope.get("sites", {}) if export.scope else export.kinds, titles()
+        )
+        chosen = export.scope["sites"] if export.scope else export.kinds
         return {
             "export": export, "progress": progress_of(export), "files": files, "kept_for": actions.KEPT_FOR.days,
-            "sites": Site.objects.filter(pk__in=export.sites), "kinds": [words[name] for name in chosen if name in words],
+            "sites": Site.objects.filter(pk__in=export.sites), "kinds": [title for name, title in titles().items() if name in chosen],
             "may_take": export.state == JobState.DONE and may_take(request.user, export),
         }  # fmt: skip
 
@@ -123,11 +123,12 @@ def download_export(request, pk):
     file = get_object_or_404(files, pk=pk, export__state=JobState.DONE)
     if not may_take(request.user, file.export):
         raise PermissionDenied("a role was taken away since")
-    chunks = ExportChunk.objects.filter(file=file)
-    if not chunks.exists():
+    chunks = ExportChunk.objects.filter(file=file).values_list("content", flat=True)
+    count = chunks.count()
+    if not count:
         raise Http404
     actions.record_download(file=file, by=request.user)
-    pieces = (bytes(content) for content in chunks.values_list("content", flat=True).iterator(chunk_size=1))
+    pieces = (bytes(chunks.get(position=position)) for position in range(count))  # one in memory at a time
     response = StreamingHttpResponse(pieces, content_type=file.content_type)
     response["Content-Disposition"] = f'attachment; filename="{file.name}"'
     response["Content-Length"] = str(file.size)

@@ -51,6 +51,13 @@ def history_url(record):
 
 
 @register.filter
+def query_url(record):
+    """Where a query about this record is raised."""
+    meta = record._meta
+    return reverse("visits:query_record", args=[meta.app_label, meta.model_name, record.pk])
+
+
+@register.filter
 def item(mapping, key):
     return mapping.get(key) if mapping else None
 

@@ -2,11 +2,13 @@
 
 Views, commands, importers, demo data and tests call these, by `from visits import actions`."""
 
+from visits.actions.feeds import end_feed, renew_feed
 from visits.actions.infusions import latest_weight, prepare_infusion, record_infusion
 from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, release_lot
-from visits.actions.panels import clear_panel, mark_panel_not_done, record_panel
+from visits.actions.panels import clear_panel, mark_panel_not_done, preview_panel, record_panel
 from visits.actions.plan import (
     add_unscheduled_visit,
+    died_on,
     follow_amendment,
     move_plan,
     plan_screening,
@@ -14,7 +16,28 @@ from visits.actions.plan import (
     record_attendance,
     record_missed_visit,
 )
-from visits.actions.queries import answer_query, close_query, raise_query, reopen_query
+from visits.actions.queries import (
+    answer_query,
+    check_line,
+    close_query,
+    key_of,
+    raise_query,
+    raise_record_queries,
+    reopen_query,
+    restore_check,
+    retire_check,
+    retired_checks,
+)
+from visits.actions.ranges import (
+    add_range,
+    apply_range,
+    change_laboratory,
+    copy_ranges,
+    create_laboratory,
+    end_range,
+    import_ranges,
+    withdraw_range,
+)
 from visits.actions.reviews import (
     Seen,
     freeze_visits,
@@ -29,14 +52,25 @@ from visits.actions.reviews import (
 
 __all__ = [
     "Seen",
+    "add_range",
     "add_unscheduled_visit",
     "answer_query",
+    "apply_range",
+    "change_laboratory",
+    "check_line",
     "clear_panel",
     "close_query",
+    "copy_ranges",
+    "create_laboratory",
+    "died_on",
+    "end_feed",
+    "end_range",
     "follow_amendment",
     "freeze_visits",
     "hold_patient",
     "hold_visit",
+    "import_ranges",
+    "key_of",
     "latest_weight",
     "mark_panel_not_done",
     "marks_void",
@@ -44,7 +78,9 @@ __all__ = [
     "plan_screening",
     "plan_visits",
     "prepare_infusion",
+    "preview_panel",
     "raise_query",
+    "raise_record_queries",
     "receive_lot",
     "record_attendance",
     "record_infusion",
@@ -53,9 +89,14 @@ __all__ = [
     "record_panel",
     "reject_lot",
     "release_lot",
+    "renew_feed",
     "reopen_query",
+    "restore_check",
+    "retire_check",
+    "retired_checks",
     "review_forms",
     "sign_forms",
     "take_back_mark",
     "verify_forms",
+    "withdraw_range",
 ]

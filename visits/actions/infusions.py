@@ -5,11 +5,14 @@ from decimal import Decimal
 from functools import partial
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from patients.actions import day_at, lock_open_patient, next_version, refuse_when_halted
 from patients.models import AllocationSlot, Blocked, State
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
+from trialsite.words import Sentence
 from visits import edit_checks, infusing, results
 from visits.actions.lots import lock_lot
 from visits.actions.panels import by_field, store_results
@@ -29,7 +32,7 @@ def latest_weight(patient, protocol, on):
     return found.value if found else None
 
 
-ASK_THE_PHARMACY = "This bag may not be infused; ask the pharmacy."
+ASK_THE_PHARMACY = gettext_noop("This bag may not be infused; ask the pharmacy.")
 
 
 def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_eyes=False):
@@ -57,6 +60,7 @@ def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_e
         given_numbers={i.number for i in given},
         pregnancy_result=_pregnancy_result(patient, visit),
         sex=patient.sex,
+        age=patient.age_on(on),
     )
     reasons = of_the_patient(
         lot_state=LotState.RELEASED, lot_expires_on=on, lot_product="", arm_product="",
@@ -70,16 +74,16 @@ def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_e
         if reason not in reasons
     ]  # fmt: skip
     if lot.site_id != patient.site_id:
-        of_the_bag.append("The lot is at another site.")
+        of_the_bag.append(_("The lot is at another site."))
     if on < lot.received_on:
-        of_the_bag.append(f"The lot was received later, on {lot.received_on}.")
+        of_the_bag.append(_("The lot was received later, on %(day)s.") % {"day": lot.received_on})
     if slot:
         try:
             refuse_when_halted(Blocked.INFUSE, patient=patient, arm=slot.arm, at=halted_at)
         except Refused as halt:
             of_the_bag.append(str(halt))
     if of_the_bag:
-        reasons += [ASK_THE_PHARMACY] if masked_eyes else of_the_bag
+        reasons += [_(ASK_THE_PHARMACY)] if masked_eyes else of_the_bag
     if reasons:
         raise Refused({"": reasons})
     return lot
@@ -103,15 +107,15 @@ def prepare_infusion(
         visit = lock_visit(visit, version)
         number = _infusion_number(visit)
         if Preparation.objects.filter(patient=patient, number=number).exists():
-            raise Refused("This infusion was prepared already.")
+            raise Refused(_("This infusion was prepared already."))
         if Preparation.objects.filter(label=label).exists():
-            raise Refused({"label": ["This label is on another bag."]})
+            raise Refused({"label": [_("This label is on another bag.")]})
         refuse_impossible_day(patient, day_at(patient.site, prepared_at), "prepared_at")
         given = list(Infusion.objects.filter(patient=patient))
         lot = _refuse_infusion(patient, visit, lot, prepared_at, given=given)
         product = visit.protocol.product(lot.product)
         if product.is_cell_product and viability_percent is None:
-            raise Refused({"viability_percent": ["Cells are infused only with their viability after thawing."]})
+            raise Refused({"viability_percent": [_("Cells are infused only with their viability after thawing.")]})
         planned = infusing.planned_dose(product, weight_kg)
         return Preparation.objects.create(
             patient=patient,
@@ -128,10 +132,21 @@ def prepare_infusion(
         )
 
 
+def _weights(protocol, preparation, visit):
+    """What the bag was prepared for and what was measured at the visit (kg), where a dose follows from the weight.
+
+    In a masked trial they are compared in all arms alike, or none."""
+    products = protocol.products if protocol.is_masked else [protocol.product(preparation.lot.product)]
+    if not any(product.dose.per_kg for product in products):
+        return {}
+    of_visit = Measurement.objects.filter(panel__visit=visit, test=protocol.infusions.weight_test).first()
+    return {"prepared_for": preparation.weight_kg, "weight": of_visit.value if of_visit else None}
+
+
 def _infusion_number(visit):
     number = visit.protocol.visit(visit.code).infusion if visit.is_scheduled else None
     if number is None:
-        raise Refused("No infusion is planned at this visit.")
+        raise Refused(_("No infusion is planned at this visit."))
     return number
 
 
@@ -150,17 +165,18 @@ def record_infusion(
         protocol, number = visit.protocol, _infusion_number(visit)
         preparation = Preparation.objects.select_related("lot").filter(patient=patient, number=number).first()
         if preparation is None:
-            raise Refused("The infusion was not prepared: no lot and no dose are known.")
+            raise Refused(_("The infusion was not prepared: no lot and no dose are known."))
         on = day_at(patient.site, started_at)
         if on < patient.screened_on:
-            raise Refused({"started_at": [f"The patient was screened later, on {patient.screened_on}."]})
+            later = _("The patient was screened later, on %(day)s.") % {"day": patient.screened_on}
+            raise Refused({"started_at": [later]})
         infusion = Infusion.objects.select_for_update(of=("self",)).filter(patient=patient, number=number).first()
         if infusion is None:
             check_first_version(version)
         else:
             check_version(infusion, version)
             if not reason.strip():
-                raise Refused({"reason": ["Write why the entry is changed."]})
+                raise Refused({"reason": [_("Write why the entry is changed.")]})
         there = {(m.test, m.minute): m for m in infusion.measurements.all()} if infusion else {}
         read = _read_monitoring(protocol, {key: m.typed for key, m in there.items()} | monitoring)
         problems = infusing.infusion_problems(
@@ -172,9 +188,14 @@ def record_infusion(
             volume_ml=volume_ml,
             started_at=started_at,
             stopped_at=stopped_at,
-            interruptions=[(stopped, resumed) for stopped, resumed, _ in interruptions],
-            monitored_minutes={minute for (_, minute), result in read.items() if result},
+            interruptions=[(stopped, resumed) for stopped, resumed, _cause in interruptions],
+            monitored_minutes={minute for (_test, minute), result in read.items() if result},
             now=timezone.now(),
+            prepared_at=preparation.prepared_at,
+            on=on,
+            visit=visit.code,
+            window=(visit.earliest, visit.latest),
+            **_weights(protocol, preparation, visit),
         )
         if hard := [problem for problem in problems if problem.hard]:
             raise Refused(by_field(hard))
@@ -212,11 +233,9 @@ def record_infusion(
         _replace_lines(infusion, Interruption, ("stopped_at", "resumed_at", "cause"), interruptions)
         _replace_lines(infusion, Reaction, ("term", "began_at", "grade"), reactions)
         mark_attended(visit, on)
-        if started_at < preparation.prepared_at:
-            text = "The infusion began before the bag was prepared."
-            problems.append(edit_checks.Problem("before_preparation", "", text, hard=False))
         soft = [*problems, *_problems_of_monitoring(tests, read, protocol.infusions.monitoring_minutes)]
-        raise_check_queries(soft, changed, read=read, patient=patient, infusion=infusion, by=by)
+        whole = f"{started_at.isoformat()} {stopped_at.isoformat()} {volume_ml} {given_percent}"
+        raise_check_queries(soft, changed, read=read, patient=patient, infusion=infusion, whole=whole, by=by)
         if number == 1 and patient.day_0 != on:
             move_plan(patient=patient, day_0=on, reason=f"the first infusion was given on {on}", by=by)
     return infusion
@@ -225,7 +244,7 @@ def record_infusion(
 def check_first_version(version):
     """A first save comes with version 0 or none; anything else saw a record that is not there."""
     if version:
-        raise Refused("The infusion was changed meanwhile. Open the form again.")
+        raise Refused(_("The infusion was changed meanwhile. Open the form again."))
 
 
 def _read_monitoring(protocol, monitoring):
@@ -247,15 +266,19 @@ class MonitoringProblem:
     code: str
     test: str
     minute: int
-    text: str
+    text: Sentence
+    hard: bool = False
+
+
+AT_MINUTE = gettext_noop("At %(minute)s minutes: %(text)s")
 
 
 def _problems_of_monitoring(tests, read, minutes):
     for minute in minutes:
         taken = {code: read.get((code, minute)) for code in tests}
-        for problem in edit_checks.problems_between(tests.values(), taken, {}):
-            if problem.code != "missing":
-                yield MonitoringProblem(problem.code, problem.test, minute, f"At {minute} minutes: {problem.text}")
+        for problem in edit_checks.problems_between(tests.values(), taken):
+            text = Sentence(AT_MINUTE, {"minute": minute, "text": problem.text})
+            yield MonitoringProblem(problem.code, problem.test, minute, text)
 
 
 def _replace_lines(infusion, model, names, lines):

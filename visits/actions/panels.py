@@ -2,16 +2,21 @@
 
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from patients.actions import next_version, refuse_when_held
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
-from visits import edit_checks, results
+from visits import edit_checks, ranges, results
 from visits.actions.plan import mark_attended, plan_again_when_empty, refuse_impossible_day
-from visits.actions.queries import raise_check_queries
+from visits.actions.queries import not_asked_yet, raise_check_queries
 from visits.actions.reviews import marks_void
 from visits.contents import columns_of
-from visits.models import WITH_VALUES, Measurement, Missing, PanelRecord, PanelState
+from visits.laboratories import laboratories_for, ranges_for
+from visits.models import WITH_VALUES, Measurement, Missing, PanelRecord, PanelState, Visit, VisitState
+from visits.units import rounded, unit_of
+
+AS_IT_STANDS = object()
 
 
 def lock_panel(panel, version=None):
@@ -26,8 +31,8 @@ def lock_panel(panel, version=None):
 
 
 def record_panel(
-    *, panel, values, collected_on, collected_at=None, comment="", missing=None, units=None, laboratory=None,
-    confirmed=(), asked=None, version, reason="", by,
+    *, panel, values, collected_on, collected_at=None, comment="", missing=None, units=None,
+    laboratory=AS_IT_STANDS, confirmed=(), asked=None, version, reason="", by,
 ):  # fmt: skip
     """Save the whole panel: `values` are what was typed, by test code.
 
@@ -35,29 +40,26 @@ def record_panel(
     `confirmed` are the (check, test) that were looked up in the source. A later change needs a reason. Fields that are
     not in `values` stay as they are. `missing` says by test code why a value is not there (Missing); what the form asks
     for and nobody explains is still to come, and the panel then counts as begun. `units` are the units in which values
-    were reported, where not in the protocol's. `asked` is what checks said while the form was filled in: what was typed
+    were reported, by test code; what is not named there stays in its unit, and is in the protocol's when it is new.
+    `laboratory` measured it, None for none that is known: its ranges on the day of collection are stored with the
+    results, and taken anew when the laboratory or that day is changed. `asked` is what checks said while the form was filled in: what was typed
     then, by (check, test)."""
     with acting(by, reason or "first entry"):
         panel = lock_panel(panel, version)
-        patient, protocol = panel.patient, panel.protocol
+        patient = panel.patient
         if panel.was_touched and not reason.strip():
-            raise Refused({"reason": ["Write why the entry is changed."]})
+            raise Refused({"reason": [_("Write why the entry is changed.")]})
         refuse_impossible_day(patient, collected_on, "collected_on")
-        tests = protocol.tests_of(panel.code)
+        tests = panel.protocol.tests_of(panel.code)
         there = {m.test: m for m in panel.measurements.all()}
         before = {code: columns_of(m) for code, m in there.items()}
-        read = _read(tests, {code: m.typed for code, m in there.items() if not m.is_computed} | values)
+        laboratory = _laboratory_of(panel, laboratory)
+        units = {code: m.reported_unit for code, m in there.items() if m.typed} | (units or {})
+        read = _read(tests, {code: m.typed for code, m in there.items() if not m.is_computed} | values, units)
         lacking = _lacking(tests, read, {code: m.missing_because for code, m in there.items()} | (missing or {}))
-        visit_results = read if not _needs_other_panels(tests) else _results_of_visit(panel) | read
-        for test in tests:
-            if test.computed:
-                read[test.code] = results.compute(test, visit_results)
-        problems = edit_checks.find_problems(
-            protocol, panel.code, read, sex=patient.sex, previous=_previous_results(panel, tests, collected_on)
-        )
+        problems = _look_at(panel, tests, read, collected_on)
         if not any(read.get(test.code) for test in tests if not test.computed) and set(lacking.values()) <= {PENDING}:
-            raise Refused("Nothing is entered. If the panel was not done, say so and why.")
-        problems += _out_of_window(panel.visit, collected_on)
+            raise Refused(_("Nothing is entered. If the panel was not done, say so and why."))
         if hard := [problem for problem in problems if problem.hard]:
             raise Refused(by_field(hard))
         now = timezone.now()
@@ -65,25 +67,92 @@ def record_panel(
             {(test.code, None): (test, read.get(test.code)) for test in tests},
             {(code, None): m for code, m in there.items()},
             owner={"panel": panel}, patient=patient, collected_on=collected_on, lacking=lacking,
+            held=ranges_for(panel, laboratory, collected_on), all_anew=(laboratory.pk if laboratory else None) != panel.laboratory_id,
         )  # fmt: skip
+        panel.laboratory = laboratory
         panel.state = PanelState.BEGUN if PENDING in lacking.values() else PanelState.ENTERED
         panel.collected_on, panel.collected_at = collected_on, collected_at
         panel.comment, panel.not_done_because = comment, ""
         panel.entered_by, panel.entered_at = by, now
         next_version(
-            panel, "state", "collected_on", "collected_at", "comment", "not_done_because", "entered_by", "entered_at"
-        )
+            panel, "state", "collected_on", "collected_at", "comment", "not_done_because", "laboratory", "entered_by",
+            "entered_at",
+        )  # fmt: skip
         if panel.version > 2:  # a first entry has no mark
             touched = {code for code, m in there.items() if columns_of(m) != before[code]}
             marks_void(record=panel, fields=touched, reason=reason, by=by)
         mark_attended(panel.visit, collected_on)
         raise_check_queries(
-            problems, changed, read=read, patient=patient, panel=panel, confirmed=confirmed, asked=asked, by=by
-        )
+            problems, changed, read=read, patient=patient, panel=panel, whole=collected_on.isoformat(), confirmed=confirmed,
+            asked=asked, by=by,
+        )  # fmt: skip
     return panel
 
 
+def preview_panel(*, panel, values, units=None, missing=None, collected_on=None):
+    """What saving these values would ask or refuse, without a lock and without a write: a list of Problem.
+
+    The arguments are those of `record_panel`. What cannot be read as a result is a hard problem at its test, a day on
+    which nothing can have been done one at "collected_on"; both are then left out of what is compared. What an open
+    query asks already, and what was confirmed, is not asked again. `key_of` gives what `record_panel` takes as
+    `confirmed` and `asked`."""
+    tests = panel.protocol.tests_of(panel.code)
+    there = {m.test: m for m in panel.measurements.all()}
+    typed = {code: m.typed for code, m in there.items() if not m.is_computed} | values
+    units = {code: m.reported_unit for code, m in there.items() if m.typed} | (units or {})
+    read, refused = {}, []
+    for test in tests:
+        try:
+            read |= _read([test], typed, units)
+        except Refused as refusal:
+            refused += [edit_checks.Problem("unreadable", test.code, text, hard=True)
+                        for texts in refusal.errors.values() for text in texts]  # fmt: skip
+            read[test.code] = None
+    on = collected_on or panel.collected_on or panel.visit.on
+    try:
+        refuse_impossible_day(panel.patient, on, "collected_on")
+    except Refused as refusal:
+        refused += [edit_checks.Problem("day", "collected_on", text, hard=True)
+                    for texts in refusal.errors.values() for text in texts]  # fmt: skip
+    problems = _look_at(panel, tests, read, on)
+    changed = {
+        (code, None)
+        for code, result in read.items()
+        if (result.typed if result else "") != (there[code].typed if code in there else "")
+    }
+    soft = not_asked_yet([p for p in problems if not p.hard], changed, read=read, panel=panel, whole=on.isoformat())
+    return refused + [p for p in problems if p.hard] + soft
+
+
 PENDING = Missing.PENDING
+
+
+def _look_at(panel, tests, read, collected_on):
+    """The problems of the results that were read, to which those that are computed are added."""
+    around = _surroundings(panel, tests, collected_on)
+    for test in tests:
+        if test.computed:
+            read[test.code] = results.compute(test, around.same_visit | read)
+    return edit_checks.find_problems(panel.protocol, panel.code, read, around=around, on=collected_on)
+
+
+def _surroundings(panel, tests, collected_on):
+    """What the edit checks may ask for beside this panel, in two statements."""
+    visit = panel.visit
+    here, earlier = _other_results(panel, tests, collected_on)
+    others = Visit.objects.filter(patient=panel.patient_id, is_scheduled=True, state=VisitState.ATTENDED)
+    taken_place = others.exclude(pk=visit.pk).values_list("planned_on", "attended_on", "code")
+    return edit_checks.Surroundings(
+        sex=panel.patient.sex,
+        previous=earlier,
+        same_visit=here,
+        visit=visit.code,
+        planned_on=visit.planned_on if visit.is_scheduled else None,
+        window=(visit.earliest, visit.latest) if visit.is_scheduled else None,
+        visit_on=visit.attended_on,
+        is_screening=visit.day is not None and visit.day < 0,
+        other_visits=tuple(taken_place) if visit.is_scheduled else (),
+    )
 
 
 def _lacking(tests, read, because):
@@ -96,10 +165,10 @@ def _lacking(tests, read, because):
         if test.computed:
             continue
         if why and why not in Missing.values:
-            errors[test.code] = ["Say why the value is missing with one of the reasons of the list."]
+            errors[test.code] = [_("Say why the value is missing with one of the reasons of the list.")]
         elif why and read.get(test.code):
             if why != PENDING:
-                errors[test.code] = ["There is a value, and a reason why there is none. Take one of them out."]
+                errors[test.code] = [_("There is a value, and a reason why there is none. Take one of them out.")]
         elif not read.get(test.code) and (why or test.required):
             lacking[test.code] = why or PENDING
     if errors:
@@ -107,11 +176,12 @@ def _lacking(tests, read, because):
     return lacking
 
 
-def _out_of_window(visit, collected_on):
-    if visit.is_scheduled and not visit.earliest <= collected_on <= visit.latest:
-        text = f"Collected on {collected_on}, outside the window of {visit.code} ({visit.earliest} to {visit.latest})."
-        return [edit_checks.Problem("window", "", text, hard=False)]
-    return []
+def _laboratory_of(panel, laboratory):
+    if laboratory is AS_IT_STANDS:
+        return panel.laboratory
+    if laboratory is not None and laboratory not in laboratories_for(panel):
+        raise Refused({"laboratory": [_("This laboratory does not measure this panel for the site.")]})
+    return laboratory
 
 
 def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
@@ -120,9 +190,9 @@ def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
         panel = lock_panel(panel, version)
         errors = {}
         if not not_done_because.strip():
-            errors["not_done_because"] = ["Write why the panel was not done."]
+            errors["not_done_because"] = [_("Write why the panel was not done.")]
         if panel.state in WITH_VALUES:
-            errors[""] = ["Values were entered. Clear them first, with a reason."]
+            errors[""] = [_("Values were entered. Clear them first, with a reason.")]
         if errors:
             raise Refused(errors)
         panel.state, panel.not_done_because = PanelState.NOT_DONE, not_done_because
@@ -138,27 +208,30 @@ def clear_panel(*, panel, version, reason, by):
     with acting(by, reason):
         panel = lock_panel(panel, version)
         if not reason.strip():
-            raise Refused({"reason": ["Write why the entry is taken back."]})
+            raise Refused({"reason": [_("Write why the entry is taken back.")]})
         panel.measurements.exclude(typed="", missing_because="").update(
-            typed="", operator="", value=None, text="", flag="", missing_because="", version=F("version") + 1
-        )
-        panel.state, panel.not_done_because = PanelState.EXPECTED, ""
+            typed="", operator="", value=None, text="", flag="", missing_because="", version=F("version") + 1,
+            low=None, high=None, reported_unit="", reported_low=None, reported_high=None, reference=None,
+        )  # fmt: skip
+        panel.state, panel.not_done_because, panel.laboratory = PanelState.EXPECTED, "", None
         panel.collected_on = panel.collected_at = None
         panel.entered_by, panel.entered_at = by, timezone.now()
-        next_version(panel, "state", "not_done_because", "collected_on", "collected_at", "entered_by", "entered_at")
+        next_version(
+            panel, "state", "not_done_because", "collected_on", "collected_at", "laboratory", "entered_by", "entered_at"
+        )
         marks_void(record=panel, reason=reason, by=by)
         plan_again_when_empty(panel.visit)
     return panel
 
 
-def _read(tests, typed):
-    """The results of what was typed, by test code. Raises Refused with a sentence at each bad field."""
+def _read(tests, typed, units):
+    """The results of what was typed in these units, by test code. Raises Refused with a sentence at each bad field."""
     read, errors = {}, {}
     for test in tests:
         if test.computed:
             continue
         try:
-            read[test.code] = results.read_result(test, typed.get(test.code, ""))
+            read[test.code] = results.read_result(test, typed.get(test.code, ""), units.get(test.code, ""))
         except results.NotAResult as fault:
             errors[test.code] = [str(fault)]
     if errors:
@@ -166,73 +239,72 @@ def _read(tests, typed):
     return read
 
 
-def _needs_other_panels(tests):
-    own = {test.code for test in tests}
-    return any(not set(test.computed.of) <= own for test in tests if test.computed)
-
-
-def _results_of_visit(panel):
-    measured = Measurement.objects.filter(panel__visit=panel.visit_id).exclude(panel=panel)
-    return {m.test: as_result(m) for m in measured}
-
-
 def as_result(m):
-    return results.Result(m.typed, m.operator, m.value, m.text) if m.typed else None
+    """A stored result; one in the protocol's unit has the unit ""."""
+    unit = "" if m.reported_unit == m.unit else m.reported_unit
+    return results.Result(m.typed, m.operator, m.value, m.text, unit) if m.typed else None
 
 
-def _previous_results(panel, tests, collected_on):
-    """The patient's latest earlier results of those tests that a check compares over time, by test code."""
-    compared = edit_checks.compared_with_previous(tests)
-    if not compared:
-        return {}
-    earlier = (
-        Measurement.objects.filter(
-            patient=panel.patient_id, test__in=compared, collected_on__lt=collected_on, panel__isnull=False,
-        )
-        .exclude(panel=panel).exclude(typed="").order_by("test", "-collected_on", "-id").distinct("test")
+def _other_results(panel, tests, collected_on):
+    """Those results of other panels that the checks and the computed tests of this one ask for, by test code: of the
+    same visit, and the patient's latest earlier ones."""
+    in_visit, before = edit_checks.looked_up(panel.protocol, panel.code)
+    in_visit |= {code for test in tests if test.computed for code in test.computed.of} - {test.code for test in tests}
+    if not in_visit | before:
+        return {}, {}
+    measured = (
+        Measurement.objects.filter(patient=panel.patient_id, test__in=in_visit | before, panel__isnull=False)
+        .exclude(panel=panel).exclude(typed="").annotate(visit_id=F("panel__visit")).order_by("collected_on", "id")
     )  # fmt: skip
-    return {m.test: as_result(m) for m in earlier}
+    here, earlier = {}, {}
+    for m in measured:
+        if m.visit_id == panel.visit_id and m.test in in_visit:
+            here[m.test] = as_result(m)
+        if m.collected_on < collected_on and m.test in before:
+            earlier[m.test] = as_result(m)
+    return here, earlier
 
 
 def by_field(problems):
     errors = {}
     for problem in problems:
-        errors.setdefault(problem.test, []).append(problem.text)
+        errors.setdefault(problem.test, []).append(str(problem.text))
     return errors
 
 
-def store_results(wanted, there, *, owner, patient, collected_on, lacking=None):
+def store_results(wanted, there, *, owner, patient, collected_on, lacking=None, held=(), all_anew=False):
     """Write the results that are new or differ; gives what was typed before, by the keys (test, minute) of the values
     that changed.
 
-    The reference range is taken when a value is first stored or changed, and then stays. `lacking` says by test code
-    why a value is not there."""
+    The range of a result, one of `held` (the laboratory's on that day) or the protocol's, is taken when the result is
+    first stored, when it or its day changes, or for `all_anew`; and then stays. `lacking` says by test code why a value
+    is not there."""
     new, changed, before = [], [], {}
+    age = patient.age_on(collected_on)
     for (code, minute), (test, result) in wanted.items():
         m = there.get((code, minute))
         why = (lacking or {}).get(code, "")
         if m is None and result is None and not why:
             continue
         typed = result.typed if result else ""
-        if m is not None and (m.typed, m.missing_because, m.collected_on) == (typed, why, collected_on):
+        unit = unit_of(test, result.unit).unit if result and test.kind == "number" else ""
+        is_in_other_unit = m is not None and bool(m.typed and typed) and (m.reported_unit or m.unit) != unit
+        is_as_it_was = m is not None and (m.typed, m.missing_because, m.collected_on) == (typed, why, collected_on)
+        if is_as_it_was and not (typed and (all_anew or is_in_other_unit)):
             continue
-        if m is None or m.typed != typed:
+        if m is None or m.typed != typed or is_in_other_unit:
             before[code, minute] = m.typed if m else ""
-        reference = test.reference_for(patient.sex)
-        low, high = (reference.low, reference.high) if reference else (None, None)
+        against = ranges.held_against(held, test, unit, sex=patient.sex, age=age, on=collected_on) if result else None
         content = {
             "typed": typed,
             "operator": result.operator if result else "",
-            "value": result.value if result else None,
+            "value": rounded(result.value) if result else None,
             "text": result.text if result else "",
             "unit": test.unit,
-            "low": low,
-            "high": high,
-            "reported_unit": test.unit,
-            "reported_low": low,
-            "reported_high": high,
+            "reported_unit": unit,
+            **as_stored(against),
             "missing_because": why,
-            "flag": results.flag(result, reference),
+            "flag": results.flag(result, against),
             "is_computed": test.computed is not None,
             "collected_on": collected_on,
         }
@@ -248,3 +320,14 @@ def store_results(wanted, there, *, owner, patient, collected_on, lacking=None):
     if changed:
         Measurement.objects.bulk_update(changed, [*content, "version"])
     return before
+
+
+def as_stored(held):
+    """The columns of a result that say what it is held against."""
+    return {
+        "reference_id": held.reference if held else None,
+        "low": rounded(held.low) if held else None,
+        "high": rounded(held.high) if held else None,
+        "reported_low": rounded(held.reported_low) if held else None,
+        "reported_high": rounded(held.reported_high) if held else None,
+    }

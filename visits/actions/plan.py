@@ -1,8 +1,7 @@
 """The plan of a patient's visits, and which of them took place."""
 
-from datetime import timedelta
-
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from patients.actions import (
     lock_open_patient,
@@ -15,7 +14,7 @@ from patients.actions import (
 from patients.models import Disposition, State
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
-from visits import schedule
+from visits import edit_checks, schedule
 from visits.models import WITH_VALUES, PanelRecord, PanelState, Visit, VisitState
 
 
@@ -146,11 +145,11 @@ def add_unscheduled_visit(*, patient, on, panels, by):
         refuse_before_consent(patient, on, "on")
         errors = {}
         if not patient.is_open:
-            errors[""] = [f"The patient is not in the trial: {patient.get_state_display()}."]
+            errors[""] = [_("The patient is not in the trial: %(state)s.") % {"state": patient.get_state_display()}]
         if not patient.screened_on <= on <= today_at(patient.site):
-            errors["on"] = ["The date must lie between screening and today."]
+            errors["on"] = [_("The date must lie between screening and today.")]
         if not panels:
-            errors["panels"] = ["Choose at least one panel."]
+            errors["panels"] = [_("Choose at least one panel.")]
         if errors:
             raise Refused(errors)
         count = Visit.objects.filter(patient=patient, is_scheduled=False).count()
@@ -182,6 +181,8 @@ def lock_visit(visit, version=None, *, even_frozen=False):
     locked = visits.get(pk=visit.pk)
     check_version(locked, version)
     refuse_when_held(locked.patient, locked, even_frozen=even_frozen)
+    if locked.state == VisitState.CANCELLED:
+        raise Refused(_("This visit is no longer planned: the patient moved to a protocol version without it."))
     return locked
 
 
@@ -191,7 +192,7 @@ def record_attendance(*, visit, attended_on, version, reason="", by):
         visit = lock_visit(visit, version)
         refuse_impossible_day(visit.patient, attended_on, "attended_on")
         if visit.state == VisitState.ATTENDED and not reason.strip():
-            raise Refused({"reason": ["Write why the date is changed."]})
+            raise Refused({"reason": [_("Write why the date is changed.")]})
         visit.state, visit.attended_on, visit.missed_because = VisitState.ATTENDED, attended_on, ""
         next_version(visit, "state", "attended_on", "missed_because")
     return visit
@@ -203,11 +204,11 @@ def record_missed_visit(*, visit, missed_because, version, by):
         visit = lock_visit(visit, version)
         errors = {}
         if not missed_because.strip():
-            errors["missed_because"] = ["Write why the visit was missed."]
+            errors["missed_because"] = [_("Write why the visit was missed.")]
         if visit.panels.filter(state__in=WITH_VALUES).exists() or hasattr(visit, "infusion"):
-            errors[""] = ["Data of this visit were entered: it was not missed."]
+            errors[""] = [_("Data of this visit were entered: it was not missed.")]
         if visit.earliest > today_at(visit.patient.site):
-            errors[""] = ["The window of this visit has not opened."]
+            errors[""] = [_("The window of this visit has not opened.")]
         if errors:
             raise Refused(errors)
         visit.state, visit.attended_on, visit.missed_because = VisitState.MISSED, None, missed_because
@@ -217,14 +218,18 @@ def record_missed_visit(*, visit, missed_because, version, by):
 
 def refuse_impossible_day(patient, day, field):
     """Raise Refused (at `field`) for a day on which nothing of this patient can have been done."""
-    died_on = patient.state == State.DIED and Disposition.objects.filter(patient=patient, state=State.DIED).last().on
-    if died_on and day > died_on:
-        raise Refused({field: [f"The date is after the death of {died_on}."]})
-    if day > today_at(patient.site):
-        raise Refused({field: ["The date is in the future."]})
-    if day < patient.screened_on - timedelta(days=30):
-        raise Refused({field: [f"The date is more than 30 days before screening ({patient.screened_on})."]})
-    refuse_before_consent(patient, day, field)
+    around = edit_checks.Surroundings(
+        today=today_at(patient.site), screened_on=patient.screened_on, died_on=died_on(patient),
+        consented_on=refuse_before_consent(patient),
+    )  # fmt: skip
+    if impossible := edit_checks.problems_of_day(day, around, hard=True):
+        raise Refused({field: [str(impossible[0].text)]})
+
+
+def died_on(patient):
+    """The day of the patient's death, or None."""
+    death = patient.state == State.DIED and Disposition.objects.filter(patient=patient, state=State.DIED).last()
+    return death.on if death else None
 
 
 def plan_again_when_empty(visit):

@@ -1,50 +1,59 @@
 """Questions about values: raised by checks and by people, answered, closed, asked again."""
 
-from django.utils import timezone
+from collections.abc import Collection
+from dataclasses import dataclass
 
-from patients.actions import lock_open_patient, next_version
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from patients.actions import lock_open_patient, next_version, refuse_before_consent, today_at
+from patients.models import ArtRegimen
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
-from trialsite.words import Sentence
-from visits.actions.plan import lock_visit
-from visits.models import QUERY_TRANSITIONS, CheckFiring, Outcome, Query, QueryMessage, QueryState
+from visits import edit_checks
+from visits.actions.plan import died_on, lock_visit
+from visits.models import (
+    CHANGED_SATISFIED,
+    CHANGED_STILL_ASKS,
+    QUERY_TRANSITIONS,
+    CheckFiring,
+    Outcome,
+    Query,
+    QueryMessage,
+    QueryState,
+    RetiredCheck,
+)
 
 
-def raise_check_queries(problems, changed, *, read, patient, panel=None, infusion=None, confirmed=(), asked=None, by):
+def raise_check_queries(
+    problems, changed, *, read, patient, panel=None, infusion=None, whole="", confirmed=(), asked=None, by
+):  # fmt: skip
     """What becomes of the soft problems of what was just entered: a query each, unless one asks it already or the
     person confirmed the value (`confirmed`: keys check, test and, of an infusion, minute). Every time that a check
     speaks is kept as a CheckFiring; so is what it said while the form was filled in (`asked`: what was typed then, by
     the same keys) where the value was then corrected.
 
-    `read` are the results as saved, `changed` what was typed before, by (test, minute). A change answers the open
-    queries of checks about the value, and closes those whose check is now satisfied."""
+    `read` are the results as saved, `changed` what was typed before, by (test, minute); `whole` is what
+    was typed that a check about the whole form looks at (of a panel the day). A change answers the open queries of checks about the value, and
+    closes those whose check is now satisfied."""
     of_this = {"panel": panel, "infusion": infusion, "patient": patient}
     queries = list(
         Query.objects.select_for_update(of=("self",)).filter(**of_this)
         .exclude(check_code="").exclude(state=QueryState.CLOSED)
     )  # fmt: skip
-    firings = list(CheckFiring.objects.filter(**of_this, has_changed_value=False))
-
-    def typed_now(test, minute):
-        result = read.get(test if panel else (test, minute)) if test else None
-        return result.typed if result else ""
-
-    broken = {key_of(p): p for p in problems if p.code != "missing"}
-    open_keys = {(q.check_code, q.test, q.minute) for q in queries}
-    settled = {(f.check_code, f.test, f.minute, f.typed) for f in firings if f.outcome == Outcome.CONFIRMED}
+    firings = _firings(panel, infusion)
+    entry = Entry(read, changed, whole, panel is not None)
+    broken = {key_of(p): p for p in problems}
     confirmed = {(*key, None)[:3] for key in confirmed}
-    asked = {(*key, None)[:3]: typed for key, typed in (asked or {}).items()}
-    touched = {*changed, ("", None)}  # what is about the whole is looked at whenever anything is saved
     raised, fired = [], []
-    for key, problem in broken.items():
-        code, test, minute = key
-        typed = typed_now(test, minute)
-        if key in open_keys or (test, minute) not in touched or (*key, typed) in settled:
-            continue
-        said = problem.text.stored() if isinstance(problem.text, Sentence) else None
+    for problem in _still_to_ask(problems, entry, {key_of_query(q) for q in queries}, firings):
+        code, test, minute = key_of(problem)
+        said = problem.text.stored()
         firing = CheckFiring(
-            patient=patient, panel=panel, infusion=infusion, test=test, minute=minute, check_code=code, typed=typed,
-            said=said, outcome=Outcome.CONFIRMED if key in confirmed else Outcome.QUERIED, by=by,
+            patient=patient, panel=panel, infusion=infusion, test=test, minute=minute, check_code=code,
+            typed=entry.typed(test, minute), said=said, by=by,
+            outcome=Outcome.CONFIRMED if key_of(problem) in confirmed else Outcome.QUERIED,
         )  # fmt: skip
         fired.append(firing)
         if firing.outcome == Outcome.QUERIED:
@@ -53,8 +62,9 @@ def raise_check_queries(problems, changed, *, read, patient, panel=None, infusio
                 text=str(problem.text), raised_by=by,
             )  # fmt: skip
             raised.append(firing.query)
-    for (code, test, minute), typed in asked.items():
-        if typed != typed_now(test, minute) and (code, test, minute) not in broken:
+    for key, typed in (asked or {}).items():
+        code, test, minute = (*key, None)[:3]
+        if typed != entry.typed(test, minute) and (code, test, minute) not in broken:
             fired.append(
                 CheckFiring(
                     patient=patient, panel=panel, infusion=infusion, test=test, minute=minute, check_code=code,
@@ -65,16 +75,68 @@ def raise_check_queries(problems, changed, *, read, patient, panel=None, infusio
         Query.objects.bulk_create(raised)
     if fired:
         CheckFiring.objects.bulk_create(fired)
-    moved = [f for f in firings if (f.test, f.minute) in changed and f.typed != typed_now(f.test, f.minute)]
-    for firing in moved:
-        firing.has_changed_value = True
-        firing.version += 1
-    if moved:
-        CheckFiring.objects.bulk_update(moved, ["has_changed_value", "version"])
+    _note_changes([f for f in firings if entry.touches(f.check_code, f.test, f.minute) and entry.has_moved(f)])
     for query in queries:
-        if (query.test, query.minute) in touched:
-            _answer_by_change(query, (query.check_code, query.test, query.minute) in broken, by)
+        _answer_by_change(query, broken.get(key_of_query(query)), entry, by)
     return raised
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was just entered: the results by test (of an infusion by test and minute), what was typed before by (test,
+    minute) where it differs, and what checks about the whole look at."""
+
+    read: dict
+    changed: Collection
+    whole: str
+    is_panel: bool
+
+    def typed(self, test, minute):
+        if not test:
+            return self.whole
+        result = self.read.get(test if self.is_panel else (test, minute))
+        return result.typed if result else ""
+
+    def touches(self, code, test, minute):
+        """Was something changed that the check compares? What is about the whole is looked at at every save."""
+        return not test or any((other, minute) in self.changed for other in edit_checks.compared_by(code, test))
+
+    def has_moved(self, firing):
+        """Does what was entered differ from what the check spoke about?"""
+        if firing.test and len(edit_checks.compared_by(firing.check_code, firing.test)) > 1:
+            return True
+        return firing.typed != self.typed(firing.test, firing.minute)
+
+
+def _firings(panel, infusion):
+    """What checks have said about a panel or an infusion and has changed nothing yet; of checks that speak once a
+    visit, what they said about any of its panels."""
+    firings = CheckFiring.objects.filter(has_changed_value=False)
+    if panel is None:
+        return list(firings.filter(infusion=infusion))
+    once = [check.code for check in edit_checks.CHECKS if check.once_a_visit]
+    return list(firings.filter(Q(panel=panel) | Q(panel__visit=panel.visit_id, check_code__in=once)))
+
+
+def _still_to_ask(problems, entry, open_keys, firings):
+    """The soft problems that nobody was asked about yet, nor confirmed, for what stands there now."""
+    about_whole = {(f.check_code, f.typed) for f in firings if not f.test}
+    settled = {(*key_of_query(f), f.typed) for f in firings if f.outcome == Outcome.CONFIRMED}
+    waiting = [
+        problem for problem in problems
+        if not problem.hard and key_of(problem) not in open_keys and entry.touches(*key_of(problem))
+        and (*key_of(problem), entry.typed(*key_of(problem)[1:])) not in settled
+        and (problem.test or (problem.code, entry.whole) not in about_whole)
+    ]  # fmt: skip
+    gone = retired_checks() if waiting else ()
+    return [problem for problem in waiting if edit_checks.retirement_key(problem.code, problem.test) not in gone]
+
+
+def not_asked_yet(problems, changed, *, read, panel, whole):
+    """Those soft problems of a panel that saving it would ask about. `changed` are the (test, minute) that differ."""
+    queries = Query.objects.filter(panel=panel).exclude(check_code="").exclude(state=QueryState.CLOSED)
+    entry = Entry(read, changed, whole, True)
+    return _still_to_ask(problems, entry, {key_of_query(q) for q in queries}, _firings(panel, None))
 
 
 def key_of(problem):
@@ -82,27 +144,167 @@ def key_of(problem):
     return problem.code, problem.test, getattr(problem, "minute", None)
 
 
-def _answer_by_change(query, still_broken, by):
+def key_of_query(query):
+    return query.check_code, query.test, query.minute
+
+
+def _note_changes(firings):
+    for firing in firings:
+        firing.has_changed_value = True
+        firing.version += 1
+    if firings:
+        CheckFiring.objects.bulk_update(firings, ["has_changed_value", "version"])
+
+
+def _answer_by_change(query, problem, entry, by):
     """The value that a check asks about was changed: that is the site's answer; the check, satisfied, asks no more."""
-    if still_broken and (query.state != QueryState.OPEN or not query.test):
+    if problem is not None and (
+        query.state != QueryState.OPEN or not query.test or not entry.touches(*key_of_query(query))
+    ):
         return
-    text = (
-        "The value was changed; the check still asks." if still_broken
-        else "The value was changed; the check is satisfied."
-    )  # fmt: skip
+    # English in the database, in the reader's language on the page
+    text = CHANGED_STILL_ASKS if problem else CHANGED_SATISFIED
     QueryMessage.objects.create(query=query, patient_id=query.patient_id, text=text, by=by)
-    query.state = QueryState.ANSWERED if still_broken else QueryState.CLOSED
-    query.closed_at = None if still_broken else timezone.now()
+    query.state = QueryState.ANSWERED if problem else QueryState.CLOSED
+    query.closed_at = None if problem else timezone.now()
     next_version(query, "state", "closed_at")
 
 
-def raise_query(*, panel, test, text, by):
-    """Ask the site about a value (or, without `test`, about the whole panel)."""
+# --- checks that are retired ------------------------------------------------------------------------
+
+
+def retired_checks():
+    """The keys of all checks that do not speak now; one query."""
+    return set(RetiredCheck.objects.filter(restored_at=None).values_list("check_code", "test"))
+
+
+def retire_check(*, code, test="", reason, by):
+    """Let a soft check of this trial be silent, with the reason; of checks of single values, for one test."""
+    _refuse_without_reason(reason)
+    check = edit_checks.BY_CODE[code]
+    if check.hard:
+        raise Refused(_("A hard check cannot be retired."))
+    with acting(by, reason):
+        if RetiredCheck.objects.filter(check_code=code, test=test, restored_at=None).exists():
+            raise Refused(_("This check is retired already."))
+        return RetiredCheck.objects.create(check_code=code, test=test, reason=reason, retired_by=by)
+
+
+def restore_check(*, retired, version, reason, by):
+    """Let a retired check speak again, with the reason."""
+    _refuse_without_reason(reason)
+    with acting(by, reason):
+        retired = RetiredCheck.objects.select_for_update().get(pk=retired.pk)
+        check_version(retired, version)
+        if retired.restored_at:
+            raise Refused(_("This check speaks already."))
+        retired.restored_at, retired.restored_by = timezone.now(), by
+        next_version(retired, "restored_at", "restored_by")
+    return retired
+
+
+def _refuse_without_reason(reason):
+    if not reason.strip():
+        raise Refused({"reason": [_("Write the reason.")]})
+
+
+# --- queries about any record -----------------------------------------------------------------------
+
+
+def raise_record_queries(*, problems, record, confirmed=(), by):
+    """The same for a record that is no panel and no infusion (a line, an adverse event): `problems` are all the soft
+    ones that its checks say now, with their field as `test`. What is asked already, confirmed or retired is not asked
+    again; a query whose check is satisfied is closed."""
+    label = record._meta.label_lower
+    queries = list(
+        Query.objects.select_for_update(of=("self",)).filter(record=label, record_id=record.pk)
+        .exclude(check_code="").exclude(state=QueryState.CLOSED)
+    )  # fmt: skip
+    firings = list(CheckFiring.objects.filter(record=label, record_id=record.pk, has_changed_value=False))
+    values = {p.test: str(getattr(record, p.test)) for p in problems}
+    open_keys = {(q.check_code, q.field) for q in queries}
+    settled = {(f.check_code, f.test, f.typed) for f in firings if f.outcome == Outcome.CONFIRMED}
+    gone = retired_checks() if problems else ()
+    for problem in problems:
+        code, name = problem.code, problem.test
+        if (code, name) in open_keys or (code, name, values[name]) in settled or (code, "") in gone:
+            continue
+        said = problem.text.stored()
+        firing = CheckFiring(
+            patient_id=record.patient_id, record=label, record_id=record.pk, test=name, check_code=code,
+            typed=values[name][:500], said=said, by=by,
+            outcome=Outcome.CONFIRMED if (code, name) in confirmed else Outcome.QUERIED,
+        )  # fmt: skip
+        if firing.outcome == Outcome.QUERIED:
+            firing.query = Query.objects.create(
+                patient_id=record.patient_id, record=label, record_id=record.pk, field=name, check_code=code, said=said,
+                text=str(problem.text), raised_by=by,
+            )  # fmt: skip
+        CheckFiring.objects.bulk_create([firing])
+    still = {(p.code, p.test) for p in problems}
+    with acting(by, "the edit checks looked again"):
+        _note_changes([f for f in firings if (f.check_code, f.test) not in still])
+        for query in queries:
+            if (query.check_code, query.field) not in still:
+                QueryMessage.objects.create(
+                    query=query, patient_id=query.patient_id, text=CHANGED_SATISFIED, by=by
+                )  # fmt: skip
+                query.state, query.closed_at = QueryState.CLOSED, timezone.now()
+                next_version(query, "state", "closed_at")
+
+
+def check_line(*, line, confirmed=(), by):
+    """What the edit checks say about a line of a history or medication: refuse, or raise queries."""
+    patient = line.patient
+    around = edit_checks.Surroundings(
+        birth_date=patient.birth_date, died_on=died_on(patient), consented_on=refuse_before_consent(patient),
+        today=today_at(patient.site),
+    )  # fmt: skip
+    names = ("started_on", "ended_on", "diagnosed_on", "nadir_on")
+    dates = {name: getattr(line, name) for name in names if hasattr(line, name)}
+    errors = {}
+    if not getattr(line, "is_withdrawn", False):
+        for problem in edit_checks.problems_of_line(dates, around):
+            errors.setdefault(problem.test, []).append(str(problem.text))
+    if errors:
+        raise Refused(errors)
+    if isinstance(line, ArtRegimen):
+        _check_regimens(line, around, confirmed, by)
+
+
+def _check_regimens(line, around, confirmed, by):
+    """The treatment is one thing in several lines: a query about it that another line answers is closed as well."""
+    label = line._meta.label_lower
+    regimens = list(ArtRegimen.objects.filter(patient=line.patient_id, is_withdrawn=False))
+    spans = [(r.started_on, "" if r.is_ongoing else r.ended_on) for r in regimens]
+    problems = edit_checks.problems_of_regimens(spans, around)
+    asked = Query.objects.filter(patient=line.patient_id, record=label).exclude(check_code="")
+    asking = {q.record_id: q for q in asked.exclude(state=QueryState.CLOSED)}
+    others = {q.check_code for pk, q in asking.items() if pk != line.pk}
+    for regimen in (r for r in regimens if r.pk in asking and r.pk != line.pk):
+        raise_record_queries(
+            problems=[p for p in problems if p.code == asking[regimen.pk].check_code], record=regimen, by=by
+        )
+    mine = [] if line.is_withdrawn else [p for p in problems if p.code not in others]
+    raise_record_queries(problems=mine, record=line, confirmed=confirmed, by=by)
+
+
+def raise_query(*, panel=None, infusion=None, record=None, test="", minute=None, field="", text, by):
+    """Ask the site about a value of a panel (`test`), of an infusion (`test` at `minute`, or a `field`) or of any other
+    record of a patient (a `field`); without any of these, about the whole."""
     if not text.strip():
-        raise Refused({"text": ["Write the question."]})
+        raise Refused({"text": [_("Write the question.")]})
+    about = panel or infusion or record
+    named = {"record": record._meta.label_lower, "record_id": record.pk} if record else {}
     with acting(by, "query raised"):
-        lock_visit(panel.visit, even_frozen=True)
-        return Query.objects.create(patient=panel.patient, panel=panel, test=test, text=text, raised_by=by)
+        if panel or infusion:
+            lock_visit(about.visit, even_frozen=True)
+        else:
+            lock_open_patient(about.patient, even_frozen=True)
+        return Query.objects.create(
+            patient=about.patient, panel=panel, infusion=infusion, test=test, minute=minute, field=field, text=text,
+            raised_by=by, **named,
+        )  # fmt: skip
 
 
 def answer_query(*, query, text, version, by):
@@ -123,9 +325,9 @@ def _move_query(query, state, text, version, by):
         query = Query.objects.select_for_update(of=("self",)).get(pk=query.pk)
         check_version(query, version)
         if state not in QUERY_TRANSITIONS[QueryState(query.state)]:
-            raise Refused(f"The query is {query.get_state_display()} already.")
+            raise Refused(_("The query is %(state)s already.") % {"state": query.get_state_display()})
         if not text.strip() and state != QueryState.CLOSED:
-            raise Refused({"text": ["Write a message."]})
+            raise Refused({"text": [_("Write a message.")]})
         if text.strip():
             QueryMessage.objects.create(query=query, patient_id=query.patient_id, text=text, by=by)
         query.state = state

@@ -21,22 +21,28 @@ from visits.models.panels import (
     PanelState,
     ReferenceRange,
 )
-from visits.models.plan import Visit, VisitState
+from visits.models.plan import CalendarFeed, Visit, VisitState
 from visits.models.queries import (
+    CHANGED_SATISFIED,
+    CHANGED_STILL_ASKS,
     QUERY_TRANSITIONS,
     CheckFiring,
     Outcome,
     Query,
     QueryMessage,
     QueryState,
+    RetiredCheck,
 )
 from visits.models.reviews import Mark, Review
 
 __all__ = [
+    "CHANGED_SATISFIED",
+    "CHANGED_STILL_ASKS",
     "PANEL_TRANSITIONS",
     "QUERY_TRANSITIONS",
     "UNFINISHED",
     "WITH_VALUES",
+    "CalendarFeed",
     "CheckFiring",
     "Flag",
     "Infusion",
@@ -57,6 +63,7 @@ __all__ = [
     "QueryState",
     "Reaction",
     "ReferenceRange",
+    "RetiredCheck",
     "Review",
     "Visit",
     "VisitState",

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from patients.models import PatientRecord, Sex, person
 from trialsite import trial
 from trialsite.models import Site
-from trialsite.roles import Permission, within_sites
+from trialsite.roles import Permission, sites_where
 from visits.models.plan import Visit
 
 
@@ -42,7 +42,19 @@ class Missing(models.TextChoices):
 
 class LaboratoryQuerySet(models.QuerySet):
     def visible_to(self, user):
-        return within_sites(self, user, Permission.VIEW_PATIENTS, "site")
+        """The laboratories of the person's sites, and those that measure for all."""
+        return _at_sites_or_for_all(self, user, "site")
+
+    def serving(self, site):
+        """Those in use that measure for a site."""
+        return self.filter(Q(site=site) | Q(site=None), is_active=True)
+
+
+def _at_sites_or_for_all(records, user, site):
+    sites = sites_where(user, Permission.VIEW_PATIENTS)
+    if sites is None:
+        return records
+    return records.filter(Q(**{f"{site}__in": sites}) | Q(**{f"{site}__isnull": True})) if sites else records.none()
 
 
 class Laboratory(models.Model):
@@ -66,7 +78,14 @@ class Laboratory(models.Model):
 
 class ReferenceRangeQuerySet(models.QuerySet):
     def visible_to(self, user):
-        return within_sites(self, user, Permission.VIEW_PATIENTS, "laboratory__site")
+        return _at_sites_or_for_all(self, user, "laboratory__site")
+
+    def standing(self):
+        """All but those entered in error."""
+        return self.filter(is_withdrawn=False)
+
+    def in_force(self, on):
+        return self.standing().filter(Q(valid_to=None) | Q(valid_to__gte=on), valid_from__lte=on)
 
 
 class ReferenceRange(models.Model):
@@ -173,9 +192,9 @@ class Measurement(PatientRecord):
     unit = models.CharField(max_length=40, blank=True)
     low = models.DecimalField(max_digits=18, decimal_places=4, null=True)
     high = models.DecimalField(max_digits=18, decimal_places=4, null=True)
-    reported_unit = models.CharField(max_length=40, blank=True)
-    reported_low = models.DecimalField(max_digits=18, decimal_places=4, null=True)
-    reported_high = models.DecimalField(max_digits=18, decimal_places=4, null=True)
+    reported_unit = models.CharField(_("unit"), max_length=40, blank=True)
+    reported_low = models.DecimalField(_("lower limit"), max_digits=18, decimal_places=4, null=True)
+    reported_high = models.DecimalField(_("upper limit"), max_digits=18, decimal_places=4, null=True)
     reference = models.ForeignKey(ReferenceRange, models.PROTECT, null=True, related_name="measurements")
     missing_because = models.CharField(max_length=14, choices=Missing.choices, blank=True)
     flag = models.CharField(max_length=1, choices=Flag.choices, blank=True)

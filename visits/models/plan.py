@@ -1,7 +1,9 @@
 """The visits of a patient's plan, and what stands on one that is closed to changes."""
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import PatientRecord, hold
@@ -53,3 +55,18 @@ class Visit(PatientRecord):
     def on(self):
         """The day it took place, or is planned for."""
         return self.attended_on or self.planned_on
+
+
+class CalendarFeed(models.Model):
+    """An address at which a person's calendar program reads the visits that are planned. Only its digest is kept."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="calendar_feeds")
+    digest = models.CharField(max_length=64, unique=True)
+    made_at = models.DateTimeField(default=timezone.now)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-made_at"]
+
+    def __str__(self):
+        return f"calendar of {self.user}"

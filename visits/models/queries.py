@@ -2,9 +2,13 @@
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
-from patients.models import PatientRecord, person
+from patients.models import ByPatientQuerySet, PatientRecord, person
+from trialsite.queried import queried_records
+from trialsite.roles import Permission, can, sites_where
+from trialsite.words import Sentence
 from visits.models.infusions import Infusion
 from visits.models.panels import PanelRecord
 
@@ -21,6 +25,18 @@ QUERY_TRANSITIONS = {
     QueryState.ANSWERED: {QueryState.OPEN, QueryState.CLOSED},
     QueryState.CLOSED: {QueryState.OPEN},
 }
+
+
+class ByRecordQuerySet(ByPatientQuerySet):
+    """What is about a record that takes more than seeing the patient is seen by those who may see the record."""
+
+    def visible_to(self, user):
+        seen = super().visible_to(user)
+        for label, queried in queried_records().items():
+            sites = sites_where(user, queried.permission)
+            if queried.permission != Permission.VIEW_PATIENTS and sites is not None:
+                seen = seen.exclude(models.Q(record=label) & ~models.Q(patient__site__in=sites))
+        return seen
 
 
 class Query(PatientRecord):
@@ -45,14 +61,36 @@ class Query(PatientRecord):
     raised_at = models.DateTimeField(default=timezone.now)
     closed_at = models.DateTimeField(null=True)
 
+    objects = ByRecordQuerySet.as_manager()
+
     class Meta(PatientRecord.Meta):
         ordering = ["-raised_at", "-id"]
         default_related_name = "queries"
         verbose_name_plural = "queries"
-        indexes = [models.Index(fields=["state", "patient"])]
+        indexes = [models.Index(fields=["state", "patient"]), models.Index(fields=["record", "record_id"])]
 
     def __str__(self):
         return f"query {self.pk}"
+
+    @property
+    def question(self):
+        """What is asked, in the reader's language where a check asks; a person's words as they are."""
+        return str(Sentence.of(self.said, self.protocol)) if self.said else self.text
+
+    @property
+    def protocol(self):
+        """The version of the protocol that names what the query is about."""
+        return self.panel.protocol if self.panel_id else self.patient.protocol
+
+
+# what the machine says; stored in English, read in the reader's language
+CHANGED_STILL_ASKS = gettext_noop("The value was changed; the check still asks.")
+CHANGED_SATISFIED = gettext_noop("The value was changed; the check is satisfied.")
+
+
+class QueryMessageQuerySet(ByPatientQuerySet):
+    def visible_to(self, user):
+        return self.filter(query__in=Query.objects.visible_to(user))
 
 
 class QueryMessage(PatientRecord):
@@ -61,11 +99,18 @@ class QueryMessage(PatientRecord):
     by = person()
     at = models.DateTimeField(default=timezone.now)
 
+    objects = QueryMessageQuerySet.as_manager()
+
     class Meta(PatientRecord.Meta):
         ordering = ["at", "id"]
 
     def __str__(self):
         return self.text[:60]
+
+    @property
+    def words(self):
+        """What was said; what the machine said in the reader's language."""
+        return gettext(self.text) if self.text in (CHANGED_STILL_ASKS, CHANGED_SATISFIED) else self.text
 
 
 class Outcome(models.TextChoices):
@@ -77,12 +122,16 @@ class Outcome(models.TextChoices):
 
 
 class CheckFiring(PatientRecord):
-    """One time that a soft edit check spoke about a value, and whether that changed the value, then or later."""
+    """One time that a soft edit check spoke about a value, and whether that changed the value, then or later.
+
+    It is of a panel, an infusion, or (as Query) another record, whose field then stands in `test`."""
 
     panel = models.ForeignKey(PanelRecord, models.PROTECT, null=True, related_name="firings")
     infusion = models.ForeignKey(Infusion, models.PROTECT, null=True, related_name="firings")
     test = models.CharField(max_length=24, blank=True)
     minute = models.PositiveIntegerField(null=True)
+    record = models.CharField(max_length=60, blank=True)
+    record_id = models.BigIntegerField(null=True)
     check_code = models.CharField(max_length=40)
     typed = models.CharField(max_length=500, blank=True)
     said = models.JSONField(null=True)
@@ -92,10 +141,46 @@ class CheckFiring(PatientRecord):
     by = person()
     at = models.DateTimeField(default=timezone.now)
 
+    objects = ByRecordQuerySet.as_manager()
+
     class Meta(PatientRecord.Meta):
         ordering = ["id"]
         default_related_name = "firings"
-        indexes = [models.Index(fields=["check_code"])]
+        indexes = [models.Index(fields=["check_code"]), models.Index(fields=["record", "record_id"])]
 
     def __str__(self):
         return f"{self.check_code} {self.outcome}"
+
+
+class RetiredCheckQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """Of the trial as a whole, and of no patient: for all who see what the checks ask."""
+        allowed = can(user, Permission.VIEW_PATIENTS) or can(user, Permission.RAISE_QUERIES)
+        return self if allowed else self.none()
+
+
+class RetiredCheck(models.Model):
+    """A soft edit check that does not speak in this trial from `retired_at` until `restored_at`, and why. A check of
+    single values is retired for one test."""
+
+    check_code = models.CharField(_("check"), max_length=40)
+    test = models.CharField(_("test"), max_length=24, blank=True)
+    reason = models.TextField(_("reason"))
+    retired_by = person()
+    retired_at = models.DateTimeField(default=timezone.now)
+    restored_by = person(null=True)
+    restored_at = models.DateTimeField(null=True)
+    version = models.PositiveIntegerField(default=1)
+
+    objects = RetiredCheckQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["check_code", "test"], condition=models.Q(restored_at=None), name="a_check_is_retired_once"
+            )
+        ]
+
+    def __str__(self):
+        return f"{self.check_code} {self.test}".strip()

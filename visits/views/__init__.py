@@ -1,9 +1,24 @@
 """Pages about what was measured, when, and whether it is right: one file per noun, as the actions."""
 
+from visits.views.calendar import calendar_feed, end_feed, renew_feed, show_calendar
+from visits.views.checks import list_checks, restore_check, retire_check
 from visits.views.infusions import prepare_infusion, record_infusion
+from visits.views.laboratories import (
+    add_range,
+    apply_range,
+    change_laboratory,
+    copy_ranges,
+    create_laboratory,
+    end_range,
+    import_ranges,
+    list_laboratories,
+    show_laboratory,
+    show_range,
+    withdraw_range,
+)
 from visits.views.lots import list_lots, receive_lot, reject_lot, release_lot, show_lot
 from visits.views.marks import marks_of_parts
-from visits.views.panels import clear_panel, enter_panel, mark_panel_not_done
+from visits.views.panels import check_panel, clear_panel, enter_panel, mark_panel_not_done
 from visits.views.plan import (
     STANDING_TEXT,
     add_unscheduled_visit,
@@ -17,7 +32,7 @@ from visits.views.plan import (
     visit_title,
     with_counts,
 )
-from visits.views.queries import about, list_queries, raise_query, show_query
+from visits.views.queries import about, list_queries, query_infusion, query_record, raise_query, show_query
 from visits.views.reviews import (
     check_patient,
     check_record,
@@ -33,16 +48,28 @@ from visits.views.reviews import (
 __all__ = [
     "STANDING_TEXT",
     "about",
+    "add_range",
     "add_unscheduled_visit",
+    "apply_range",
+    "calendar_feed",
+    "change_laboratory",
+    "check_panel",
     "check_patient",
     "check_record",
     "check_visit",
     "clear_panel",
+    "copy_ranges",
+    "create_laboratory",
+    "end_feed",
+    "end_range",
     "enter_panel",
     "freeze_visits",
     "hold_patient",
     "hold_visit",
+    "import_ranges",
     "is_signed",
+    "list_checks",
+    "list_laboratories",
     "list_lots",
     "list_queries",
     "list_to_check",
@@ -50,6 +77,8 @@ __all__ = [
     "marks_of_parts",
     "planned_infusion",
     "prepare_infusion",
+    "query_infusion",
+    "query_record",
     "raise_query",
     "receive_lot",
     "record_attendance",
@@ -57,13 +86,20 @@ __all__ = [
     "record_missed_visit",
     "reject_lot",
     "release_lot",
+    "renew_feed",
+    "restore_check",
+    "retire_check",
+    "show_calendar",
     "show_grid",
+    "show_laboratory",
     "show_lot",
     "show_query",
+    "show_range",
     "show_visit",
     "standing_of",
     "start_checking",
     "take_back_mark",
     "visit_title",
     "with_counts",
+    "withdraw_range",
 ]

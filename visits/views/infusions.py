@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from patients.actions import today_at
 from patients.models import AllocationSlot
 from trialsite.roles import Permission, can, can_see_arm, needs, require
-from trialsite.saving import Saved, answer_form
+from trialsite.saving import Saved, answer_form, conflict_row
 from visits import actions, forms
 from visits.models import (
     Infusion,
@@ -66,17 +66,8 @@ def record_infusion(request, pk):
     number = planned_infusion(visit)
     if not number:
         raise Http404
-    infusion = (
-        Infusion.objects.filter(visit=visit)
-        .prefetch_related("measurements", "interruptions", "reactions").first()
-    )  # fmt: skip
-    tests = [protocol.test(code) for code in protocol.infusions.monitoring_tests]
-    form = forms.InfusionForm(
-        request.POST or None, record=infusion, infusions=protocol.infusions, tests=tests,
-        zone=ZoneInfo(patient.site.timezone), reactions=protocol.infusions.reaction_terms,
-        stored={(m.test, m.minute): m.typed for m in infusion.measurements.all()} if infusion else {},
-        initial=initial_of(infusion),
-    )  # fmt: skip
+    infusion = load_infusion(visit)
+    form = form_of(request.POST or None, visit, infusion)
 
     def save(form):
         names = ("started_at", "stopped_at", "volume_ml", "given_percent", "access_site", "premedication", "comment")
@@ -91,9 +82,36 @@ def record_infusion(request, pk):
         request, visit, _("Infusion %d") % number, infusion=infusion,
         marks=marks_of_infusion(request.user, infusion, visit), minutes=protocol.infusions.monitoring_minutes,
         preparation=Preparation.objects.filter(visit=visit).first(),
+        reaction_terms=[(term, protocol.infusions.reaction_label(term)) for term in protocol.infusions.reaction_terms],
         may_enter=can(request.user, Permission.RECORD_INFUSIONS, patient.site),
     )  # fmt: skip
-    return answer_form(request, form, "visits/record_infusion.html", context, save)
+
+    def conflict(form, stale):
+        now = form_of(None, visit, load_infusion(visit))
+        rows = [(bound, typed, forms.words_of(now[bound.name], now[bound.name].value()))
+                for bound, typed in form.typed_lines()]  # fmt: skip
+        return [conflict_row(bound.label, typed, saved) for bound, typed, saved in rows if typed or saved]
+
+    return answer_form(request, form, "visits/record_infusion.html", context, save, conflict=conflict)
+
+
+def load_infusion(visit):
+    """The infusion of a visit with its vital signs and lines, or None."""
+    return (
+        Infusion.objects.filter(visit=visit)
+        .prefetch_related("measurements", "interruptions", "reactions").first()
+    )  # fmt: skip
+
+
+def form_of(data, visit, infusion):
+    planned = visit.protocol.infusions
+    return forms.InfusionForm(
+        data, record=infusion, infusions=planned,
+        tests=[visit.protocol.test(code) for code in planned.monitoring_tests],
+        zone=ZoneInfo(visit.patient.site.timezone), reactions=planned.reaction_terms,
+        stored={(m.test, m.minute): m.typed for m in infusion.measurements.all()} if infusion else {},
+        initial=initial_of(infusion),
+    )  # fmt: skip
 
 
 def marks_of_infusion(user, infusion, visit):

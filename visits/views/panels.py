@@ -1,72 +1,138 @@
 """Panels: entering results, saying what was not done, taking back."""
 
+from django.db.models import Window
+from django.db.models.functions import RowNumber
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
 
 from patients.actions import today_at
 from patients.forms import ReasonForm
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
-from visits import actions, forms
+from visits import actions, forms, ranges, results, trend
+from visits.laboratories import default_laboratory, laboratories_for, ranges_for
 from visits.models import (
+    UNFINISHED,
+    Flag,
     Measurement,
+    Missing,
     QueryState,
 )
 from visits.views.marks import marks_of_parts
 from visits.views.plan import load_panel, visit_context
 
+EARLIER = 4  # results of a test that are shown beside its field
 
-def panel_rows(form, tests, stored, previous, queries, sex):
-    """What the page shows per test: field, unit, range, previous value, flag, open query."""
+
+def panel_rows(form, tests, stored, earlier, queries, held):
+    """What the page shows per test: field, unit, range, earlier values, flag, open query."""
     rows = []
     for test in tests:
         m = stored.get(test.code)
-        reference = (m.low, m.high) if m and m.typed else range_of(test, sex)
-        before = previous.get(test.code)
         query = queries.get(test.code)
-        rows.append({
+        units = form[f"unit_{test.code}"] if f"unit_{test.code}" in form.fields else None
+        unit = (units.value() if units else "") or test.unit
+        was = ranges.range_text(m.reported_low, m.reported_high) if m and m.typed else held.words(test, unit)
+        row = {
             "test": test,
-            "field": None if test.computed else form[test.code],
-            "typed": m.typed if m else "",
-            "unit": test.unit,
-            "range": range_text(*reference),
-            "previous": shown(test, before) if before else "",
-            "previous_on": before.collected_on if before else "",
-            "flag": {"kind": "high" if m.flag == "H" else "low", "text": m.get_flag_display()} if m and m.flag else None,
+            "typed": shown(test, m) if m else "",
+            "unit": unit,
+            "units": units,
+            "range": was,
+            "flag": flag_of(m.flag) if m else None,
             "query": {"url": reverse("visits:show_query", args=[query.pk]), "text": _("Query")} if query else None,
-        })  # fmt: skip
+            **earlier_of(test, earlier.get(test.code, [])),
+        }  # fmt: skip
+        if not test.computed:
+            field, missing = form[test.code], form[f"missing_{test.code}"]
+            if row["previous"]:
+                more = {"data-last": row["last"], "data-last-unit": row["last_unit"], "data-last-on": row["previous_on"]}
+                field.field.widget.attrs |= {name: str(value) for name, value in more.items()}
+            row |= {
+                "field": field, "missing": missing, "why": missing.value() or "", "has_value": bool(field.value()),
+            }  # fmt: skip
+        rows.append(row)
     return rows
 
 
-def previous_of(panel, tests):
-    """The latest earlier result of each test, by its code."""
+def flag_of(flag):
+    return {"kind": "high" if flag == Flag.HIGH else "low", "text": Flag(flag).label} if flag else None
+
+
+def earlier_of(test, measurements):
+    """How the earlier results of a test, the latest first, stand beside its field."""
+    if not measurements:
+        return {"previous": "", "previous_on": "", "before": [], "curve": [], "last": "", "last_unit": ""}
+    last, values = measurements[0], [m.value for m in reversed(measurements) if m.value is not None]
+    return {
+        "previous": shown(test, last), "previous_on": last.collected_on, "last": last.typed,
+        "last_unit": last.reported_unit,
+        "before": [{"value": shown(test, m), "on": m.collected_on} for m in measurements],
+        "curve": trend.curve(values) if len(values) == len(measurements) else [],
+    }  # fmt: skip
+
+
+def earlier_results(panel, tests):
+    """The latest earlier results of each test, the latest first, by its code."""
     earlier = Measurement.objects.filter(
         patient=panel.patient_id,
         test__in=[test.code for test in tests],
-        collected_on__lt=panel.collected_on or panel.visit.on,
+        collected_on__lt=panel.collected_on or panel.visit.attended_on or panel.visit.on,
         panel__isnull=False,
     )
-    newest = earlier.exclude(panel=panel).exclude(typed="").order_by("test", "-collected_on", "-id").distinct("test")
-    return {m.test: m for m in newest}
-
-
-def range_of(test, sex):
-    reference = test.reference_for(sex)
-    return (reference.low, reference.high) if reference else (None, None)
-
-
-def range_text(low, high):
-    def plain(number):
-        return format(number.normalize(), "f")
-
-    if low is not None and high is not None:
-        return f"{plain(low)}–{plain(high)}"
-    return f"≥ {plain(low)}" if low is not None else f"≤ {plain(high)}" if high is not None else ""
+    nth = Window(RowNumber(), partition_by="test", order_by=["-collected_on", "-id"])
+    found = {}
+    for m in earlier.exclude(panel=panel).exclude(typed="").annotate(nth=nth).filter(nth__lte=EARLIER).order_by("nth"):
+        found.setdefault(m.test, []).append(m)
+    return found
 
 
 def shown(test, measurement):
     """A stored result as people read it: the label of a choice, else what was typed."""
     return test.choice_label(measurement.typed) if test.kind == "choice" else measurement.typed
+
+
+class Ranges:
+    """What the results of a panel are held against: the ranges of a laboratory on a day, else the protocol's."""
+
+    def __init__(self, panel, laboratory, on):
+        self.patient, self.on = panel.patient, on
+        self.held = ranges_for(panel, laboratory, on)
+
+    @property
+    def about(self):
+        return {"sex": self.patient.sex, "age": self.patient.age_on(self.on), "on": self.on}
+
+    def words(self, test, unit):
+        return ranges.range_shown(test, unit, self.held, **self.about) if test.kind == "number" else ""
+
+    def flag(self, test, result):
+        if result is None or test.kind != "number":
+            return None
+        against = ranges.held_against(self.held, test, result.unit, **self.about)
+        return flag_of(results.flag(result, against))
+
+    def units(self):
+        """The unit in which the laboratory reports, by test, where it has ranges in one only."""
+        found = {}
+        for one in self.held:
+            found.setdefault(one.test, set()).add(one.unit)
+        return {test: units.pop() for test, units in found.items() if len(units) == 1}
+
+
+def form_of(request, panel, stored):
+    """The form of a panel, and the ranges that its results are held against as far as that is known before it is read."""
+    laboratories = list(laboratories_for(panel))
+    on = panel.collected_on or panel.visit.attended_on or today_at(panel.patient.site)
+    offered = panel.laboratory or (None if panel.was_touched else default_laboratory(panel, laboratories))
+    held = Ranges(panel, offered, on)
+    form = forms.PanelForm(
+        request.POST or None, record=panel, tests=panel.protocol.tests_of(panel.code), stored=stored,
+        laboratories=laboratories, laboratory=offered, units=held.units(), on=on,
+    )  # fmt: skip
+    return form, held
 
 
 @needs(Permission.VIEW_PATIENTS, to_post=(Permission.ENTER_DATA,))
@@ -80,32 +146,38 @@ def enter_panel(request, pk):
     protocol = panel.protocol
     tests = protocol.tests_of(panel.code)
     stored = {} if request.method == "POST" else {m.test: m for m in panel.measurements.all()}
-    form = forms.PanelForm(
-        request.POST or None, record=panel, tests=tests, stored=stored,
-        on=panel.visit.attended_on or today_at(site),
-    )  # fmt: skip
+    form, held = form_of(request, panel, stored)
 
     def save(form):
         saved = actions.record_panel(
             panel=panel, values=form.results, collected_on=form.cleaned_data["collected_on"],
             collected_at=form.sent_or("collected_at", panel.collected_at),
-            comment=form.sent_or("comment", panel.comment),
+            comment=form.sent_or("comment", panel.comment), missing=form.missing, units=form.units,
+            **form.laboratory, confirmed=form.confirmed, asked=form.asked,
             version=form.cleaned_data["version"], reason=form.cleaned_data.get("reason", ""), by=request.user,
         )  # fmt: skip
-        sent = {**{code: m.typed for code, m in stored.items()}, **form.results}
-        blank = [test.name for test in form.tests if test.required and not sent.get(test.code, "").strip()]
+        sent, why = {**{code: m.typed for code, m in stored.items()}, **form.results}, form.missing
+        blank = [
+            test.name for test in form.tests
+            if not sent.get(test.code, "").strip()
+            and (why.get(test.code) == Missing.PENDING or (test.required and not why.get(test.code)))
+        ]  # fmt: skip
         message = _("%s: saved.") % name
         if blank and len(sent) == len(form.tests):
-            message += " " + _("Left blank: %s.") % ", ".join(blank)
-        return Saved(reverse("visits:show_visit", args=[panel.visit_id]), saved.version, message)
+            message += " " + _("Still to come: %s.") % ", ".join(blank)
+        return Saved(where_next(request, saved), saved.version, message)
 
     def conflict(form, stale):
-        now = {m.test: m.typed for m in stale.current.measurements.all()}
-        return [
-            conflict_row(_("Collected on"), form.cleaned_data["collected_on"], stale.current.collected_on),
-            *[conflict_row(t.name, form.cleaned_data[t.code], now.get(t.code, "")) for t in form.tests],
-            conflict_row(_("Comment"), form.cleaned_data["comment"], stale.current.comment),
-        ]
+        now = {m.test: m for m in stale.current.measurements.all()}
+        why = dict(forms.missing_choices())
+        rows = [conflict_row(_("Collected on"), form.cleaned_data["collected_on"], stale.current.collected_on)]
+        for test in form.tests:
+            m = now.get(test.code)
+            typed, because = form.cleaned_data[test.code], form.missing.get(test.code, "")
+            yours = (test.choice_label(typed) if test.kind == "choice" else typed) or (why[because] if because else "")
+            theirs = "" if m is None else shown(test, m) or m.get_missing_because_display()
+            rows.append(conflict_row(test.name, yours, theirs))
+        return [*rows, conflict_row(_("Comment"), form.cleaned_data["comment"], stale.current.comment)]
 
     name = protocol.panel(panel.code).name
 
@@ -117,13 +189,76 @@ def enter_panel(request, pk):
             "panel": panel,
             "instructions": protocol.panel(panel.code).instructions,
             "may_enter": may_enter,
-            "rows": panel_rows(form, tests, there, previous_of(panel, tests), queries, panel.patient.sex),
+            "goes_on": panel.state in UNFINISHED,
+            "rows": panel_rows(form, tests, there, earlier_results(panel, tests), queries, held),
             "may_query": can(request.user, Permission.RAISE_QUERIES, site),
             "whole_panel_query": queries.get(""),
             "marks": marks_of_parts(request.user, panel, there.values()),
         }
 
     return answer_form(request, form, "visits/enter_panel.html", context, save, conflict=conflict)
+
+
+def where_next(request, panel):
+    """After "Save and next": the next panel of the visit that is not finished, those before it last; else the visit."""
+    if request.POST.get("next") == "panel":
+        others = panel.visit.panels.filter(state__in=UNFINISHED).exclude(pk=panel.pk).order_by("position", "id")
+        open_panels = list(others.values_list("position", "pk"))
+        following = [pk for position, pk in open_panels if position >= panel.position]
+        if open_panels:
+            return reverse("visits:enter_panel", args=[(following or [pk for _position, pk in open_panels])[0]])
+    return reverse("visits:show_visit", args=[panel.visit_id])
+
+
+@needs(Permission.ENTER_DATA)
+@require_POST
+def check_panel(request, pk):
+    """What saving would ask or refuse, and the flags, while the form is filled in. Writes nothing."""
+    panel = load_panel(request.user, pk)
+    require(request.user, Permission.ENTER_DATA, panel.patient.site)
+    form, held = form_of(request, panel, {m.test: m for m in panel.measurements.all()})
+    form.is_valid()
+    day, chosen = form.cleaned_data.get("collected_on"), form.laboratory.get("laboratory", panel.laboratory)
+    if (day and day != held.on) or chosen != panel.laboratory:
+        held = Ranges(panel, chosen, day or held.on)
+    readable = {test.code: form.cleaned_data[test.code] for test in form.tests if test.code in form.cleaned_data}
+    problems = actions.preview_panel(
+        panel=panel, values=readable, units=form.units, missing=form.missing, collected_on=day
+    )
+    earlier = earlier_results(panel, form.tests)
+    rows = []
+    for test in form.tests:
+        typed, unit = readable.get(test.code, ""), form.fields[test.code].unit
+        result = results.read_result(test, typed, unit) if typed else None
+        of_test = [problem for problem in problems if problem.test == test.code]
+        rows.append({
+            "code": test.code, "test": test, "typed": typed,
+            "errors": form.errors.get(test.code, []) or [problem.text for problem in of_test if problem.hard],
+            "flag": held.flag(test, result),
+            "questions": questions_of([p for p in of_test if not p.hard], typed, form),
+            "range": held.words(test, unit), "unit": unit or test.unit,
+            **earlier_of(test, earlier.get(test.code, [])),
+        })  # fmt: skip
+    on = str(form.cleaned_data.get("collected_on") or "")
+    whole = [problem for problem in problems if problem.test in ("", "collected_on")]
+    rows.append({
+        "code": "collected_on", "test": None, "typed": on,
+        "errors": form.errors.get("collected_on", []) or [problem.text for problem in whole if problem.hard],
+        "questions": questions_of([p for p in whole if not p.hard], on, form),
+    })  # fmt: skip
+    return render(request, "visits/check_panel.html", {"rows": rows})
+
+
+def questions_of(problems, typed, form):
+    """The soft problems of a row with the name of the box that documents them as looked up."""
+    questions = []
+    for problem in problems:
+        name = f"confirm_{problem.code}_{problem.test}"
+        questions.append({
+            "text": problem.text, "name": name, "key": f"{problem.code}:{problem.test}",
+            "ticked": form.ticks.get(name) == typed,
+        })  # fmt: skip
+    return questions
 
 
 @needs(Permission.ENTER_DATA)

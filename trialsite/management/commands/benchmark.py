@@ -1,4 +1,4 @@
-"""What pages and saves cost: SQL queries and milliseconds; what processes cost: start-up time and memory.
+"""What pages, saves and exports cost: SQL queries and milliseconds; what processes cost: start-up time and memory.
 
 Run it on a database that `manage.py demo` has filled; it saves panels there (a change of the comment, with a reason).
 docs/performance.md has the method and figures."""
@@ -6,9 +6,11 @@ docs/performance.md has the method and figures."""
 import json
 import os
 import re
+import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,8 +21,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from trialsite import presence
+from trialsite.audit import acting, audited_models
+from trialsite.exchange.making import make_files
+from trialsite.exchange.tables import Scope
 from trialsite.models import Grant, User
 from trialsite.roles import Role
 
@@ -33,11 +39,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser):
         parser.add_argument("--runs", type=int, default=15, help="counted runs of each page (after two warm-ups)")
+        parser.add_argument(
+            "--export", action="store_true", help="measure an export of everything instead of the pages"
+        )
+        parser.add_argument("--copies", type=int, default=0, help="first add each patient that often again, by SQL")
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
 
-    def handle(self, *, runs, **options):
+    def handle(self, *, runs, copies, export, **options):
         if settings.PRODUCTION:
             raise CommandError("The benchmark writes into the trial: it does not run in production.")
+        if copies:
+            copy_patients(copies)
+        if export:
+            self.stdout.write(json.dumps(self.export(), indent=2))
+            return
         self.runs = runs
         figures = {
             "patients": apps.get_model("patients", "Patient").objects.count(),
@@ -134,6 +149,29 @@ class Command(BaseCommand):
             "kB": round(len(response.content) / 1024),
         }
 
+    # --- exports ----------------------------------------------------------------------------------
+
+    def export(self):
+        """Seconds until each step of an export of everything, megabytes of its files, and of memory at its peak."""
+        statistician = Grant.objects.current().filter(role=Role.STATISTICIAN).first().user
+        before, began, steps = peak_memory(), time.perf_counter(), {}
+
+        def say(step, percent):
+            steps[step] = round(time.perf_counter() - began, 1)
+
+        with tempfile.TemporaryDirectory() as folder:
+            made = make_files(Path(folder), scope=Scope.of(statistician), cutoff=timezone.now(), about={}, say=say)
+            sizes = {file.name: round(file.stat().st_size / 1e6, 1) for file in sorted(Path(folder).iterdir())}
+        return {
+            "patients": apps.get_model("patients", "Patient").objects.count(),
+            "measurements": apps.get_model("visits", "Measurement").objects.count(),
+            "events": made.last_audit_event,
+            "seconds": round(time.perf_counter() - began, 1),
+            "begun after, s": steps,
+            "MB of memory, before and at the peak": (before, peak_memory()),
+            "MB": {name: size for name, size in sizes.items() if size >= 0.5},
+        }
+
     # --- processes ----------------------------------------------------------------------------------
 
     def start_up(self):
@@ -170,6 +208,55 @@ class Command(BaseCommand):
         if not figures["memory"]:
             lines.append("memory: start `manage.py serve` beside this to see its processes")
         return "\n".join(lines)
+
+
+OFFSET = 10_000_000  # between the keys of a row and of its copy
+# what must differ in a copy
+TOLD_APART = {
+    "patients_patient": {"number": "number || '-' || {k}", "sequence": "sequence + 1000 * {k}"},
+    "patients_allocationslot": {"sequence": "sequence + 1000 * {k}"},
+    "visits_preparation": {"label": "left(label, 34) || '-' || {k}"},
+}
+
+
+def copy_patients(times):
+    """Each patient with all records, `times` more times, with events in the trail as if somebody had entered them."""
+    patient = apps.get_model("patients", "Patient")
+    models = [m for m in audited_models() if m is patient or any(f.name == "patient" for f in m._meta.fields)]
+    models = in_order(models)
+    for k in range(1, times + 1):
+        with acting(User.objects.system()), connection.cursor() as cursor:
+            cursor.execute("set local statement_timeout = '5min'")
+            for model in models:
+                cursor.execute(copy_statement(model, models, k))
+
+
+def in_order(models):
+    """Those that others point at first."""
+    ordered = []
+    while len(ordered) < len(models):
+        for model in models:
+            needed = {f.related_model for f in model._meta.fields if f.is_relation} & set(models) - {model}
+            if model not in ordered and needed <= set(ordered):
+                ordered.append(model)
+    return ordered
+
+
+def copy_statement(model, models, k):
+    names, values, table = [], [], model._meta.db_table
+    for field in model._meta.concrete_fields:
+        value = TOLD_APART.get(table, {}).get(field.name, f'"{field.column}"').format(k=k)
+        if field.primary_key or field.related_model in models:
+            value = f"{value} + {OFFSET * k}"
+        names.append(f'"{field.column}"')
+        values.append(value)
+    of_a_patient = "" if model._meta.model_name == "patient" else "patient_id is not null and "
+    return f"""insert into {table} ({", ".join(names)}) select {", ".join(values)} from {table}
+        where {of_a_patient} id < {OFFSET}"""  # noqa: S608 - names of our own tables
+
+
+def peak_memory():
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def family(pid):

@@ -15,6 +15,7 @@ FOR_EVERYBODY_SIGNED_IN = {
     "home",
     "sign_out",
     "stay",
+    "discard_draft",
     "show_own_account",
     "change_password",
     "enrol_second_factor",

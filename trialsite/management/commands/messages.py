@@ -18,7 +18,7 @@ from django.utils.translation.template import templatize
 FLOORS = ("trialsite", "patients", "visits", "safety")
 # function: which of its arguments are texts (the "c" is a context)
 KEYWORDS = {
-    **dict.fromkeys(("_", "gettext", "gettext_lazy", "gettext_noop"), None),
+    **dict.fromkeys(("_", "noop", "gettext", "gettext_lazy", "gettext_noop"), None),
     **dict.fromkeys(("ngettext", "ngettext_lazy"), (1, 2)),
     **dict.fromkeys(("pgettext", "pgettext_lazy"), ((1, "c"), 2)),
 }
@@ -79,7 +79,9 @@ def _texts_of_template(source, name):
 def _texts_of_code(source):
     from babel.messages.extract import extract_python
 
-    for _line, function, found, _comments in extract_python(BytesIO(source.encode()), KEYWORDS, (), {"encoding": "utf-8"}):
+    for _line, function, found, _comments in extract_python(
+        BytesIO(source.encode()), KEYWORDS, (), {"encoding": "utf-8"}
+    ):
         parts = found if isinstance(found, tuple) else (found,)
         is_with_context = function.startswith("pgettext")
         context = parts[0] if is_with_context else None
@@ -130,7 +132,7 @@ def merged(language):
 
 
 def _key(message):
-    return message.id[0] if isinstance(message.id, tuple) else message.id
+    return message.id if isinstance(message.id, str) else message.id[0]
 
 
 def write(language):
@@ -178,7 +180,7 @@ def faults_of(language):
 
 
 def _faults_of_placeholders(message):
-    original = message.id[-1] if isinstance(message.id, tuple) else message.id
+    original = message.id if isinstance(message.id, str) else message.id[-1]
     strings = message.string if isinstance(message.string, (tuple, list)) else (message.string,)
     for string in strings:
         if Counter(PLACEHOLDER.findall(original)) != Counter(PLACEHOLDER.findall(string)):
@@ -193,7 +195,8 @@ def _faults_of_compiled(language, there):
         yield "django.mo is not there"
         return
     with path.open("rb") as file:
-        compiled = {(_key(m), m.context): _plain(m.string) for m in read_mo(file) if m.id}
+        # Babel gives the context of a compiled text as bytes
+        compiled = {(_key(m), m.context and m.context.decode()): _plain(m.string) for m in read_mo(file) if m.id}
     written = {(_key(m), m.context): _plain(m.string) for m in there if m.id and not is_blank(m) and not m.fuzzy}
     if compiled != written:
         yield f"{path.name} is not compiled from {po_file(language).name}"
@@ -213,7 +216,9 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser):
-        parser.add_argument("--check", action="store_true", help="change nothing; fail when a catalogue is not complete")
+        parser.add_argument(
+            "--check", action="store_true", help="change nothing; fail when a catalogue is not complete"
+        )
 
     def handle(self, *, check, **options):
         try:
@@ -223,7 +228,9 @@ class Command(BaseCommand):
         for language in languages():
             if check:
                 if faults := list(faults_of(language)):
-                    raise CommandError("\n".join([*faults, f"{language}: ./run messages, then translate what it lists"]))
+                    raise CommandError(
+                        "\n".join([*faults, f"{language}: ./run messages, then translate what it lists"])
+                    )
                 self.stdout.write(f"{language}: complete")
                 continue
             catalogue = write(language)

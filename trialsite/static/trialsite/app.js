@@ -171,7 +171,8 @@
     const form = event.target.form;
     if (form && isDataForm(form)) dirty = form;
   });
-  window.addEventListener("beforeunload", (event) => { if (dirty && dirty.isConnected) event.preventDefault(); });
+  /* what is kept as a draft is not lost (drafts.js) */
+  window.addEventListener("beforeunload", (event) => { if (dirty && dirty.isConnected && dirty.dataset.kept !== "yes") event.preventDefault(); });
 
   // ------------------------------------------------------------- submitting once, and only on purpose
 
@@ -226,9 +227,18 @@
 
   // ------------------------------------------------------------- keyboard
 
+  /* down the column of a table whose columns are filled one after the other, then to the top of the next */
+  function inColumns(table) {
+    const rows = Array.from(table.tBodies[0].rows);
+    return rows[0] ? Array.from(rows[0].cells).flatMap((cell, column) => rows.flatMap((row) => all("input, select", row.cells[column]))) : [];
+  }
+
   function step(from, back) {
-    const fields = all("input, select, textarea, button[type=submit]", from.form)
-      .filter((field) => !field.disabled && !field.readOnly && field.type !== "hidden" && isShown(field));
+    const table = from.closest("table[data-by-column]"), cells = table ? inColumns(table) : [];
+    const found = all("input, select, textarea, button[type=submit], button:not([type])", from.form);
+    const first = found.findIndex((field) => cells.includes(field));
+    if (table) found.splice(first, cells.length, ...cells);
+    const fields = found.filter((field) => !field.disabled && !field.readOnly && field.type !== "hidden" && isShown(field) && (field === from || !field.closest("[data-aside], .answer")));
     const next = fields[fields.indexOf(from) + (back ? -1 : 1)];
     if (!next) return;
     next.focus();
@@ -297,7 +307,22 @@
     else localStorage.setItem("single-keys", "off");
   });
 
+  /* one more row of fields: a copy of the last possible one, with the next number in its names */
+  function addRow(button) {
+    const place = button.parentElement, last = place.querySelector("template[data-row-name]");
+    const [, name, most] = last.dataset.rowName.match(/^(\D+)(\d+)_$/), number = all(".line", place).length + 1;
+    const row = last.content.firstElementChild.cloneNode(true);
+    all("*", row).concat(row).forEach((part) => Array.from(part.attributes).forEach((one) => {
+      one.value = one.value.replaceAll(`${name}${most}_`, `${name}${number}_`);
+    }));
+    last.before(row);
+    if (number >= Number(most)) button.remove();
+    row.querySelector("input, select, textarea").focus();
+  }
+
   document.addEventListener("click", (event) => {
+    const add = event.target.closest("[data-add-row]");
+    if (add) addRow(add);
     if (event.target.closest("[data-shortcuts-open]")) openShortcuts();
     const no = event.target.closest("dialog button[value=no]");
     if (no) no.closest("dialog").close();

@@ -1,0 +1,270 @@
+"""Edit checks in the running program: what they ask about lines and events, what came of them, which are retired;
+and queries about any record."""
+
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from patients import actions as patient_actions
+from patients.models import ArtRegimen, Medication
+from safety import actions as safety_actions
+from tests.universe import send
+from trialsite.audit import acting
+from trialsite.saving import Refused
+from visits import actions
+from visits import demo as steps
+from visits.catalogue import LEAST_FIRINGS, Statistics
+from visits.models import CheckFiring, Query, RetiredCheck
+
+
+@pytest.fixture
+def panel(unchanged):
+    return unchanged.panel(unchanged.screened(), "SCR", "t_cells")
+
+
+def regimen(universe, patient, start, end="", **more):
+    values = {"drugs": "TDF + 3TC + EFV", "started_on": start, "is_ongoing": not end, "ended_on": end}
+    return patient_actions.save_line(model=ArtRegimen, patient=patient, values=values, by=universe.chen, **more)
+
+
+def queries_of(patient, code):
+    return Query.objects.filter(patient=patient, check_code=code)
+
+
+# --- records that are no panels ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def untreated(unchanged):
+    """A patient whose treatment is not entered yet."""
+    patient = unchanged.screened()
+    with acting(unchanged.chen, "for this test"):
+        ArtRegimen.objects.filter(patient=patient).update(is_withdrawn=True)
+    return patient
+
+
+def test_a_gap_in_the_treatment_is_asked_and_the_missing_regimen_answers_it(unchanged, untreated):
+    regimen(unchanged, untreated, "2015", "2019-03")
+    assert not queries_of(untreated, "art_stopped"), "the list may not be complete yet"
+    later = regimen(unchanged, untreated, "2019-06")
+    query = queries_of(untreated, "art_gap").get()
+    assert (query.record, query.record_id, query.field) == ("patients.artregimen", later.pk, "started_on")
+    assert query.question == "No antiretroviral treatment from 2019-04-01 to 2019-05-31. Is a regimen missing?"
+    regimen(unchanged, untreated, "2019-04-01", "2019-06")
+    query.refresh_from_db()
+    assert (query.state, query.firing.has_changed_value) == ("closed", True)
+
+
+def test_a_gap_that_was_confirmed_is_not_asked(unchanged, untreated):
+    regimen(unchanged, untreated, "2015", "2019-03")
+    regimen(unchanged, untreated, "2019-06", confirmed={("art_gap", "started_on")})
+    assert not queries_of(untreated, "art_gap")
+    assert CheckFiring.objects.get(patient=untreated, check_code="art_gap").outcome == "confirmed"
+
+
+@pytest.mark.requirement("R51")
+def test_a_medication_does_not_begin_before_birth(unchanged):
+    patient = unchanged.screened()
+    values = {"treatment": "Aspirin", "started_on": str(patient.birth_date.year - 1), "is_ongoing": True}
+    with pytest.raises(Refused) as refusal:
+        patient_actions.save_line(model=Medication, patient=patient, values=values, by=unchanged.chen)
+    assert "before the patient's birth" in refusal.value.errors["started_on"][0]
+    assert not Medication.objects.filter(patient=patient, treatment="Aspirin").exists()
+
+
+def test_an_event_before_the_consent_is_saved_and_asked_about_and_the_right_day_closes_it(unchanged):
+    patient = unchanged.screened()
+    signed_on = patient.consents.first().signed_on
+    event = unchanged.event(patient, began_on=signed_on - timedelta(days=1))
+    query = queries_of(patient, "event_before_consent").get()
+    assert (query.record, query.record_id, query.state) == ("safety.adverseevent", event.pk, "open")
+    values = unchanged.event_values(patient) | {"began_on": signed_on}
+    safety_actions.change_adverse_event(event=event, values=values, version=None, reason="typo", by=unchanged.chen)
+    query.refresh_from_db()
+    assert query.state == "closed"
+
+
+# --- one question about a visit, and not one at each of its forms -----------------------------------
+
+
+def test_a_visit_out_of_its_window_is_asked_about_once(unchanged):
+    patient = unchanged.randomised()
+    today = timezone.now().date()
+    for code in ("haematology", "chemistry"):
+        steps.enter_panel(panel=unchanged.panel(patient, "W8", code), by=unchanged.chen, on=today)
+    assert queries_of(patient, "window").count() == 1
+
+
+def test_a_change_of_the_other_value_settles_a_question_about_two(unchanged):
+    panel = unchanged.panel(unchanged.screened(), "SCR", "vital_signs")
+    steps.enter_panel(panel=panel, by=unchanged.chen, slips={"SYSBP": "95", "DIABP": "97"})
+    query = Query.objects.get(panel=panel, check_code="pressure_order")
+    on = panel.patient.screened_on
+    actions.record_panel(
+        panel=panel, values={"SYSBP": "135"}, collected_on=on, version=None, reason="typo", by=unchanged.chen
+    )
+    query.refresh_from_db()
+    assert (query.test, query.state, query.firing.has_changed_value) == ("DIABP", "closed", True)
+
+
+# --- what came of the checks, and their retirement ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fired", "changed", "is_proposed"),
+    [
+        (LEAST_FIRINGS, 1, True),
+        (LEAST_FIRINGS, 2, False),
+        (LEAST_FIRINGS - 1, 0, False),
+        (100, 19, True),
+        (0, 0, False),
+    ],
+)
+def test_a_check_is_proposed_for_retirement_when_it_spoke_often_and_changed_nothing(fired, changed, is_proposed):
+    assert Statistics(fired=fired, changed=changed).is_proposed is is_proposed
+
+
+def fire(universe, panel, times):
+    with acting(universe.chen, "first entry"):
+        CheckFiring.objects.bulk_create(
+            CheckFiring(
+                patient=panel.patient, panel=panel, test="CD4", check_code="implausible", typed=str(n), by=universe.chen,
+                outcome="confirmed",
+            )
+            for n in range(times)
+        )  # fmt: skip
+
+
+def rows_of(universe, person):
+    context = universe.client(person).get("/visits/queries/checks/").context
+    return {row["key"]: row for row in [*context["tests"], *(r for _s, rows in context["subjects"] for r in rows)]}
+
+
+@pytest.mark.requirement("R44")
+def test_what_checks_did_is_counted_over_the_sites_of_the_reader(unchanged, panel):
+    fire(unchanged, panel, LEAST_FIRINGS)
+    for person, fired in ((unchanged.chen, LEAST_FIRINGS), (unchanged.david, LEAST_FIRINGS), (unchanged.li, 0)):
+        row = rows_of(unchanged, person)["implausible-CD4"]
+        assert (row["statistics"].fired, row["is_proposed"]) == (fired, bool(fired)), person
+    assert rows_of(unchanged, unchanged.david)["implausible"]["statistics"].confirmed == LEAST_FIRINGS
+
+
+def test_a_data_manager_retires_a_soft_check_with_a_reason_and_it_is_silent_until_it_is_restored(unchanged, panel):
+    david = unchanged.client(unchanged.david)
+    address = "/visits/queries/checks/implausible-CD4/retire/"
+    assert send(david, address, reason=" ").status_code == 422
+    assert send(david, address, reason="Every patient here is below").status_code == 302
+    assert send(david, address, reason="again").status_code == 422
+    on = panel.patient.screened_on
+    entry = {"panel": panel, "collected_on": on, "version": None, "by": unchanged.chen}
+    assert not actions.preview_panel(panel=panel, values={"CD4": "4000"}, collected_on=on)
+    actions.record_panel(values={"CD4": "4000"}, **entry)
+    assert not Query.objects.filter(panel=panel).exists() and not CheckFiring.objects.filter(panel=panel).exists()
+    page = david.get("/visits/queries/checks/").content.decode()
+    assert "Every patient here is below" in page and "David Dao" in page
+    retired = RetiredCheck.objects.get()
+    assert "Every patient here" in david.get(f"/history/visits/retiredcheck/{retired.pk}/").content.decode()
+    assert send(david, f"/visits/queries/checks/retired/{retired.pk}/restore/", reason="Ask again").status_code == 302
+    actions.record_panel(values={"CD4": "4100"}, reason="it was this", **entry)
+    assert Query.objects.filter(panel=panel, test="CD4", check_code="implausible").count() == 1
+
+
+def test_a_hard_check_cannot_be_retired(unchanged):
+    for key in ("impossible-CD4", "day_in_future", "implausible", "nothing", "implausible-NONE"):
+        assert unchanged.client(unchanged.david).get(f"/visits/queries/checks/{key}/retire/").status_code == 404, key
+    with pytest.raises(Refused):
+        actions.retire_check(code="day_in_future", reason="x", by=unchanged.david)
+
+
+@pytest.mark.parametrize("name", ["chen", "maria", "ines", "sofia"])
+def test_who_reads_the_checks_does_not_retire_them(unchanged, name):
+    client = unchanged.client(getattr(unchanged, name))
+    page = client.get("/visits/queries/checks/")
+    assert page.status_code == 200 and b"/retire/" not in page.content
+    assert client.post("/visits/queries/checks/implausible-CD4/retire/", {}).status_code == 403
+
+
+def test_the_printed_list_of_checks_is_the_declared_one(db):
+    printed = StringIO()
+    call_command("list_checks", markdown=True, stdout=printed)
+    page = Path(__file__).parent.parent / "docs" / "checks.md"
+    assert printed.getvalue() == page.read_text(encoding="utf-8"), (
+        "run manage.py list_checks --markdown > docs/checks.md"
+    )
+
+
+# --- queries about any record -----------------------------------------------------------------------
+
+
+def test_a_monitor_asks_about_a_line_an_event_and_an_infusion_and_the_query_leads_back(unchanged):
+    patient = unchanged.infused()
+    event = unchanged.event(patient)
+    infusion = patient.infusions.get()
+    line = patient.artregimens.first()
+    maria = unchanged.client(unchanged.maria)
+    asked = [
+        (f"/visits/queries/about/patients/artregimen/{line.pk}/", "started_on", f"/patients/{patient.pk}/background/"),
+        (f"/visits/queries/about/safety/adverseevent/{event.pk}/", "grade", f"/safety/events/{event.pk}/"),
+        (f"/visits/{infusion.visit_id}/infusion/query/", "M_PULSE-15", f"/visits/{infusion.visit_id}/infusion/"),
+        (f"/visits/{infusion.visit_id}/infusion/query/", "volume_ml", f"/visits/{infusion.visit_id}/infusion/"),
+    ]
+    for address, what, back in asked:
+        assert send(maria, address, about=what, text="Is it right?").status_code == 302, address
+        query = Query.objects.latest("id")
+        page = maria.get(f"/visits/queries/{query.pk}/")
+        assert f'href="{back}"' in page.content.decode(), address
+        assert what.split("-")[0] in (query.field, query.test)
+    assert Query.objects.get(test="M_PULSE").minute == 15
+    assert unchanged.client(unchanged.chen).get(asked[0][0]).status_code == 403
+
+
+@pytest.mark.requirement("R44")
+def test_who_may_not_see_an_event_does_not_see_a_query_about_it(unchanged):
+    event = unchanged.event(unchanged.screened())
+    query = actions.raise_query(record=event, field="grade", text="Why a 1?", by=unchanged.maria)
+    assert unchanged.client(unchanged.zhao).get(f"/visits/queries/{query.pk}/").status_code == 404
+    assert "Why a 1?" not in unchanged.client(unchanged.zhao).get("/visits/queries/").content.decode()
+    assert unchanged.client(unchanged.chen).get(f"/visits/queries/{query.pk}/").status_code == 200
+
+
+def test_after_an_answer_the_page_leads_to_the_next_query_of_the_patient(unchanged, panel):
+    first = steps.ask(panel=panel, by=unchanged.maria)
+    second = steps.ask(panel=panel, by=unchanged.maria, test="CD4")
+    chen = unchanged.client(unchanged.chen)
+    answer = send(chen, f"/visits/queries/{first.pk}/", text="It is right.", step="answer")
+    page = chen.get(answer["Location"])
+    assert page.context["next"] == second
+    assert unchanged.client(unchanged.maria).get(f"/visits/queries/{second.pk}/").context["next"] == first
+
+
+FILTERS = [
+    ("", {"old", "check"}), ("state=all", {"old", "check", "done"}), ("state=closed", {"done"}), ("kind=check", {"check"}),
+    ("kind=person", {"old"}), ("older=7", {"old"}), ("older=30", set()), ("whose=raised", {"old"}), ("whose=turn", set()),
+    ("older=x&kind=y", {"old", "check"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "shown"), FILTERS)
+def test_the_list_shows_what_its_filter_asks_for(unchanged, panel, asked, shown):
+    steps.enter_panel(panel=panel, by=unchanged.chen, slips={"CD4": "4000", "CD8": "4000", "CD4PCT": "20.0"})
+    old, done = (steps.ask(panel=panel, by=unchanged.maria, text=text) for text in ("old", "done"))
+    actions.close_query(query=done, version=None, by=unchanged.maria)
+    with acting(unchanged.maria, "for this test"):
+        Query.objects.filter(pk=old.pk).update(raised_at=timezone.now() - timedelta(days=20))
+    page = unchanged.client(unchanged.maria).get(f"/visits/queries/?{asked}&patient={panel.patient_id}")
+    found = {"check" if query.check_code else query.text for query in page.context["page"].object_list}
+    assert found == shown
+
+
+def test_queries_that_wait_are_counted_by_age_up_to_and_with_the_last_day(unchanged, panel):
+    now = timezone.now()
+    for days in (0, 7, 8, 14, 15, 30, 31):
+        query = steps.ask(panel=panel, by=unchanged.maria)
+        with acting(unchanged.maria, "for this test"):
+            Query.objects.filter(pk=query.pk).update(raised_at=now - timedelta(days=days, hours=1))
+    page = unchanged.client(unchanged.maria).get(f"/visits/queries/?patient={panel.patient_id}")
+    assert [number for _name, number in page.context["ages"]] == [2, 2, 2, 1]

@@ -1,0 +1,168 @@
+"""What is typed and not saved: kept for one person, offered again, never counted, gone when the form is saved."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from patients import demo as patient_steps
+from patients.forms import MakeListForm
+from tests.universe import fields_of, send
+from trialsite import drafts, tasks
+from trialsite.models import AuditEvent, Draft
+from visits import demo as visit_steps
+from visits.models import CheckFiring, Measurement, PanelRecord
+
+NOT_OF_A_DRAFT = ("idem", "version", "csrfmiddlewaretoken")
+
+
+@pytest.fixture(scope="module")
+def screened(world):
+    return world.screened()
+
+
+@pytest.fixture
+def panel(unchanged, screened):
+    """Haematology of screening, not yet entered."""
+    return unchanged.panel(screened, "SCR", "haematology")
+
+
+def url_of(panel):
+    return f"/visits/panels/{panel.pk}/"
+
+
+def keep(client, url, page=None, **changes):
+    """What the page sends by itself while a person types."""
+    fields = fields_of(page or client.get(url))
+    body = {name: value for name, value in {**fields, **changes}.items() if name not in NOT_OF_A_DRAFT}
+    body |= {"draft": "keep", "draft_of": fields["idem"], "draft_version": fields["version"], "draft_title": "01-001 · HGB"}
+    return client.post(url, body, headers={"X-Background": "1"})
+
+
+def test_what_is_typed_is_kept_exactly_offered_again_and_is_no_data(unchanged, panel):
+    chen, url, events = unchanged.client(unchanged.chen), url_of(panel), AuditEvent.objects.count()
+    assert keep(chen, url, HGB="13O", WBC=" 4.6", comment="two  <b>tubes</b>\r\nfull").status_code == 200
+    assert not Measurement.objects.filter(panel=panel).exists() and AuditEvent.objects.count() == events
+    draft = drafts.drafts_of(unchanged.chen)[0]
+    assert (draft.path, draft.title) == (url, "01-001 · HGB")
+    page = chen.get(url)
+    assert "did not save it" in page.content.decode() and fields_of(page)["HGB"] == [""]
+    filled = chen.get(f"{url}?draft=yes")
+    fields = fields_of(filled)
+    assert (fields["HGB"], fields["WBC"], fields["comment"]) == (["13O"], [" 4.6"], ["two  <b>tubes</b>\r\nfull"])
+    assert "Not saved yet" in filled.content.decode()
+    assert send(chen, url, filled, HGB="130").status_code == 302
+    assert not Draft.objects.exists(), "what is saved is a draft no longer"
+    assert Measurement.objects.get(panel=panel, test="WBC").typed == "4.6"
+
+
+def test_nobody_else_sees_a_draft_not_even_at_the_same_browser(unchanged, panel):
+    browser = unchanged.client(unchanged.chen)
+    keep(browser, url_of(panel), HGB="127.77")
+    for person in (unchanged.wang, unchanged.maria):
+        browser.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+        for address in (url_of(panel), f"{url_of(panel)}?draft=yes", "/"):
+            text = browser.get(address).content.decode()
+            assert "127.77" not in text and "did not save" not in text, person
+        browser.post("/drafts/discard/", {"path": url_of(panel)})
+    assert "did not save" in unchanged.client(unchanged.chen).get(url_of(panel)).content.decode()
+
+
+def test_a_draft_is_kept_only_by_who_may_save_the_form(unchanged, panel):
+    page = unchanged.client(unchanged.chen).get(url_of(panel))
+    for person, status in ((unchanged.maria, 403), (unchanged.li, 404), (unchanged.dora, 403)):
+        assert keep(unchanged.client(person), url_of(panel), page, HGB="1").status_code == status
+    assert not Draft.objects.exists()
+
+
+def test_a_draft_of_a_record_that_was_changed_since_shows_both_before_it_goes_on(unchanged, panel):
+    chen, url = unchanged.client(unchanged.chen), url_of(panel)
+    visit_steps.enter_panel(panel=panel, by=unchanged.chen, slips={"HGB": "140"})
+    keep(chen, url, HGB="117", comment="mine")
+    assert send(unchanged.client(unchanged.wang), url, HGB="131", reason="second reading").status_code == 302
+    assert "The record was changed since" in chen.get(url).content.decode()
+    both = chen.get(f"{url}?draft=yes").content.decode()
+    assert "117" in both and "131" in both and "Wang Jun" in both and 'name="HGB"' not in both
+    version = PanelRecord.objects.get(pk=panel.pk).version
+    taken = chen.get(f"{url}?draft=yes&over={version}")
+    fields = fields_of(taken)
+    assert (fields["HGB"], fields["comment"], fields["version"]) == (["117"], ["mine"], [str(version)])
+    assert send(chen, url, taken, reason="third reading").status_code == 302
+    assert Measurement.objects.get(panel=panel, test="HGB").typed == "117"
+
+
+def test_a_save_that_came_too_late_is_not_lost_and_may_be_taken_over(unchanged, screened):
+    """Of a panel, an infusion with its vital signs, and a line of medication."""
+    chen, wang = unchanged.client(unchanged.chen), unchanged.client(unchanged.wang)
+    panel = unchanged.panel(screened, "SCR", "chemistry")
+    visit_steps.enter_panel(panel=panel, by=unchanged.chen)
+    line = patient_steps.add_medication(patient=screened, treatment="Ibuprofen", started_on="2020", by=unchanged.chen)
+    infusion = f"/visits/{visit_steps.visit_of(unchanged.infused(), 'W0').pk}/infusion/"
+    for url, name, mine, theirs in (
+        (url_of(panel), "ALT", "33", "34"), (infusion, "M_PULSE_15", "91", "92"),
+        (f"/patients/{screened.pk}/lines/medication/{line.pk}/", "dose", "100", "200"),
+    ):  # fmt: skip
+        seen = chen.get(url)
+        assert send(wang, url, **{name: theirs}, reason="his").status_code == 302
+        late = send(chen, url, seen, **{name: mine}, reason="mine")
+        assert late.status_code == 409
+        assert mine in late.content.decode() and theirs in late.content.decode(), url
+        taken = chen.get(late.context["take_over"])
+        assert fields_of(taken)[name] == [mine] and fields_of(taken)["reason"] == ["mine"]
+        assert send(chen, url, taken).status_code == 302
+        assert fields_of(chen.get(url))[name][0].split(".")[0] == mine, url
+
+
+def test_a_draft_that_arrives_after_the_save_is_forgotten(unchanged, panel):
+    chen, url = unchanged.client(unchanged.chen), url_of(panel)
+    page = chen.get(url)
+    assert send(chen, url, page, HGB="130").status_code == 302
+    assert keep(chen, url, page, HGB="130").status_code == 204
+    assert not Draft.objects.exists()
+
+
+def test_a_draft_can_never_be_taken_for_a_save(unchanged, panel):
+    chen, url = unchanged.client(unchanged.chen), url_of(panel)
+    fields = {name: value for name, value in fields_of(chen.get(url)).items() if name not in NOT_OF_A_DRAFT}
+    assert chen.post(url, {**fields, "HGB": "130"}).status_code == 422, "not even when its mark is lost on the way"
+    assert not Measurement.objects.filter(panel=panel).exists()
+
+
+@pytest.mark.parametrize(("typed", "status"), [("x" * 200_000, 413), ("\x00", 422), ("a\x00b", 422), ("\ud800", 200)])
+def test_a_draft_is_bounded_and_whatever_is_sent_does_no_harm(unchanged, panel, typed, status):
+    chen = unchanged.client(unchanged.chen)
+    assert keep(chen, url_of(panel), comment=typed.encode("utf-8", "replace").decode()).status_code == status
+    for odd in ({"draft_of": "x" * 36}, {"draft_version": "\x00"}, {"asked": "[1, {"}, {"asked": '{"x": 5, "a:HGB": "1"}'}):
+        assert keep(chen, url_of(panel), **odd).status_code == 200
+    assert chen.get(f"{url_of(panel)}?draft=yes&over=%00").status_code == 200
+
+
+def test_a_person_has_a_bounded_number_of_drafts_and_old_ones_go(unchanged, panel, monkeypatch):
+    monkeypatch.setattr(drafts, "MOST", 2)
+    chen = unchanged.client(unchanged.chen)
+    patient = panel.patient_id
+    for url in (url_of(panel), f"/patients/{patient}/lines/art/", f"/patients/{patient}/lines/medication/"):
+        keep(chen, url, ended_on="2020")
+    assert [draft.path[-5:-1] for draft in drafts.drafts_of(unchanged.chen)] == ["tion", "/art"]
+    Draft.objects.filter(path__endswith="art/").update(kept_at=timezone.now() - timedelta(days=31))
+    assert tasks.forget_old_drafts() == 1
+    assert chen.post("/drafts/discard/", {"path": drafts.drafts_of(unchanged.chen)[0].path}).status_code == 302
+    assert not Draft.objects.exists()
+
+
+def test_a_seed_is_never_kept_as_a_draft(unchanged):
+    assert not MakeListForm.is_drafted
+    sofia = unchanged.client(unchanged.sofia)
+    assert keep(sofia, "/patients/allocation/make/", seed="1905").status_code in (422, 403)
+    assert not Draft.objects.exists()
+
+
+def test_what_checks_said_is_kept_with_the_draft_and_counted_when_the_value_was_corrected(unchanged, screened):
+    panel = unchanged.panel(screened, "SCR", "t_cells")
+    chen, url = unchanged.client(unchanged.chen), url_of(panel)
+    keep(chen, url, CD4="4000", asked='{"implausible:CD4": "4000"}')
+    assert drafts.drafts_of(unchanged.chen)[0].asked == {"implausible:CD4": "4000"}
+    filled = chen.get(f"{url}?draft=yes")
+    assert send(chen, url, filled, CD4="400").status_code == 302
+    firing = CheckFiring.objects.get(panel=panel)
+    assert (firing.check_code, firing.typed, firing.outcome) == ("implausible", "4000", "corrected")

@@ -1,0 +1,189 @@
+"""The page on which a panel is entered: what it shows beside a field, what it asks before saving, why a value is missing."""
+
+from decimal import Decimal
+
+import pytest
+
+from tests.universe import fields_of, send
+from trialsite.models import AuditEvent
+from visits import demo as steps
+from visits import trend
+from visits.models import CheckFiring, Measurement, Missing, PanelRecord, Query
+
+
+@pytest.fixture(scope="module")
+def screened(world):
+    return world.screened()
+
+
+@pytest.fixture
+def panel(unchanged, screened):
+    """T cells of screening, not yet entered."""
+    return unchanged.panel(screened, "SCR", "t_cells")
+
+
+def url_of(panel):
+    return f"/visits/panels/{panel.pk}/"
+
+
+def check(client, panel, **typed):
+    """What the page sends when a field is left. Gives the answer by row: its text, and whether it refuses."""
+    fields = {**fields_of(client.get(url_of(panel))), **typed}
+    answer = client.post(f"{url_of(panel)}check/", fields, headers={"X-Background": "1"})
+    assert answer.status_code == 200
+    return {row["code"]: row for row in answer.context["rows"]}, answer.content.decode()
+
+
+def test_what_saving_would_refuse_or_ask_comes_back_at_its_field_and_nothing_is_written(unchanged, panel):
+    chen, events = unchanged.client(unchanged.chen), AuditEvent.objects.count()
+    rows, page = check(chen, panel, CD4="4000", CD8="8OO", NVCD4P="0.1", collected_on="2001-01-01")
+    assert "plain number" in rows["CD8"]["errors"][0]
+    assert rows["CD4"]["questions"][0]["name"] == "confirm_implausible_CD4" and rows["CD4"]["flag"]["kind"] == "high"
+    assert rows["collected_on"]["errors"] and not rows["CMCD4P"]["errors"]
+    assert "Confirmed: source checked" in page and 'value="4000"' in page
+    assert AuditEvent.objects.count() == events and not Measurement.objects.filter(panel=panel).exists()
+
+
+@pytest.mark.parametrize(("name", "status"), [("maria", 403), ("li", 404), ("dora", 403), ("zhao", 403)])
+def test_who_may_not_enter_may_not_ask(unchanged, panel, name, status):
+    client = unchanged.client(getattr(unchanged, name))
+    assert client.post(f"{url_of(panel)}check/", {"CD4": "1"}).status_code == status
+
+
+def test_a_value_confirmed_on_the_page_is_documented_and_raises_no_query(unchanged, panel):
+    chen = unchanged.client(unchanged.chen)
+    typed = {"CD4": "4000", "confirm_implausible_CD4": "4000"}
+    assert send(chen, url_of(panel), **typed).status_code == 302
+    assert not Query.objects.filter(panel=panel, test="CD4", check_code="implausible").exists()
+    assert CheckFiring.objects.get(panel=panel, test="CD4", check_code="implausible").outcome == "confirmed"
+
+
+def test_a_tick_holds_for_the_value_that_was_looked_up_and_for_no_other(unchanged, panel):
+    chen = unchanged.client(unchanged.chen)
+    assert send(chen, url_of(panel), CD4="4100", confirm_implausible_CD4="4000").status_code == 302
+    assert Query.objects.filter(panel=panel, test="CD4", check_code="implausible").count() == 1
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Missing.values if reason != Missing.PENDING])
+def test_every_blank_may_say_why_and_the_panel_is_then_whole(unchanged, panel, reason):
+    chen = unchanged.client(unchanged.chen)
+    blanks = {name: reason for name in fields_of(chen.get(url_of(panel))) if name.startswith("missing_")}
+    assert len(blanks) >= 5
+    answer = send(chen, url_of(panel), **{**blanks, "missing_CD4": ""}, CD4="180")
+    assert answer.status_code == 302
+    saved = PanelRecord.objects.get(pk=panel.pk)
+    assert saved.state == "entered"
+    assert Measurement.objects.get(panel=panel, test="CD8").missing_because == reason
+    page = chen.get(url_of(panel))
+    assert fields_of(page)["missing_CD8"] == [reason]
+    # a value beside its reason is refused at its field; taken out, the reason makes room
+    assert send(chen, url_of(panel), page, CD8="800", reason="found").status_code == 422
+    assert send(chen, url_of(panel), page, CD8="800", missing_CD8="", reason="found").status_code == 302
+
+
+def test_a_part_of_a_panel_is_saved_and_the_page_says_what_is_still_to_come(unchanged, panel):
+    chen = unchanged.client(unchanged.chen)
+    assert send(chen, url_of(panel), CD4="180", missing_CD8="pending").status_code == 302
+    assert PanelRecord.objects.get(pk=panel.pk).state == "begun"
+    page = chen.get(url_of(panel))
+    assert fields_of(page)["missing_CD8"] == ["pending"] and "Save and next panel" in page.content.decode()
+
+
+def test_a_field_that_the_page_did_not_show_keeps_its_value_and_its_reason(unchanged, panel):
+    """Hiding a field never erases what is stored."""
+    chen = unchanged.client(unchanged.chen)
+    assert send(chen, url_of(panel), CD4="180", CD8="800", missing_NVCD4P="not_done", comment="seen").status_code == 302
+    hidden = dict.fromkeys(("CD8", "missing_CD8", "NVCD4P", "missing_NVCD4P", "comment", "laboratory"))
+    answer = send(chen, url_of(panel), **hidden, CD4="190", reason="typing error")
+    assert answer.status_code == 302
+    there = {m.test: m for m in Measurement.objects.filter(panel=panel)}
+    assert (there["CD4"].typed, there["CD8"].typed, there["NVCD4P"].missing_because) == ("190", "800", "not_done")
+    assert PanelRecord.objects.get(pk=panel.pk).comment == "seen"
+
+
+def test_save_and_next_leads_through_the_unfinished_panels_and_back_to_the_visit(unchanged, screened):
+    chen, by = unchanged.client(unchanged.chen), unchanged.chen
+    visit = steps.visit_of(screened, "SCR")
+    panels = list(visit.panels.order_by("position"))
+    for panel in panels[:-2]:
+        steps.enter_panel(panel=panel, by=by)
+    body = steps.body_of(screened)
+    last, before = panels[-1], panels[-2]
+
+    def save(panel):
+        typed = {t.code: body.typed(t, -1, "SCR") for t in panel.protocol.tests_of(panel.code) if not t.computed}
+        return send(chen, url_of(panel), **typed, next="panel", collected_on=str(screened.screened_on))["Location"]
+
+    assert save(last) == url_of(before), "those before it come last"
+    assert save(before) == f"/visits/{visit.pk}/"
+
+
+def test_the_page_shows_the_last_values_of_each_test_and_their_course(unchanged):
+    patient = unchanged.randomised()
+    first = Measurement.objects.get(panel__visit__code="SCR", patient=patient, test="HGB").typed
+    panel = unchanged.panel(patient, "W0", "haematology")
+    steps.enter_panel(panel=panel, by=unchanged.chen, slips={"HGB": "131"})
+    page = unchanged.client(unchanged.chen).get(url_of(unchanged.panel(patient, "W1", "haematology")))
+    row = next(row for row in page.context["rows"] if row["test"].code == "HGB")
+    assert [one["value"] for one in row["before"]] == ["131", first]
+    assert row["previous"] == "131" and len(row["curve"]) == 2
+    text = page.content.decode()
+    assert 'data-last="131"' in text and "<polyline" in text and "style=" not in text.split("<polyline")[1][:200]
+
+
+CURVES = [
+    ([], []), (["5"], []), (["5", "5"], [(2, 8.0), (54.0, 8.0)]), (["1", "3"], [(2, 14.0), (54.0, 2.0)]),
+    (["3", "1", "2"], [(2, 2.0), (28.0, 14.0), (54.0, 8.0)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "points"), CURVES)
+def test_a_course_is_drawn_from_left_to_right_and_higher_is_further_up(values, points):
+    assert trend.curve([Decimal(value) for value in values]) == points
+
+
+def test_who_may_not_enter_sees_the_values_and_cannot_save_them(unchanged, panel):
+    steps.enter_panel(panel=panel, by=unchanged.chen, slips={"CD4": "222"})
+    for name in ("maria", "ines", "david"):
+        page = unchanged.client(getattr(unchanged, name)).get(url_of(panel)).content.decode()
+        assert 'value="222"' in page and "<fieldset disabled>" in page and "entry.js" not in page
+        assert "Save" not in page.split("<form")[-1]
+
+
+def test_another_line_is_added_right_after_the_last(unchanged, screened):
+    chen, url = unchanged.client(unchanged.chen), f"/patients/{screened.pk}/lines/medication/"
+    answer = send(chen, url, treatment="Aspirin", started_on="2020", is_ongoing="Y", next="another")
+    assert answer["Location"] == url
+    assert "Aspirin" in chen.get(url).content.decode(), "what was saved is told"
+    assert send(chen, url, treatment="Ibuprofen", started_on="2020-05", is_ongoing="Y")["Location"] != url
+
+
+def test_more_rows_than_are_shown_are_saved_with_an_infusion(unchanged):
+    patient = unchanged.infused()
+    chen, url = unchanged.client(unchanged.chen), f"/visits/{steps.visit_of(patient, 'W0').pk}/infusion/"
+    start = fields_of(chen.get(url))["started_at"][0]
+    rows = {}
+    for n in range(1, 7):
+        rows |= {f"reaction{n}_term": f"Sign {n}", f"reaction{n}_began": start, f"reaction{n}_grade": "1"}
+    assert send(chen, url, **rows, reason="as in the file").status_code == 302
+    page = chen.get(url)
+    assert fields_of(page)["reaction6_term"] == ["Sign 6"]
+    assert len(page.context["form"].reaction_rows["shown"]) == 6
+    # a row that was not sent stays
+    assert send(chen, url, page, **dict.fromkeys(name for name in rows if name.startswith("reaction6")), reason="x").status_code == 302
+    assert fields_of(chen.get(url))["reaction6_term"] == ["Sign 6"]
+
+
+def test_a_unit_is_chosen_beside_the_field_and_the_flag_is_that_of_the_unit(unchanged, screened):
+    panel = unchanged.panel(screened, "SCR", "chemistry")
+    test = next(t for t in panel.protocol.tests_of("chemistry") if t.units)
+    other = test.units[0]
+    chen = unchanged.client(unchanged.chen)
+    typed = f"{(test.reference_for(screened.sex).high / other.factor):.{other.decimals}f}"
+    above = f"{Decimal(typed) * 2:.{other.decimals}f}"
+    rows, _page = check(chen, panel, **{test.code: above, f"unit_{test.code}": other.unit})
+    assert rows[test.code]["flag"]["kind"] == "high" and rows[test.code]["unit"] == other.unit
+    answer = send(chen, url_of(panel), **{test.code: above, f"unit_{test.code}": other.unit})
+    assert answer.status_code == 302
+    m = Measurement.objects.get(panel=panel, test=test.code)
+    assert (m.typed, m.reported_unit, m.flag) == (above, other.unit, "H")

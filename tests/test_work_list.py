@@ -1,0 +1,127 @@
+"""The start page: what waits for this person, where it is done; and the calendar."""
+
+from datetime import timedelta
+
+import pytest
+from icalendar import Calendar
+
+from patients.actions import today_at
+from trialsite import actions as people
+from trialsite.audit import acting
+from visits import actions
+from visits import demo as steps
+from visits.home import still_needed
+from visits.models import CalendarFeed, Visit
+
+pytestmark = pytest.mark.django_db
+
+
+def section(client, title, address="/"):
+    """The rows of one section of the start page: (label, address of the link)."""
+    sections = client.get(address).context["sections"]
+    return next(s for s in sections if s["title"] == title)
+
+
+def labels(found):
+    return [row["label"] for row in found["rows"]]
+
+
+def test_a_visit_stands_under_overdue_due_or_coming_by_its_window(universe):
+    patient = universe.infused()
+    chen, today = universe.client(universe.chen), today_at(universe.site)
+    visit = Visit.objects.get(patient=patient, code="W1")
+    for earliest, latest, title in (
+        (-9, -1, "Overdue visits"), (-3, 0, "Visits in their window"), (0, 3, "Visits in their window"),
+        (1, 4, "Coming in two weeks"),
+    ):  # fmt: skip
+        with acting(universe.chen, "moved for a test"):
+            visit.earliest, visit.latest = today + timedelta(days=earliest), today + timedelta(days=latest)
+            visit.planned_on = visit.earliest
+            visit.save()
+        assert f"{patient.number} · W1" in labels(section(chen, title)), (earliest, latest)
+
+
+def test_a_visit_begun_leads_to_its_first_unfinished_panel(universe):
+    patient = universe.infused()
+    steps.enter_panel(panel=universe.panel(patient, "W1", "vital_signs"), by=universe.chen, on=today_at(universe.site))
+    chen = universe.client(universe.chen)
+    found = section(chen, "Begun, not complete")
+    row = next(row for row in found["rows"] if row["label"].endswith("W1"))
+    panel = universe.panel(patient, "W1", "haematology")
+    assert row["url"] == f"/visits/panels/{panel.pk}/" and "Haematology" in row["note"]
+
+
+def test_an_infusion_says_what_it_still_needs_until_it_is_ready(universe):
+    patient = universe.randomised(sex="F")
+    visit = Visit.objects.select_related("patient").get(patient=patient, code="W0")
+    assert still_needed(visit) == ["Vital signs", "Pregnancy test", "the bag"]
+    steps.enter_visit(patient=patient, code="W0", by=universe.chen, panels=["vital_signs", "pregnancy"])
+    zhao = universe.client(universe.zhao)
+    assert section(zhao, "Infusions")["rows"][0]["note"] == "needs: the bag"
+    steps.prepare(patient=patient, by=universe.zhao)
+    row = section(universe.client(universe.chen), "Infusions")["rows"][0]
+    assert row["note"] == "ready to be given" and row["url"] == f"/visits/{visit.pk}/infusion/"
+
+
+def test_the_start_page_can_be_narrowed_to_a_site(universe):
+    for site, by in ((universe.site, universe.chen), (universe.other_site, universe.li)):
+        patient = universe.screened(site=site, by=by)
+        panel = universe.panel(patient, "SCR", "chemistry")
+        steps.enter_panel(panel=panel, by=by, slips={"ALT": "900"})
+        for query in panel.queries.all():
+            actions.answer_query(query=query, text="Checked.", version=None, by=by)
+    david = universe.client(universe.david)
+    everywhere, here = (section(david, "Answered queries to review", a) for a in ("/", f"/?site={universe.site.pk}"))
+    assert 0 < here["count"] < everywhere["count"]
+    assert all(label.startswith(universe.site.code) for label in labels(here))
+    for nonsense in ("x", "-1", "99999999999999", "١"):
+        assert david.get("/", {"site": nonsense}).status_code == 200
+
+
+def test_nobody_narrows_the_start_page_to_a_site_of_others(universe):
+    patient = universe.screened(site=universe.other_site, by=universe.li)
+    page = universe.client(universe.chen).get(f"/?site={universe.other_site.pk}").content.decode()
+    assert patient.number not in page
+
+
+def test_the_calendar_shows_windows_of_five_weeks_and_moves(universe):
+    patient = universe.infused()
+    chen = universe.client(universe.chen)
+    page = chen.get("/visits/calendar/")
+    codes = [row["visit"].code for row in page.context["rows"]]
+    assert "W1" in codes and "W4" in codes and "W48" not in codes
+    row = next(row for row in page.context["rows"] if row["visit"].code == "W1")
+    visit = row["visit"]
+    inside = [cell["day"] for cell in row["cells"] if cell["window"]]
+    assert (inside[0], inside[-1]) == (visit.earliest, visit.latest)
+    assert [cell["day"] for cell in row["cells"] if cell["planned"]] == [visit.planned_on]
+    far = Visit.objects.get(patient=patient, code="W48")
+    assert "W48" in chen.get("/visits/calendar/", {"from": far.planned_on.isoformat()}).content.decode()
+    for nonsense in ("x", "9999-12-31", "0001-01-01", "2026-02-30"):
+        assert chen.get("/visits/calendar/", {"from": nonsense}).status_code == 200
+
+
+def test_a_calendar_program_reads_what_its_owner_may_see_until_the_address_ends(universe, client):
+    patient = universe.infused()
+    other = universe.screened(site=universe.other_site, by=universe.li)
+    chen = universe.client(universe.chen)
+    told = chen.post("/visits/calendar/renew/", follow=True).content.decode()
+    address = told.split("http://testserver")[1].split(".ics")[0] + ".ics"
+    answer = client.get(address)
+    assert answer.status_code == 200 and answer["Content-Type"].startswith("text/calendar")
+    events = Calendar.from_ical(answer.content).walk("VEVENT")
+    assert any(str(event["summary"]).startswith(f"{patient.number} W4") for event in events)
+    assert other.number not in answer.content.decode()
+    assert address.rsplit("/")[-1].removesuffix(".ics") not in CalendarFeed.objects.get().digest
+    chen.post("/visits/calendar/renew/")
+    assert client.get(address).status_code == 404, "the older address ended"
+    assert client.get("/visits/feed/guess.ics").status_code == 404
+
+
+def test_the_calendar_of_an_account_that_was_closed_is_not_answered(universe, client):
+    chen = universe.client(universe.chen)
+    told = chen.post("/visits/calendar/renew/", follow=True).content.decode()
+    address = told.split("http://testserver")[1].split(".ics")[0] + ".ics"
+    assert client.get(address).status_code == 200
+    people.deactivate_account(user=universe.chen, reason="left", by=universe.ada)
+    assert client.get(address).status_code == 404

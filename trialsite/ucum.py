@@ -1,0 +1,76 @@
+"""The only place that says whether a text is a unit in UCUM, the Unified Code for Units of Measure (ucum.org).
+
+Case-sensitive codes ("c/s"), as HL7 and CDISC use them: `10*9/L`, `umol/L`, `mm[Hg]`, `{cells}/uL`. Only the syntax and
+the atoms that laboratories use are known here; what a unit is worth beside another stands in the protocol, for it
+depends on the substance. Pure.
+"""
+
+import re
+
+# Units that may carry a prefix, and those that may not (UCUM tables 1 to 9, those met in clinical laboratories).
+METRIC = [
+    "mol",
+    "osm",
+    "Cel",
+    "bar",
+    "kat",
+    "Pa",
+    "eq",
+    "cal",
+    "Bq",
+    "Gy",
+    "Sv",
+    "Hz",
+    "g",
+    "L",
+    "l",
+    "m",
+    "s",
+    "J",
+    "K",
+    "N",
+    "V",
+    "W",
+    "U",
+    "[iU]",
+    "[IU]",
+    "m[Hg]",
+]
+PLAIN = [
+    "%",
+    "[pH]",
+    "[ppm]",
+    "[ppb]",
+    "[degF]",
+    "[lb_av]",
+    "[oz_av]",
+    "[in_i]",
+    "[ft_i]",
+    "min",
+    "h",
+    "d",
+    "wk",
+    "mo",
+    "a",
+    "10*",
+    "10^",
+    "[CFU]",
+    "[FFU]",
+    "[PFU]",
+]
+PREFIXES = ["da", "y", "z", "a", "f", "p", "n", "u", "m", "c", "d", "h", "k", "M", "G", "T"]
+
+
+def _any_of(words):
+    return "|".join(re.escape(word) for word in words)
+
+
+ANNOTATION = r"\{[\x21-\x7a\x7c\x7e]*\}"  # visible ASCII without braces or blanks
+ATOM = rf"(?:(?:{_any_of(PREFIXES)})?(?:{_any_of(METRIC)})|{_any_of(PLAIN)})(?:[+-]?[1-9][0-9]*)?"
+PART = rf"(?:{ATOM}(?:{ANNOTATION})?|[1-9][0-9]*(?:{ANNOTATION})?|{ANNOTATION})"
+CODE = re.compile(rf"/?{PART}(?:[./]{PART})*", re.ASCII)
+
+
+def is_ucum(text: str) -> bool:
+    """Is it one code, such as mg/dL? Parentheses, which no unit of a laboratory needs, are not read."""
+    return CODE.fullmatch(text) is not None
