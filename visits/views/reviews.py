@@ -84,9 +84,9 @@ def check_record(request, step, app, model, pk):
     kind = kinds().get(f"{app}.{model}")
     if kind is None:
         raise Http404
-    record = get_object_or_404(kind.model.objects.visible_to(request.user), pk=pk)
+    site = "site" if kind.label == CASEBOOK else "patient__site"
+    record = get_object_or_404(kind.model.objects.visible_to(request.user).select_related(site), pk=pk)
     patient = record if kind.label == CASEBOOK else record.patient
-    patient = load_patient(request.user, patient.pk)
     back = Form(kind, record).url
     return _check(request, step, patient, {kind.label: {pk}}, back=back, alone=True)
 
