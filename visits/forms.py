@@ -489,7 +489,7 @@ class CheckFields(forms.Form):
 
 
 class CheckForm(CheckFields, DataForm):
-    pass
+    is_drafted = False  # ticks are about what is on the page now
 
 
 class SignForm(CheckFields, SigningForm):
@@ -516,3 +516,4 @@ class HoldForm(DataForm):
 
 class FreezeForm(DataForm):
     chosen = TickedField(r"[0-9]{1,18}:[0-9]{1,9}")
+    is_drafted = False
