@@ -7,6 +7,7 @@ saving the form removes it in the same transaction. The page sends it to the for
 versions are shown before one goes on."""
 
 import json
+import uuid
 from datetime import timedelta
 
 from django import forms
@@ -56,12 +57,11 @@ def sections(user, filters):
 
 def answer_draft(request, form):
     """The answer to a page that sends what is typed so far. Says 413 when it is too much, 422 when it cannot be kept."""
-    key = request.POST.get("draft_of", "")
     try:
-        is_saved = FormReceipt.objects.filter(pk=key).exists() if len(key) == 36 else False
+        key = uuid.UUID(request.POST.get("draft_of", ""))
     except ValueError:
-        is_saved = False
-    if is_saved:  # overtaken by the save itself
+        return HttpResponse(status=422)
+    if FormReceipt.objects.filter(pk=key).exists():  # overtaken by the save itself
         return HttpResponse(status=204)
     status = keep(request, form, version=request.POST.get("draft_version", ""))
     return JsonResponse({"kept_at": timezone.now().isoformat()} if status == 200 else {}, status=status)
@@ -189,12 +189,7 @@ def words(bound, typed):
     return next((str(label) for value, label in choices if typed and str(value) == typed), typed)
 
 
-# --- forgotten ---------------------------------------------------------------------------------------------
-
-
-def forget(request):
-    """The form is saved: what was typed into it is data now."""
-    Draft.objects.filter(user=request.user, path=request.path).delete()
+# --- forgotten: by saving the form (trialsite/saving.py), or here -------------------------------------------
 
 
 def discard(user, path):
