@@ -78,6 +78,8 @@ def somebody_acts():
 
 # what cannot write, and needs nobody named
 READS = ("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK")
+# how the statement begins that forgets a draft and writes the receipt of its save (trialsite/saving.py)
+RECEIPT = "with forgotten as (delete from trialsite_draft"
 
 
 def _name_the_actor(execute, sql, params, many, context):
@@ -94,7 +96,9 @@ def _name_the_actor(execute, sql, params, many, context):
 def _unaudited():
     """How statements begin that the trail does not ask about."""
     tables = [apps.get_model(label)._meta.db_table for label in UNAUDITED]
-    return READS + tuple(f'{verb} "{table}"' for table in tables for verb in ("INSERT INTO", "UPDATE", "DELETE FROM"))
+    return (
+        *READS, RECEIPT, *(f'{verb} "{table}"' for table in tables for verb in ("INSERT INTO", "UPDATE", "DELETE FROM"))
+    )  # fmt: skip
 
 
 def tell_database(by, reason):
