@@ -19,6 +19,7 @@ urlpatterns = [
     path("deviations/<int:pk>/", views.show_deviation, name="show_deviation"),
     path("deviations/<int:pk>/change/", views.change_deviation, name="change_deviation"),
     path("deviations/<int:pk>/withdraw/", views.withdraw_deviation, name="withdraw_deviation"),
+    path("casebook/<int:patient_pk>/", views.show_casebook, name="show_casebook"),
     path("reports/", reports.list_reports, name="list_reports"),
     path("reports/new/", reports.request_report, name="request_report"),
     path("reports/<int:pk>/", reports.show_report, name="show_report"),

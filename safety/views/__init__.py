@@ -7,6 +7,7 @@ from safety.views.adverse_events import (
     show_adverse_event,
     withdraw_adverse_event,
 )
+from safety.views.casebook import show_casebook
 from safety.views.deviations import (
     change_deviation,
     dismiss_proposal,
@@ -32,6 +33,7 @@ __all__ = [
     "report_adverse_event",
     "restore_proposal",
     "show_adverse_event",
+    "show_casebook",
     "show_deviation",
     "show_unjudged",
     "withdraw_adverse_event",
