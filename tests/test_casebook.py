@@ -16,9 +16,11 @@ from safety import actions
 from safety import demo as safety_steps
 from safety.casebook import job, lanes
 from safety.casebook.lanes import Span, Thing, lay_out
+from safety.casebook.record import digest_of, eyes_of, read_record
 from safety.models import Casebook, CasebookFile, ReportState
 from tests.universe import send
 from trialsite import outbox
+from trialsite.as_of import CutOff
 from trialsite.audit import acting
 from trialsite.models import AuditEvent, OutboxMessage, User
 from trialsite.saving import Refused
@@ -31,7 +33,7 @@ def full(world, django_db_blocker):
     """A patient of whom there is everything: infusion, event, deviation, query with an answer, a signature that is void."""
     with django_db_blocker.unblock():
         patient = world.infused()
-        world.event(patient, term="Ague *bold* #panic() <b>", grade=2)
+        world.event(patient, term="Ague *bold* #panic() <b>", body_system="Infections and infestations", grade=2)
         safety_steps.record_deviation(patient=patient, by=world.chen)
         panel = world.panel(patient, "SCR", "chemistry")
         query = visit_steps.ask(panel=panel, by=world.maria)
@@ -84,14 +86,28 @@ def test_a_certified_copy_carries_data_metadata_trail_study_cutoff_pages_and_dig
     text = text_of(casebook, tmp_path)
     pages = [page for page in text.split("\f") if page.strip()]
     cover = pages[0]
-    for words in ("Certified copy", full.patient.number, "NCT", casebook.digest, "Chen Wei", "Cut-off", full.site.timezone):
+    for words in (
+        "Certified copy",
+        full.patient.number,
+        "NCT",
+        casebook.digest,
+        "Chen Wei",
+        "Cut-off",
+        full.site.timezone,
+    ):
         assert words in cover, words
     for number, page in enumerate(pages, start=1):
         assert f"page {number} of {len(pages)}" in page
         assert casebook.digest in page and "Data as of" in page
     assert hashlib.sha256(content_of(casebook)).hexdigest() == casebook.digest
     all_words = squeezed(text)
-    for words in ("Ague *bold* #panic() <b>", "I saw these data", "ALT was corrected", "Signatures".lower(), "first entry"):
+    for words in (
+        "Ague *bold* #panic() <b>",
+        "I saw these data",
+        "ALT was corrected",
+        "Signatures".lower(),
+        "first entry",
+    ):
         assert squeezed(words) in all_words, words
     for title in ("Consent", "Eligibility", "HIV history", "Concomitant medication", "Adverse events", "Queries",
                   "Deviations from the protocol", "Marks and signatures", "Audit trail", "Infusion 1"):  # fmt: skip
@@ -118,7 +134,9 @@ def test_the_whole_trail_of_the_patient_is_in_the_copy(full, unchanged, quiet):
 
 
 @pytest.mark.requirement("R16")
-def test_the_same_cutoff_gives_the_same_digest_whatever_was_corrected_since_and_in_either_language(full, unchanged, quiet):
+def test_the_same_cutoff_gives_the_same_digest_whatever_was_corrected_since_and_in_either_language(
+    full, unchanged, quiet
+):
     now = timezone.now()
     first = made(full.chen, full.patient, cutoff=now)
     with acting(full.chen, "misread"):
@@ -137,7 +155,27 @@ def test_a_changed_value_gives_another_digest(full, unchanged, quiet, tmp_path):
     second = made(full.chen, full.patient)
     assert second.digest != first.digest
     text = text_of(second, tmp_path)
-    assert "→ 77.5" in text and squeezed("misread, source says 77.5") in squeezed(text)
+    assert "→77.5" in squeezed(text) and squeezed("misread, source says 77.5") in squeezed(text)
+
+
+@pytest.mark.requirement("R16")
+def test_the_digest_is_of_every_stored_value_and_every_event(full, unchanged):
+    cutoff, eyes = CutOff.at(timezone.now()), eyes_of(full.chen, full.patient)
+
+    def digest(change=lambda record: None):
+        record = read_record(full.patient.pk, cutoff, eyes)
+        change(record)
+        return digest_of(record.content())
+
+    assert digest() == digest()
+    changes = [
+        lambda record: record.rows["visits_measurement"][3].update(typed="0"),
+        lambda record: record.rows["visits_review"][0].update(meaning="I did not see these data"),
+        lambda record: record.trail.pop(),
+        lambda record: setattr(record.trail[5], "reason", "another"),
+        lambda record: record.people.update({full.chen.pk: "Chan Wei"}),
+    ]
+    assert len({digest(), *map(digest, changes)}) == 1 + len(changes)
 
 
 def test_the_copy_is_in_the_language_of_who_asked(full, unchanged, quiet, tmp_path):
@@ -285,8 +323,13 @@ def test_the_page_costs_few_statements(full, unchanged, quiet):
 def test_the_page_draws_each_thing_with_its_words_and_its_way(full, unchanged):
     page = full.client(full.chen).get(f"/safety/casebook/{full.patient.pk}/").content.decode()
     event = full.patient.adverse_events.first()
-    drawn = page[page.index("<svg class=") : page.index("</svg>")]
-    assert f'href="/safety/events/{event.pk}/"' in drawn and "grade 2" in drawn and "Ague *bold* #panic() &lt;b&gt;" in drawn
+    start = page.index('<svg class="lanes"')
+    drawn = page[start : page.index("</svg>", start)]
+    assert (
+        f'href="/safety/events/{event.pk}/"' in drawn
+        and ", grade 2" in drawn
+        and "Ague *bold* #panic() &lt;b&gt;" in drawn
+    )
     assert "Infusion 1" in drawn and 'class="lane-thing deviation"' in drawn
     for visit in full.patient.visits.all():
         assert f'href="/visits/{visit.pk}/"' in drawn

@@ -154,12 +154,6 @@ def lanes_of(user, patient, visits):
         until = _("ongoing") if is_ongoing else ended or _("end not known")
         words, url, css, shape = "", reverse("patients:show_background", args=[patient.pk]), kind, ""
         if kind == "event":
-            is_serious = detail == "true"
-            words = (
-                _("grade %(grade)s, serious") % {"grade": grade}
-                if is_serious
-                else _("grade %(grade)s") % {"grade": grade}
-            )
             lane, name, url, css = (
                 events,
                 _("Adverse events"),
@@ -227,7 +221,13 @@ def _course(test, is_log, measured, origin, marks, sex):
         "series": [{"label": test.name, "points": points}],
         "marks": marks,
     }
-    if reference and not is_log and reference.low is not None:
+    if (
+        reference
+        and not is_log
+        and reference.low is not None
+        and points
+        and reference.low <= max(y for _x, y in points)
+    ):
         data["bands"] = [
             {"from": float(reference.low), "to": float(reference.high) if reference.high is not None else None}
         ]

@@ -22,6 +22,8 @@ NOBODYS = {
 }
 # copies are made of the record; they are no part of it
 COPIES = {"safety_casebook", "safety_casebookfile"}
+# of lines that are one value each, what the page tells; the copy tells all
+BRIEFLY = {"visits_measurement": ("typed", "flag", "missing_because", "reported_unit")}
 EVENTS = {"safety_adverseevent"}
 
 
@@ -56,12 +58,12 @@ class Teller:
         self.panels = {panel.pk: panel for panel in panels}
 
     def entries(self, events):
-        """As _history.html asks for them."""
+        """As _history.html asks for them; of a value only what is worth reading."""
         return [
             {
                 "at": event.at, "by": event.by_name, "role": roles_told(event.by_roles), "reason": event.reason,
                 "what": _("%(record)s: %(what)s") % {"record": self.record(event), "what": OPERATIONS[event.operation]},
-                "changes": [{"field": name, "old": old, "new": new} for name, old, new in self.changes(event)],
+                "changes": [{"field": name, "old": old, "new": new} for name, old, new in self.changes(event, BRIEFLY.get(event.table))],
             }
             for event in events
         ]  # fmt: skip
@@ -103,8 +105,8 @@ class Teller:
                 continue
         return code
 
-    def changes(self, event):
-        """(column in words, old, new) of what differs; of a new record, what is filled in."""
+    def changes(self, event, only=None):
+        """(column in words, old, new) of what differs; of a new record, what is filled in. Of these columns `only`."""
         model = models_by_table().get(event.table)
         skip = UNTOLD | NOBODYS.get(event.table, set())
         fields = {field.column: field for field in model._meta.concrete_fields} if model else {}

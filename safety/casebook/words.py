@@ -5,6 +5,7 @@ Nothing is read from the database here: a `Record` goes in, plain data for the t
 from collections import defaultdict
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from django.db import models
@@ -25,7 +26,7 @@ from patients.models import (
     Patient,
 )
 from safety.casebook.trail import Teller, kind_told
-from safety.models import AdverseEvent, Deviation, DismissedProposal
+from safety.models import SERIOUSNESS, AdverseEvent, Deviation, DismissedProposal
 from trialsite import trial
 from trialsite.history import OPERATIONS, column_label, is_blank, roles_told
 from trialsite.languages import tag
@@ -171,6 +172,8 @@ class Document:
         self.signatures()
         self.others()
         self.trail()
+        for this, following in pairwise(self.blocks):
+            this["leads"] = following["kind"] in ("table", "facts")
         about, site = trial.current_protocol().trial, self.record.site
         cutoff = self.instant(self.record.cutoff.instant)
         left_out = []
@@ -213,7 +216,7 @@ class Document:
                   "and holds every stored value."),
                 _("Instants are in the time zone of the site, with the difference from UTC."),
                 _("Left out, since the person it was made for may not see it: %(what)s.") % {"what": "; ".join(left_out)}
-                if left_out else _("Nothing is left out."),
+                if left_out else _("Nothing that belongs to the patient's record is left out."),
                 _("Copies that were made of this record are listed by the system and are no part of it."),
             ],
             "blocks": self.blocks,
@@ -322,10 +325,23 @@ class Document:
             *self.fields(panel, "not_done_because", "comment", "protocol_version"),
             (_("entered by, at"), ", ".join(filter(None, [self.person(panel.entered_by_id), self.value(panel, "entered_at")]))),
         ])  # fmt: skip
-        rows = [self.measurement(panel.protocol, m) for m in measured]
-        self.table([(_("test"), 2.4), (_("as reported"), 1.4), (_("unit"), 1.1), (_("range"), 1.2), (_("flag"), 0.6),
-                    (_("standardised"), 1.3), (_("note"), 1.1), (_("last entry by, at"), 2)], rows)  # fmt: skip
+        self.values([self.measurement(panel.protocol, m) for m in measured])
         self.shown_marks("visits.panelrecord", panel.pk)
+
+    def values(self, rows, *first):
+        """Results as a table; who entered them stands once above it where that was one act."""
+        columns = [*first, (_("test"), 2.4), (_("as reported"), 1.4), (_("unit"), 1.1), (_("range"), 1.2), (_("flag"), 0.6),
+                   (_("standardised"), 1.3), (_("note"), 1.3), (_("last entry by, at"), 2.4)]  # fmt: skip
+        if len({row[-1] for row in rows}) == 1:
+            self.facts([(_("values: last entry by, at"), rows[0][-1])])
+            rows = [row[:-1] for row in rows]
+        optional = len(first) + 5  # standardised and note are seldom filled in
+        kept = [
+            n
+            for n in range(len(rows[0]) if rows else 0)
+            if n not in (optional, optional + 1) or any(row[n] for row in rows)
+        ]
+        self.table([columns[n] for n in kept], [[row[n] for n in kept] for row in rows])
 
     def measurement(self, protocol, m):
         try:
@@ -362,8 +378,7 @@ class Document:
         measured = [m for m in self.record.objects(Measurement) if m.infusion_id == infusion.pk]
         protocol = trial.protocol(infusion.protocol_version or self.patient.protocol_version)
         rows = [[m.minute, *self.measurement(protocol, m)] for m in sorted(measured, key=lambda m: (m.minute, m.pk))]
-        self.table([(_("minute"), 0.8), (_("test"), 2), (_("as reported"), 1.2), (_("unit"), 1), (_("range"), 1.2), (_("flag"), 0.6),
-                    (_("standardised"), 1.2), (_("note"), 1), (_("last entry by, at"), 2)], rows)  # fmt: skip
+        self.values(rows, (_("minute"), 0.8))
         self.shown_marks("visits.infusion", infusion.pk)
 
     def of_infusion(self, infusion, model, names, title):
@@ -387,9 +402,15 @@ class Document:
             self.note(_("None recorded."))
         for event in sorted(events, key=lambda one: one.sequence):
             self.heading(2, f"{event.sequence} · {event}")
-            self.facts([(_("note"), self.error(event)), *(pair for pair in self.fields(event) if pair[0] != "sequence"),
+            self.facts([(_("note"), self.error(event)), *self.fields(event, *self.told_of(event)),
                         (_("last entry by, at"), self.last(event))])  # fmt: skip
             self.shown_marks("safety.adverseevent", event.pk)
+
+    @staticmethod
+    def told_of(event):
+        """All fields but the number and the criteria of seriousness that do not hold."""
+        names = [f.name for f in event._meta.concrete_fields if f.attname not in PLAIN | {"sequence"}]
+        return [name for name in names if name not in SERIOUSNESS or getattr(event, name)]
 
     def deviations(self):
         self.heading(1, _("Deviations from the protocol"))
@@ -553,10 +574,10 @@ class Document:
             [
                 (_("event"), 0.7),
                 (_("at"), 1.5),
-                (_("who, role"), 1.5),
-                (_("record"), 2.2),
-                (_("what"), 5),
-                (_("reason"), 1.4),
+                (_("who, role"), 1.4),
+                (_("record"), 2.6),
+                (_("what"), 4.4),
+                (_("reason"), 1.9),
             ],
             rows,
             small=True,
