@@ -154,12 +154,9 @@ def lanes_of(user, patient, visits):
         until = _("ongoing") if is_ongoing else ended or _("end not known")
         words, url, css, shape = "", reverse("patients:show_background", args=[patient.pk]), kind, ""
         if kind == "event":
-            lane, name, url, css = (
-                events,
-                _("Adverse events"),
-                reverse("safety:show_adverse_event", args=[pk]),
-                f"event g{grade}",
-            )
+            label = _("%(term)s, grade %(grade)s") % {"term": label, "grade": grade}
+            words, css = _("serious") if detail == "true" else "", f"event g{grade}"
+            lane, name, url = events, _("Adverse events"), reverse("safety:show_adverse_event", args=[pk])
         elif kind == "deviation":
             words = _("important") if detail == "true" else ""
             lane, name, url = deviations, _("Deviations"), reverse("safety:show_deviation", args=[pk])
