@@ -207,9 +207,7 @@ def fill():
     query = visit_steps.ask(panel=panel, by=universe.maria)
     report = request_dsmb_report(cutoff=datetime.now(UTC).date(), by=universe.sofia)
     waiting = universe.with_results()
-    baseline = visit_steps.visit_of(
-        universe.randomised(), "W0"
-    )  # due today, nothing entered (tests/test_keystrokes.py)
+    baseline = visit_steps.visit_of(universe.randomised(), "W0")  # due today, nothing entered
     free = AllocationSlot.objects.filter(stratum="01", patient=None).order_by("sequence")
     while free.first().arm != "MSC":
         universe.randomised()

@@ -119,6 +119,7 @@ def arguments_of(name, here, records):
         "show_export_progress": {"pk": records["export"].pk},
         "show_history": {"app": "visits", "model": "panelrecord", "pk": here["panel"].pk},
         "visits:list_to_check": {"step": "verify"},
+        "visits:show_waiting": {"step": "verify"},
         "visits:check_visit": {"step": "verify", "pk": here["visit"].pk},
         "visits:check_patient": {"step": "verify", "pk": patient},
         "visits:check_record": {"step": "verify", "app": "visits", "model": "panelrecord", "pk": here["panel"].pk},

@@ -111,6 +111,24 @@ def test_a_change_of_the_other_value_settles_a_question_about_two(unchanged):
     assert (query.test, query.state, query.firing.has_changed_value) == ("DIABP", "closed", True)
 
 
+def test_a_change_at_one_form_answers_what_was_asked_at_another(unchanged):
+    patient = unchanged.screened()
+    blood, cells = (unchanged.panel(patient, "SCR", code) for code in ("haematology", "t_cells"))
+    on = patient.screened_on
+    entry = {"collected_on": on, "version": None, "by": unchanged.chen}
+    actions.record_panel(panel=blood, values={"LYM": "0.40", "WBC": "4.00"}, **entry)
+    actions.record_panel(panel=cells, values={"CD4": "200", "CD8": "800"}, **entry)
+    query = queries_of(patient, "t_cells_over_lymphocytes").get()
+    assert (query.panel, query.test) == (cells, "CD8")
+    actions.record_panel(panel=blood, values={"LYM": "0.50"}, reason="typo", **entry)
+    query.refresh_from_db()
+    assert query.state == "answered", "changed, but not yet right; and not asked a second time"
+    assert queries_of(patient, "t_cells_over_lymphocytes").count() == 1
+    actions.record_panel(panel=blood, values={"LYM": "1.40"}, reason="typo", **entry)
+    query.refresh_from_db()
+    assert (query.state, query.firing.has_changed_value) == ("closed", True)
+
+
 # --- what came of the checks, and their retirement ---------------------------------------------------
 
 

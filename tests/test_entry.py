@@ -170,7 +170,12 @@ def test_more_rows_than_are_shown_are_saved_with_an_infusion(unchanged):
     assert fields_of(page)["reaction6_term"] == ["Sign 6"]
     assert len(page.context["form"].reaction_rows["shown"]) == 6
     # a row that was not sent stays
-    assert send(chen, url, page, **dict.fromkeys(name for name in rows if name.startswith("reaction6")), reason="x").status_code == 302
+    assert (
+        send(
+            chen, url, page, **dict.fromkeys(name for name in rows if name.startswith("reaction6")), reason="x"
+        ).status_code
+        == 302
+    )
     assert fields_of(chen.get(url))["reaction6_term"] == ["Sign 6"]
 
 

@@ -61,8 +61,8 @@ def first_letters(test, code):
 def test_a_baseline_visit_is_entered_with_hardly_a_press_beside_the_values(visitor, served):
     page = visitor("chen")
     hands = Hands(page)
-    hands.click(page.locator(f"main a[href=\"{served.places['baseline']}\"]").first)
-    hands.click(page.locator("th a[href^=\"/visits/panels/\"]").first)
+    hands.click(page.locator(f'main a[href="{served.places["baseline"]}"]').first)
+    hands.click(page.locator('th a[href^="/visits/panels/"]').first)
     sex = "F" if "Female" in page.locator(".patient-strip").inner_text() else "M"
     body, protocol, panels = Body("keystrokes", sex), trial.current_protocol(), 0
     while "/visits/panels/" in page.url:

@@ -93,6 +93,7 @@ def pages_of(universe, patient):
     yield universe.david, "/visits/queries/checks/implausible-CD4/retire/"
     for person, step in ((universe.maria, "verify"), (universe.david, "review"), (universe.wang, "sign")):
         yield person, f"/visits/check/{step}/"
+        yield person, f"/visits/check/{step}/waiting/"
         yield person, f"/visits/check/{step}/visit/{visit.pk}/"
         yield person, f"/visits/check/{step}/patient/{patient.pk}/"
         yield person, f"/visits/check/{step}/record/visits/panelrecord/{panel.pk}/"

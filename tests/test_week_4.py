@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import afternoon
-from tests.test_journey import open_panel, open_visit, save, send_by_keyboard
+from tests.test_journey import open_panel, save, send_by_keyboard
 from tests.universe import PASSWORD
 from trialsite import trial
 

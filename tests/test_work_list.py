@@ -6,6 +6,7 @@ import pytest
 from icalendar import Calendar
 
 from patients.actions import today_at
+from tests.universe import fields_of
 from trialsite import actions as people
 from trialsite.audit import acting
 from visits import actions
@@ -82,6 +83,30 @@ def test_nobody_narrows_the_start_page_to_a_site_of_others(universe):
     patient = universe.screened(site=universe.other_site, by=universe.li)
     page = universe.client(universe.chen).get(f"/?site={universe.other_site.pk}").content.decode()
     assert patient.number not in page
+
+
+def test_what_was_typed_and_not_saved_stands_first_for_that_person_alone(universe):
+    patient = universe.screened()
+    chen = universe.client(universe.chen)
+    path = f"/visits/panels/{universe.panel(patient, 'SCR', 'chemistry').pk}/"
+    with_draft = {**fields_of(chen.get(path)), "ALT": "77", "draft": "keep", "draft_title": "Chemistry"}
+    with_draft.pop("idem", None)
+    assert chen.post(path, with_draft).status_code == 200
+    row = section(chen, "Typed and not saved")["rows"][0]
+    assert row["url"] == f"{path}?draft=yes" and 'value="77"' in chen.get(row["url"]).content.decode()
+    wang = universe.client(universe.wang).get("/").context["sections"]
+    assert "Typed and not saved" not in [one["title"] for one in wang]
+
+
+@pytest.mark.parametrize(("name", "step"), [("maria", "verify"), ("david", "review"), ("wang", "sign")])
+def test_what_waits_to_be_marked_is_counted_for_those_who_mark(universe, name, step):
+    patient = universe.with_results()
+    client = universe.client(getattr(universe, name))
+    asked = [s["later"] for s in client.get("/").context["sections"] if f"/check/{step}/" in s.get("later", "")]
+    assert asked == [f"/visits/check/{step}/waiting/"]
+    found = client.get(asked[0]).context["section"]
+    assert f"{patient.number} · SCR" in labels(found)
+    assert universe.client(universe.chen).get(asked[0]).status_code == 403
 
 
 def test_the_calendar_shows_windows_of_five_weeks_and_moves(universe):

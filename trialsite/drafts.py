@@ -7,14 +7,18 @@ saving the form removes it in the same transaction. The page sends it to the for
 versions are shown before one goes on."""
 
 import json
+import uuid
 from datetime import timedelta
 
 from django import forms
 from django.http import HttpResponse, JsonResponse
 from django.utils import timezone
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
 
 from trialsite.models import Draft, FormReceipt
+from trialsite.roles import Permission, can
+from trialsite.sections import SHOWN, section
 
 LARGEST = 100_000  # characters of one draft as JSON
 MOST = 50  # drafts of one person; the oldest goes for a new one
@@ -30,17 +34,34 @@ def draft_of(request):
     return Draft.objects.filter(user=request.user, path=request.path).first()
 
 
+def sections(user, filters):
+    """What waits on the start page of those who enter data (settings.HOME_SECTIONS)."""
+    if not can(user, Permission.ENTER_DATA):
+        return
+    rows = [
+        {
+            "label": draft.title or draft.path,
+            "url": f"{draft.path}?draft=yes",
+            "status": "draft",
+            "status_text": _("not saved"),
+            "when": f"{draft.kept_at:%Y-%m-%d %H:%M} UTC",
+        }
+        for draft in drafts_of(user)
+    ]
+    if rows:
+        yield section(_("Typed and not saved"), rows[:SHOWN], len(rows), urgent=True)
+
+
 # --- kept ------------------------------------------------------------------------------------------------
 
 
 def answer_draft(request, form):
     """The answer to a page that sends what is typed so far. Says 413 when it is too much, 422 when it cannot be kept."""
-    key = request.POST.get("draft_of", "")
     try:
-        is_saved = FormReceipt.objects.filter(pk=key).exists() if len(key) == 36 else False
+        key = uuid.UUID(request.POST.get("draft_of", ""))
     except ValueError:
-        is_saved = False
-    if is_saved:  # overtaken by the save itself
+        return HttpResponse(status=422)
+    if FormReceipt.objects.filter(pk=key).exists():  # overtaken by the save itself
         return HttpResponse(status=204)
     status = keep(request, form, version=request.POST.get("draft_version", ""))
     return JsonResponse({"kept_at": timezone.now().isoformat()} if status == 200 else {}, status=status)
@@ -168,12 +189,7 @@ def words(bound, typed):
     return next((str(label) for value, label in choices if typed and str(value) == typed), typed)
 
 
-# --- forgotten ---------------------------------------------------------------------------------------------
-
-
-def forget(request):
-    """The form is saved: what was typed into it is data now."""
-    Draft.objects.filter(user=request.user, path=request.path).delete()
+# --- forgotten: by saving the form (trialsite/saving.py), or here -------------------------------------------
 
 
 def discard(user, path):
@@ -183,4 +199,3 @@ def discard(user, path):
 def forget_old(now):
     """Remove what nobody came back to; gives how many."""
     return Draft.objects.filter(kept_at__lt=now - KEPT_FOR).delete()[0]
-

@@ -79,6 +79,7 @@ class SigningForm(DataForm):
     signs. Answer it with `answer_form(..., confirm=confirming(request))`."""
 
     never_kept = ("password", "code")
+    is_drafted = False  # what is signed is what is on the page now
 
     def __init__(self, *args, signer, **kwargs):
         super().__init__(*args, **kwargs)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import NON_FIELD_ERRORS
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
 from django.http import HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -203,11 +203,7 @@ def save_once(request, form, save):
     try:
         with acting(request.user):
             saved = save(form)
-            drafts.forget(request)
-            FormReceipt.objects.create(
-                key=key, user=request.user, path=request.path[:300], digest=digest,
-                location=saved.location, record_version=saved.version,
-            )  # fmt: skip
+            _finish(request, key, digest, saved)
             return saved
     except (Refused, Stale, IntegrityError) as failure:
         saved = answer_given(request, form)
@@ -217,6 +213,22 @@ def save_once(request, form, save):
             log.warning("refused: %s", failure.__cause__.diag.constraint_name)
             raise Refused(_("The same was saved by someone else at this moment. Open the form again.")) from None
         raise
+
+
+# one statement, for every save makes it: what was typed is data now, and the form is answered
+FINISH = """
+with forgotten as (delete from trialsite_draft where user_id = %(user)s and path = %(path)s)
+insert into trialsite_formreceipt (key, user_id, path, digest, location, record_version, at)
+values (%(key)s, %(user)s, %(path)s, %(digest)s, %(location)s, %(version)s, now())
+"""
+
+
+def _finish(request, key, digest, saved):
+    with connection.cursor() as cursor:
+        cursor.execute(FINISH, {
+            "key": key, "user": request.user.pk, "path": request.path[:300], "digest": digest,
+            "location": saved.location, "version": saved.version,
+        })  # fmt: skip
 
 
 def answer_given(request, form):

@@ -28,9 +28,9 @@ def section(title, rows, count, *, url="", urgent=False, empty=""):
     return {"title": title, "rows": rows, "count": count, "url": url, "urgent": urgent, "empty": empty}
 
 
-def later(title, view, filters, *, url):
+def later(title, view, filters, *, url, args=()):
     """A section that takes more statements: the start page, once shown, asks for it at this view."""
-    asked = reverse(view)
+    asked = reverse(view, args=args)
     if site := chosen_site(filters):
         asked += f"?site={site}"
     return {"title": title, "later": asked, "url": url}

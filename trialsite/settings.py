@@ -348,6 +348,7 @@ DEFAULT_FROM_EMAIL = os.environ.get("TRIALSITE_EMAIL_FROM", "trialsite@localhost
 
 SCREENING_EVIDENCE = "visits.evidence.screening_evidence"
 HOME_SECTIONS = [
+    "trialsite.drafts.sections",
     "patients.home.sections",
     "visits.home.sections",
     "safety.home.sections",

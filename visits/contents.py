@@ -13,13 +13,15 @@ from functools import cache
 
 from django.apps import apps
 from django.conf import settings
+from django.db.models import Count, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from trialsite import trial
 from trialsite.models import AuditEvent
-from visits.models import PanelState, Review
+from visits.models import Mark, PanelState, Query, QueryState, Review
 
 # columns that are no content: the key stands beside it, and so does the version
 NO_CONTENT = ("id", "version", "hold")
@@ -177,29 +179,54 @@ def digest_of(review, content):
 # --- reading ----------------------------------------------------------------------------------------
 
 
+def number_of(rows):
+    """How many rows a subquery finds, as an expression."""
+    counted = rows.order_by().annotate(one=Value(1)).values("one").annotate(n=Count("pk")).values("n")
+    return Coalesce(Subquery(counted), 0)
+
+
+def queries_on(label, pk="pk"):
+    """The queries about the form whose key the outer query has in the column `pk`."""
+    about = {PANELS: Q(panel=OuterRef(pk)), INFUSIONS: Q(infusion=OuterRef(pk))}.get(label)
+    return Query.objects.filter(about or Q(record=label, record_id=OuterRef(pk)))
+
+
 def load_forms(wanted, *, patient=None, reviews=False):
     """The forms with these keys (by label of the model), by (label, key): one statement for each table that is asked.
 
-    `wanted` may give a queryset instead of keys. With `patient` all are this patient's, and their `patient` is this
+    `wanted` may give a queryset or rows instead of keys; rows that are read here know how many `waiting_queries` they
+    have, which the site has not answered. With `patient` all are this patient's, and their `patient` is this
     object. With `reviews` each comes with its marks, void ones included."""
     forms = {}
     for label, ids in wanted.items():
         kind = kinds()[label]
-        rows = ids if hasattr(ids, "filter") else kind.model.objects.filter(pk__in=ids) if ids else []
         if patient is not None and label == CASEBOOK:
             rows = [row for row in [patient] if row.pk in ids]
-        elif patient is not None and hasattr(rows, "filter"):
-            rows = rows.filter(patient=patient)
-        if hasattr(rows, "filter") and any(f.name == "visit" for f in kind.model._meta.fields):
-            rows = rows.select_related("visit")
+        elif isinstance(ids, list):
+            rows = ids
+        else:
+            rows = ids if hasattr(ids, "filter") else kind.model.objects.filter(pk__in=ids)
+            if patient is not None:
+                rows = rows.filter(patient=patient)
+            if any(f.name == "visit" for f in kind.model._meta.fields):
+                rows = rows.select_related("visit")
+            rows = rows.annotate(waiting_queries=number_of(queries_on(label).filter(state=QueryState.OPEN)))
         for row in rows:
             if patient is not None and label != CASEBOOK:
                 row.patient = patient
             forms[label, row.pk] = Form(kind, row)
-    for model, name in {part for form in forms.values() for part in form.kind.parts}:
-        owners = {form.record.pk: form for form in forms.values() if (model, name) in form.kind.parts}
-        for part in apps.get_model(model).objects.filter(**{f"{name}__in": owners}).order_by("pk"):
-            owners[getattr(part, f"{name}_id")].parts.append(part)
+    owners = {}
+    for form in forms.values():
+        for model, name in form.kind.parts:
+            owners.setdefault(model, {}).setdefault(name, {})[form.record.pk] = form
+    for model, by_name in owners.items():
+        which = Q()
+        for name, found in by_name.items():
+            which |= Q(**{f"{name}__in": found})
+        for part in apps.get_model(model).objects.filter(which).order_by("pk"):
+            for name, found in by_name.items():
+                if form := found.get(getattr(part, f"{name}_id")):
+                    form.parts.append(part)
     for form in forms.values():
         form.parts.sort(key=lambda part: (part._meta.label_lower, part.pk))
         if form.kind.label == CASEBOOK:
@@ -211,6 +238,15 @@ def load_forms(wanted, *, patient=None, reviews=False):
             if (review.record, review.record_id) in forms:
                 forms[review.record, review.record_id].reviews.append(review)
     return forms
+
+
+def asked_of(protocol, mark):
+    """The labels of the records outside the visits about which the protocol asks for this mark. The data manager
+    reviews what it asks to verify or to sign."""
+    asked = {Mark.VERIFIED: [protocol.is_verified], Mark.SIGNED: [protocol.is_signed]}
+    questions = asked.get(mark, [protocol.is_verified, protocol.is_signed])
+    outside = [kind for label, kind in kinds().items() if label not in (PANELS, INFUSIONS, CASEBOOK)]
+    return [kind.label for kind in outside if any(question(kind.code) for question in questions)]
 
 
 def all_of(patient):

@@ -107,6 +107,10 @@ class Check:
         """The codes of the tests whose result before this one it needs."""
         return ()
 
+    def field_of(self, form: Form, own: list[str]) -> str:
+        """Which of the tests of this form the question stands at."""
+        return own[0]
+
     @property
     def bounds(self) -> str:
         """Its limits in signs, where they are not the protocol's."""
@@ -188,6 +192,10 @@ class PartsWithin(Check):
         if (factor := self.factor * (1 + self.percent / 100)) != 1:
             whole = f"{factor.normalize():f} × {whole}"
         return f"{' + '.join(self.parts)} ≤ {whole}" + (f" + {self.tolerance}" if self.tolerance else "")
+
+    def field_of(self, form: Form, own: list[str]) -> str:
+        """The greatest part of this form: the likeliest to be wrong."""
+        return max(own, key=lambda code: (code in self.parts, _exact(form.now(code)) or Decimal(0)))
 
     def found(self, form: Form) -> dict | None:
         if any(form.known[part].computed for part in self.parts):
@@ -642,7 +650,7 @@ def _problems_within(form: Form) -> list[Problem]:
     for check in CHECKS:
         own = [code for code in check.tests if code in form.tests]
         if own and set(check.tests) <= set(form.known) and (values := check.found(form)) is not None:
-            together.append(check.problem(own[0], check.tests, **values))
+            together.append(check.problem(check.field_of(form, own), check.tests, **values))
     sharper = {found.test for found in together if isinstance(BY_CODE[found.code], Rebound)}
     return [found for found in each if found.code != "implausible" or found.test not in sharper] + together
 

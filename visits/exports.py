@@ -56,4 +56,7 @@ TABLES = [
     Table("reviews", _("Verifications, reviews and signatures"), Review, paths={"visit": "visit__code"}),
 ]  # fmt: skip
 
-NOT_EXPORTED = {"visits.RetiredCheck": gettext_noop("says which questions are asked, and holds no data of a patient")}
+NOT_EXPORTED = {
+    "visits.RetiredCheck": gettext_noop("says which questions are asked, and holds no data of a patient"),
+    "visits.CalendarFeed": gettext_noop("a person's key to the own calendar is no data of the trial"),
+}

@@ -92,7 +92,11 @@ class PanelForm(DataForm):
         for test in self.tests:
             names = [known.unit for known in units_of(test)]
             chosen = self.data.get(f"unit_{test.code}", "") if len(names) > 1 else ""
-            stays = stored[test.code].reported_unit if not chosen and test.code in stored and stored[test.code].typed else ""
+            stays = (
+                stored[test.code].reported_unit
+                if not chosen and test.code in stored and stored[test.code].typed
+                else ""
+            )
             self.fields[test.code] = ResultField(test, unit=chosen if chosen in names else stays)
             self.fields[f"missing_{test.code}"] = forms.ChoiceField(
                 label=_("%(test)s: no value because") % {"test": test.name}, choices=missing_choices(), required=False
@@ -485,7 +489,7 @@ class CheckFields(forms.Form):
 
 
 class CheckForm(CheckFields, DataForm):
-    pass
+    is_drafted = False  # ticks are about what is on the page now
 
 
 class SignForm(CheckFields, SigningForm):
@@ -512,3 +516,4 @@ class HoldForm(DataForm):
 
 class FreezeForm(DataForm):
     chosen = TickedField(r"[0-9]{1,18}:[0-9]{1,9}")
+    is_drafted = False

@@ -12,7 +12,7 @@ from patients.actions import day_at, today_at, today_for
 from patients.models import OPEN_STATES, State
 from trialsite import trial
 from trialsite.roles import Permission, can, within_sites
-from trialsite.sections import SHOWN, at_chosen_site, first_of, section
+from trialsite.sections import SHOWN, at_chosen_site, first_of, later, section
 from visits import views
 from visits.models import (
     UNFINISHED,
@@ -26,8 +26,9 @@ from visits.models import (
     Visit,
     VisitState,
 )
+from visits.reviews import STEPS
 from visits.units import standard_text
-from visits.views.marks import patient_checks
+from visits.views.marks import PAGES, patient_checks
 
 # tests whose course is drawn on the patient's page, where the protocol has them
 PLOTTED = ("CD4",)
@@ -44,6 +45,10 @@ def sections(user, filters):
         yield queries(user, filters, QueryState.OPEN, _("Open queries"))
     if can(user, Permission.RAISE_QUERIES):
         yield queries(user, filters, QueryState.ANSWERED, _("Answered queries to review"))
+    for step, (title, *_rest) in PAGES.items():
+        if can(user, STEPS[step].permission):
+            url = reverse("visits:list_to_check", args=[step])
+            yield later(title, "visits:show_waiting", filters, url=url, args=[step])
     if can(user, Permission.MANAGE_LOTS):
         yield lots(user, today)
 
@@ -162,6 +167,19 @@ def queries(user, filters, state, title):
     )
 
 
+def waiting_for(user, filters, step):
+    """What waits to be verified, reviewed or signed; the start page asks for it once it is shown."""
+    title, _heading, _button, find, _done = PAGES[step]
+    visits = at_chosen_site(find(user), filters, "patient__site")
+    rows, count = first_of(visits)
+    items = [
+        _item(visit, "due", _("%(n)d of %(all)d open") % {"n": visit.fields - visit.fields_done, "all": visit.fields},
+              views.visit_title(visit), visit.on, reverse("visits:check_visit", args=[step, visit.pk]))
+        for visit in rows
+    ]  # fmt: skip
+    return section(title, items, count, url=reverse("visits:list_to_check", args=[step]), empty=_("Nothing waits."))
+
+
 def lots(user, today):
     waiting = (
         Lot.objects.visible_to(user).filter(state=LotState.QUARANTINED).select_related("site").order_by("received_on")
@@ -225,7 +243,9 @@ def course(patient, infusions):
     return {
         "rows": [
             {
-                "on": m.collected_on, "day": day(m.collected_on), "flag": m.flag,
+                "on": m.collected_on,
+                "day": day(m.collected_on),
+                "flag": m.flag,
                 "typed": standard_text(test, m.typed, m.operator, m.value, m.reported_unit),
             }
             for m in measured

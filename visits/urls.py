@@ -22,6 +22,7 @@ urlpatterns = [
     path("panels/<int:panel_pk>/query/", views.raise_query, name="raise_query"),
     path("check/", views.start_checking, name="start_checking"),
     path("check/<slug:step>/", views.list_to_check, name="list_to_check"),
+    path("check/<slug:step>/waiting/", views.show_waiting, name="show_waiting"),
     path("check/<slug:step>/visit/<int:pk>/", views.check_visit, name="check_visit"),
     path("check/<slug:step>/patient/<int:pk>/", views.check_patient, name="check_patient"),
     path("check/<slug:step>/record/<slug:app>/<slug:model>/<int:pk>/", views.check_record, name="check_record"),

@@ -1,12 +1,13 @@
 """What still waits for a monitor, a data manager or an investigator, and where a form, a visit or a patient stands."""
 
-from django.db.models import Count, Exists, F, OuterRef, Q, Subquery, Value
-from django.db.models.functions import Coalesce
+from dataclasses import replace
+
+from django.db.models import Exists, F, OuterRef, Q, Value
 
 from patients.models import Patient
 from trialsite import trial
 from trialsite.roles import Permission, within_sites
-from visits.contents import CASEBOOK, INFUSIONS, PANELS, kinds
+from visits.contents import CASEBOOK, INFUSIONS, PANELS, asked_of, kinds, number_of
 from visits.models import (
     UNFINISHED,
     WITH_VALUES,
@@ -27,12 +28,6 @@ from visits.reviews import Standing, stricter
 # panels about which a mark can be set
 DONE = (PanelState.ENTERED, PanelState.NOT_DONE)
 OVER = (VisitState.ATTENDED, VisitState.MISSED, VisitState.CANCELLED)
-
-
-def number_of(rows):
-    """How many rows a subquery finds, as an expression."""
-    counted = rows.order_by().annotate(one=Value(1)).values("one").annotate(n=Count("pk")).values("n")
-    return Coalesce(Subquery(counted), 0)
 
 
 def marks_on(label, mark, of="pk"):
@@ -111,31 +106,19 @@ def standing_of_patient(patient):
     )
 
 
-def standing_of_form(form, queries, patient):
-    """Where one form stands. `queries` are the patient's queries that are not closed."""
+def standing_of_form(form, patient):
+    """Where one form stands, as `load_forms` read it."""
     if form.kind.label == CASEBOOK:
-        standing = standing_of_patient(patient)
-        return Standing(**{**standing.__dict__, "marks": form.standing_marks})
-    pk, label = form.record.pk, form.kind.label
-    mine = [
-        query for query in queries
-        if (label == PANELS and query.panel_id == pk) or (label == INFUSIONS and query.infusion_id == pk)
-        or (query.record == label and query.record_id == pk)
-    ]  # fmt: skip
-    state = form.record.state if label == PANELS else ""
+        return replace(standing_of_patient(patient), marks=form.standing_marks)
+    state = form.record.state if form.kind.label == PANELS else ""
     return Standing(
         has_entries=state != PanelState.EXPECTED,
         pending=int(state == PanelState.BEGUN),
-        open_queries=sum(query.state == QueryState.OPEN for query in mine),
-        unclosed_queries=len(mine),
+        open_queries=form.record.waiting_queries,
         is_withdrawn=getattr(form.record, "is_withdrawn", False),
         hold=stricter(patient.hold, form.visit.hold if form.visit else ""),
         marks=form.standing_marks,
     )
-
-
-def unclosed_queries_of(patient):
-    return list(Query.objects.filter(patient=patient).exclude(state=QueryState.CLOSED))
 
 
 # --- the lists ---------------------------------------------------------------------------------------
@@ -177,12 +160,9 @@ def _forms_without(mark, user, permission):
 
 def patients_with_records_to(mark, user, permission):
     """Patients with records outside the visits (consents, adverse events) that lack this mark, each with `n` of them."""
-    protocol = trial.current_protocol()
-    asked = protocol.is_verified if mark == Mark.VERIFIED else protocol.is_signed
     total = Value(0)
-    for label, kind in kinds().items():
-        if label in (PANELS, INFUSIONS, CASEBOOK) or not (mark == Mark.REVIEWED or asked(kind.code)):
-            continue
+    for label in asked_of(trial.current_protocol(), mark):
+        kind = kinds()[label]
         rows = kind.model.objects.filter(~Exists(marks_on(label, mark)), patient=OuterRef("pk"))
         if any(f.name == "is_withdrawn" for f in kind.model._meta.fields):
             rows = rows.filter(is_withdrawn=False)

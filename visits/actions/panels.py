@@ -115,13 +115,16 @@ def preview_panel(*, panel, values, units=None, missing=None, collected_on=None)
         refused += [edit_checks.Problem("day", "collected_on", text, hard=True)
                     for texts in refusal.errors.values() for text in texts]  # fmt: skip
     problems = _look_at(panel, tests, read, on)
-    changed = {
-        (code, None)
-        for code, result in read.items()
-        if (result.typed if result else "") != (there[code].typed if code in there else "")
-    }
+    changed = {(code, None) for code, result in read.items() if _is_another(there.get(code), result, units.get(code))}
     soft = not_asked_yet([p for p in problems if not p.hard], changed, read=read, panel=panel, whole=on.isoformat())
     return refused + [p for p in problems if p.hard] + soft
+
+
+def _is_another(m, result, unit):
+    """Does a result, reported in this unit, differ from the measurement that is stored?"""
+    if m is None or result is None or m.typed != result.typed:
+        return (m.typed if m else "") != (result.typed if result else "")
+    return unit not in (None, m.reported_unit)
 
 
 PENDING = Missing.PENDING

@@ -19,6 +19,7 @@ from visits.models import (
     QUERY_TRANSITIONS,
     CheckFiring,
     Outcome,
+    PanelRecord,
     Query,
     QueryMessage,
     QueryState,
@@ -37,23 +38,19 @@ def raise_check_queries(
     `read` are the results as saved, `changed` what was typed before, by (test, minute); `whole` is what
     was typed that a check about the whole form looks at (of a panel the day). A change answers the open queries of checks about the value, and
     closes those whose check is now satisfied."""
-    of_this = {"panel": panel, "infusion": infusion, "patient": patient}
-    queries = list(
-        Query.objects.select_for_update(of=("self",)).filter(**of_this)
-        .exclude(check_code="").exclude(state=QueryState.CLOSED)
-    )  # fmt: skip
+    queries = list(_open_queries(panel, infusion).select_for_update(of=("self",)))
     firings = _firings(panel, infusion)
     entry = Entry(read, changed, whole, panel is not None)
-    broken = {key_of(p): p for p in problems}
-    confirmed = {(*key, None)[:3] for key in confirmed}
+    broken = {_identity(key_of(p)): p for p in problems}
+    confirmed = {_identity((*key, None)[:3]) for key in confirmed}
     raised, fired = [], []
-    for problem in _still_to_ask(problems, entry, {key_of_query(q) for q in queries}, firings):
+    for problem in _still_to_ask(problems, entry, queries, firings):
         code, test, minute = key_of(problem)
         said = problem.text.stored()
         firing = CheckFiring(
             patient=patient, panel=panel, infusion=infusion, test=test, minute=minute, check_code=code,
             typed=entry.typed(test, minute), said=said, by=by,
-            outcome=Outcome.CONFIRMED if key_of(problem) in confirmed else Outcome.QUERIED,
+            outcome=Outcome.CONFIRMED if _identity(key_of(problem)) in confirmed else Outcome.QUERIED,
         )  # fmt: skip
         fired.append(firing)
         if firing.outcome == Outcome.QUERIED:
@@ -64,7 +61,7 @@ def raise_check_queries(
             raised.append(firing.query)
     for key, typed in (asked or {}).items():
         code, test, minute = (*key, None)[:3]
-        if typed != entry.typed(test, minute) and (code, test, minute) not in broken:
+        if typed != entry.typed(test, minute) and _identity((code, test, minute)) not in broken:
             fired.append(
                 CheckFiring(
                     patient=patient, panel=panel, infusion=infusion, test=test, minute=minute, check_code=code,
@@ -77,7 +74,7 @@ def raise_check_queries(
         CheckFiring.objects.bulk_create(fired)
     _note_changes([f for f in firings if entry.touches(f.check_code, f.test, f.minute) and entry.has_moved(f)])
     for query in queries:
-        _answer_by_change(query, broken.get(key_of_query(query)), entry, by)
+        _answer_by_change(query, broken.get(_identity(key_of_query(query))), entry, by)
     return raised
 
 
@@ -108,24 +105,39 @@ class Entry:
         return firing.typed != self.typed(firing.test, firing.minute)
 
 
+# asked at one form of a visit, and about all of them
+OF_THE_VISIT = [c.code for c in edit_checks.CHECKS if c.once_a_visit or c.subject == edit_checks.Subject.VISIT]
+ACROSS_FORMS = [c.code for c in edit_checks.CHECKS if c.subject == edit_checks.Subject.VISIT]
+
+
+def _open_queries(panel, infusion):
+    """The queries of checks that wait, about a panel or an infusion; of checks that compare forms, also those that
+    stand at another form of the visit, for a change of this one may answer them."""
+    queries = Query.objects.exclude(check_code="").exclude(state=QueryState.CLOSED)
+    if panel is None:
+        return queries.filter(infusion=infusion)
+    visit = PanelRecord.objects.filter(visit=panel.visit_id)
+    return queries.filter(Q(panel=panel) | Q(panel__in=visit, check_code__in=ACROSS_FORMS))
+
+
 def _firings(panel, infusion):
-    """What checks have said about a panel or an infusion and has changed nothing yet; of checks that speak once a
-    visit, what they said about any of its panels."""
+    """What checks have said about a panel or an infusion and has changed nothing yet; of checks of the visit, what they
+    said at any of its forms."""
     firings = CheckFiring.objects.filter(has_changed_value=False)
     if panel is None:
         return list(firings.filter(infusion=infusion))
-    once = [check.code for check in edit_checks.CHECKS if check.once_a_visit]
-    return list(firings.filter(Q(panel=panel) | Q(panel__visit=panel.visit_id, check_code__in=once)))
+    return list(firings.filter(Q(panel=panel) | Q(panel__visit=panel.visit_id, check_code__in=OF_THE_VISIT)))
 
 
-def _still_to_ask(problems, entry, open_keys, firings):
+def _still_to_ask(problems, entry, queries, firings):
     """The soft problems that nobody was asked about yet, nor confirmed, for what stands there now."""
+    open_keys = {_identity(key_of_query(q)) for q in queries}
     about_whole = {(f.check_code, f.typed) for f in firings if not f.test}
-    settled = {(*key_of_query(f), f.typed) for f in firings if f.outcome == Outcome.CONFIRMED}
+    settled = {(*_identity(key_of_query(f)), f.typed) for f in firings if f.outcome == Outcome.CONFIRMED}
     waiting = [
         problem for problem in problems
-        if not problem.hard and key_of(problem) not in open_keys and entry.touches(*key_of(problem))
-        and (*key_of(problem), entry.typed(*key_of(problem)[1:])) not in settled
+        if not problem.hard and _identity(key_of(problem)) not in open_keys and entry.touches(*key_of(problem))
+        and (*_identity(key_of(problem)), entry.typed(*key_of(problem)[1:])) not in settled
         and (problem.test or (problem.code, entry.whole) not in about_whole)
     ]  # fmt: skip
     gone = retired_checks() if waiting else ()
@@ -134,9 +146,9 @@ def _still_to_ask(problems, entry, open_keys, firings):
 
 def not_asked_yet(problems, changed, *, read, panel, whole):
     """Those soft problems of a panel that saving it would ask about. `changed` are the (test, minute) that differ."""
-    queries = Query.objects.filter(panel=panel).exclude(check_code="").exclude(state=QueryState.CLOSED)
-    entry = Entry(read, changed, whole, True)
-    return _still_to_ask(problems, entry, {key_of_query(q) for q in queries}, _firings(panel, None))
+    return _still_to_ask(
+        problems, Entry(read, changed, whole, True), _open_queries(panel, None), _firings(panel, None)
+    )  # fmt: skip
 
 
 def key_of(problem):
@@ -146,6 +158,12 @@ def key_of(problem):
 
 def key_of_query(query):
     return query.check_code, query.test, query.minute
+
+
+def _identity(key):
+    """What makes two questions the same: a check that compares values asks once, at whichever field."""
+    code, test, minute = key
+    return (*edit_checks.retirement_key(code, test), minute)
 
 
 def _note_changes(firings):

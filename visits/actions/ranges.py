@@ -15,6 +15,7 @@ from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from visits import ranges, results
 from visits.actions.panels import as_result, as_stored
+from visits.actions.reviews import marks_void
 from visits.laboratories import laboratory_tests
 from visits.models import Laboratory, Measurement, PanelRecord, ReferenceRange
 from visits.ranges import BadCell, BadTable, Range
@@ -233,8 +234,8 @@ def apply_range(*, held, version, reason, by):
         check_version(held, version)
         panels = sorted({one.measurement.panel_id for one in differing_results(held)})
         locked = list(
-            PanelRecord.objects.select_related("visit").select_for_update(of=("self", "visit"))
-            .filter(pk__in=panels).order_by("pk")
+            PanelRecord.objects.select_related("visit", "patient").select_for_update(of=("patient", "visit", "self"))
+            .filter(pk__in=panels).order_by("patient", "visit", "pk")
         )  # fmt: skip
         differing = differing_results(held)
         wanted = [one for one in differing if not one.is_closed]
@@ -252,4 +253,7 @@ def apply_range(*, held, version, reason, by):
         for panel in moved:
             panel.version += 1
         PanelRecord.objects.bulk_update(moved, ["version"])
+        for panel in moved:
+            tests = {one.measurement.test for one in wanted if one.measurement.panel_id == panel.pk}
+            marks_void(record=panel, fields=tests, reason=reason, by=by)
     return wanted, [one for one in differing if one.is_closed]

@@ -15,7 +15,7 @@ from trialsite.saving import Refused, Stale, check_version
 from visits.contents import CASEBOOK, PANELS, digest_of, load_forms
 from visits.models import Mark, Review, Visit
 from visits.reviews import MEANING_OF_CASEBOOK, MEANINGS, STEPS, reasons_not_to
-from visits.waiting import standing_of_form, standing_of_patient, standing_of_visit, unclosed_queries_of, with_standing
+from visits.waiting import standing_of_form, standing_of_patient, standing_of_visit, with_standing
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _mark_forms(step, patient, seen, meaning, alone, by):
         for one in seen:
             wanted.setdefault(one.label, set()).add(one.pk)
         forms = load_forms(wanted, patient=patient, reviews=True)
-        queries, now, roles = unclosed_queries_of(patient), timezone.now(), _roles_at(by, patient.site)
+        now, roles = timezone.now(), _roles_at(by, patient.site)
         marks, left_out = [], []
         for one in seen:
             form = forms.get((one.label, one.pk))
@@ -72,7 +72,7 @@ def _mark_forms(step, patient, seen, meaning, alone, by):
                     raise Stale(form.record)
                 left_out.append((form.title, [_("It was changed after you opened the page.")]))
                 continue
-            standing = standing_of_form(form, queries, patient)
+            standing = standing_of_form(form, patient)
             fields = [field for field in one.fields if (rule.after, field) not in standing.marks] or one.fields[:1]
             if reasons := reasons_not_to(step, standing, fields[0] if fields else ""):
                 left_out.append((form.title, [str(reason) for reason in reasons]))

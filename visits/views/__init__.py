@@ -41,6 +41,7 @@ from visits.views.reviews import (
     hold_patient,
     hold_visit,
     list_to_check,
+    show_waiting,
     start_checking,
     take_back_mark,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "show_query",
     "show_range",
     "show_visit",
+    "show_waiting",
     "standing_of",
     "start_checking",
     "take_back_mark",

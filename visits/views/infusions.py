@@ -81,7 +81,7 @@ def record_infusion(request, pk):
     context = visit_context(
         request, visit, _("Infusion %d") % number, infusion=infusion,
         marks=marks_of_infusion(request.user, infusion, visit), minutes=protocol.infusions.monitoring_minutes,
-        preparation=Preparation.objects.filter(visit=visit).first(),
+        preparation=infusion.preparation if infusion else Preparation.objects.filter(visit=visit).first(),
         reaction_terms=[(term, protocol.infusions.reaction_label(term)) for term in protocol.infusions.reaction_terms],
         may_enter=can(request.user, Permission.RECORD_INFUSIONS, patient.site),
     )  # fmt: skip
@@ -98,7 +98,7 @@ def record_infusion(request, pk):
 def load_infusion(visit):
     """The infusion of a visit with its vital signs and lines, or None."""
     return (
-        Infusion.objects.filter(visit=visit)
+        Infusion.objects.filter(visit=visit).select_related("preparation")
         .prefetch_related("measurements", "interruptions", "reactions").first()
     )  # fmt: skip
 

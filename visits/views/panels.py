@@ -1,6 +1,6 @@
 """Panels: entering results, saying what was not done, taking back."""
 
-from django.db.models import Window
+from django.db.models import BooleanField, ExpressionWrapper, F, Q, Window
 from django.db.models.functions import RowNumber
 from django.shortcuts import render
 from django.urls import reverse
@@ -48,7 +48,11 @@ def panel_rows(form, tests, stored, earlier, queries, held):
         if not test.computed:
             field, missing = form[test.code], form[f"missing_{test.code}"]
             if row["previous"]:
-                more = {"data-last": row["last"], "data-last-unit": row["last_unit"], "data-last-on": row["previous_on"]}
+                more = {
+                    "data-last": row["last"],
+                    "data-last-unit": row["last_unit"],
+                    "data-last-on": row["previous_on"],
+                }
                 field.field.widget.attrs |= {name: str(value) for name, value in more.items()}
             row |= {
                 "field": field, "missing": missing, "why": missing.value() or "", "has_value": bool(field.value()),
@@ -74,19 +78,23 @@ def earlier_of(test, measurements):
     }  # fmt: skip
 
 
-def earlier_results(panel, tests):
-    """The latest earlier results of each test, the latest first, by its code."""
-    earlier = Measurement.objects.filter(
-        patient=panel.patient_id,
-        test__in=[test.code for test in tests],
-        collected_on__lt=panel.collected_on or panel.visit.attended_on or panel.visit.on,
-        panel__isnull=False,
-    )
-    nth = Window(RowNumber(), partition_by="test", order_by=["-collected_on", "-id"])
-    found = {}
-    for m in earlier.exclude(panel=panel).exclude(typed="").annotate(nth=nth).filter(nth__lte=EARLIER).order_by("nth"):
-        found.setdefault(m.test, []).append(m)
-    return found
+def measurements_of(panel, tests):
+    """What is stored of a panel, and the latest earlier results of each test, the latest first; both by its code."""
+    on = panel.collected_on or panel.visit.attended_on or panel.visit.on
+    is_own = Q(panel=panel)
+    is_earlier = Q(test__in=[test.code for test in tests], collected_on__lt=on, panel__isnull=False) & ~Q(typed="")
+    nth = Window(
+        RowNumber(), partition_by=[ExpressionWrapper(is_own, BooleanField()), F("test")],
+        order_by=["-collected_on", "-id"],
+    )  # fmt: skip
+    found = Measurement.objects.filter(is_own | is_earlier, patient=panel.patient_id).annotate(nth=nth)
+    stored, earlier = {}, {}
+    for m in found.filter(nth__lte=EARLIER).order_by("nth"):
+        if m.panel_id == panel.pk:
+            stored[m.test] = m
+        else:
+            earlier.setdefault(m.test, []).append(m)
+    return stored, earlier
 
 
 def shown(test, measurement):
@@ -145,7 +153,7 @@ def enter_panel(request, pk):
         require(request.user, Permission.ENTER_DATA, site)
     protocol = panel.protocol
     tests = protocol.tests_of(panel.code)
-    stored = {} if request.method == "POST" else {m.test: m for m in panel.measurements.all()}
+    stored, earlier = ({}, {}) if request.method == "POST" else measurements_of(panel, tests)
     form, held = form_of(request, panel, stored)
 
     def save(form):
@@ -182,7 +190,7 @@ def enter_panel(request, pk):
     name = protocol.panel(panel.code).name
 
     def context():
-        there = stored or {m.test: m for m in panel.measurements.all()}
+        there, before = measurements_of(panel, tests) if request.method == "POST" else (stored, earlier)
         queries = {query.test: query for query in panel.queries.exclude(state=QueryState.CLOSED)}
         return {
             **visit_context(request, panel.visit, name)(),
@@ -190,7 +198,7 @@ def enter_panel(request, pk):
             "instructions": protocol.panel(panel.code).instructions,
             "may_enter": may_enter,
             "goes_on": panel.state in UNFINISHED,
-            "rows": panel_rows(form, tests, there, earlier_results(panel, tests), queries, held),
+            "rows": panel_rows(form, tests, there, before, queries, held),
             "may_query": can(request.user, Permission.RAISE_QUERIES, site),
             "whole_panel_query": queries.get(""),
             "marks": marks_of_parts(request.user, panel, there.values()),
@@ -216,7 +224,8 @@ def check_panel(request, pk):
     """What saving would ask or refuse, and the flags, while the form is filled in. Writes nothing."""
     panel = load_panel(request.user, pk)
     require(request.user, Permission.ENTER_DATA, panel.patient.site)
-    form, held = form_of(request, panel, {m.test: m for m in panel.measurements.all()})
+    stored, earlier = measurements_of(panel, panel.protocol.tests_of(panel.code))
+    form, held = form_of(request, panel, stored)
     form.is_valid()
     day, chosen = form.cleaned_data.get("collected_on"), form.laboratory.get("laboratory", panel.laboratory)
     if (day and day != held.on) or chosen != panel.laboratory:
@@ -225,7 +234,6 @@ def check_panel(request, pk):
     problems = actions.preview_panel(
         panel=panel, values=readable, units=form.units, missing=form.missing, collected_on=day
     )
-    earlier = earlier_results(panel, form.tests)
     rows = []
     for test in form.tests:
         typed, unit = readable.get(test.code, ""), form.fields[test.code].unit

@@ -37,7 +37,7 @@ def load_visit(user, pk):
 
 
 def load_panel(user, pk):
-    panels = PanelRecord.objects.visible_to(user).select_related("visit", "patient__site", "entered_by")
+    panels = PanelRecord.objects.visible_to(user).select_related("visit", "patient__site", "entered_by", "laboratory")
     panel = get_object_or_404(panels, pk=pk)
     panel.visit.patient = panel.patient
     return panel

@@ -19,7 +19,7 @@ from patients.views import PER_PAGE, patient_form_context, strip_of, visible_sit
 from trialsite.queried import field_name, fields_of, queried_records
 from trialsite.roles import Permission, can, needs, require, within_sites
 from trialsite.saving import Saved, answer_form
-from visits import actions, forms
+from visits import actions, edit_checks, forms
 from visits.models import (
     QUERY_TRANSITIONS,
     Infusion,
@@ -160,11 +160,16 @@ def show_query(request, pk):
         return {
             "patient": query.patient, "strip": strip_of(request.user, query.patient), "query": query,
             "about": about(query), "steps": steps, "measurement": measurement_of(query), "address": address,
-            "link": link, "next": next_of(query, request.user), "heading": _("Query"),
+            "check": check_title(query.check_code), "link": link, "next": next_of(query, request.user), "heading": _("Query"),
             "cancel": reverse("visits:list_queries"),
         }  # fmt: skip
 
     return answer_form(request, form, "visits/show_query.html", context, save)
+
+
+def check_title(code):
+    check = edit_checks.BY_CODE.get(code)
+    return _(check.title) if check else code
 
 
 def measurement_of(query):

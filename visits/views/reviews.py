@@ -14,8 +14,8 @@ from trialsite.forms import ReasonForm, confirming
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Refused, Saved, answer_form, conflict_row
 from visits import actions, forms, waiting
-from visits.contents import CASEBOOK, INFUSIONS, PANELS, Form, all_of, kinds, load_forms
-from visits.models import Mark, PanelState, Review, Visit
+from visits.contents import CASEBOOK, INFUSIONS, PANELS, Form, asked_of, kinds, load_forms, number_of, queries_on
+from visits.models import Mark, PanelState, QueryState, Review, Visit
 from visits.reviews import MEANING_OF_CASEBOOK, MEANINGS, STEPS, reasons_not_to
 from visits.views.marks import PAGES
 from visits.views.plan import load_visit, visit_context, visit_title
@@ -75,6 +75,16 @@ def list_to_check(request, step):
     return render(request, "visits/list_to_check.html", context)
 
 
+@needs(*MARKING)
+@require_GET
+def show_waiting(request, step):
+    """The section of the start page, which asks for it once it is shown."""
+    from visits.home import waiting_for
+
+    require(request.user, known_step(step))
+    return render(request, "_work_list.html", {"section": waiting_for(request.user, request.GET, step)})
+
+
 # --- marking ------------------------------------------------------------------------------------------
 
 
@@ -84,9 +94,9 @@ def check_record(request, step, app, model, pk):
     kind = kinds().get(f"{app}.{model}")
     if kind is None:
         raise Http404
-    record = get_object_or_404(kind.model.objects.visible_to(request.user), pk=pk)
+    site = "site" if kind.label == CASEBOOK else "patient__site"
+    record = get_object_or_404(kind.model.objects.visible_to(request.user).select_related(site), pk=pk)
     patient = record if kind.label == CASEBOOK else record.patient
-    patient = load_patient(request.user, patient.pk)
     back = Form(kind, record).url
     return _check(request, step, patient, {kind.label: {pk}}, back=back, alone=True)
 
@@ -94,20 +104,27 @@ def check_record(request, step, app, model, pk):
 @needs(*MARKING)
 def check_visit(request, step, pk):
     """All forms of a visit."""
-    visit = load_visit(request.user, pk)
+    with_infusion = Visit.objects.visible_to(request.user).select_related("patient__site", "infusion")
+    waiting_queries = number_of(queries_on(INFUSIONS, "infusion__pk").filter(state=QueryState.OPEN))
+    visit = get_object_or_404(with_infusion.annotate(waiting_queries=waiting_queries), pk=pk)
+    infusion = getattr(visit, "infusion", None)
+    if infusion is not None:
+        infusion.waiting_queries = visit.waiting_queries
     panels = visit.panels.exclude(state=PanelState.EXPECTED).order_by("position")
-    wanted = {PANELS: panels, INFUSIONS: kinds()[INFUSIONS].model.objects.filter(visit=visit)}
+    wanted = {PANELS: panels, INFUSIONS: [infusion] if infusion is not None else []}
     heading = f"{visit.code} · {visit_title(visit)}"
     return _check(request, step, visit.patient, wanted, back=reverse("visits:show_visit", args=[pk]), of=heading)
 
 
 @needs(*MARKING)
 def check_patient(request, step, pk):
-    """All forms of a patient that still lack the mark and can have it."""
+    """The records of a patient outside the visits for which the protocol asks for the mark."""
     patient = load_patient(request.user, pk)
+    known_step(step)
+    wanted = {label: kinds()[label].model.objects.all() for label in asked_of(patient.protocol, STEPS[step].after)}
     return _check(
-        request, step, patient, all_of(patient), back=reverse("patients:show_patient", args=[pk]),
-        of=_("All records"), only_open=True,
+        request, step, patient, wanted, back=reverse("patients:show_patient", args=[pk]),
+        of=_("Records outside the visits"), only_open=True,
     )  # fmt: skip
 
 
@@ -118,8 +135,7 @@ def _check(request, step, patient, wanted, *, back, of="", alone=False, only_ope
     if CASEBOOK in wanted and step != "sign":
         raise Http404
     shown = list(load_forms(wanted, patient=patient, reviews=True).values())
-    queries = waiting.unclosed_queries_of(patient)
-    entries = [entry_of(form, step, rule, waiting.standing_of_form(form, queries, patient)) for form in shown]
+    entries = [entry_of(form, step, rule, waiting.standing_of_form(form, patient)) for form in shown]
     if only_open:
         entries = [entry for entry in entries if entry["is_open"] and entry["is_asked"]]
     meanings = (MEANING_OF_CASEBOOK,) if CASEBOOK in wanted else MEANINGS
