@@ -224,14 +224,13 @@ def answer_the_queries(page, patient):
 
 
 def close_the_queries(page, patient):
-    for words in ("It is as entered.", "Measured twice; it is right."):
+    for _query in range(2):
         page.goto("/")
         answered = card(page, "Answered queries to review").get_by_role("listitem").filter(has_text=patient["number"])
         answered.first.get_by_role("link").click()
         page.get_by_label("And then").select_option("close")
         page.get_by_role("button", name="Send").click()
         expect(page.locator(".meta .status")).to_have_text("closed")
-        assert words
 
 
 # --- the investigator ----------------------------------------------------------------------------------------------
