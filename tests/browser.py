@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -159,6 +159,29 @@ def afternoon():
     return f"Etc/GMT{-ahead:+d}"  # the sign in these names is turned round
 
 
+def in_week_4(universe):
+    """A woman whose second infusion is due today, all before it entered on its day; and what would be measured today."""
+    from patients.actions import today_at
+    from patients.demo import fresh
+    from trialsite.demo import at, clock_at
+    from visits import demo as visit_steps
+
+    day_0 = today_at(universe.site) - timedelta(days=28)
+    with clock_at(at(universe.site, day_0)):
+        patient = universe.infused(day_0=day_0)
+        visit_steps.enter_visit(patient=patient, code="W0", by=universe.chen)
+    with clock_at(at(universe.site, day_0 + timedelta(days=7))):
+        visit_steps.enter_visit(patient=patient, code="W1", by=universe.chen)
+    body, week_4 = visit_steps.body_of(fresh(patient)), patient.protocol.visit("W4")
+    typed = {
+        test.code: body.typed(test, 28, "W4")
+        for panel in week_4.panels
+        for test in patient.protocol.tests_of(panel)
+        if not test.computed
+    }
+    return {"number": patient.number, "address": f"/patients/{patient.pk}/", "typed": typed}
+
+
 def fill():
     """A patient with an infusion, an adverse event, a query and a report; the next one of site 01 will get cells."""
     from patients.models import AllocationSlot
@@ -173,6 +196,7 @@ def fill():
     with acting(universe.system, "so that it is afternoon there"):
         Site.objects.filter(code="01").update(timezone=afternoon())
     universe.site.refresh_from_db()
+    week_4 = in_week_4(universe)
     patient = universe.infused()
     event = universe.event(patient)
     deviation = safety_steps.record_deviation(patient=patient, by=universe.chen)
@@ -197,7 +221,7 @@ def fill():
         "new_event": f"/safety/events/report/{patient.pk}/", "report": f"/safety/reports/{report.pk}/",
         "in_screening": f"/patients/{waiting.pk}/", "account": f"/accounts/{universe.chen.pk}/",
         "baseline": f"/visits/{baseline.pk}/", "history": f"/history/visits/panelrecord/{panel.pk}/",
-        "expected_panel": f"/visits/panels/{universe.panel(patient, 'W1', 'vital_signs').pk}/",
+        "expected_panel": f"/visits/panels/{universe.panel(patient, 'W1', 'vital_signs').pk}/", "week_4": week_4,
     }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from visits.models import (
     Preparation,
 )
 from visits.views.marks import marks_of_parts
-from visits.views.plan import load_visit, planned_infusion, visit_context
+from visits.views.plan import is_open, load_visit, planned_infusion, visit_context
 
 
 @needs(Permission.PREPARE_INFUSIONS)
@@ -83,7 +83,7 @@ def record_infusion(request, pk):
         marks=marks_of_infusion(request.user, infusion, visit), minutes=protocol.infusions.monitoring_minutes,
         preparation=infusion.preparation if infusion else Preparation.objects.filter(visit=visit).first(),
         reaction_terms=[(term, protocol.infusions.reaction_label(term)) for term in protocol.infusions.reaction_terms],
-        may_enter=can(request.user, Permission.RECORD_INFUSIONS, patient.site),
+        may_enter=can(request.user, Permission.RECORD_INFUSIONS, patient.site) and is_open(visit),
     )  # fmt: skip
 
     def conflict(form, stale):

@@ -21,7 +21,7 @@ from visits.models import (
     QueryState,
 )
 from visits.views.marks import marks_of_parts
-from visits.views.plan import load_panel, visit_context
+from visits.views.plan import is_open, load_panel, visit_context
 
 EARLIER = 4  # results of a test that are shown beside its field
 
@@ -148,7 +148,7 @@ def enter_panel(request, pk):
     """Enter or change a panel; who may only look sees the same page without fields."""
     panel = load_panel(request.user, pk)
     site = panel.patient.site
-    may_enter = can(request.user, Permission.ENTER_DATA, site)
+    may_enter = can(request.user, Permission.ENTER_DATA, site) and is_open(panel.visit)
     if request.method == "POST":
         require(request.user, Permission.ENTER_DATA, site)
     protocol = panel.protocol

@@ -181,6 +181,11 @@ PANEL_CLASS = {
 }
 
 
+def is_open(visit):
+    """May its data be changed, by those who may enter them?"""
+    return held(visit.patient, visit) is None
+
+
 def visit_context(request, visit, heading, **more):
     """The context of a page about a visit, worked out when the page is shown."""
     return lambda: {
@@ -190,6 +195,7 @@ def visit_context(request, visit, heading, **more):
         "heading": heading,
         "title": visit_title(visit),
         "cancel": reverse("visits:show_visit", args=[visit.pk]),
+        "hold": held(visit.patient, visit),
         **more,
     }
 
@@ -226,11 +232,10 @@ def show_visit(request, pk):
         request, visit, visit_title(visit),
         panels=panels, standing=standing, standing_text=STANDING_TEXT[standing], number=number, infusion=infusion,
         preparation=preparation, sees_arm=sees_arm,
-        may_enter=can(request.user, Permission.ENTER_DATA, site),
-        may_prepare=sees_arm and can(request.user, Permission.PREPARE_INFUSIONS, site),
-        may_infuse=can(request.user, Permission.RECORD_INFUSIONS, site),
+        may_enter=can(request.user, Permission.ENTER_DATA, site) and is_open(visit),
+        may_prepare=sees_arm and can(request.user, Permission.PREPARE_INFUSIONS, site) and is_open(visit),
+        may_infuse=can(request.user, Permission.RECORD_INFUSIONS, site) and is_open(visit),
         may_report=can(request.user, Permission.REPORT_ADVERSE_EVENTS, site),
-        hold=held(visit.patient, visit),
         may_hold=can(request.user, Permission.REVIEW_DATA, site),
         checks=[
             (reverse("visits:check_visit", args=[step, pk]), page[1])
