@@ -156,8 +156,12 @@ def screen_patient(request):
 
 
 def tabs_of(patient, here):
-    pages = [("show_patient", _("Overview")), ("show_background", _("Consent and history"))]
-    return [(reverse(f"patients:{name}", args=[patient.pk]), label, name == here) for name, label in pages]
+    pages = [
+        ("patients:show_patient", _("Overview")),
+        ("patients:show_background", _("Consent and history")),
+        ("safety:show_casebook", _("Casebook")),
+    ]
+    return [(reverse(name, args=[patient.pk]), label, name == here) for name, label in pages]
 
 
 @needs(Permission.VIEW_PATIENTS)
@@ -170,7 +174,7 @@ def show_patient(request, pk):
     dispositions = list(patient.dispositions.all())
     context = {
         "patient": patient,
-        "tabs": tabs_of(patient, "show_patient"),
+        "tabs": tabs_of(patient, "patients:show_patient"),
         "strip": strip_of(request.user, patient),
         "consents": consents,
         "may_enter": can(request.user, Permission.ENTER_DATA, patient.site),
@@ -192,7 +196,7 @@ def show_background(request, pk):
     assessment = answers[0].assessment if answers else None
     context = {
         "patient": patient,
-        "tabs": tabs_of(patient, "show_background"),
+        "tabs": tabs_of(patient, "patients:show_background"),
         "strip": strip_of(request.user, patient),
         "consents": patient.consents.all(),
         "assessment": assessment,

@@ -15,7 +15,10 @@ TABLES = [
 ]  # fmt: skip
 
 REPORTS = gettext_noop("reports to the safety board are kept and read as they were made")
+COPIES = gettext_noop("machine-made copies of these records")
 NOT_EXPORTED = {
+    "safety.Casebook": COPIES,
+    "safety.CasebookFile": COPIES,
     "safety.DsmbReport": REPORTS,
     "safety.DsmbFile": REPORTS,
     "safety.ArmLetter": gettext_noop("which letter stands for which arm is nobody's to read"),

@@ -103,3 +103,11 @@ def request_monthly_report():
         return reports.request_dsmb_report(cutoff=cutoff, month=month, by=User.objects.system()).pk
     except IntegrityError:
         return None  # another worker was first
+
+
+@app.task(name="safety.tasks.make_casebook")
+def make_casebook(casebook_id, outbox_id):
+    """Make the casebook that was asked for, once, whatever happens. Gives whether this run made it."""
+    from safety.casebook import job
+
+    return job.run(casebook_id, outbox_id)

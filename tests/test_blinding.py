@@ -5,6 +5,7 @@ it. The last test opens the same pages as those who may know, so that the search
 
 import io
 import re
+import subprocess
 import tomllib
 import zipfile
 from collections import Counter
@@ -20,9 +21,11 @@ from patients import actions as patient_actions
 from patients.models import AllocationSlot, Halt, Patient, Scope
 from safety import actions as safety_actions
 from safety import demo as safety_steps
-from safety.models import AdverseEvent, Deviation, DismissedProposal, DsmbReport
+from safety.casebook import job as casebook_job
+from safety.models import AdverseEvent, Casebook, Deviation, DismissedProposal, DsmbReport
 from safety.proposals import unjudged_among
 from safety.reports import request_dsmb_report
+from tests.test_dsmb_files import objects_of
 from tests.universe import Universe, fields_of, send
 from trialsite import outbox, trial
 from trialsite.audit import acting
@@ -213,6 +216,46 @@ def test_no_export_of_a_blinded_role_tells_an_arm_in_any_byte(masked, name):
             assert secret not in everything, secret
         for preparation in Preparation.objects.all():
             assert str(int(preparation.planned_dose)).encode() not in everything or preparation.planned_dose < 1000
+        transaction.set_rollback(True)
+
+
+def casebook_of(universe, by):
+    """All bytes of the casebook of the first patient for this person: content, PDF opened, its words, and the pages around."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(outbox, "send", lambda message: None)
+        client = universe.client(User.objects.get(pk=by.pk))
+        asked = send(client, f"/safety/casebook/{universe.patients[0].pk}/copy/")["Location"]
+        casebook = Casebook.objects.latest("pk")
+        assert casebook_job.run(casebook.pk, OutboxMessage.objects.latest("pk").pk), casebook.failure
+    found = [client.get(asked).content, client.get(f"/safety/casebook/{universe.patients[0].pk}/").content]
+    for file in casebook.files.all():
+        answer = client.get(f"/safety/copies/files/{file.pk}/")
+        found += [str(answer.headers).encode(), objects_of(answer.content)]
+        if answer.content.startswith(b"%PDF"):
+            read = ["pdftotext", "-layout", "-", "-"]
+            found.append(subprocess.run(read, input=answer.content, capture_output=True, check=True).stdout)
+    return b"\n".join(found)
+
+
+@pytest.mark.requirement("R45")
+@pytest.mark.parametrize("name", ["chen", "maria"])
+def test_no_casebook_of_a_blinded_role_tells_an_arm_in_any_byte(masked, name):
+    with transaction.atomic():
+        everything = casebook_of(masked, getattr(masked, name))
+        assert b"Audit trail" in everything and b"Infusion 1" in everything
+        assert not TELLING.search(everything)
+        for secret in (b"allocationslot", b"visits_preparation", b"prepared_dose", b"prepared dose", b"planned dose", b"preparation_id"):
+            assert secret not in everything, secret
+        transaction.set_rollback(True)
+
+
+@pytest.mark.requirement("R45")
+def test_the_pharmacists_casebook_names_arm_and_lot_and_no_free_place(masked):
+    """So that the test above can fail."""
+    with transaction.atomic():
+        everything = casebook_of(masked, masked.zhao)
+        assert {found.group() for found in TELLING.finditer(everything)} >= {b"ZQARM", b"ZQTITLE"}
+        assert b"prepared dose" in everything and b"block_size" not in everything
         transaction.set_rollback(True)
 
 

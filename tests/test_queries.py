@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from patients.models import Patient, State
+from safety import actions as safety_actions
 from safety import demo as safety_steps
 from tests.universe import send
 from trialsite.audit import acting
@@ -53,6 +54,9 @@ def pages_of(universe, patient):
         f"/history/visits/infusion/{visit.infusion.pk}/",
     ]  # fmt: skip
     preparing = f"/visits/{Visit.objects.get(patient=patient, code='W4').pk}/prepare/"
+    copy = patient.casebooks.get()
+    coordinator += [f"/safety/casebook/{patient.pk}/", f"/safety/casebook/{patient.pk}/copy/", f"/safety/copies/{copy.pk}/",
+                    f"/safety/copies/{copy.pk}/progress/"]  # fmt: skip
     for address in coordinator:
         yield universe.chen, address
     for address in (
@@ -121,6 +125,7 @@ def patient(universe):
         patient.infusions.update(volume_ml=1)
     sites = [universe.site.pk, universe.other_site.pk]
     request_export(cutoff=timezone.now(), sites=sites, kinds=["patients"], by=universe.sofia)
+    safety_actions.request_casebook(patient=patient, cutoff=timezone.now(), language="en", by=universe.chen)
     panel = universe.panel(patient, "SCR", "chemistry")
     actions.raise_query(panel=panel, test="ALT", text="Please check.", by=universe.maria)
     visit = Visit.objects.get(patient=patient, code="W0")

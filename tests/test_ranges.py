@@ -271,6 +271,8 @@ def test_results_held_against_another_range_are_listed_and_changed_only_when_tol
         [one] = differing_results(held)
         assert (one.measurement.flag, one.flag, one.held.reference, one.is_closed) == ("L", "", corrected.pk, False)
     queries, panel = Query.objects.count(), result(patient).panel
+    with acting(unchanged.system, "complete, for the test"):
+        PanelRecord.objects.filter(pk=panel.pk).update(state="entered")
     seen = [actions.Seen("visits.panelrecord", panel.pk, panel.version, ("HGB",))]
     [mark], _ = actions.verify_forms(patient=patient, seen=seen, by=unchanged.maria)
     changed, left = actions.apply_range(held=corrected, version=1, reason="limits corrected", by=unchanged.david)

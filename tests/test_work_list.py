@@ -89,9 +89,10 @@ def test_what_was_typed_and_not_saved_stands_first_for_that_person_alone(univers
     patient = universe.screened()
     chen = universe.client(universe.chen)
     path = f"/visits/panels/{universe.panel(patient, 'SCR', 'chemistry').pk}/"
-    with_draft = {**fields_of(chen.get(path)), "ALT": "77", "draft": "keep", "draft_title": "Chemistry"}
-    with_draft.pop("idem", None)
-    assert chen.post(path, with_draft).status_code == 200
+    shown = fields_of(chen.get(path))
+    [key], [version] = shown.pop("idem"), shown["version"]
+    about = {"draft": "keep", "draft_of": key, "draft_version": version, "draft_title": "Chemistry"}
+    assert chen.post(path, {**shown, **about, "ALT": "77"}).status_code == 200
     row = section(chen, "Typed and not saved")["rows"][0]
     assert row["url"] == f"{path}?draft=yes" and 'value="77"' in chen.get(row["url"]).content.decode()
     wang = universe.client(universe.wang).get("/").context["sections"]

@@ -300,7 +300,8 @@ class LotTestsForm(DataForm):
             kwargs = {"label": test.name, "required": False, "initial": stored.get(test.code, ""),
                       "help_text": _("passes when %(limit)s") % {"limit": limit}}  # fmt: skip
             if test.equals:
-                words = [(test.equals, test.equals), (f"not {test.equals}", _("not %s") % test.equals)]
+                told = test.equals_label or test.equals
+                words = [(test.equals, told), (f"not {test.equals}", _("not %s") % told)]
                 self.fields[test.code] = forms.ChoiceField(choices=choices_with_blank(words), **kwargs)
             else:
                 self.fields[test.code] = LotNumberField(is_percent=test.unit == "%", **kwargs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import gettext_noop as N_
+from django.utils.translation import gettext_noop as noop
 
 from patients.models import Hold
 from trialsite.roles import Permission
@@ -70,22 +70,22 @@ STEPS = {
 
 # key: (does it hold?, what is said when it does not, what it means in the printed table)
 NEEDS = {
-    "entered": (lambda s: s.has_entries, N_("Nothing is entered yet."), "entered, or said to be not done"),
-    "over": (lambda s: s.is_over, N_("It is not over yet."),
+    "entered": (lambda s: s.has_entries, noop("Nothing is entered yet."), "entered, or said to be not done"),
+    "over": (lambda s: s.is_over, noop("It is not over yet."),
              "the visit took place or was missed; the patient's way through the trial has ended"),
-    "complete": (lambda s: not s.pending, N_("Values are still to come: panels %(pending)s."), "no value still to come"),
-    "answered": (lambda s: not s.open_queries, N_("Queries wait for an answer of the site: %(open_queries)s."),
+    "complete": (lambda s: not s.pending, noop("Values are still to come: panels %(pending)s."), "no value still to come"),
+    "answered": (lambda s: not s.open_queries, noop("Queries wait for an answer of the site: %(open_queries)s."),
                  "no query that waits for the site"),
-    "closed": (lambda s: not s.unclosed_queries, N_("Queries are not closed: %(unclosed_queries)s."), "every query closed"),
-    "signed": (lambda s: not s.unsigned, N_("The investigator has not signed: forms %(unsigned)s."),
+    "closed": (lambda s: not s.unclosed_queries, noop("Queries are not closed: %(unclosed_queries)s."), "every query closed"),
+    "signed": (lambda s: not s.unsigned, noop("The investigator has not signed: forms %(unsigned)s."),
                "every form signed that the protocol says"),
-    "not_withdrawn": (lambda s: not s.is_withdrawn, N_("This was marked as entered in error."), "not entered in error"),
-    "frozen": (lambda s: s.hold == Hold.FROZEN, N_("The data manager freezes the patient's records first."), "frozen"),
-    "not_locked": (lambda s: Hold.LOCKED not in (s.hold, s.hold_above), N_("It is locked."), "not locked"),
+    "not_withdrawn": (lambda s: not s.is_withdrawn, noop("This was marked as entered in error."), "not entered in error"),
+    "frozen": (lambda s: s.hold == Hold.FROZEN, noop("The data manager freezes the patient's records first."), "frozen"),
+    "not_locked": (lambda s: Hold.LOCKED not in (s.hold, s.hold_above), noop("It is locked."), "not locked"),
     "free_above": (lambda s: s.hold_above == Hold.OPEN,
-                   N_("All records of the patient are frozen or locked: open those first."), "the patient's records open"),
+                   noop("All records of the patient are frozen or locked: open those first."), "the patient's records open"),
     "not_locked_above": (lambda s: s.hold_above != Hold.LOCKED,
-                         N_("All records of the patient are locked: unlock those first."), "the patient's records not locked"),
+                         noop("All records of the patient are locked: unlock those first."), "the patient's records not locked"),
 }  # fmt: skip
 
 # what a change of the form does to each mark; whole forms are signed and reviewed, fields of panels are verified
@@ -97,10 +97,10 @@ VOIDED_BY = {
 
 # what an investigator can mean by signing (21 CFR 11.50): stored in English, shown in the reader's language
 MEANINGS = (
-    N_("I have reviewed these data and confirm that they are accurate and complete."),
-    N_("I am responsible for these data and approve them."),
+    noop("I have reviewed these data and confirm that they are accurate and complete."),
+    noop("I am responsible for these data and approve them."),
 )
-MEANING_OF_CASEBOOK = N_(
+MEANING_OF_CASEBOOK = noop(
     "I have reviewed the casebook of this patient and confirm that all its records are accurate and complete and"
     " were made under my supervision."
 )
@@ -111,9 +111,9 @@ def reasons_not_to(step, standing, field=""):
     rule, reasons = STEPS[step], []
     if rule.of == "mark":
         if (rule.after, field) in standing.marks:
-            reasons.append(Sentence(N_("It is marked already: %(mark)s."), {"mark": Mark(rule.after).label}))
+            reasons.append(Sentence(noop("It is marked already: %(mark)s."), {"mark": Mark(rule.after).label}))
     elif standing.hold not in rule.before:
-        reasons.append(Sentence(N_("This cannot follow: it is %(hold)s."), {"hold": Hold(standing.hold).label}))
+        reasons.append(Sentence(noop("This cannot follow: it is %(hold)s."), {"hold": Hold(standing.hold).label}))
     for key in rule.needs:
         holds, said, _meaning = NEEDS[key]
         if not holds(standing):

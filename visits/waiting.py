@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from django.db.models import Exists, F, OuterRef, Q, Value
+from django.db.models import Exists, OuterRef, Q, Value
 
 from patients.models import Patient
 from trialsite import trial
@@ -133,7 +133,8 @@ def to_verify(user):
         fields=number_of(values),
         fields_done=number_of(values.annotate(is_verified=verified).filter(is_verified=True)),
     )
-    return counted.filter(fields__gt=F("fields_done")).order_by("planned_on", "id")
+    # what waits is asked as EXISTS, and counted for the visits that are shown alone
+    return counted.filter(Exists(values.exclude(verified))).order_by("planned_on", "id")
 
 
 def to_review(user):
@@ -155,7 +156,10 @@ def _forms_without(mark, user, permission):
         fields_done=number_of(panels.filter(Exists(marks_on(PANELS, mark))))
         + number_of(infusions.filter(Exists(marks_on(INFUSIONS, mark)))),
     )
-    return counted.filter(fields__gt=F("fields_done")).order_by("planned_on", "id")
+    waiting = Exists(panels.exclude(Exists(marks_on(PANELS, mark)))) | Exists(
+        infusions.exclude(Exists(marks_on(INFUSIONS, mark)))
+    )
+    return counted.filter(waiting).order_by("planned_on", "id")
 
 
 def patients_with_records_to(mark, user, permission):

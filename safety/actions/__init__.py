@@ -1,6 +1,7 @@
 """Everything that writes about what went wrong: one file per noun. Reports have their own, safety/reports.py."""
 
 from safety.actions.adverse_events import change_adverse_event, report_adverse_event, withdraw_adverse_event
+from safety.actions.casebooks import repeat_casebook, request_casebook
 from safety.actions.deviations import (
     change_deviation,
     dismiss_proposal,
@@ -14,7 +15,9 @@ __all__ = [
     "change_deviation",
     "dismiss_proposal",
     "record_deviation",
+    "repeat_casebook",
     "report_adverse_event",
+    "request_casebook",
     "restore_proposal",
     "withdraw_adverse_event",
     "withdraw_deviation",

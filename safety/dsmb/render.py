@@ -42,19 +42,25 @@ def working_folder() -> Path:
 
 
 def render_pdf(figures: PartFigures, pictures: dict[str, bytes]) -> bytes:
-    """A4, PDF/A-2a (kept and read out for decades), with a code for a character that no font has. Raises NotTypeset."""
+    """A4, PDF/A-2a (kept and read out for decades). Raises NotTypeset."""
+    return pdf_of(HERE / "report.typ", figures.to_json(), pictures)
+
+
+def pdf_of(template: Path, data: bytes, pictures: dict[str, bytes] | None = None) -> bytes:
+    """The PDF/A-2a that a template makes of its data (report.json), with a code for a character that no font has.
+    Raises NotTypeset."""
     try:
-        return _pdf_of(figures.to_json(), pictures)
+        return _pdf_of(template, data, pictures or {})
     except NotTypeset as failure:
         if "could not be displayed" not in str(failure):
             raise
-        return _pdf_of(fonts.printable(figures.to_json().decode()).encode(), pictures)
+        return _pdf_of(template, fonts.printable(data.decode()).encode(), pictures or {})
 
 
-def _pdf_of(report: bytes, pictures: dict[str, bytes]) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="dsmb-", dir=working_folder()) as name:
+def _pdf_of(template: Path, report: bytes, pictures: dict[str, bytes]) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="pdf-", dir=working_folder()) as name:
         folder = Path(name)
-        shutil.copy(HERE / "report.typ", folder)
+        shutil.copy(template, folder / "report.typ")
         (folder / "report.json").write_bytes(report)
         for file, content in pictures.items():
             (folder / file).write_bytes(content)

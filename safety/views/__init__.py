@@ -7,6 +7,13 @@ from safety.views.adverse_events import (
     show_adverse_event,
     withdraw_adverse_event,
 )
+from safety.views.casebook import (
+    download_certified_copy,
+    request_certified_copy,
+    show_casebook,
+    show_certified_copy,
+    show_copy_progress,
+)
 from safety.views.deviations import (
     change_deviation,
     dismiss_proposal,
@@ -24,14 +31,19 @@ __all__ = [
     "change_adverse_event",
     "change_deviation",
     "dismiss_proposal",
+    "download_certified_copy",
     "list_adverse_events",
     "list_deviations",
     "list_deviations_of_patient",
     "list_proposals",
     "record_deviation",
     "report_adverse_event",
+    "request_certified_copy",
     "restore_proposal",
     "show_adverse_event",
+    "show_casebook",
+    "show_certified_copy",
+    "show_copy_progress",
     "show_deviation",
     "show_unjudged",
     "withdraw_adverse_event",

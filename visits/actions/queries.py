@@ -11,6 +11,7 @@ from patients.actions import lock_open_patient, next_version, refuse_before_cons
 from patients.models import ArtRegimen
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
+from trialsite.words import for_the_record
 from visits import edit_checks
 from visits.actions.plan import died_on, lock_visit
 from visits.models import (
@@ -338,7 +339,7 @@ def reopen_query(*, query, text, version, by):
 
 
 def _move_query(query, state, text, version, by):
-    with acting(by, f"query {state.label}"):
+    with acting(by, f"query {for_the_record(state.label)}"):
         _refuse_when_locked(query)
         query = Query.objects.select_for_update(of=("self",)).get(pk=query.pk)
         check_version(query, version)

@@ -73,7 +73,7 @@ STANDING_TEXT = {
 def standing_of(visit, today, open_panels, *, is_open, is_signed=False):
     """One word for a visit: expected, due, overdue, draft (attended, panels missing), entered, missed; not-done when it
     was planned and the patient's way has ended (`is_open` is false); signed when all of it is, locked when it is."""
-    if Hold.LOCKED in (visit.hold, visit.patient.hold):
+    if visit.hold == Hold.LOCKED or (visit.patient_id and visit.patient.hold == Hold.LOCKED):
         return "locked"
     window = schedule.Window(visit.planned_on, visit.earliest, visit.latest)
     standing = schedule.standing(state=visit.state, window=window, today=today)

@@ -18,14 +18,15 @@ from django.utils.translation.template import templatize
 FLOORS = ("trialsite", "patients", "visits", "safety")
 # function: which of its arguments are texts (the "c" is a context)
 KEYWORDS = {
-    **dict.fromkeys(("_", "noop", "gettext", "gettext_lazy", "gettext_noop"), None),
+    **dict.fromkeys(("_", "N_", "noop", "gettext", "gettext_lazy", "gettext_noop"), None),
     **dict.fromkeys(("ngettext", "ngettext_lazy"), (1, 2)),
     **dict.fromkeys(("pgettext", "pgettext_lazy"), ((1, "c"), 2)),
 }
 TEXT = r"""u?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 # what Django's templatize leaves of a template; all else in it is blanked out
 IN_TEMPLATE = re.compile(rf"\b(n?p?gettext|_)\(\s*{TEXT}(?:,\s*{TEXT})?(?:,\s*{TEXT})?", re.DOTALL)
-PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[sdr]|\{\w*\}|</?\w+|%%")
+# the words in capitals are filled in by the page's script
+PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[sdr]|\{\w*\}|</?\w+|%%|\b(?:TIME|NUMBER|FIELD|VALUE|DATE)\b")
 # no date of compilation: the same texts make the same file
 DATED = datetime(2010, 9, 28, tzinfo=UTC)
 HEADER = """\
