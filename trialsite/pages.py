@@ -44,12 +44,12 @@ NAVIGATION = [
     (_("Adverse events"), "safety:list_adverse_events", Permission.VIEW_ADVERSE_EVENTS),
     (_("Deviations"), "safety:list_deviations", Permission.VIEW_PATIENTS),
     (_("Lots"), "visits:list_lots", Permission.MANAGE_LOTS),
+    (_("Reports"), "safety:list_reports", Permission.READ_OPEN_REPORTS),
 ]
 # opened seldom: under "More", unless they fit beside the others
 NAVIGATION_MORE = [
     (_("Laboratories"), "visits:list_laboratories", Permission.VIEW_PATIENTS),
     (_("Randomisation"), "patients:show_allocation", Permission.MANAGE_ALLOCATION),
-    (_("Reports"), "safety:list_reports", Permission.READ_OPEN_REPORTS),
     (_("Data export"), "list_exports", Permission.EXPORT_DATA),
     (_("Halts"), "patients:list_halts", (Permission.VIEW_PATIENTS, Permission.LIFT_HALTS)),
     (_("Protocol"), "list_versions", Permission.VIEW_PATIENTS),
