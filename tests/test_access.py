@@ -53,14 +53,11 @@ def fill(universe):
             site=site, protocol=patient.protocol, on=patient.screened_on, by=universe.david
         )
         line = patient_steps.add_medication(patient=patient, treatment="Aspirin", started_on="2020", by=by)
-<<<<<<< HEAD
         seen = visit_actions.Seen(
             "visits.panelrecord", panel.pk, panel.version, (panel.protocol.panel(panel.code).tests[0],)
         )
         [mark], _ = visit_actions.verify_forms(patient=patient, seen=[seen], by=universe.maria)
-=======
         casebook = safety_actions.request_casebook(patient=patient, cutoff=timezone.now(), language="en", by=by)
->>>>>>> casebook
         found[site.code] = {
             "casebook": casebook,
             "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
