@@ -133,8 +133,9 @@ def to_verify(user):
         fields=number_of(values),
         fields_done=number_of(values.annotate(is_verified=verified).filter(is_verified=True)),
     )
-    # what waits is asked as EXISTS, and counted for the visits that are shown alone
-    return counted.filter(Exists(values.exclude(verified))).order_by("planned_on", "id")
+    # which visits wait is asked once for all; what waits in them is counted for those that are shown
+    waiting = Measurement.objects.filter(values_to_verify()).exclude(verified).order_by()
+    return counted.filter(pk__in=waiting.values("panel__visit")).order_by("planned_on", "id")
 
 
 def to_review(user):
@@ -156,9 +157,9 @@ def _forms_without(mark, user, permission):
         fields_done=number_of(panels.filter(Exists(marks_on(PANELS, mark))))
         + number_of(infusions.filter(Exists(marks_on(INFUSIONS, mark)))),
     )
-    waiting = Exists(panels.exclude(Exists(marks_on(PANELS, mark)))) | Exists(
-        infusions.exclude(Exists(marks_on(INFUSIONS, mark)))
-    )
+    panels_waiting = PanelRecord.objects.filter(state__in=DONE).exclude(Exists(marks_on(PANELS, mark))).order_by()
+    infusions_waiting = Infusion.objects.exclude(Exists(marks_on(INFUSIONS, mark))).order_by()
+    waiting = Q(pk__in=panels_waiting.values("visit")) | Q(pk__in=infusions_waiting.values("visit"))
     return counted.filter(waiting).order_by("planned_on", "id")
 
 
