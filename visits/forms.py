@@ -520,5 +520,5 @@ class HoldForm(DataForm):
 
 
 class FreezeForm(DataForm):
-    chosen = TickedField(r"[0-9]{1,18}:[0-9]{1,9}")
+    chosen = TickedField(r"[1-9][0-9]{0,17}:[0-9]{1,9}")
     is_drafted = False
