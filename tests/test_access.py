@@ -57,7 +57,9 @@ def fill(universe):
             "visits.panelrecord", panel.pk, panel.version, (panel.protocol.panel(panel.code).tests[0],)
         )
         [mark], _ = visit_actions.verify_forms(patient=patient, seen=[seen], by=universe.maria)
+        casebook = safety_actions.request_casebook(patient=patient, cutoff=timezone.now(), language="en", by=by)
         found[site.code] = {
+            "casebook": casebook,
             "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
             "event": event, "query": query, "lot": lot, "line": line, "deviation": deviation, "dismissed": dismissed,
             "laboratory": laboratory, "range": laboratory.ranges.first(),
@@ -109,6 +111,11 @@ def arguments_of(name, here, records):
         "visits:retire_check": {"key": "implausible-CD4"},
         "visits:restore_check": {"pk": records["retired"].pk},
         "visits:show_query": {"pk": here["query"].pk},
+        "safety:show_casebook": {"patient_pk": patient},
+        "safety:request_certified_copy": {"patient_pk": patient},
+        "safety:show_certified_copy": {"pk": here["casebook"].pk},
+        "safety:show_copy_progress": {"pk": here["casebook"].pk},
+        "safety:download_certified_copy": {"pk": here["casebook"].pk},
         "safety:report_adverse_event": {"patient_pk": patient},
         "safety:record_deviation": {"patient_pk": patient},
         "safety:list_deviations_of_patient": {"pk": patient},

@@ -5,6 +5,7 @@ fixture `visitor`) no request to anywhere else."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 from tests.browser import NARROW, WIDE
 
@@ -51,6 +52,24 @@ def test_the_menu_of_a_phone_opens(visitor):
     page.get_by_role("button", name="Menu").click()
     page.get_by_role("link", name="Adverse events").click()
     page.get_by_role("heading", name="Adverse events", level=1).wait_for()
+
+
+def test_the_navigation_stands_in_one_line_and_the_rest_opens_by_the_keyboard(visitor):
+    for username in ("david", "sofia", "wang"):
+        page = visitor(username)
+        assert page.locator(".main-nav").bounding_box()["height"] < 60, username
+    more = page.locator(".main-nav summary")
+    more.focus()
+    page.keyboard.press("Enter")
+    halts = page.get_by_role("link", name="Halts", exact=True)
+    expect(halts).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(halts).to_be_hidden()
+    expect(more).to_be_focused()
+    page.keyboard.press("Enter")
+    halts.press("Enter")
+    page.get_by_role("heading", name="Halts", level=1).wait_for()
+    expect(page.locator(".main-nav .here")).to_have_count(1)
 
 
 def test_a_line_of_a_list_opens_the_line_and_its_small_link_the_history(visitor, served):

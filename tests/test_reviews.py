@@ -491,7 +491,8 @@ NOT_HELD = {
     "record_lot_tests", "release_lot", "reject_lot", "plan_screening", "plan_visits", "follow_amendment",
     "hold_visit", "hold_patient", "freeze_visits", "marks_void",
     "apply_range", "add_range", "change_laboratory", "check_line", "copy_ranges", "create_laboratory", "end_feed",
-    "end_range", "import_ranges", "raise_record_queries", "renew_feed", "restore_check", "retire_check", "withdraw_range",
+    "end_range", "import_ranges", "raise_record_queries", "renew_feed", "repeat_casebook", "request_casebook", "restore_check",
+    "retire_check", "withdraw_range",
 }  # fmt: skip
 WHEN_FROZEN = {
     "raise_query", "answer_query", "close_query", "reopen_query", "verify_forms", "review_forms", "sign_forms",

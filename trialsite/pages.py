@@ -14,6 +14,7 @@ from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonRespons
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.functional import cached_property
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext
@@ -42,10 +43,13 @@ NAVIGATION = [
     ),
     (_("Adverse events"), "safety:list_adverse_events", Permission.VIEW_ADVERSE_EVENTS),
     (_("Deviations"), "safety:list_deviations", Permission.VIEW_PATIENTS),
-    (_("Laboratories"), "visits:list_laboratories", Permission.VIEW_PATIENTS),
     (_("Lots"), "visits:list_lots", Permission.MANAGE_LOTS),
-    (_("Randomisation"), "patients:show_allocation", Permission.MANAGE_ALLOCATION),
     (_("Reports"), "safety:list_reports", Permission.READ_OPEN_REPORTS),
+]
+# opened seldom: under "More", unless they fit beside the others
+NAVIGATION_MORE = [
+    (_("Laboratories"), "visits:list_laboratories", Permission.VIEW_PATIENTS),
+    (_("Randomisation"), "patients:show_allocation", Permission.MANAGE_ALLOCATION),
     (_("Data export"), "list_exports", Permission.EXPORT_DATA),
     (_("Halts"), "patients:list_halts", (Permission.VIEW_PATIENTS, Permission.LIFT_HALTS)),
     (_("Protocol"), "list_versions", Permission.VIEW_PATIENTS),
@@ -53,23 +57,46 @@ NAVIGATION = [
 ]
 
 
+# so many entries stand in one line at 1280 pixels, in both languages
+IN_ONE_LINE = 9
+
+
 class Navigation:
-    """The entries this person may open; worked out only when a template asks."""
+    """The entries this person may open: `first` in the bar, `more` in a menu; worked out only when a template asks."""
 
     def __init__(self, request):
         self.request = request
 
-    def __iter__(self):
-        entries = []
-        for label, name, permission in NAVIGATION:
+    def allowed(self, entries):
+        for label, name, permission in entries:
             needed = permission if isinstance(permission, tuple) else (permission,)
             if permission is None or any(can(self.request.user, one) for one in needed):
-                entries.append((label, reverse(name)))
+                yield label, reverse(name)
+
+    @cached_property
+    def parts(self):
+        first, more = list(self.allowed(NAVIGATION)), list(self.allowed(NAVIGATION_MORE))
+        if len(first) + len(more) <= IN_ONE_LINE:
+            first, more = first + more, []
         path = self.request.path
-        around = [url for label, url in entries if path == url or (url != "/" and path.startswith(url))]
+        around = [url for _label, url in first + more if path == url or (url != "/" and path.startswith(url))]
         here = max(around, key=len, default=None)  # /visits/lots/ lies below /visits/, too
-        for label, url in entries:
-            yield {"label": label, "url": url, "active": url == here}
+        return [
+            [{"label": label, "url": url, "active": url == here} for label, url in entries] for entries in (first, more)
+        ]
+
+    @property
+    def first(self):
+        return self.parts[0]
+
+    @property
+    def more(self):
+        return self.parts[1]
+
+    @property
+    def is_in_more(self):
+        """Is the page one of those under "More"?"""
+        return any(entry["active"] for entry in self.more)
 
 
 def everywhere(request):

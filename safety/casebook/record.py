@@ -20,7 +20,7 @@ from trialsite.audit import audited_models
 from trialsite.models import AuditEvent, Site, User
 from trialsite.pages import sees_secret_tables
 from trialsite.roles import Permission, can
-from visits.models import Laboratory
+from visits.models import Laboratory, Lot
 
 FORM = "trialsite casebook 1"  # of casebook.json
 
@@ -49,6 +49,7 @@ class Record:
     trail: list[AuditEvent]
     people: dict[int, str]
     laboratories: dict[int, str] = field(default_factory=dict)
+    lots: dict[int, str] = field(default_factory=dict)
 
     def objects(self, model):
         """The records of a model as unsaved objects with the values of then."""
@@ -62,6 +63,7 @@ class Record:
             "last_audit_event": self.cutoff.event, "seen": self.eyes, "patient": self.patient, "site": self.site,
             "records": self.rows, "people": {str(pk): name for pk, name in self.people.items()},
             "laboratories": {str(pk): name for pk, name in self.laboratories.items()},
+            "lots": {str(pk): name for pk, name in self.lots.items()},
             "audit_trail": [
                 {
                     "id": e.pk, "at": e.at, "transaction": e.transaction, "table": e.table, "record": e.record_id,
@@ -114,7 +116,9 @@ def read_record(patient_pk, cutoff, eyes) -> Record:
     people = {row["id"]: row["full_name"] for row in rows_as_of(User, cutoff) if row["id"] in named}
     laboratories = {row["laboratory_id"] for row in rows.get("visits_panelrecord", ())}
     names = {row["id"]: row["name"] for row in rows_as_of(Laboratory, cutoff) if row["id"] in laboratories}
-    return Record(cutoff, eyes, patient, site, rows, trail, people, names)
+    used = {row["lot_id"] for row in rows.get("visits_preparation", ())}  # none where the arm may not be seen
+    lots = {row["id"]: f"{row['number']} ({row['product']})" for row in rows_as_of(Lot, cutoff) if row["id"] in used}
+    return Record(cutoff, eyes, patient, site, rows, trail, people, names, lots)
 
 
 def _told(table, line):

@@ -294,7 +294,9 @@ class Document:
                         (_("taken at"), self.instant(slot.taken_at)), (_("taken by"), self.person(slot.taken_by_id))])  # fmt: skip
         for one in self.record.objects(Preparation):
             self.heading(2, _("Preparation for infusion %(number)s") % {"number": one.number})
-            self.facts([*self.fields(one), (_("last entry by, at"), self.last(one))])
+            names = [f.name for f in one._meta.concrete_fields if f.attname not in PLAIN | {"lot_id"}]
+            lot = self.record.lots.get(one.lot_id, str(one.lot_id))
+            self.facts([(_("lot"), lot), *self.fields(one, *names), (_("last entry by, at"), self.last(one))])
 
     # --- visits ---------------------------------------------------------------------------------------------
 
