@@ -141,6 +141,7 @@ def test_a_draft_is_bounded_and_whatever_is_sent_does_no_harm(unchanged, panel, 
     ):  # fmt: skip
         assert keep(chen, url_of(panel), **{name: odd}).status_code in (200, 422), (name, odd)
     assert chen.get(f"{url_of(panel)}?draft=yes&over=%00").status_code == 200
+    assert chen.post("/drafts/discard/", {"path": "/\x00"}).status_code == 302
 
 
 def test_a_person_has_a_bounded_number_of_drafts_and_old_ones_go(unchanged, panel, monkeypatch):
