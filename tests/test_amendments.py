@@ -172,3 +172,19 @@ def test_an_amendment_that_takes_the_meaning_from_what_was_entered_is_refused(tm
     (tmp_path / "1.1.toml").write_text(amendment, encoding="utf-8")
     with pytest.raises(protocol.ProtocolError, match=text):
         protocol.load_versions(tmp_path)
+
+
+def test_a_question_about_a_visit_that_is_cancelled_can_still_be_answered_and_closed(amended):
+    patient = amended.infused()
+    panel = plan_of(patient)["W5"].panels.first()
+    visit_actions.mark_panel_not_done(panel=panel, not_done_because="No sample", version=None, by=amended.chen)
+    query = visit_actions.raise_query(panel=panel, text="Why not?", by=amended.maria)
+    release(amended)
+    consent_again(amended, patient)
+    assert plan_of(patient)["W5"].state == "cancelled"
+    visit_actions.answer_query(query=query, text="The tube broke.", version=None, by=amended.chen)
+    assert visit_actions.close_query(query=query, version=None, by=amended.maria).state == "closed"
+    with pytest.raises(Refused, match="no longer planned"):
+        visit_actions.record_attendance(
+            visit=plan_of(patient)["W5"], attended_on=today_at(patient.site), version=None, by=amended.chen
+        )

@@ -9,10 +9,10 @@ from django.urls import reverse
 
 from patients.models import Patient
 from tests.test_access import fill, pages
-from tests.universe import fields_of
+from tests.universe import fields_of, send
 from trialsite.saving import DataForm
 from visits import demo as visit_steps
-from visits.models import Measurement, PanelRecord
+from visits.models import CheckFiring, Measurement, PanelRecord
 
 # every case goes to every fourth form, of which all are of a few kinds of field; to every form where there is time
 EACH = 1 if os.environ.get("TRIALSITE_TEST_EVERYTHING") == "1" else 4
@@ -50,7 +50,8 @@ def forms(world, records):
     """(address, name of who may send it, its fields as they are shown) of every data form there is."""
     found = []
     browsers = {
-        name: world.client(getattr(world, name)) for name in ("chen", "zhao", "maria", "david", "samuel", "dora", "sofia", "ada")
+        name: world.client(getattr(world, name))
+        for name in ("chen", "zhao", "maria", "david", "samuel", "dora", "sofia", "ada")
     }
     addresses = [url for _name, url, view in pages(records["01"], records) if getattr(view, "to_post", None)]
     here = records["01"]
@@ -319,3 +320,14 @@ def test_no_key_in_an_address_is_a_fault_of_ours(unchanged, records, key):
             for method in ("get", "post"):
                 answer = getattr(client, method)("/" + path.format(key))
                 assert answer.status_code in (403, 404, 405), (name, path, method, answer.status_code)
+
+
+@pytest.mark.parametrize(
+    "asked", ["[" * 19_000, r'{"implausible:ALT": "\ud800"}', '{"made_up:ALT": "1"}', '{"impossible:ALT": "1"}']
+)
+def test_nothing_odd_is_stored_of_what_checks_said_while_the_form_was_filled_in(world, unchanged, asked):
+    panel = PanelRecord.objects.get(patient=world.with_results(), code="chemistry")
+    browser = world.client(world.chen)
+    saved = send(browser, reverse("visits:enter_panel", args=[panel.pk]), asked=asked, reason="Read again")
+    assert saved.status_code == 302
+    assert not CheckFiring.objects.filter(panel=panel, outcome="corrected").exists()

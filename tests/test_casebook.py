@@ -11,13 +11,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+import visits.actions
 from patients.demo import fresh
 from safety import actions
 from safety import demo as safety_steps
 from safety.casebook import job, lanes
 from safety.casebook.lanes import Span, Thing, lay_out
 from safety.casebook.record import digest_of, eyes_of, read_record
-from safety.models import Casebook, CasebookFile, ReportState
+from safety.models import AdverseEvent, Casebook, CasebookFile, ReportState
 from tests.universe import send
 from trialsite import outbox
 from trialsite.as_of import CutOff
@@ -306,6 +307,18 @@ def test_who_sees_no_adverse_events_gets_none(full, unchanged, quiet, tmp_path):
     text = text_of(casebook, tmp_path)
     assert "Ague" not in text and "Left out" in text
     assert "Ague" not in full.client(full.zhao).get(f"/safety/casebook/{full.patient.pk}/").content.decode()
+
+
+def test_who_sees_no_adverse_events_reads_no_question_and_no_answer_about_one(full, unchanged, quiet, tmp_path):
+    event = AdverseEvent.objects.get(patient=full.patient)
+    query = visits.actions.raise_query(record=event, field="narrative", text="Was it malaria?", by=full.maria)
+    visits.actions.answer_query(query=query, text="No, it was dengue.", version=1, by=full.chen)
+    for who, sees in ((full.chen, True), (full.zhao, False)):
+        casebook = made(who, full.patient)
+        page = full.client(who).get(f"/safety/casebook/{full.patient.pk}/").content.decode()
+        for told in (content_of(casebook).decode(), squeezed(text_of(casebook, tmp_path)), page):
+            for words in ("malaria", "dengue"):
+                assert (words in told) == sees, (who.username, words)
 
 
 # --- the page ---------------------------------------------------------------------------------------------------

@@ -137,9 +137,11 @@ def test_a_draft_is_bounded_and_whatever_is_sent_does_no_harm(unchanged, panel, 
     for name, odd in (
         ("draft_of", "x" * 36), ("draft_of", "\x00"), ("draft_title", "\x00"), ("draft_version", "\x00"),
         ("draft_version", "9" * 30), ("asked", "[1, {"), ("asked", '{"x": 5, "a:HGB": "1"}'), ("asked", '["x"]'),
+        ("asked", r'{"implausible:HGB": "\ud800"}'), ("asked", r'{"implausible:HGB": "\u0000"}'), ("asked", "[" * 90_000),
     ):  # fmt: skip
         assert keep(chen, url_of(panel), **{name: odd}).status_code in (200, 422), (name, odd)
     assert chen.get(f"{url_of(panel)}?draft=yes&over=%00").status_code == 200
+    assert chen.post("/drafts/discard/", {"path": "/\x00"}).status_code == 302
 
 
 def test_a_person_has_a_bounded_number_of_drafts_and_old_ones_go(unchanged, panel, monkeypatch):

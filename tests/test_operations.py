@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from trialsite import embedded
+from trialsite import embedded, gunicorn_conf
 
 PAGE = (embedded.BASE / "docs" / "operations.md").read_text()
 READS = re.compile(
@@ -46,3 +46,9 @@ def test_a_lock_file_pins_by_hash_and_names_no_host(lock):
     assert len(pins) > 40
     assert text.count("--hash=sha256:") >= len(pins)
     assert not re.search(r"://|^--|^-e|@ |^\.", text, re.M)
+
+
+@pytest.mark.parametrize("secret", ["/visits/feed/", "/set-password/"])
+def test_the_log_of_requests_holds_no_address_that_opens_something_by_itself(secret):
+    told = gunicorn_conf.without_token(f"{secret}s3cret-token/")
+    assert told == f"{secret}..." and gunicorn_conf.without_token("/visits/calendar/") == "/visits/calendar/"

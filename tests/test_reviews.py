@@ -100,6 +100,24 @@ def signatures(panel):
 
 
 @pytest.mark.requirement("R17")
+def test_who_signs_an_infusion_sees_all_of_its_lines_and_which_were_entered_in_error(unchanged):
+    infusion = Infusion.objects.select_related("visit__patient__site").get(patient=unchanged.infused())
+    began = infusion.started_at + timedelta(minutes=5)
+    for term in ("Chills", "Fever"):
+        infusion = actions.record_infusion(
+            visit=infusion.visit, started_at=infusion.started_at, stopped_at=infusion.stopped_at, volume_ml=infusion.volume_ml,
+            reactions=[(term, began, 3)], interruptions=[(began, began + timedelta(minutes=2), "Line blocked")],
+            version=infusion.version, reason=WRONG, by=unchanged.chen,
+        )  # fmt: skip
+    page = unchanged.client(unchanged.wang).get(f"/visits/check/sign/record/visits/infusion/{infusion.pk}/")
+    rows = {row["value"] for entry in page.context["entries"] for row in entry["rows"] if row["label"] != "measurement"}
+    at = f"{began.astimezone(ZoneInfo(unchanged.site.timezone)):%Y-%m-%d %H:%M}"
+    assert f"reaction: Fever · began: {at} · grade: 3" in rows
+    assert f"reaction: Chills · began: {at} · grade: 3 · entered in error" in rows
+    assert any(str(value).startswith(f"stopped: {at}") and "cause: Line blocked" in value for value in rows if value)
+
+
+@pytest.mark.requirement("R17")
 def test_a_signed_form_shows_printed_name_date_time_and_meaning(unchanged, panel):
     browser = unchanged.client(unchanged.wang)
     answer = send(browser, address_of(panel), password=PASSWORD, meaning=MEANINGS[0])
@@ -585,7 +603,8 @@ def test_visits_that_are_ready_are_frozen_together_and_the_others_named(unchange
     assert "Queries wait" in browser.get(refused["Location"]).content.decode()
     visit.refresh_from_db()
     assert visit.hold == Hold.OPEN
-    assert send(browser, "/visits/freeze/", chosen=["999999:1"]).status_code == 422
+    for odd in ("999999:1", f"0{visit.pk}:{visit.version}", f"{visit.pk}:x", f"{visit.pk}"):
+        assert send(browser, "/visits/freeze/", chosen=[odd]).status_code == 422, odd
 
 
 def finished(universe):

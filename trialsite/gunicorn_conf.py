@@ -26,9 +26,12 @@ logconfig_dict = settings.LOGGING
 
 
 def without_token(path):
-    """A one-time link opens an account: whoever reads the log must not get it."""
-    door, found, _ = path.partition("/set-password/")
-    return f"{door}{found}..." if found else path
+    """A one-time link opens an account, the address of a calendar tells visits: who reads the log must not get them."""
+    for secret in ("/set-password/", "/visits/feed/"):
+        door, found, _ = path.partition(secret)
+        if found:
+            return f"{door}{found}..."
+    return path
 
 
 class JsonAccessLog(Logger):

@@ -20,6 +20,7 @@ from trialsite.fields import (
 )
 from trialsite.forms import SigningForm
 from trialsite.saving import DataForm
+from visits import edit_checks
 from visits.models import Missing
 from visits.results import NotAResult, read_number, read_result
 from visits.units import units_of
@@ -27,6 +28,7 @@ from visits.units import units_of
 # of an infusion: the rows that are shown, and those that may be added
 REACTION_ROWS, INTERRUPTION_ROWS, MOST_ROWS = 4, 3, 15
 ASKED = re.compile(r"[a-z0-9_]{1,40}:[A-Za-z0-9_]{0,24}")  # check:test
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and lone surrogates, which JSON can write
 
 
 class ResultField(forms.CharField):
@@ -157,16 +159,18 @@ class PanelForm(DataForm):
         return {tuple(key.split(":")): typed for key, typed in self.read_asked(self.data).items()}
 
     def read_asked(self, data):
+        """Only what a soft check of ours can have said about a field of this form."""
         try:
             asked = json.loads(data.get("asked") or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):  # also what is nested too deep
             return {}
         known = {"", *(test.code for test in self.tests)}
+        soft = {check.code for check in edit_checks.CHECKS if not check.hard}
         return {
             key: typed
             for key, typed in (asked.items() if isinstance(asked, dict) else ())
-            if isinstance(typed, str) and ASKED.fullmatch(key) and key.split(":")[1] in known and len(typed) <= 500
-            and "\x00" not in typed
+            if isinstance(typed, str) and ASKED.fullmatch(key) and len(typed) <= 500 and not UNSTORABLE.search(typed)
+            and key.split(":")[0] in soft and key.split(":")[1] in known
         }  # fmt: skip
 
     def keeps(self, name):
@@ -516,5 +520,5 @@ class HoldForm(DataForm):
 
 
 class FreezeForm(DataForm):
-    chosen = TickedField(r"[0-9]{1,18}:[0-9]{1,9}")
+    chosen = TickedField(r"[1-9][0-9]{0,17}:[0-9]{1,9}")
     is_drafted = False

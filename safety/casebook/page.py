@@ -13,9 +13,8 @@ from django.utils.translation import gettext_lazy
 from patients.actions import day_at, today_at
 from patients.models import ArtRegimen, Medication
 from safety.casebook.lanes import Span, Thing, lay_out
-from safety.casebook.trail import Teller
+from safety.casebook.trail import Teller, events_for
 from safety.models import CATEGORIES, AdverseEvent, Deviation
-from trialsite.models import AuditEvent
 from trialsite.templatetags.trial import unit_text
 from visits import views
 from visits.models import Mark, Measurement, PanelRecord, PanelState, QueryState, Review, Visit, VisitState
@@ -273,7 +272,7 @@ def counts_of(panels):
     return [(label, counts[state]) for state, label in PanelState.choices if counts[state]]
 
 
-def last_changes(patient, visits, panels, hidden):
+def last_changes(patient, visits, panels, eyes):
     """The newest events of the patient's trail in words, newest first."""
-    events = AuditEvent.objects.filter(patient_id=patient.pk).exclude(table__in=hidden).order_by("-id")[:LAST_CHANGES]
+    events = events_for(patient.pk, **eyes).order_by("-id")[:LAST_CHANGES]
     return Teller(patient.protocol, visits=visits, panels=panels).entries(events)

@@ -13,7 +13,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
 from patients.models import Patient
-from safety.casebook.trail import COPIES, NOBODYS, hidden_tables
+from safety.casebook.trail import COPIES, EVENT_RECORD, NOBODYS, events_for, hidden_tables
 from trialsite import trial
 from trialsite.as_of import CutOff, rows_as_of
 from trialsite.audit import audited_models
@@ -23,7 +23,6 @@ from trialsite.roles import Permission, can
 from visits.models import Laboratory, Lot
 
 FORM = "trialsite casebook 1"  # of casebook.json
-EVENT_RECORD = "safety.adverseevent"
 
 
 class NotThere(RuntimeError):
@@ -110,8 +109,9 @@ def read_record(patient_pk, cutoff, eyes) -> Record:
         found = [_told(table, row) for row in rows_as_of(model, cutoff, patient_id=patient_pk)]
         if found := [row for row in found if _is_for(row, eyes)]:
             rows[table] = found
-    events = AuditEvent.objects.filter(patient_id=patient_pk, pk__lte=cutoff.event).exclude(pk__in=cutoff.held_back)
-    trail = [e for e in events.exclude(table__in=hidden).order_by("pk") if _is_for(e.after or e.before, eyes)]
+    _leave_out_answers(rows)
+    events = events_for(patient_pk, **eyes).filter(pk__lte=cutoff.event).exclude(pk__in=cutoff.held_back)
+    trail = list(events.order_by("pk"))
     named = _people_in(rows) | {e.by_id for e in trail}
     people = {row["id"]: row["full_name"] for row in rows_as_of(User, cutoff) if row["id"] in named}
     laboratories = {row["laboratory_id"] for row in rows.get("visits_panelrecord", ())}
@@ -130,6 +130,14 @@ def _told(table, line):
 
 def _is_for(line, eyes):
     return eyes["sees_events"] or line.get("record") != EVENT_RECORD
+
+
+def _leave_out_answers(rows):
+    """What was said about a question that is not for these eyes is not for them either."""
+    asked = {query["id"] for query in rows.get("visits_query", ())}
+    said = [message for message in rows.pop("visits_querymessage", ()) if message["query_id"] in asked]
+    if said:
+        rows["visits_querymessage"] = said
 
 
 def _people_in(rows):

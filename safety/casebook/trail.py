@@ -4,15 +4,17 @@ import json
 from functools import cache
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from trialsite import trial
 from trialsite.audit import audited_models, changes_of
 from trialsite.exchange.tables import tables
 from trialsite.history import OPERATIONS, column_label, is_blank, roles_told
-from trialsite.models import User
+from trialsite.models import AuditEvent, User
 from trialsite.pages import SECRET_TABLES
 from trialsite.words import Sentence
+from visits.models import QueryMessage
 
 # columns that tell nothing beside the record, or what is nobody's to read (as in the data export)
 UNTOLD = {"id", "patient_id", "version", "digest"}
@@ -25,6 +27,7 @@ COPIES = {"safety_casebook", "safety_casebookfile"}
 # of lines that are one value each, what the page tells; the copy tells all
 BRIEFLY = {"visits_measurement": ("typed", "flag", "missing_because", "reported_unit")}
 EVENTS = {"safety_adverseevent"}
+EVENT_RECORD = "safety.adverseevent"  # as what is about one names it
 
 
 @cache
@@ -35,6 +38,17 @@ def models_by_table():
 def hidden_tables(*, sees_arm, sees_events):
     """The tables of which these eyes read nothing."""
     return COPIES | (set() if sees_arm else SECRET_TABLES) | (set() if sees_events else EVENTS)
+
+
+def events_for(patient_pk, *, sees_arm, sees_events):
+    """The patient's trail as these eyes read it: without the hidden tables, and without what is about their records."""
+    events = AuditEvent.objects.filter(patient_id=patient_pk)
+    events = events.exclude(table__in=hidden_tables(sees_arm=sees_arm, sees_events=sees_events))
+    if sees_events:
+        return events
+    said = QueryMessage.objects.filter(patient=patient_pk, query__record=EVENT_RECORD).values("pk")
+    is_about_another = Q(after__record__isnull=True) | ~Q(after__record=EVENT_RECORD)
+    return events.filter(is_about_another).exclude(table=QueryMessage._meta.db_table, record_id__in=said)
 
 
 @cache

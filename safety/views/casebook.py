@@ -16,7 +16,6 @@ from patients.views import load_patient, strip_of, tabs_of
 from safety import actions
 from safety.casebook import page
 from safety.casebook.record import eyes_of
-from safety.casebook.trail import hidden_tables
 from safety.models import Casebook, CasebookFile
 from trialsite.fields import StrictDateTimeField
 from trialsite.languages import LANGUAGES
@@ -48,7 +47,7 @@ def show_casebook(request, patient_pk):
         "legend": page.LEGEND,
         "sees_trail": sees_trail,
         "copies": _copies_of(request.user, patient) if sees_trail else [],
-        "history": page.last_changes(patient, visits, panels, hidden_tables(**eyes)) if sees_trail else [],
+        "history": page.last_changes(patient, visits, panels, eyes) if sees_trail else [],
     }
     return render(request, "safety/show_casebook.html", context)
 

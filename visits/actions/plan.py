@@ -176,12 +176,13 @@ def add_unscheduled_visit(*, patient, on, panels, by):
 def lock_visit(visit, version=None, *, even_frozen=False):
     """The visit's row and its patient's, locked until the end of the transaction; refuses when they are held.
 
-    Raises Stale when `version` is not current. Who locks both takes the patient first, here and everywhere."""
+    Raises Stale when `version` is not current. What changes no data (`even_frozen`) is also done with a visit that is no
+    longer planned: a question about it can still be answered and closed. Who locks both takes the patient first, here and everywhere."""
     visits = Visit.objects.select_for_update(of=("patient", "self")).select_related("patient__site")
     locked = visits.get(pk=visit.pk)
     check_version(locked, version)
     refuse_when_held(locked.patient, locked, even_frozen=even_frozen)
-    if locked.state == VisitState.CANCELLED:
+    if locked.state == VisitState.CANCELLED and not even_frozen:
         raise Refused(_("This visit is no longer planned: the patient moved to a protocol version without it."))
     return locked
 

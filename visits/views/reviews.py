@@ -1,5 +1,8 @@
 """Verifying, reviewing and signing: the work-lists, the page on which forms are marked, the marks on other pages, holds."""
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 from django.core.paginator import Paginator
 from django.http import Http404
 from django.shortcuts import get_object_or_404, render
@@ -8,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
-from patients.models import Hold
+from patients.models import Hold, Line
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
 from trialsite.forms import ReasonForm, confirming
 from trialsite.roles import Permission, can, needs, require
@@ -238,19 +241,34 @@ def rows_of(form):
         return _rows_of_panel(form)
     if form.kind.label == CASEBOOK:
         return [row_of(part.title, _("version %(n)d") % {"n": part.record.version}) for part in form.parts]
-    skipped = ("id", "version", "patient", "visit", "preparation", "reported_by", "is_withdrawn")
-    rows = []
-    for f in form.record._meta.concrete_fields:
-        value = getattr(form.record, f.attname)
-        if f.name in skipped or value in (None, "", [], {}):
+    zone = ZoneInfo(form.record.patient.site.timezone)
+    rows = [row_of(label, value) for label, value in _columns_shown(form.record, zone)]
+    return rows + [row_of(part._meta.verbose_name, _words_of(part, zone)) for part in form.parts]
+
+
+UNSHOWN = ("id", "version", "patient", "visit", "preparation", "reported_by", "is_withdrawn")
+
+
+def _columns_shown(record, zone, unshown=UNSHOWN):
+    """(column in words, value in words) of what is filled in; instants by the clock of the site, as on its own page."""
+    for f in record._meta.concrete_fields:
+        value = getattr(record, f.attname)
+        if f.name in unshown or value in (None, "", [], {}):
             continue
-        shown = getattr(form.record, f"get_{f.name}_display", lambda value=value: value)()
-        rows.append(row_of(f.verbose_name, shown))
-    return rows + [row_of(part._meta.verbose_name, _words_of(part)) for part in form.parts]
+        if isinstance(value, datetime):
+            value = f"{value.astimezone(zone):%Y-%m-%d %H:%M}"
+        yield f.verbose_name, getattr(record, f"get_{f.name}_display", lambda value=value: value)()
 
 
-def _words_of(part):
-    return f"{part} · {part.minute} min" if getattr(part, "minute", None) is not None else str(part)
+def _words_of(part, zone):
+    """A row that belongs to a form, with all that is marked with it; of a line entered in error, that it is one."""
+    if getattr(part, "minute", None) is not None:
+        return f"{part} · {part.minute} min"
+    if not isinstance(part, Line):
+        return " · ".join(filter(None, [str(part), getattr(part, "comment", "")]))
+    columns = _columns_shown(part, zone, (*UNSHOWN, "infusion", "protocol_version"))
+    words = [f"{label}: {value}" for label, value in columns]
+    return " · ".join([*words, *([_("entered in error")] if part.is_withdrawn else [])])
 
 
 def _rows_of_panel(form):
