@@ -719,6 +719,15 @@ def test_nobody_alone_becomes_another_person(ana_with_phone, ada, bea, machine):
         LostFactor.objects.update(confirmed_by=ada)
 
 
+@pytest.mark.requirement("R22")
+def test_an_administrator_made_for_the_purpose_does_not_confirm(ana_with_phone, ada, machine):
+    eve = actions.create_account(username="eve", full_name="Eve Ash", password=PASSWORD, by=ada)
+    actions.grant_role(user=eve, role=Role.ADMINISTRATOR, by=ada)
+    lost = actions.report_lost_factor(user=ana_with_phone, reason="x", by=ada)
+    with pytest.raises(Refused, match="made you an administrator"):
+        actions.confirm_lost_factor(lost=lost, reason="x", by=eve)
+
+
 def test_a_report_of_a_lost_phone_is_good_for_a_day(ana_with_phone, ada, bea, machine):
     lost = actions.report_lost_factor(user=ana_with_phone, reason="x", by=ada)
     with acting(machine, "a day passes"):

@@ -20,6 +20,7 @@ import visits.actions
 from patients import demo as patient_steps
 from patients.actions import today_at
 from patients.models import ArtRegimen, Hold, Patient
+from safety import demo as safety_steps
 from safety.models import DismissedProposal
 from tests.test_deviations import values_of
 from tests.universe import PASSWORD, fields_of, send
@@ -632,6 +633,17 @@ def test_a_casebook_is_signed_when_it_is_frozen_and_void_when_it_is_opened(uncha
     actions.hold_patient(patient=patient, step="unfreeze", reason=WRONG, version=None, by=unchanged.david)
     mark.refresh_from_db()
     assert mark.is_void and mark.void_because == WRONG
+
+
+@pytest.mark.requirement("R19")
+def test_a_deviation_recorded_after_the_casebook_was_signed_makes_that_signature_void(unchanged):
+    patient = finished(unchanged)
+    seen = [Seen(CASEBOOK, patient.pk, patient.version)]
+    actions.sign_forms(patient=patient, seen=seen, meaning=MEANING_OF_CASEBOOK, alone=True, by=unchanged.wang)
+    mark = Review.objects.standing().get(record=CASEBOOK)
+    safety_steps.record_deviation(patient=patient, by=unchanged.maria)
+    mark.refresh_from_db()
+    assert mark.is_void and mark.void_because == "a deviation was recorded"
 
 
 def test_an_open_casebook_is_not_signed(unchanged, patient):

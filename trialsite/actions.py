@@ -260,6 +260,8 @@ def confirm_lost_factor(*, lost, reason, by):
         lost = LostFactor.objects.select_for_update(of=["self"]).get(pk=lost.pk)
         if lost.reported_by == by:
             raise Refused({"": [_("Who reported the loss does not confirm it; ask another administrator.")]})
+        if by.grants.current().filter(role=Role.ADMINISTRATOR, granted_by=lost.reported_by).exists():
+            raise Refused({"": [_("Who reported the loss made you an administrator; ask another one.")]})
         if not user.lost_factors.open().filter(pk=lost.pk).exists():
             raise Refused(
                 {"": [_("This report was confirmed already, or is older than a day. Report the loss again.")]}

@@ -11,6 +11,7 @@ from safety.models import Deviation, DismissedProposal
 from safety.proposals import unjudged_of
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
+from visits.actions import marks_void
 
 
 def record_deviation(*, patient, values, proposal_key="", by):
@@ -22,6 +23,7 @@ def record_deviation(*, patient, values, proposal_key="", by):
         _refuse_contradictions(patient, values)
         seen = _open_proposal(patient, proposal_key).sentence.stored() if proposal_key else None
         last = Deviation.objects.filter(patient=patient).aggregate(last=Max("sequence"))["last"] or 0
+        _void_casebook(patient, "a deviation was recorded", by)
         return Deviation.objects.create(
             patient=patient,
             protocol_version=patient.protocol_version,
@@ -31,6 +33,11 @@ def record_deviation(*, patient, values, proposal_key="", by):
             reported_by=by,
             **values,
         )
+
+
+def _void_casebook(patient, reason, by):
+    """Who signed the patient's casebook did not see this."""
+    marks_void(record=patient, reason=reason, by=by)
 
 
 def change_deviation(*, deviation, values, version, reason, by):
@@ -46,6 +53,7 @@ def change_deviation(*, deviation, values, version, reason, by):
             setattr(deviation, name, value)
         _refuse_contradictions(patient, {**deviation.__dict__, **values})
         next_version(deviation, *values)
+        _void_casebook(patient, reason, by)
     return deviation
 
 
@@ -86,6 +94,7 @@ def _take_back(model, line, version, reason, by):
         refuse_when_withdrawn(line)
         line.is_withdrawn = True
         next_version(line, "is_withdrawn")
+        _void_casebook(line.patient, reason, by)
     return line
 
 

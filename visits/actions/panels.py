@@ -23,7 +23,7 @@ def lock_panel(panel, version=None):
     """The panel's row, its visit's and its patient's, locked until the end of the transaction; refuses when they are
     held. Raises Stale when `version` is not current."""
     panels = PanelRecord.objects.select_for_update(of=("patient", "visit", "self"))
-    locked = panels.select_related("visit", "patient__site").get(pk=panel.pk)
+    locked = panels.select_related("visit", "patient__site", "laboratory").get(pk=panel.pk)
     check_version(locked, version)
     locked.visit.patient = locked.patient
     refuse_when_held(locked.patient, locked.visit)
