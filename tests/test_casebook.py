@@ -123,6 +123,7 @@ def test_every_value_of_every_panel_is_in_the_copy(full, unchanged, quiet, tmp_p
     text = squeezed(text_of(casebook, tmp_path))
     for m in Measurement.objects.filter(patient=full.patient, value__isnull=False).exclude(typed=""):
         assert squeezed(m.typed) in text, m
+    assert "≤21" in text and "–21" not in text  # bilirubin has one limit, and "–21" would read as minus 21
 
 
 @pytest.mark.requirement("R16")

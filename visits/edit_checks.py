@@ -371,7 +371,7 @@ CHECKS: tuple[Check, ...] = (
     PartsWithin(
         "cells_over_wbc", Subject.FORM, _("Neutrophils and lymphocytes over all white cells"),
         _("%(parts)s are together more than %(whole)s."),
-        _("Both are white cells; 0.1 × 10^9/L is left for rounding."),
+        _("Both are white cells; 0.1 × 10⁹/L is left for rounding."),
         parts=("NEUT", "LYM"), whole="WBC", tolerance=Decimal("0.1"),
     ),
     # several forms of one visit

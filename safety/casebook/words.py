@@ -45,6 +45,7 @@ from visits.models import (
     Review,
     Visit,
 )
+from visits.ranges import range_text
 
 # tables that have a section of their own; any other table of the patient is told field by field at the end
 SECTIONED = {
@@ -353,7 +354,7 @@ class Document:
         name = test.name if test else m.test
         unit = m.reported_unit or m.unit
         low, high = (m.reported_low, m.reported_high) if m.reported_unit else (m.low, m.high)
-        span = f"{number(low)}–{number(high)}" if low is not None or high is not None else ""
+        span = range_text(low, high)
         shown = m.typed
         if test and test.kind == "choice" and m.typed:
             shown = test.choice_label(m.text or m.typed)

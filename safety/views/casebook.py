@@ -92,6 +92,7 @@ def request_certified_copy(request, patient_pk):
 
     context = {
         "patient": patient, "strip": strip_of(request.user, patient), "heading": _("Certified copy of the casebook"),
+        "submit": _("Request the copy"),
         "cancel": reverse("safety:show_casebook", args=[patient.pk]),
     }  # fmt: skip
     return answer_form(request, form, "form.html", context, save)
