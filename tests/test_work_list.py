@@ -121,6 +121,10 @@ def test_the_calendar_shows_windows_of_five_weeks_and_moves(universe):
     inside = [cell["day"] for cell in row["cells"] if cell["window"]]
     assert (inside[0], inside[-1]) == (visit.earliest, visit.latest)
     assert [cell["day"] for cell in row["cells"] if cell["planned"]] == [visit.planned_on]
+    with acting(universe.chen, "long ago"):
+        Visit.objects.filter(pk=visit.pk).update(earliest="2020-01-01", planned_on="2020-01-02", latest="2020-01-03")
+    page = chen.get("/visits/calendar/")
+    assert page.context["overdue"] == 1 and "W1" in [row["visit"].code for row in page.context["rows"]]
     far = Visit.objects.get(patient=patient, code="W48")
     assert "W48" in chen.get("/visits/calendar/", {"from": far.planned_on.isoformat()}).content.decode()
     for nonsense in ("x", "9999-12-31", "0001-01-01", "2026-02-30"):

@@ -124,7 +124,8 @@ class ReferenceRange(models.Model):
         indexes = [models.Index(fields=["laboratory", "test", "valid_from"])]
 
     def __str__(self):
-        return f"{self.test} {self.low or ''}–{self.high or ''} {self.unit}"
+        bounds = [f"≥ {self.low}" * (self.low is not None), f"≤ {self.high}" * (self.high is not None)]
+        return " ".join([self.test, *filter(None, bounds), self.unit])
 
 
 class PanelRecord(PatientRecord):

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from hashlib import sha256
 
 from django.contrib import messages
+from django.db.models import Q
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -43,7 +44,10 @@ def show_calendar(request):
     days = [start + timedelta(days=n) for n in range(7 * WEEKS)]
     visits = at_chosen_site(expected_visits(request.user), request.GET, "patient__site")
     overdue = visits.filter(latest__lt=today).count()
-    visits = visits.filter(earliest__lte=days[-1], latest__gte=days[0])
+    shown = Q(earliest__lte=days[-1], latest__gte=days[0])
+    if days[0] <= today <= days[-1]:
+        shown |= Q(latest__lt=today)  # beside what is to come stands what should have been
+    visits = visits.filter(shown)
     rows = [row_of(visit, days, today) for visit in with_counts(visits)[:MOST]]
     context = {
         "weeks": [days[n : n + 7] for n in range(0, len(days), 7)],

@@ -376,7 +376,9 @@ def freeze_visits(request):
     ready = list(waiting.to_freeze(request.user)[:200])
     for visit in ready:
         visit.token, visit.title = f"{visit.pk}:{visit.version}", visit_title(visit)
-    form = forms.FreezeForm(request.POST or None, initial={"chosen": [visit.token for visit in ready]})
+    # ticked from the start is only what is signed: the rest is a person's decision
+    signed = [visit.token for visit in ready if visit.done and visit.signed >= visit.done]
+    form = forms.FreezeForm(request.POST or None, initial={"chosen": signed})
 
     def save(form):
         loaded = Visit.objects.visible_to(request.user).select_related("patient__site")
