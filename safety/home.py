@@ -5,8 +5,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from patients.models import Patient
-from safety.models import CATEGORIES, AdverseEvent, DsmbReport, ReportState
+from safety.models import CATEGORIES, AdverseEvent, DsmbReport
 from safety.proposals import unjudged_among
+from trialsite.models import JobState
 from trialsite.roles import Permission, can, within_sites
 from trialsite.sections import SHOWN, at_chosen_site, first_of, later, section
 
@@ -64,7 +65,7 @@ def deviations_to_judge(user, filters):
 
 
 def reports(user):
-    rows, count = first_of(DsmbReport.objects.visible_to(user).filter(state=ReportState.DONE), shown=3)
+    rows, count = first_of(DsmbReport.objects.visible_to(user).filter(state=JobState.DONE), shown=3)
     items = [
         {"label": _("DSMB report as of %s") % report.cutoff, "url": reverse("safety:show_report", args=[report.pk]),
          "when": report.finished_at.date() if report.finished_at else ""}

@@ -21,10 +21,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from patients.models import AllocationSlot
 from safety.dsmb.figures import PartFigures
-from safety.models import ArmLetter, DsmbFile, DsmbReport, Part, ReportState
+from safety.models import ArmLetter, DsmbFile, DsmbReport, Part
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.fields import StrictDateField
+from trialsite.models import JobState
 from trialsite.outbox import ask_for, mark_done
 from trialsite.roles import Permission, can, needs
 from trialsite.saving import DataForm, Refused, Saved, answer_form, check_version
@@ -56,9 +57,9 @@ def repeat_dsmb_report(*, report, version, by):
     with acting(by, "requested again after a failure"):
         report = DsmbReport.objects.select_for_update().get(pk=report.pk)
         check_version(report, version)
-        if report.state != ReportState.FAILED:
+        if report.state != JobState.FAILED:
             raise Refused(_("Only a report that failed is made again."))
-        report.state, report.failure, report.step, report.percent = ReportState.WAITING, "", "", 0
+        report.state, report.failure, report.step, report.percent = JobState.WAITING, "", "", 0
         report.version += 1
         report.save(update_fields=["state", "failure", "step", "percent", "version"])
         ask_for(TASK, report_id=report.pk)
@@ -69,9 +70,9 @@ def begin_dsmb_report(*, report_id, by):
     """The report, now being made; None when it is made already. A dead worker's run is simply begun again."""
     with acting(by, BEGUN):
         report = DsmbReport.objects.select_for_update().get(pk=report_id)
-        if report.state in (ReportState.DONE, ReportState.FAILED):
+        if report.state in (JobState.DONE, JobState.FAILED):
             return None
-        report.state, report.failure = ReportState.RUNNING, ""
+        report.state, report.failure = JobState.RUNNING, ""
         report.version += 1
         report.save(update_fields=["state", "failure", "version"])
     return report
@@ -80,7 +81,7 @@ def begin_dsmb_report(*, report_id, by):
 def note_progress(*, report_id, step, percent, by):
     """Say how far it is, for all to see at once: a transaction of its own."""
     with acting(by, f"the report is being made: {step}"):
-        DsmbReport.objects.filter(pk=report_id, state=ReportState.RUNNING).update(step=step, percent=percent)
+        DsmbReport.objects.filter(pk=report_id, state=JobState.RUNNING).update(step=step, percent=percent)
 
 
 def store_dsmb_report(*, report_id, figures, files, code_version, last_audit_event, outbox_id, by):
@@ -88,7 +89,7 @@ def store_dsmb_report(*, report_id, figures, files, code_version, last_audit_eve
     comes second changes nothing."""
     with acting(by, "the report is made"):
         report = DsmbReport.objects.select_for_update().get(pk=report_id)
-        if report.state != ReportState.DONE:
+        if report.state != JobState.DONE:
             DsmbFile.objects.bulk_create(
                 DsmbFile(
                     report=report, part=part, name=name, content_type=content_type, content=content,
@@ -96,7 +97,7 @@ def store_dsmb_report(*, report_id, figures, files, code_version, last_audit_eve
                 )
                 for part, name, content_type, content in files
             )  # fmt: skip
-            report.state, report.step, report.percent = ReportState.DONE, "", 100
+            report.state, report.step, report.percent = JobState.DONE, "", 100
             report.finished_at = timezone.now()
             report.code_version, report.last_audit_event = code_version, last_audit_event
             report.protocol_version = figures.open.about.protocol_version
@@ -111,8 +112,8 @@ def fail_dsmb_report(*, report_id, failure, outbox_id, by):
     """Give up: nothing is stored, and a person may ask again."""
     with acting(by, "the report could not be made"):
         report = DsmbReport.objects.select_for_update().get(pk=report_id)
-        if report.state != ReportState.DONE:
-            report.state, report.failure, report.step = ReportState.FAILED, failure, ""
+        if report.state != JobState.DONE:
+            report.state, report.failure, report.step = JobState.FAILED, failure, ""
             report.version += 1
             report.save(update_fields=["state", "failure", "step", "version"])
         mark_done(outbox_id)
@@ -144,8 +145,8 @@ DOWNLOADS = {
     "report.pdf": gettext_lazy("PDF"),
     "report.html": gettext_lazy("HTML"),
 }
-STATUS = {ReportState.WAITING: "planned", ReportState.RUNNING: "started", ReportState.DONE: "done",
-          ReportState.FAILED: "failed"}  # fmt: skip
+STATUS = {JobState.WAITING: "planned", JobState.RUNNING: "started", JobState.DONE: "done",
+          JobState.FAILED: "failed"}  # fmt: skip
 # a file is shown or saved, and can do nothing: not even an SVG that somebody opens by itself
 FILE_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 
@@ -211,7 +212,7 @@ def show_report(request, pk):
     if part is None:
         raise Http404
     context |= {"form": form, "parts": parts, "part": part}
-    if report.state == ReportState.DONE:
+    if report.state == JobState.DONE:
         context |= _shown_part(request.user, report, part)
     return render(request, "safety/show_report.html", context)
 
@@ -233,7 +234,7 @@ def show_progress(request, pk):
     """How far a report is (an htmx partial); tells the page to load anew when there is no more to wait for."""
     report = get_object_or_404(DsmbReport.objects.visible_to(request.user), pk=pk)
     response = render(request, "_progress.html", {"progress": progress_of(report)})
-    if report.state in (ReportState.DONE, ReportState.FAILED):
+    if report.state in (JobState.DONE, JobState.FAILED):
         response["HX-Refresh"] = "true"
     return response
 
@@ -251,10 +252,10 @@ class Progress:
 
 def progress_of(report):
     words = {
-        ReportState.WAITING: _("Waiting for its turn"),
-        ReportState.RUNNING: _(report.step) if report.step else _("Begun"),
-        ReportState.DONE: _("The report is made"),
-        ReportState.FAILED: _("The report could not be made"),
+        JobState.WAITING: _("Waiting for its turn"),
+        JobState.RUNNING: _(report.step) if report.step else _("Begun"),
+        JobState.DONE: _("The report is made"),
+        JobState.FAILED: _("The report could not be made"),
     }
     url = reverse("safety:show_progress", args=[report.pk])
     return Progress(url, report.percent, words[report.state], report.state, report.failure)
@@ -267,7 +268,7 @@ def download_file(request, pk, part, name):
     if name not in DOWNLOADS and not name.endswith(".svg"):
         raise Http404
     files = DsmbFile.objects.visible_to(request.user).select_related("report")
-    file = get_object_or_404(files, report=pk, part=part, name=name, report__state=ReportState.DONE)
+    file = get_object_or_404(files, report=pk, part=part, name=name, report__state=JobState.DONE)
     response = HttpResponse(bytes(file.content), content_type=file.content_type)
     if file.content_type == "image/svg+xml":
         response["Content-Disposition"] = "inline"

@@ -18,12 +18,12 @@ from safety import demo as safety_steps
 from safety.casebook import job, lanes
 from safety.casebook.lanes import Span, Thing, lay_out
 from safety.casebook.record import digest_of, eyes_of, read_record
-from safety.models import AdverseEvent, Casebook, CasebookFile, ReportState
+from safety.models import AdverseEvent, Casebook, CasebookFile
 from tests.universe import send
 from trialsite import outbox
 from trialsite.as_of import CutOff
 from trialsite.audit import acting
-from trialsite.models import AuditEvent, OutboxMessage, User
+from trialsite.models import AuditEvent, JobState, OutboxMessage, User
 from trialsite.saving import Refused
 from visits import demo as visit_steps
 from visits.models import Measurement, Review
@@ -60,7 +60,7 @@ def made(by, patient, cutoff=None, language="en"):
     casebook = actions.request_casebook(patient=patient, cutoff=cutoff or timezone.now(), language=language, by=by)
     job.run(casebook.pk, OutboxMessage.objects.latest("pk").pk)
     casebook.refresh_from_db()
-    assert casebook.state == ReportState.DONE, casebook.failure
+    assert casebook.state == JobState.DONE, casebook.failure
     return casebook
 
 
@@ -217,12 +217,12 @@ def test_a_failure_is_told_plainly_and_can_be_asked_for_again(full, unchanged, q
     casebook = actions.request_casebook(patient=full.patient, cutoff=timezone.now(), language="en", by=full.chen)
     assert job.run(casebook.pk, OutboxMessage.objects.latest("pk").pk) is False
     casebook.refresh_from_db()
-    assert casebook.state == ReportState.FAILED and "ZeroDivisionError" in casebook.failure
+    assert casebook.state == JobState.FAILED and "ZeroDivisionError" in casebook.failure
     browser = full.client(full.chen)
     assert "could not be made" in browser.get(f"/safety/copies/{casebook.pk}/").content.decode()
     assert send(browser, f"/safety/copies/{casebook.pk}/").status_code == 302
     casebook.refresh_from_db()
-    assert casebook.state == ReportState.WAITING
+    assert casebook.state == JobState.WAITING
 
 
 def test_the_trail_holds_no_bytes_of_a_copy(full, unchanged, quiet):
@@ -280,7 +280,7 @@ def test_a_role_taken_away_before_the_job_runs_is_gone(full, unchanged, quiet):
     revoke(full, full.maria)
     assert job.run(casebook.pk, OutboxMessage.objects.latest("pk").pk) is False
     casebook.refresh_from_db()
-    assert casebook.state == ReportState.FAILED and "NotAllowed" in casebook.failure and not casebook.files.exists()
+    assert casebook.state == JobState.FAILED and "NotAllowed" in casebook.failure and not casebook.files.exists()
 
 
 @pytest.mark.requirement("R49")

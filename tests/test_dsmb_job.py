@@ -12,14 +12,14 @@ from patients.models import State
 from safety import reports, tasks
 from safety.dsmb.figures import PartFigures
 from safety.dsmb.render import NotTypeset
-from safety.models import ArmLetter, DsmbFile, DsmbReport, ReportState
+from safety.models import ArmLetter, DsmbFile, DsmbReport
 from safety.reports import repeat_dsmb_report, request_dsmb_report
 from safety.tasks import make_dsmb_report, request_monthly_report
 from tests.dsmb_data import ARMS, SmallTrial, small_protocol
 from tests.test_dsmb_figures import fill
 from trialsite import outbox
 from trialsite import trial as the_trial
-from trialsite.models import AuditEvent, OutboxMessage
+from trialsite.models import AuditEvent, JobState, OutboxMessage
 from trialsite.saving import Refused, Stale
 
 CUTOFF = date(2026, 6, 30)
@@ -49,7 +49,7 @@ def run(report, message):
 
 def test_a_request_and_its_message_are_written_together(asked):
     report, message = asked
-    assert report.state == ReportState.WAITING
+    assert report.state == JobState.WAITING
     assert message.task in tasks.app.tasks
     assert message.arguments == {"report_id": report.pk}
     assert message.done_at is None
@@ -66,7 +66,7 @@ def test_the_job_stores_everything_and_ends_its_message(trial, asked):
     fill(trial)
     report, message = asked
     assert run(report, message)
-    assert report.state == ReportState.DONE and report.percent == 100 and report.finished_at
+    assert report.state == JobState.DONE and report.percent == 100 and report.finished_at
     assert report.code_version == tasks.code_version() and report.protocol_version == "1.0"
     assert 0 < report.last_audit_event < AuditEvent.objects.latest("id").pk
     assert message.done_at
@@ -140,7 +140,7 @@ def test_a_failure_is_told_plainly_and_can_be_asked_for_again(trial, asked, monk
 
     monkeypatch.setattr("safety.dsmb.render.render_pdf", fails)
     assert not run(report, message)
-    assert report.state == ReportState.FAILED and message.done_at
+    assert report.state == JobState.FAILED and message.done_at
     assert "NotTypeset" in report.failure and "secret" not in report.failure
     assert not DsmbFile.objects.exists()
     with pytest.raises(Stale):
@@ -149,7 +149,7 @@ def test_a_failure_is_told_plainly_and_can_be_asked_for_again(trial, asked, monk
     monkeypatch.undo()
     monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": trial.protocol})
     assert run(report, OutboxMessage.objects.latest("pk"))
-    assert report.state == ReportState.DONE and report.failure == ""
+    assert report.state == JobState.DONE and report.failure == ""
 
 
 def test_only_a_failed_report_is_asked_for_again(trial, asked):
@@ -170,13 +170,13 @@ def test_a_database_that_goes_away_leaves_the_message_open(asked, monkeypatch):
     assert message.done_at is None
 
 
-@pytest.mark.parametrize("state", [ReportState.WAITING, ReportState.RUNNING])
+@pytest.mark.parametrize("state", [JobState.WAITING, JobState.RUNNING])
 def test_a_dead_workers_report_is_begun_again(trial, asked, state):
     report, message = asked
-    if state == ReportState.RUNNING:
+    if state == JobState.RUNNING:
         reports.begin_dsmb_report(report_id=report.pk, by=trial.by)
     assert run(report, message)
-    assert report.state == ReportState.DONE
+    assert report.state == JobState.DONE
 
 
 def test_a_report_that_kills_every_worker_is_given_up(trial, asked, monkeypatch):
@@ -185,7 +185,7 @@ def test_a_report_that_kills_every_worker_is_given_up(trial, asked, monkeypatch)
     for _ in range(2):
         reports.begin_dsmb_report(report_id=report.pk, by=trial.by)
     assert not run(report, message)
-    assert report.state == ReportState.FAILED and "TooManyBeginnings" in report.failure
+    assert report.state == JobState.FAILED and "TooManyBeginnings" in report.failure
 
 
 def test_two_workers_do_not_make_the_same_report(asked):
@@ -195,7 +195,7 @@ def test_two_workers_do_not_make_the_same_report(asked):
         with other.cursor() as cursor:
             cursor.execute("select pg_advisory_lock(%s, %s)", [reports.MAKING, report.pk])
         assert not run(report, message)
-        assert report.state == ReportState.WAITING and message.done_at is None
+        assert report.state == JobState.WAITING and message.done_at is None
     finally:
         other.close()  # as when a worker is killed; the server sees it a moment later
     wait_until_free()
@@ -267,7 +267,7 @@ def test_a_request_is_sent_after_the_commit_and_the_job_runs_from_it(monkeypatch
     ((name, arguments),) = sent
     tasks.app.tasks[name](**arguments)
     report.refresh_from_db()
-    assert report.state == ReportState.DONE
+    assert report.state == JobState.DONE
     assert OutboxMessage.objects.get().done_at
     assert not locks_held()
 

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from safety import reports
-from safety.models import DsmbReport, ReportState
+from safety.models import DsmbReport
 from safety.reports import request_dsmb_report
 from safety.tasks import make_dsmb_report
 from tests.dsmb_data import SmallTrial, small_protocol
@@ -19,7 +19,7 @@ from tests.universe import come_in
 from trialsite import outbox
 from trialsite import trial as the_trial
 from trialsite.audit import acting
-from trialsite.models import Grant, OutboxMessage, User
+from trialsite.models import Grant, JobState, OutboxMessage, User
 from trialsite.roles import Permission, Role, permissions_of
 
 pytestmark = pytest.mark.django_db
@@ -233,7 +233,7 @@ def test_a_failed_report_is_asked_for_again_from_its_page(client, sign_in, trial
     assert post(client, page, version=report.version - 1).status_code == 409
     assert post(client, page, version=report.version).status_code == 302
     report.refresh_from_db()
-    assert report.state == ReportState.WAITING
+    assert report.state == JobState.WAITING
     assert post(client, page, version=report.version).status_code == 422
 
 

@@ -19,6 +19,11 @@ class Permission(StrEnum):
     DECIDE_ELIGIBILITY = "confirm that a patient is eligible, and randomise"
     REPORT_ADVERSE_EVENTS = "report and change adverse events"
     VIEW_ADVERSE_EVENTS = "view the safety listings"
+    CODE_TERMS = "code terms with the dictionary"
+    APPROVE_CODES = "approve a code that another person gave"
+    JUDGE_SERIOUS_EVENTS = "judge serious events for the sponsor and report them"
+    UNMASK_PATIENTS = "unmask one patient in an emergency"
+    VIEW_UNMASKINGS = "view that and why patients were unmasked, without the arm"
     RAISE_QUERIES = "raise and close queries"
     ANSWER_QUERIES = "answer queries"
     VERIFY_SOURCE = "verify entries against the source"
@@ -36,8 +41,10 @@ class Permission(StrEnum):
     OPEN_HALTS = "halt recruitment, randomisation or infusions"
     LIFT_HALTS = "lift a halt"
     REQUEST_REPORTS = "request DSMB reports"
+    RELEASE_REPORTS = "release DSMB reports to the board"
     READ_OPEN_REPORTS = "read open DSMB reports"
     READ_CLOSED_REPORTS = "read closed DSMB reports"
+    RECORD_DECISIONS = "record and sign the recommendation of the safety board"
     VIEW_AUDIT_TRAIL = "view the audit trail"
     RELEASE_VERSIONS = "release a protocol version at a site that approved it"
     MANAGE_ACCOUNTS = "create accounts and grant roles"
@@ -74,7 +81,7 @@ ROLES: dict[str, tuple[str, tuple[Permission, ...]]] = {
     Role.INVESTIGATOR: (
         _("Is responsible for the patients of the own site, judges adverse events, signs what was entered."),
         (*SITE_VIEW, P.ENTER_DATA, P.ANSWER_QUERIES, P.DECIDE_ELIGIBILITY, P.REPORT_ADVERSE_EVENTS,
-         P.RECORD_DEVIATIONS, P.RECORD_INFUSIONS, P.SIGN_DATA, P.EXPORT_DATA),
+         P.RECORD_DEVIATIONS, P.RECORD_INFUSIONS, P.SIGN_DATA, P.EXPORT_DATA, P.UNMASK_PATIENTS, P.VIEW_UNMASKINGS),
     ),
     Role.PHARMACIST: (
         _("Keeps the product lots and prepares infusions; in a masked trial the only one at the site who sees the arm."),
@@ -87,21 +94,21 @@ ROLES: dict[str, tuple[str, tuple[Permission, ...]]] = {
     Role.DATA_MANAGER: (
         _("Cleans the data of all sites with queries, reviews and locks them; changes no data."),
         (*SITE_VIEW, P.RAISE_QUERIES, P.REVIEW_DATA, P.RECORD_DEVIATIONS, P.MANAGE_RANGES, P.EXPORT_DATA,
-         P.RELEASE_VERSIONS, P.READ_OPEN_REPORTS),
+         P.RELEASE_VERSIONS, P.CODE_TERMS, P.APPROVE_CODES, P.READ_OPEN_REPORTS),
     ),
     Role.STATISTICIAN: (
         _("Makes the randomisation list and the DSMB reports; sees treatment arms."),
         (P.VIEW_PATIENTS, P.VIEW_ADVERSE_EVENTS, P.VIEW_AUDIT_TRAIL, P.SEE_ARM, P.MANAGE_ALLOCATION,
-         P.EXPORT_DATA, P.REQUEST_REPORTS, P.READ_OPEN_REPORTS, P.READ_CLOSED_REPORTS),
+         P.EXPORT_DATA, P.REQUEST_REPORTS, P.RELEASE_REPORTS, P.VIEW_UNMASKINGS, P.READ_OPEN_REPORTS, P.READ_CLOSED_REPORTS),
     ),
     Role.SAFETY_OFFICER: (
         _("Follows adverse events for the sponsor and may halt the trial; changes no site data."),
         (P.VIEW_PATIENTS, P.VIEW_ADVERSE_EVENTS, P.VIEW_AUDIT_TRAIL, P.SEE_ARM_WHEN_OPEN, P.OPEN_HALTS,
-         P.REQUEST_REPORTS, P.READ_OPEN_REPORTS),
+         P.JUDGE_SERIOUS_EVENTS, P.CODE_TERMS, P.APPROVE_CODES, P.VIEW_UNMASKINGS, P.REQUEST_REPORTS, P.READ_OPEN_REPORTS),
     ),
     Role.DSMB_MEMBER: (
         _("Reads open and closed reports and decides whether the trial goes on."),
-        (P.SEE_ARM, P.OPEN_HALTS, P.LIFT_HALTS, P.READ_OPEN_REPORTS, P.READ_CLOSED_REPORTS),
+        (P.SEE_ARM, P.OPEN_HALTS, P.LIFT_HALTS, P.RECORD_DECISIONS, P.READ_OPEN_REPORTS, P.READ_CLOSED_REPORTS),
     ),
     Role.ADMINISTRATOR: (
         _("Creates accounts and grants roles; sees no patients."),
@@ -109,7 +116,7 @@ ROLES: dict[str, tuple[str, tuple[Permission, ...]]] = {
     ),
     Role.INSPECTOR: (
         _("Reads the records and their history; changes nothing."),
-        (*SITE_VIEW, P.READ_OPEN_REPORTS),
+        (*SITE_VIEW, P.VIEW_UNMASKINGS, P.READ_OPEN_REPORTS),
     ),
 }  # fmt: skip
 

@@ -5,9 +5,9 @@ import hashlib
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from safety.models import Casebook, CasebookFile, ReportState
+from safety.models import Casebook, CasebookFile
 from trialsite.audit import acting
-from trialsite.models import User
+from trialsite.models import JobState, User
 from trialsite.outbox import ask_for, mark_done
 from trialsite.saving import Refused, check_version
 
@@ -25,7 +25,7 @@ def request_casebook(*, patient, cutoff, language, by):
     cutoff = cutoff.replace(microsecond=cutoff.microsecond // 1000 * 1000)
     with acting(by):
         User.objects.select_for_update().get(pk=by.pk)  # one request of a person at a time
-        under_way = Casebook.objects.filter(requested_by=by, state__in=[ReportState.WAITING, ReportState.RUNNING])
+        under_way = Casebook.objects.filter(requested_by=by, state__in=[JobState.WAITING, JobState.RUNNING])
         if under_way.count() >= MOST_AT_ONCE:
             raise Refused(_("Your last casebooks are still being made. Ask again when one of them is done."))
         casebook = Casebook.objects.create(patient=patient, cutoff=cutoff, language=language, requested_by=by)
@@ -38,9 +38,9 @@ def repeat_casebook(*, casebook, version, by):
     with acting(by, "requested again after a failure"):
         casebook = Casebook.objects.select_for_update().get(pk=casebook.pk)
         check_version(casebook, version)
-        if casebook.state != ReportState.FAILED:
+        if casebook.state != JobState.FAILED:
             raise Refused(_("Only a casebook that failed is made again."))
-        casebook.state, casebook.failure, casebook.step, casebook.percent = ReportState.WAITING, "", "", 0
+        casebook.state, casebook.failure, casebook.step, casebook.percent = JobState.WAITING, "", "", 0
         casebook.version += 1
         casebook.save(update_fields=["state", "failure", "step", "percent", "version"])
         ask_for(TASK, casebook_id=casebook.pk)
@@ -51,9 +51,9 @@ def begin_casebook(*, casebook_id, by):
     """The casebook, now being made; None when it is made already. A dead worker's run is simply begun again."""
     with acting(by, BEGUN):
         casebook = Casebook.objects.select_for_update(of=("self",)).select_related("patient__site").get(pk=casebook_id)
-        if casebook.state in (ReportState.DONE, ReportState.FAILED):
+        if casebook.state in (JobState.DONE, JobState.FAILED):
             return None
-        casebook.state, casebook.failure = ReportState.RUNNING, ""
+        casebook.state, casebook.failure = JobState.RUNNING, ""
         casebook.version += 1
         casebook.save(update_fields=["state", "failure", "version"])
     return casebook
@@ -62,7 +62,7 @@ def begin_casebook(*, casebook_id, by):
 def note_casebook_progress(*, casebook_id, step, percent, by):
     """Say how far it is, for all to see at once: a transaction of its own."""
     with acting(by, f"the casebook is being made: {step}"):
-        Casebook.objects.filter(pk=casebook_id, state=ReportState.RUNNING).update(step=step, percent=percent)
+        Casebook.objects.filter(pk=casebook_id, state=JobState.RUNNING).update(step=step, percent=percent)
 
 
 def store_casebook(*, casebook_id, files, eyes, digest, code_version, last_audit_event, outbox_id, by):
@@ -70,7 +70,7 @@ def store_casebook(*, casebook_id, files, eyes, digest, code_version, last_audit
     `files` are (name, content type, bytes)."""
     with acting(by, "the casebook is made"):
         casebook = Casebook.objects.select_for_update().get(pk=casebook_id)
-        if casebook.state != ReportState.DONE:
+        if casebook.state != JobState.DONE:
             CasebookFile.objects.bulk_create(
                 CasebookFile(
                     casebook=casebook, name=name, content_type=content_type, content=content, size=len(content),
@@ -78,7 +78,7 @@ def store_casebook(*, casebook_id, files, eyes, digest, code_version, last_audit
                 )
                 for name, content_type, content in files
             )  # fmt: skip
-            casebook.state, casebook.step, casebook.percent = ReportState.DONE, "", 100
+            casebook.state, casebook.step, casebook.percent = JobState.DONE, "", 100
             casebook.finished_at = timezone.now()
             casebook.sees_arm, casebook.sees_events = eyes["sees_arm"], eyes["sees_events"]
             casebook.digest, casebook.code_version = digest, code_version
@@ -93,8 +93,8 @@ def fail_casebook(*, casebook_id, failure, outbox_id, by):
     """Give up: nothing is stored, and the person may ask again."""
     with acting(by, "the casebook could not be made"):
         casebook = Casebook.objects.select_for_update().get(pk=casebook_id)
-        if casebook.state != ReportState.DONE:
-            casebook.state, casebook.failure, casebook.step = ReportState.FAILED, failure, ""
+        if casebook.state != JobState.DONE:
+            casebook.state, casebook.failure, casebook.step = JobState.FAILED, failure, ""
             casebook.version += 1
             casebook.save(update_fields=["state", "failure", "step", "version"])
         mark_done(outbox_id)
