@@ -1,6 +1,6 @@
 from django.urls import path
 
-from safety import reports, views
+from safety import views
 
 app_name = "safety"
 urlpatterns = [
@@ -33,9 +33,9 @@ urlpatterns = [
     path("board/items/<int:pk>/resolve/", views.resolve_action_item, name="resolve_action_item"),
     path("reports/<int:pk>/release/", views.release_report, name="release_report"),
     path("reports/<int:pk>/read/<slug:part>/", views.confirm_reading, name="confirm_reading"),
-    path("reports/", reports.list_reports, name="list_reports"),
-    path("reports/new/", reports.request_report, name="request_report"),
-    path("reports/<int:pk>/", reports.show_report, name="show_report"),
-    path("reports/<int:pk>/progress/", reports.show_progress, name="show_progress"),
-    path("reports/<int:pk>/files/<slug:part>/<str:name>", reports.download_file, name="download_file"),
+    path("reports/", views.list_reports, name="list_reports"),
+    path("reports/new/", views.request_report, name="request_report"),
+    path("reports/<int:pk>/", views.show_report, name="show_report"),
+    path("reports/<int:pk>/progress/", views.show_progress, name="show_progress"),
+    path("reports/<int:pk>/files/<slug:part>/<str:name>", views.download_file, name="download_file"),
 ]

@@ -1,4 +1,4 @@
-"""Everything that writes about what went wrong: one file per noun. Reports have their own, safety/reports.py."""
+"""Everything that writes about what went wrong: one file per noun."""
 
 from safety.actions.adverse_events import change_adverse_event, report_adverse_event, withdraw_adverse_event
 from safety.actions.board import (
@@ -21,6 +21,7 @@ from safety.actions.deviations import (
     restore_proposal,
     withdraw_deviation,
 )
+from safety.actions.reports import draw_arm_letters, repeat_dsmb_report, request_dsmb_report
 
 __all__ = [
     "MEANING",
@@ -31,12 +32,15 @@ __all__ = [
     "confirm_reading",
     "digest_of",
     "dismiss_proposal",
+    "draw_arm_letters",
     "record_deviation",
     "record_recommendation",
     "release_report",
     "repeat_casebook",
+    "repeat_dsmb_report",
     "report_adverse_event",
     "request_casebook",
+    "request_dsmb_report",
     "resolve_action_item",
     "restore_proposal",
     "sign_recommendation",

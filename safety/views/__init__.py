@@ -37,6 +37,7 @@ from safety.views.deviations import (
     show_unjudged,
     withdraw_deviation,
 )
+from safety.views.reports import download_file, list_reports, request_report, show_progress, show_report
 
 __all__ = [
     "acknowledge_recommendation",
@@ -45,16 +46,19 @@ __all__ = [
     "confirm_reading",
     "dismiss_proposal",
     "download_certified_copy",
+    "download_file",
     "list_adverse_events",
     "list_deviations",
     "list_deviations_of_patient",
     "list_proposals",
     "list_recommendations",
+    "list_reports",
     "record_deviation",
     "record_recommendation",
     "release_report",
     "report_adverse_event",
     "request_certified_copy",
+    "request_report",
     "resolve_action_item",
     "restore_proposal",
     "show_adverse_event",
@@ -62,7 +66,9 @@ __all__ = [
     "show_certified_copy",
     "show_copy_progress",
     "show_deviation",
+    "show_progress",
     "show_recommendation",
+    "show_report",
     "show_unjudged",
     "sign_recommendation",
     "withdraw_adverse_event",
