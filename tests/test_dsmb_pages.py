@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from safety.actions.reports import REPORT, request_dsmb_report
-from safety.models import DsmbReport
+from safety.models import DsmbReport, Release
 from safety.tasks import make_dsmb_report
 from tests.dsmb_data import SmallTrial, small_protocol
 from tests.test_dsmb_figures import fill
@@ -43,8 +43,15 @@ def report(trial, monkeypatch):
     fill(trial)
     report = request_dsmb_report(cutoff=CUTOFF, by=trial.by)
     assert make_dsmb_report(report_id=report.pk, outbox_id=OutboxMessage.objects.latest("pk").pk)
-    report.refresh_from_db()
+    release(report, trial)
     return report
+
+
+def release(report, trial):
+    """The statistician hands it to the board; before, who only reads reports does not see it (tests/test_board.py)."""
+    with acting(trial.by):
+        Release.objects.create(report=report, released_by=trial.by)
+    report.refresh_from_db()
 
 
 @pytest.fixture

@@ -522,6 +522,7 @@ class Trial(Part):
     masking: Literal["open", "single", "double"]
     planned_patients: Positive
     follow_up_days: Positive
+    board_signatures: Positive = 1
 
 
 class Protocol(Part):

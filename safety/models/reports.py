@@ -12,7 +12,11 @@ from trialsite.roles import Permission, can
 
 class DsmbReportQuerySet(models.QuerySet):
     def visible_to(self, user):
-        return self if can(user, Permission.READ_OPEN_REPORTS) else self.none()
+        """Who makes reports sees all of them, other readers those that were released."""
+        if not can(user, Permission.READ_OPEN_REPORTS):
+            return self.none()
+        makes_them = can(user, Permission.REQUEST_REPORTS) or can(user, Permission.RELEASE_REPORTS)
+        return self if makes_them else self.exclude(release=None)
 
 
 class DsmbReport(models.Model):
@@ -56,7 +60,7 @@ class DsmbFileQuerySet(models.QuerySet):
             readable.append(Part.OPEN)
         if can(user, Permission.READ_CLOSED_REPORTS):
             readable.append(Part.CLOSED)
-        return self.filter(part__in=readable)
+        return self.filter(part__in=readable, report__in=DsmbReport.objects.visible_to(user))
 
 
 class DsmbFile(models.Model):

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from safety.actions.reports import FIGURES, repeat_dsmb_report, request_dsmb_report
 from safety.dsmb.figures import PartFigures
-from safety.models import DsmbFile, DsmbReport, Part
+from safety.models import DsmbFile, DsmbReport, Part, Recommendation
 from trialsite import progress
 from trialsite.fields import StrictDateField
 from trialsite.models import JobState
@@ -48,7 +48,7 @@ def readable_parts(user):
 @require_GET
 @needs(Permission.READ_OPEN_REPORTS)
 def list_reports(request):
-    reports = DsmbReport.objects.visible_to(request.user).select_related("requested_by")
+    reports = DsmbReport.objects.visible_to(request.user).select_related("requested_by", "release__released_by")
     page = Paginator(reports, 50).get_page(request.GET.get("page"))
     for report in page:
         report.status = progress.STATUS[report.state]
@@ -73,7 +73,7 @@ def request_report(request):
 @needs(Permission.READ_OPEN_REPORTS, to_post=(Permission.REQUEST_REPORTS,))
 def show_report(request, pk):
     """The report, or how far it is. POST asks again for one that failed."""
-    reports = DsmbReport.objects.visible_to(request.user).select_related("requested_by")
+    reports = DsmbReport.objects.visible_to(request.user).select_related("requested_by", "release__released_by")
     report = get_object_or_404(reports, pk=pk)
     report.status = progress.STATUS[report.state]
     form = RepeatReportForm(request.POST if request.method == "POST" else None, record=report)
@@ -91,8 +91,22 @@ def show_report(request, pk):
         raise Http404
     context |= {"form": form, "parts": parts, "part": part}
     if report.state == JobState.DONE:
-        context |= _shown_part(request.user, report, part)
+        context |= _shown_part(request.user, report, part) | _at_the_board(request.user, report, part)
     return render(request, "safety/show_report.html", context)
+
+
+def _at_the_board(user, report, part):
+    """Whether it is released, who has read it, what was recommended on it, and what this person may do."""
+    release, receipts = getattr(report, "release", None), list(report.receipts.select_related("read_by"))
+    has_read = any(receipt.read_by_id == user.pk and receipt.part == part for receipt in receipts)
+    return {
+        "release": release,
+        "receipts": receipts,
+        "recommendations": Recommendation.objects.visible_to(user).filter(report=report),
+        "may_release": release is None and can(user, Permission.RELEASE_REPORTS),
+        "may_confirm": release is not None and not has_read and can(user, Permission.RECORD_DECISIONS),
+        "may_recommend": release is not None and can(user, Permission.RECORD_DECISIONS),
+    }
 
 
 def _shown_part(user, report, part):
