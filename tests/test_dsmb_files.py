@@ -8,11 +8,11 @@ from datetime import date, timedelta
 
 import pytest
 
+from safety.actions.reports import draw_arm_letters
 from safety.dsmb import render
 from safety.dsmb.compute import compute_figures
 from safety.dsmb.draw import draw_plots
 from safety.dsmb.render import NotTypeset, render_html, render_pdf
-from safety.reports import draw_arm_letters
 from tests.dsmb_data import ARMS, SmallTrial, small_protocol
 from tests.test_dsmb_figures import fill
 from trialsite import trial as the_trial

@@ -26,7 +26,7 @@ from safety.dsmb.snapshot import read_laboratory_by_letter, read_letters, read_s
 def compute_figures(cutoff: date, *, made_on: date | None = None, code_version: str = "") -> Figures:
     """Both parts as of the cut-off: what happened until then, as it is known now.
 
-    Every arm must have its letter (safety.reports.draw_arm_letters). Runs 19 queries, however many patients
+    Every arm must have its letter (safety.actions.reports.draw_arm_letters). Runs 19 queries, however many patients
     there are; the caller sees to it that they see one instant (safety/tasks.py)."""
     snapshot = read_snapshot(cutoff, made_on or datetime.now(UTC).date())
     letters, laboratory = read_letters(), read_laboratory_by_letter(snapshot)
