@@ -8,13 +8,16 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from django.conf import settings
 from django.core.paginator import Paginator
 from django.db import connection
+from django.db.models import Max
 from django.db.models.functions import Length
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
@@ -34,22 +37,48 @@ TASK = "safety.tasks.make_dsmb_report"
 FIGURES = "figures.json"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # names of advisory locks: any numbers that nothing else uses
-LETTER_GATE, MAKING = 1213187, 1213188
+LETTER_GATE, MAKING, REQUEST_GATE = 1213187, 1213188, 1213191
 BEGUN = "the report is begun"
 
 # --- actions ------------------------------------------------------------------------------------------------
 
 
-def request_dsmb_report(*, cutoff, month=None, by):
-    """Ask for a report as of `cutoff`; `month` (YYYY-MM) marks the one monthly report of that month.
+def request_dsmb_report(*, cutoff, entered_until=None, month=None, new_series=False, by):
+    """Ask for a report of what happened until the day `cutoff`, as it was known at `entered_until` (by default now);
+    `month` (YYYY-MM) marks the one monthly report of that month; in a new series the arms get new letters.
 
     Row and outbox message stand or fall together. Raises IntegrityError when the month has its report."""
-    if cutoff > datetime.now(UTC).date():
+    now = datetime.now(UTC)
+    entered_until = entered_until or now
+    entered_until = entered_until.replace(microsecond=entered_until.microsecond // 1000 * 1000)  # as exact as the trail
+    if cutoff > now.date():
         raise Refused({"cutoff": [_("The cut-off is in the future.")]})
+    if entered_until > now:
+        raise Refused({"entered_until": [_("This time is in the future.")]})
+    if entered_until.date() < cutoff:
+        raise Refused({"entered_until": [_("This is before the cut-off.")]})
     with acting(by):
-        report = DsmbReport.objects.create(cutoff=cutoff, month=month, requested_by=by)
+        with connection.cursor() as cursor:
+            cursor.execute("select pg_advisory_xact_lock(%s)", [REQUEST_GATE])
+        report = DsmbReport(
+            cutoff=cutoff, entered_until=entered_until, month=month, requested_by=by, reported_on=now.date(),
+            series=(DsmbReport.objects.aggregate(last=Max("series"))["last"] or 1) + new_series,
+        )  # fmt: skip
+        first = DsmbReport.objects.filter(cutoff=cutoff, entered_until=entered_until).order_by("id").first()
+        if first is None:
+            report.compared_with = last_before(report)
+        else:  # the same report again: it says the same, whatever was asked for in between
+            report.reported_on, report.compared_with = first.reported_on, first.compared_with
+            report.series = report.series if new_series else first.series
+        report.save()
         ask_for(TASK, report_id=report.pk)
     return report
+
+
+def last_before(report):
+    """The report that this one goes on from: the last one of earlier data, of those that did not fail."""
+    earlier = DsmbReport.objects.filter(cutoff__lt=report.cutoff, entered_until__lte=report.entered_until)
+    return earlier.exclude(state=JobState.FAILED).order_by("-cutoff", "-entered_until", "id").first()
 
 
 def repeat_dsmb_report(*, report, version, by):
@@ -84,9 +113,9 @@ def note_progress(*, report_id, step, percent, by):
         DsmbReport.objects.filter(pk=report_id, state=JobState.RUNNING).update(step=step, percent=percent)
 
 
-def store_dsmb_report(*, report_id, figures, files, code_version, last_audit_event, outbox_id, by):
-    """Keep what was made, all or nothing. `files` are (part, name, content type, bytes). Stored once only: who
-    comes second changes nothing."""
+def store_dsmb_report(*, report_id, figures, files, code_version, cutoff, outbox_id, by):
+    """Keep what was made, all or nothing. `figures` are those of each language, `files` are (part, name, content type,
+    bytes), `cutoff` is that of the trail. Stored once only: who comes second changes nothing."""
     with acting(by, "the report is made"):
         report = DsmbReport.objects.select_for_update().get(pk=report_id)
         if report.state != JobState.DONE:
@@ -99,9 +128,11 @@ def store_dsmb_report(*, report_id, figures, files, code_version, last_audit_eve
             )  # fmt: skip
             report.state, report.step, report.percent = JobState.DONE, "", 100
             report.finished_at = timezone.now()
-            report.code_version, report.last_audit_event = code_version, last_audit_event
-            report.protocol_version = figures.open.about.protocol_version
-            report.figures_sha256 = hashlib.sha256(b"".join(part.to_json() for part in figures.parts)).hexdigest()
+            report.code_version, report.last_audit_event = code_version, cutoff.event
+            report.held_back = list(cutoff.held_back)
+            report.protocol_version, report.scales = figures[0].open.about.protocol_version, figures[0].open.about.scales
+            told = [part.to_json() for one in figures for part in one.parts]
+            report.figures_sha256 = hashlib.sha256(b"".join(told)).hexdigest()
             report.version += 1
             report.save()
         mark_done(outbox_id)
@@ -120,30 +151,35 @@ def fail_dsmb_report(*, report_id, failure, outbox_id, by):
     return report
 
 
-def draw_arm_letters(*, by):
-    """Give each arm without a letter one at random. Drawn once for all reports of the trial, never shown."""
+def draw_arm_letters(*, series=1, by):
+    """Give each arm without a letter in this series one at random. Drawn once for all its reports, never shown."""
     with acting(by):
         with connection.cursor() as cursor:
             cursor.execute("select pg_advisory_xact_lock(%s)", [LETTER_GATE])
-        known = set(ArmLetter.objects.values_list("arm", flat=True))
+        letters = dict(ArmLetter.objects.filter(series=series).values_list("arm", "letter"))
         arms = {arm.code for protocol in trial.versions().values() for arm in protocol.arms}
         arms |= set(AllocationSlot.objects.taken().values_list("arm", flat=True).distinct())
-        new = sorted(arms - known)
+        new = sorted(arms - set(letters))
         secrets.SystemRandom().shuffle(new)
-        if new:
-            used = set(ArmLetter.objects.values_list("letter", flat=True))
-            free = [letter for letter in LETTERS if letter not in used]
-            ArmLetter.objects.bulk_create(
-                ArmLetter(arm=arm, letter=letter) for arm, letter in zip(new, free, strict=False)
-            )
+        free = [letter for letter in LETTERS if letter not in letters.values()]
+        ArmLetter.objects.bulk_create(
+            ArmLetter(series=series, arm=arm, letter=letter) for arm, letter in zip(new, free, strict=False)
+        )
+
+
+def named(name, language):
+    """What a file is called in this language: report.pdf, report.zh-hans.pdf."""
+    stem, dot, kind = name.rpartition(".")
+    return name if language == settings.LANGUAGE_CODE else f"{stem}.{language}{dot}{kind}"
 
 
 # --- pages --------------------------------------------------------------------------------------------------
 
 # what a file is sent as; anything else is not sent
 DOWNLOADS = {
-    "report.pdf": gettext_lazy("PDF"),
-    "report.html": gettext_lazy("HTML"),
+    named(f"report.{kind.lower()}", language): f"{kind} ({name})"
+    for kind in ("PDF", "HTML")
+    for language, name in settings.LANGUAGES
 }
 STATUS = {JobState.WAITING: "planned", JobState.RUNNING: "started", JobState.DONE: "done",
           JobState.FAILED: "failed"}  # fmt: skip
@@ -219,12 +255,13 @@ def show_report(request, pk):
 
 def _shown_part(user, report, part):
     kept = DsmbFile.objects.visible_to(user).filter(report=report, part=part)
-    figures = PartFigures.from_json(get_object_or_404(kept, name=FIGURES).content)
+    language = get_language()
+    figures = PartFigures.from_json(get_object_or_404(kept, name=named(FIGURES, language)).content)
     files = []
-    for file in kept.filter(name__in=DOWNLOADS).defer("content").annotate(size=Length("content")).order_by("-name"):
+    for file in kept.filter(name__in=DOWNLOADS).defer("content").annotate(size=Length("content")).order_by("name"):
         file.url, file.label = file_address(report, part, file.name), DOWNLOADS[file.name]
         files.append(file)
-    pictures = {plot.file: file_address(report, part, plot.file) for plot in figures.plots}
+    pictures = {plot.file: file_address(report, part, named(plot.file, language)) for plot in figures.plots}
     return {"figures": figures, "files": files, "pictures": pictures}
 
 
@@ -273,7 +310,7 @@ def download_file(request, pk, part, name):
     if file.content_type == "image/svg+xml":
         response["Content-Disposition"] = "inline"
     else:
-        saved_as = f"DSMB-{file.part}-{file.report.cutoff}.{file.name.rpartition('.')[2]}"
+        saved_as = f"DSMB-{file.part}-{file.report.cutoff}.{file.name.partition('.')[2]}"
         response["Content-Disposition"] = f'attachment; filename="{saved_as}"'
     response["Content-Security-Policy"] = FILE_POLICY
     response["X-Content-Type-Options"] = "nosniff"

@@ -8,16 +8,18 @@ import logging
 from datetime import UTC, datetime, timedelta
 
 from django.db import IntegrityError, InterfaceError, OperationalError
-from django.db.models import Max
+from django.utils import translation
 from django.utils.translation import gettext_noop
 
 from patients.models import Patient
 from safety import reports
 from safety.models import DsmbReport
+from trialsite.as_of import StillWriting
 from trialsite.audit import request_id
 from trialsite.celery import app
-from trialsite.jobs import MOST_BEGINNINGS, TooManyBeginnings, alone_with, code_version, one_instant, times_begun
-from trialsite.models import AuditEvent, User
+from trialsite.jobs import MOST_BEGINNINGS, TooManyBeginnings, alone_with, code_version, times_begun
+from trialsite.languages import LANGUAGES
+from trialsite.models import User
 from trialsite.outbox import mark_done
 
 log = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ def make_dsmb_report(report_id, outbox_id):
                 raise TooManyBeginnings(f"begun {MOST_BEGINNINGS} times and never finished")
             _make(report, outbox_id, by)
             return True
-        except (OperationalError, InterfaceError):
+        except (OperationalError, InterfaceError, StillWriting):
             raise
         except Exception as error:
             log.exception("DSMB report %s could not be made", report_id)
@@ -61,31 +63,36 @@ def _make(report, outbox_id, by):
     # only the worker needs these: matplotlib alone is 40 MB
     from safety.dsmb.compute import compute_figures
     from safety.dsmb.draw import draw_plots
+    from safety.dsmb.past import read_past
     from safety.dsmb.render import render_html, render_pdf
 
     def say(step, percent):
         reports.note_progress(report_id=report.pk, step=step, percent=percent, by=by)
 
     say(gettext_noop("reading the data"), 5)
-    reports.draw_arm_letters(by=by)
-    with one_instant():
-        last_event = AuditEvent.objects.aggregate(last=Max("id"))["last"]
-        figures = compute_figures(report.cutoff, made_on=datetime.now(UTC).date(), code_version=code_version())
-    files = []
-    for place, part in enumerate(figures.parts):
-        say(DRAWING[part.part], 35 + 30 * place)
-        pictures = draw_plots(part)
-        say(TYPESETTING[part.part], 45 + 30 * place)
-        files += [
-            (part.part, reports.FIGURES, "application/json", part.to_json()),
-            (part.part, "report.html", "text/html; charset=utf-8", render_html(part, pictures)),
-            (part.part, "report.pdf", "application/pdf", render_pdf(part, pictures)),
-            *((part.part, name, "image/svg+xml", content) for name, content in pictures.items()),
-        ]
+    reports.draw_arm_letters(series=report.series, by=by)
+    snapshot, arms, cutoff = read_past(report)
+    made, files = [], []
+    for place, language in enumerate(LANGUAGES):
+        with translation.override(language):
+            figures = compute_figures(snapshot, arms)
+            made.append(figures)
+            for part in figures.parts:
+                done = 35 + 30 * place + (15 if part.part == "closed" else 0)
+                say(DRAWING[part.part], done)
+                pictures = draw_plots(part)
+                say(TYPESETTING[part.part], done + 5)
+                kept = {
+                    reports.FIGURES: ("application/json", part.to_json()),
+                    "report.html": ("text/html; charset=utf-8", render_html(part, pictures)),
+                    "report.pdf": ("application/pdf", render_pdf(part, pictures)),
+                    **{name: ("image/svg+xml", content) for name, content in pictures.items()},
+                }
+                files += [(part.part, reports.named(name, language), *file) for name, file in kept.items()]
     say(gettext_noop("storing"), 95)
     reports.store_dsmb_report(
-        report_id=report.pk, figures=figures, files=files, code_version=code_version(),
-        last_audit_event=last_event, outbox_id=outbox_id, by=by,
+        report_id=report.pk, figures=made, files=files, code_version=code_version(), cutoff=cutoff,
+        outbox_id=outbox_id, by=by,
     )  # fmt: skip
 
 
