@@ -12,10 +12,10 @@ from patients.actions import lift_halt, open_halt, today_at
 from patients.models import Blocked, Patient, Scope, Sex, State
 from patients.randomisation import NoStratum, stratum_of
 from safety import actions
+from safety.actions.reports import request_dsmb_report
 from safety.deviations import Category
 from safety.models import ActionTaken, AdverseEvent, Expectedness, Outcome, Relationship
 from safety.proposals import unjudged_among
-from safety.reports import request_dsmb_report
 from trialsite import trial
 from trialsite.demo import Agenda, at, chance, kept_in_the_outbox
 from trialsite.models import Site

@@ -13,9 +13,9 @@ from patients import demo as patient_steps
 from patients.models import AllocationSlot, Consent, Medication, Patient, Scope
 from safety import actions as safety_actions
 from safety import demo as safety_steps
+from safety.actions.reports import request_dsmb_report
 from safety.models import AdverseEvent, Deviation
 from safety.proposals import unjudged_of
-from safety.reports import request_dsmb_report
 from tests.universe import CAST, fields_of, send
 from trialsite import actions
 from trialsite.audit import acting, audited_models

@@ -8,12 +8,12 @@ import pytest
 from django.db import transaction
 
 from patients.models import State
+from safety.actions.reports import draw_arm_letters
 from safety.dsmb import counting, measurements
 from safety.dsmb.compute import compute_figures
 from safety.dsmb.figures import PartFigures, Table
 from safety.dsmb.snapshot import read_arms, read_snapshot
 from safety.models import ArmLetter
-from safety.reports import draw_arm_letters
 from tests.dsmb_data import ARMS, SmallTrial, small_protocol
 from trialsite import trial as the_trial
 from trialsite.audit import acting
@@ -426,7 +426,7 @@ def test_letters_are_drawn_at_random(monkeypatch):
     protocol = small_protocol()
     monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
     drawn = []
-    monkeypatch.setattr("safety.reports.secrets.SystemRandom.shuffle", lambda self, arms: drawn.append(list(arms)))
+    monkeypatch.setattr("safety.actions.reports.secrets.SystemRandom.shuffle", lambda self, arms: drawn.append(list(arms)))
     draw_arm_letters(by=SmallTrial(protocol).by)
     assert drawn == [sorted(ARMS)]
     assert dict(ArmLetter.objects.values_list("letter", "arm")) == dict(zip("AB", sorted(ARMS), strict=True))

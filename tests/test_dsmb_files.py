@@ -8,10 +8,10 @@ from datetime import date, timedelta
 
 import pytest
 
+from safety.actions.reports import draw_arm_letters
 from safety.dsmb import render
 from safety.dsmb.draw import draw_plots
 from safety.dsmb.render import NotTypeset, render_html, render_pdf
-from safety.reports import draw_arm_letters
 from tests.dsmb_data import ARMS, SmallTrial, small_protocol
 from tests.test_dsmb_figures import figures as figures_now
 from tests.test_dsmb_figures import fill

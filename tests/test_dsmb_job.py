@@ -10,17 +10,17 @@ import pytest
 from django.db import OperationalError, connection
 
 from patients.models import State
-from safety import reports, tasks
+from safety import tasks
+from safety.actions import reports
+from safety.actions.reports import repeat_dsmb_report, request_dsmb_report
 from safety.dsmb.figures import PartFigures
 from safety.dsmb.render import NotTypeset
 from safety.models import ArmLetter, DsmbFile, DsmbReport
-from safety.reports import repeat_dsmb_report, request_dsmb_report
 from safety.tasks import make_dsmb_report, request_monthly_report
 from tests.dsmb_data import ARMS, SmallTrial, small_protocol
 from tests.test_dsmb_figures import fill
-from trialsite import outbox
+from trialsite import jobs, outbox
 from trialsite import trial as the_trial
-from trialsite.jobs import one_instant
 from trialsite.models import AuditEvent, JobState, OutboxMessage
 from trialsite.saving import Refused, Stale
 
@@ -75,7 +75,7 @@ def test_the_job_stores_everything_and_ends_its_message(filled, asked):
     report, message = asked
     assert run(report, message)
     assert report.state == JobState.DONE and report.percent == 100 and report.finished_at
-    assert report.code_version == tasks.code_version() and report.protocol_version == "1.0"
+    assert report.code_version == jobs.code_version() and report.protocol_version == "1.0"
     assert 0 < report.last_audit_event < AuditEvent.objects.latest("id").pk
     assert AuditEvent.objects.get(pk=report.last_audit_event).at <= report.entered_until
     assert message.done_at
@@ -125,7 +125,7 @@ def test_the_job_does_nothing_twice(asked):
 def test_the_audit_trail_tells_the_making_but_no_figures(filled, asked):
     run(*asked)
     events = AuditEvent.objects.of(asked[0])
-    assert [event.reason for event in events if event.after["state"] == "done"] == ["the report is made"]
+    assert [event.reason for event in events if event.after["state"] == "done"] == [jobs.MADE]
     told = "".join(
         str(event.after) for event in AuditEvent.objects.filter(table__in=["safety_dsmbreport", "safety_dsmbfile"])
     )
@@ -166,7 +166,7 @@ def test_a_database_that_goes_away_leaves_the_message_open(asked, monkeypatch):
     def goes_away(**_):
         raise OperationalError("server closed the connection")
 
-    monkeypatch.setattr(reports, "draw_arm_letters", goes_away)
+    monkeypatch.setattr(tasks, "draw_arm_letters", goes_away)
     with pytest.raises(OperationalError):
         make_dsmb_report(report_id=report.pk, outbox_id=message.pk)
     message.refresh_from_db()
@@ -177,16 +177,16 @@ def test_a_database_that_goes_away_leaves_the_message_open(asked, monkeypatch):
 def test_a_dead_workers_report_is_begun_again(trial, asked, state):
     report, message = asked
     if state == JobState.RUNNING:
-        reports.begin_dsmb_report(report_id=report.pk, by=trial.by)
+        jobs.begin(reports.REPORT, report.pk, by=trial.by)
     assert run(report, message)
     assert report.state == JobState.DONE
 
 
 def test_a_report_that_kills_every_worker_is_given_up(trial, asked, monkeypatch):
-    monkeypatch.setattr(tasks, "MOST_BEGINNINGS", 2)
+    monkeypatch.setattr(jobs, "MOST_BEGINNINGS", 2)
     report, message = asked
     for _ in range(2):
-        reports.begin_dsmb_report(report_id=report.pk, by=trial.by)
+        jobs.begin(reports.REPORT, report.pk, by=trial.by)
     assert not run(report, message)
     assert report.state == JobState.FAILED and "TooManyBeginnings" in report.failure
 
@@ -196,7 +196,7 @@ def test_two_workers_do_not_make_the_same_report(asked):
     other = connection.copy()
     try:
         with other.cursor() as cursor:
-            cursor.execute("select pg_advisory_lock(%s, %s)", [reports.MAKING, report.pk])
+            cursor.execute("select pg_advisory_lock(%s, %s)", [reports.REPORT.gate, report.pk])
         assert not run(report, message)
         assert report.state == JobState.WAITING and message.done_at is None
     finally:
@@ -215,19 +215,19 @@ def wait_until_free(seconds=10):
 
 def locks_held():
     with connection.cursor() as cursor:
-        cursor.execute("select count(*) from pg_locks where locktype = 'advisory' and classid = %s", [reports.MAKING])
+        cursor.execute("select count(*) from pg_locks where locktype = 'advisory' and classid = %s", [reports.REPORT.gate])
         return cursor.fetchone()[0]
 
 
 def test_the_progress_is_seen_while_the_report_is_made(asked, monkeypatch):
     seen = []
-    note = reports.note_progress
+    note = jobs.note_progress
 
-    def watch(**about):
-        note(**about)
+    def watch(*told, by):
+        note(*told, by=by)
         seen.append(tuple(DsmbReport.objects.values_list("state", "step", "percent").get()))
 
-    monkeypatch.setattr(reports, "note_progress", watch)
+    monkeypatch.setattr(jobs, "note_progress", watch)
     run(*asked)
     assert [step for _, step, _ in seen][:2] == ["reading the data", "drawing the open part"]
     percents = [percent for _, _, percent in seen]
@@ -243,7 +243,7 @@ def test_the_data_are_read_at_one_instant(monkeypatch):
     trial = SmallTrial(small_protocol())
     from patients.models import Patient
 
-    with one_instant():
+    with jobs.one_instant():
         before = Patient.objects.count()
         elsewhere = threading.Thread(target=_screen_elsewhere, args=[trial])
         elsewhere.start()
@@ -314,7 +314,7 @@ def test_of_two_clocks_one_asks_and_the_other_lets_it_be(trial, july, monkeypatc
 
 
 def test_the_code_version_tells_the_program():
-    assert tasks.code_version()[0].isdigit()
+    assert jobs.code_version()[0].isdigit()
 
 
 def test_a_patients_end_is_as_of_the_cutoff(trial):

@@ -9,14 +9,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from safety import reports
+from safety.actions.reports import REPORT, request_dsmb_report
 from safety.models import DsmbReport
-from safety.reports import request_dsmb_report
 from safety.tasks import make_dsmb_report
 from tests.dsmb_data import SmallTrial, small_protocol
 from tests.test_dsmb_figures import fill
 from tests.universe import come_in
-from trialsite import outbox
+from trialsite import jobs, outbox
 from trialsite import trial as the_trial
 from trialsite.audit import acting
 from trialsite.models import Grant, JobState, OutboxMessage, User
@@ -227,7 +226,7 @@ def test_who_may_not_ask_for_reports_cannot(client, sign_in, report):
 def test_a_failed_report_is_asked_for_again_from_its_page(client, sign_in, trial):
     sign_in(Role.STATISTICIAN)
     report = request_dsmb_report(cutoff=CUTOFF, by=trial.by)
-    reports.fail_dsmb_report(report_id=report.pk, failure="x", outbox_id=0, by=trial.by)
+    jobs.give_up(REPORT, report.pk, failure="x", outbox_id=0, by=trial.by)
     report.refresh_from_db()
     page = address("show_report", report.pk)
     assert post(client, page, version=report.version - 1).status_code == 409

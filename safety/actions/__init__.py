@@ -1,4 +1,4 @@
-"""Everything that writes about what went wrong: one file per noun. Reports have their own, safety/reports.py."""
+"""Everything that writes about what went wrong: one file per noun."""
 
 from safety.actions.adverse_events import change_adverse_event, report_adverse_event, withdraw_adverse_event
 from safety.actions.casebooks import repeat_casebook, request_casebook
@@ -9,15 +9,19 @@ from safety.actions.deviations import (
     restore_proposal,
     withdraw_deviation,
 )
+from safety.actions.reports import draw_arm_letters, repeat_dsmb_report, request_dsmb_report
 
 __all__ = [
     "change_adverse_event",
     "change_deviation",
     "dismiss_proposal",
+    "draw_arm_letters",
     "record_deviation",
     "repeat_casebook",
+    "repeat_dsmb_report",
     "report_adverse_event",
     "request_casebook",
+    "request_dsmb_report",
     "restore_proposal",
     "withdraw_adverse_event",
     "withdraw_deviation",
