@@ -170,8 +170,7 @@ def test_a_report_is_not_compared_with_one_that_failed_or_knew_more(trial):
     failed = ask(trial, cutoff=CUTOFF - timedelta(days=5))
     with acting(trial.by, "it failed"):
         DsmbReport.objects.filter(pk=failed.pk).update(state=JobState.FAILED)
-    instant = datetime.now(UTC)
-    trial.screen(DAY_0)
+    instant = datetime.now(UTC) - timedelta(seconds=5)
     ask(trial, cutoff=CUTOFF - timedelta(days=9))
     assert ask(trial, entered_until=instant).compared_with is None
 

@@ -140,7 +140,9 @@ def rows_as_of(model, cutoff, **equals):
     """The rows of an audited model as they stood at the cut-off, by key: dictionaries by `attname`, of the types that
     the fields have; of them those whose columns have these values. To be read to the end, or closed, before the connection is used for something else that writes."""
     fields = _told_fields(model)
-    wanted = [sql.SQL("{} = {}").format(sql.Identifier("was", name), sql.Literal(value)) for name, value in equals.items()]
+    wanted = [
+        sql.SQL("{} = {}").format(sql.Identifier("was", name), sql.Literal(value)) for name, value in equals.items()
+    ]
     query = sql.SQL("select {} from {} was where {} order by id").format(
         _columns("was", fields), table_as_of(model, cutoff), sql.SQL(" and ").join(wanted or [sql.SQL("true")])
     )

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from django import forms
 from django.conf import settings
 from django.core.paginator import Paginator
 from django.db.models.functions import Length
@@ -16,7 +17,7 @@ from safety.actions.reports import FIGURES, named, repeat_dsmb_report, request_d
 from safety.dsmb.figures import PartFigures
 from safety.models import DsmbFile, DsmbReport, Part
 from trialsite import progress
-from trialsite.fields import StrictDateField
+from trialsite.fields import StrictDateField, StrictDateTimeField
 from trialsite.models import JobState
 from trialsite.roles import Permission, can, needs
 from trialsite.saving import DataForm, Saved, answer_form
@@ -35,6 +36,17 @@ class RequestReportForm(DataForm):
     cutoff = StrictDateField(
         label=gettext_lazy("Cut-off"),
         help_text=gettext_lazy("What happened on or before this day counts."),
+    )
+    entered_until = StrictDateTimeField(
+        zone=UTC,
+        required=False,
+        label=gettext_lazy("Data entered until (UTC)"),
+        help_text=gettext_lazy("Blank: until now. What was entered or corrected later is left out."),
+    )
+    new_series = forms.BooleanField(
+        required=False,
+        label=gettext_lazy("Begin a new series: draw new letters for the arms"),
+        help_text=gettext_lazy("When a letter has become known. Later reports keep the new ones."),
     )
 
 
@@ -65,7 +77,7 @@ def request_report(request):
     )
 
     def save(form):
-        report = request_dsmb_report(cutoff=form.cleaned_data["cutoff"], by=request.user)
+        report = request_dsmb_report(**form.values, by=request.user)
         return Saved(_address(report), report.version, _("The report was requested."))
 
     return answer_form(request, form, "safety/request_report.html", {}, save)
@@ -74,8 +86,8 @@ def request_report(request):
 @require_http_methods(["GET", "POST"])
 @needs(Permission.READ_OPEN_REPORTS, to_post=(Permission.REQUEST_REPORTS,))
 def show_report(request, pk):
-    """The report, or how far it is. POST asks again for one that failed."""
-    reports = DsmbReport.objects.visible_to(request.user).select_related("requested_by")
+    """The report, or how far it is. POST asks again for one that failed, or for one that is made to be made anew."""
+    reports = DsmbReport.objects.visible_to(request.user).select_related("requested_by", "compared_with")
     report = get_object_or_404(reports, pk=pk)
     report.status = progress.STATUS[report.state]
     form = RepeatReportForm(request.POST if request.method == "POST" else None, record=report)
@@ -83,7 +95,10 @@ def show_report(request, pk):
     if request.method == "POST":
 
         def save(form):
-            again = repeat_dsmb_report(report=report, version=form.cleaned_data["version"], by=request.user)
+            if report.state == JobState.DONE:
+                again = request_dsmb_report(cutoff=report.cutoff, entered_until=report.entered_until, by=request.user)
+            else:
+                again = repeat_dsmb_report(report=report, version=form.cleaned_data["version"], by=request.user)
             return Saved(_address(again), again.version, _("The report was requested again."))
 
         return answer_form(request, form, "safety/show_report.html", context, save)
@@ -94,7 +109,16 @@ def show_report(request, pk):
     context |= {"form": form, "parts": parts, "part": part}
     if report.state == JobState.DONE:
         context |= _shown_part(request.user, report, part)
+        context["again"] = made_again(report)
     return render(request, "safety/show_report.html", context)
+
+
+def made_again(report):
+    """The other reports of this cut-off and series, each with whether it says the same."""
+    others = DsmbReport.objects.filter(
+        cutoff=report.cutoff, entered_until=report.entered_until, series=report.series, state=JobState.DONE
+    ).exclude(pk=report.pk)
+    return [(other, other.figures_sha256 == report.figures_sha256) for other in others.order_by("id")]
 
 
 def _shown_part(user, report, part):
