@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('safety', '0003_versions_of_records'),
+        ('safety', '0004_board'),
     ]
 
     operations = [
