@@ -1,12 +1,11 @@
 """The marks as pages show them: who verified, reviewed or signed a form, when, with which meaning, and what is void."""
 
-from zoneinfo import ZoneInfo
-
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from patients.models import Hold
+from trialsite.clock import told_at, zone_of
 from trialsite.roles import can
 from visits import waiting
 from visits.contents import CASEBOOK, INFUSIONS, PANELS, Form, fault_of, kinds
@@ -27,7 +26,7 @@ MARK_CLASS = {Mark.VERIFIED: "verified", Mark.REVIEWED: "done", Mark.SIGNED: "si
 
 def shown_mark(review, site, form=None):
     """A mark as every page shows it: printed name, date and time where it was set, meaning; and whether it is valid."""
-    zone = ZoneInfo(site.timezone)
+    zone = zone_of(site)
     return {
         "review": review,
         "mark": review.mark,
@@ -35,20 +34,14 @@ def shown_mark(review, site, form=None):
         "status": MARK_CLASS[review.mark],
         "name": review.printed_name,
         "roles": review.roles,
-        "at": local(review.at, zone),
+        "at": told_at(review.at, zone, seconds=True),
         "meaning": _(review.meaning) if review.meaning else "",
         "version": review.record_version,
         "fields": [review.field] if review.field else [],
         "is_void": review.is_void,
-        "void_at": local(review.void_at, zone) if review.is_void else "",
+        "void_at": told_at(review.void_at, zone, seconds=True),
         "fault": fault_of(review, form) if form is not None and not review.is_void else "",
     }
-
-
-def local(instant, zone):
-    at = instant.astimezone(zone)
-    offset = at.strftime("%z")
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC{offset[:3]}:{offset[3:]}"
 
 
 def shown_marks(form, site, is_checked=True):

@@ -1,7 +1,6 @@
 """Verifying, reviewing and signing: the work-lists, the page on which forms are marked, the marks on other pages, holds."""
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from django.core.paginator import Paginator
 from django.http import Http404
@@ -13,6 +12,7 @@ from django.views.decorators.http import require_GET
 
 from patients.models import Hold, Line
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
+from trialsite.clock import told_at, zone_of
 from trialsite.forms import ReasonForm, confirming
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Refused, Saved, answer_form, conflict_row
@@ -241,7 +241,7 @@ def rows_of(form):
         return _rows_of_panel(form)
     if form.kind.label == CASEBOOK:
         return [row_of(part.title, _("version %(n)d") % {"n": part.record.version}) for part in form.parts]
-    zone = ZoneInfo(form.record.patient.site.timezone)
+    zone = zone_of(form.record.patient.site)
     rows = [row_of(label, value) for label, value in _columns_shown(form.record, zone)]
     return rows + [row_of(part._meta.verbose_name, _words_of(part, zone)) for part in form.parts]
 
@@ -256,7 +256,7 @@ def _columns_shown(record, zone, unshown=UNSHOWN):
         if f.name in unshown or value in (None, "", [], {}):
             continue
         if isinstance(value, datetime):
-            value = f"{value.astimezone(zone):%Y-%m-%d %H:%M}"
+            value = told_at(value, zone)
         yield f.verbose_name, getattr(record, f"get_{f.name}_display", lambda value=value: value)()
 
 
