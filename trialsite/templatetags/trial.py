@@ -14,6 +14,7 @@ from trialsite import trial
 from trialsite.clock import told_at, zone_shown
 from trialsite.languages import LANGUAGES, tag
 from trialsite.roles import Permission, can
+from trialsite.ucum import unit_text
 from trialsite.words import Sentence
 
 register = template.Library()
@@ -114,11 +115,4 @@ def told(value, zone=UTC):
     return value
 
 
-SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-POWER = re.compile(r"\^(-?[0-9]+)")
-
-
-@register.filter
-def unit_text(unit):
-    """A unit as people write it: 10^9/L is 10⁹/L."""
-    return POWER.sub(lambda power: power[1].translate(SUPERSCRIPTS), unit or "")
+register.filter("unit_text", unit_text)
