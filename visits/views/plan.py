@@ -253,7 +253,7 @@ def show_visit(request, pk):
         may_enter=can(request.user, Permission.ENTER_DATA, site) and is_open(visit),
         may_prepare=sees_arm and can(request.user, Permission.PREPARE_INFUSIONS, site) and is_open(visit),
         may_infuse=can(request.user, Permission.RECORD_INFUSIONS, site) and is_open(visit),
-        may_report=can(request.user, Permission.REPORT_ADVERSE_EVENTS, site),
+        may_report=can(request.user, Permission.REPORT_ADVERSE_EVENTS, site) and not visit.patient.is_held,
         may_hold=can(request.user, Permission.REVIEW_DATA, site),
         checks=[
             (reverse("visits:check_visit", args=[step, pk]), page[1])
