@@ -93,5 +93,5 @@ def patient_sections(user, patient):
     events = AdverseEvent.objects.visible_to(user).filter(patient=patient).order_by("-began_on", "-id")
     return {
         "adverse_events": list(events),
-        "may_report": can(user, Permission.REPORT_ADVERSE_EVENTS, patient.site),
+        "may_report": can(user, Permission.REPORT_ADVERSE_EVENTS, patient.site) and not patient.is_held,
     }
