@@ -74,6 +74,7 @@ Days = Annotated[Whole, Field(ge=0, le=CENTURY)]
 Positive = Annotated[Whole, Field(ge=1)]
 Minutes = Annotated[Whole, Field(ge=0)]
 Flag = Annotated[bool, Field(strict=True)]
+DictionaryName = Annotated[str, Field(pattern=r"^(\S(.*\S)?)?$", max_length=40)]
 Day = Annotated[date, Field(strict=True)]
 Loinc = Annotated[str, BeforeValidator(_loinc)]
 Ucum = Annotated[str, BeforeValidator(_ucum)]
@@ -440,6 +441,16 @@ class ReviewPlan(Part):
     sign: tuple[SignedRecord, ...] = ()
 
 
+class CodingPlan(Part):
+    """With which dictionary each kind of term is coded (none: it is not), and whether an exact match needs approval."""
+
+    adverse_events: DictionaryName = "CTCAE"
+    medical_history: DictionaryName = "CTCAE"
+    indications: DictionaryName = "CTCAE"
+    medications: DictionaryName = ""
+    approve_exact: Flag = False
+
+
 # --- what is watched -----------------------------------------------------------------------------
 
 
@@ -540,6 +551,7 @@ class Protocol(Part):
     events_of_interest: tuple[EventOfInterest, ...] = ()
     stopping_rules: tuple[StoppingRule, ...] = ()
     review: ReviewPlan | None = None
+    coding: CodingPlan | None = None
     # dotted keys whose values no public source gives: they are defaults of this project. The key of a table
     # stands for all that is in it
     project_defaults: tuple[str, ...] = ()
@@ -551,6 +563,10 @@ class Protocol(Part):
     @property
     def is_masked(self) -> bool:
         return self.trial.masking != "open"
+
+    @property
+    def coding_plan(self) -> CodingPlan:
+        return self.coding or CodingPlan()
 
     @cached_property
     def _by_code(self) -> dict[str, dict]:

@@ -13,6 +13,7 @@ from safety.models.casebooks import (
     Casebook,
     CasebookFile,
 )
+from safety.models.coding import Coding, Dictionary, DictionaryTerm
 from safety.models.deviations import (
     CATEGORIES,
     Deviation,
@@ -34,7 +35,10 @@ __all__ = [
     "ArmLetter",
     "Casebook",
     "CasebookFile",
+    "Coding",
     "Deviation",
+    "Dictionary",
+    "DictionaryTerm",
     "DismissedProposal",
     "DsmbFile",
     "DsmbReport",
