@@ -57,7 +57,7 @@ def follow_words(*, record, by):
             code_exact(record=record, kind=kind, by=by)
 
 
-def code_line(*, line, by, confirmed=()):
+def code_line(*, line, confirmed=(), by):
     """A line of a history or a medication was entered, changed or taken back (settings.AFTER_LINE_SAVED)."""
     follow_words(record=line, by=by)
 
@@ -90,7 +90,9 @@ def code_terms(*, words, term, reason="", by):
             lock_open_patient(record.patient, even_frozen=True)
             record.refresh_from_db()
             if record.is_withdrawn or getattr(record, SOURCES[one.kind].field) != one.verbatim:
-                raise Refused(_("“%(words)s” was changed after you opened the page. Open it again.") % {"words": one.verbatim})
+                raise Refused(
+                    _("“%(words)s” was changed after you opened the page. Open it again.") % {"words": one.verbatim}
+                )
             dictionary = dictionary_of(one.kind)
             if dictionary is None or term.dictionary_id != dictionary.pk or not term.is_current:
                 raise Refused({"term": [_("Choose a current term of the dictionary in use.")]})

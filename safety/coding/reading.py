@@ -172,7 +172,9 @@ def read_csv(path: Path) -> Terms:
     unknown = [name for name in columns if name not in (*NEEDED, *OPTIONAL)]
     if unknown or "term" not in columns or len(set(columns)) < len(columns):
         raise BadDictionary(
-            [f"{path.name}, line 1: expected the column term, and any of {', '.join(OPTIONAL)}; found {', '.join(columns)}"]
+            [
+                f"{path.name}, line 1: expected the column term, and any of {', '.join(OPTIONAL)}; found {', '.join(columns)}"
+            ]
         )
     rows, seen = [], {}
     try:

@@ -5,8 +5,6 @@ of words; words in another script find what was coded with them before."""
 
 from dataclasses import dataclass
 
-from django.db import connection
-
 from safety.coding.rules import SOURCES, CodingState, Kind, key_of
 from safety.models import Dictionary, DictionaryTerm
 from trialsite import trial
@@ -25,9 +23,14 @@ class Suggestion:
     is_exact: bool = False
 
 
+def name_of_dictionary(kind):
+    """The name of the dictionary that the protocol wants for a kind; "": it is not coded."""
+    return getattr(trial.current_protocol().coding_plan, SOURCES[Kind(kind)].plan)
+
+
 def dictionary_of(kind):
     """The dictionary with which this kind is coded now, or None."""
-    name = getattr(trial.current_protocol().coding_plan, SOURCES[Kind(kind)].plan)
+    name = name_of_dictionary(kind)
     return Dictionary.objects.in_use(name) if name else None
 
 
@@ -75,9 +78,3 @@ def suggest(dictionary, text, shown=SHOWN):
     }  # fmt: skip
     found = DictionaryTerm.objects.raw(SUGGEST, given)
     return [Suggestion(term, term.often, term.key == key) for term in found]
-
-
-def trigrams_are_there():
-    with connection.cursor() as cursor:
-        cursor.execute("select 1 from pg_extension where extname = 'pg_trgm'")
-        return cursor.fetchone() is not None

@@ -8,8 +8,8 @@ from django.apps import apps
 from django.db.models import CharField, Count, Exists, F, OuterRef, Q, Value
 
 from safety.coding.rules import SOURCES, CodingState, Kind
+from safety.coding.search import name_of_dictionary
 from safety.models import Coding, Dictionary
-from trialsite import trial
 from trialsite.queried import queried_records
 from trialsite.roles import Permission, within_sites
 
@@ -39,10 +39,8 @@ class Waiting:
 
 def coded_kinds():
     """The kinds that the protocol wants coded, with a dictionary that is loaded."""
-    plan = trial.current_protocol().coding_plan
-    wanted = {kind: getattr(plan, source.plan) for kind, source in SOURCES.items()}
     loaded = set(Dictionary.objects.filter(is_current=True).values_list("name", flat=True))
-    return [kind for kind, name in wanted.items() if name in loaded]
+    return [kind for kind in SOURCES if name_of_dictionary(kind) in loaded]
 
 
 def uncoded(user, kind, *, patients=None, verbatim=None):
@@ -67,9 +65,7 @@ def to_code(user, *, kinds=None, patients=None, verbatim=None):
     kinds = coded_kinds() if kinds is None else kinds
     if not kinds:
         return Coding.objects.none().values_list("pk")
-    first, *others = [
-        uncoded(user, kind, patients=patients, verbatim=verbatim).values_list(*COLUMNS) for kind in kinds
-    ]
+    first, *others = [uncoded(user, kind, patients=patients, verbatim=verbatim).values_list(*COLUMNS) for kind in kinds]
     return first.union(*others, all=True).order_by("verbatim", "kind", "pk")
 
 

@@ -97,7 +97,6 @@ class DictionaryTerm(Path):
         return self.term
 
 
-
 class Coding(PatientRecord, Path):
     """The code of one record (`record`, its model's label, and `record_id`): words as typed, term, who coded, who judged.
 

@@ -14,6 +14,7 @@ from safety.views.casebook import (
     show_certified_copy,
     show_copy_progress,
 )
+from safety.views.coding import approve_codes, code_term, list_codes, reject_code, suggest_terms
 from safety.views.deviations import (
     change_deviation,
     dismiss_proposal,
@@ -28,15 +29,19 @@ from safety.views.deviations import (
 )
 
 __all__ = [
+    "approve_codes",
     "change_adverse_event",
     "change_deviation",
+    "code_term",
     "dismiss_proposal",
     "download_certified_copy",
     "list_adverse_events",
+    "list_codes",
     "list_deviations",
     "list_deviations_of_patient",
     "list_proposals",
     "record_deviation",
+    "reject_code",
     "report_adverse_event",
     "request_certified_copy",
     "restore_proposal",
@@ -46,6 +51,7 @@ __all__ = [
     "show_copy_progress",
     "show_deviation",
     "show_unjudged",
+    "suggest_terms",
     "withdraw_adverse_event",
     "withdraw_deviation",
 ]
