@@ -37,6 +37,7 @@ from trialsite.protocol_parts import (
     Code,
     Day,
     Days,
+    DictionaryName,
     Fault,
     Flag,
     Loinc,
@@ -406,6 +407,16 @@ class ReviewPlan(Part):
     sign: tuple[SignedRecord, ...] = ()
 
 
+class CodingPlan(Part):
+    """With which dictionary each kind of term is coded (none: it is not), and whether an exact match needs approval."""
+
+    adverse_events: DictionaryName = "CTCAE"
+    medical_history: DictionaryName = "CTCAE"
+    indications: DictionaryName = "CTCAE"
+    medications: DictionaryName = ""
+    approve_exact: Flag = False
+
+
 # --- what is watched -----------------------------------------------------------------------------
 
 
@@ -467,6 +478,7 @@ class Protocol(Part):
     sentinel: Sentinel | None = None
     review: ReviewPlan | None = None
     grading: GradingPlan | None = None
+    coding: CodingPlan | None = None
     # dotted keys whose values no public source gives: they are defaults of this project. The key of a table
     # stands for all that is in it
     project_defaults: tuple[str, ...] = ()
@@ -478,6 +490,10 @@ class Protocol(Part):
     @property
     def is_masked(self) -> bool:
         return self.trial.masking != "open"
+
+    @property
+    def coding_plan(self) -> CodingPlan:
+        return self.coding or CodingPlan()
 
     @cached_property
     def _by_code(self) -> dict[str, dict]:

@@ -14,6 +14,7 @@ from safety.actions.board import (
     withdraw_recommendation,
 )
 from safety.actions.casebooks import repeat_casebook, request_casebook
+from safety.actions.coding import Words, approve_codings, code_line, code_terms, follow_words, reject_coding
 from safety.actions.deviations import (
     change_deviation,
     dismiss_proposal,
@@ -26,15 +27,21 @@ from safety.actions.reports import draw_arm_letters, repeat_dsmb_report, request
 __all__ = [
     "MEANING",
     "RECEIVERS",
+    "Words",
     "acknowledge_recommendation",
+    "approve_codings",
     "change_adverse_event",
     "change_deviation",
+    "code_line",
+    "code_terms",
     "confirm_reading",
     "digest_of",
     "dismiss_proposal",
     "draw_arm_letters",
+    "follow_words",
     "record_deviation",
     "record_recommendation",
+    "reject_coding",
     "release_report",
     "repeat_casebook",
     "repeat_dsmb_report",

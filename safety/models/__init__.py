@@ -26,6 +26,7 @@ from safety.models.casebooks import (
     Casebook,
     CasebookFile,
 )
+from safety.models.coding import Coding, Dictionary, DictionaryTerm
 from safety.models.deviations import (
     CATEGORIES,
     Deviation,
@@ -53,8 +54,11 @@ __all__ = [
     "Casebook",
     "CasebookFile",
     "ClosedMinutes",
+    "Coding",
     "Decision",
     "Deviation",
+    "Dictionary",
+    "DictionaryTerm",
     "DismissedProposal",
     "DsmbFile",
     "DsmbReport",
