@@ -504,6 +504,43 @@ class AnyEventRule(Halting):
 StoppingRule = Annotated[BetaBinomialRule | CountRule | AnyEventRule, Field(discriminator="kind")]
 
 
+# --- what is told of serious events ----------------------------------------------------------------
+
+
+class ExpectedEvent(Part):
+    """A reaction of the reference safety information: what is no worse than this is expected.
+
+    `worst_grade` 5 says that death is expected; unless `serious`, a serious course is not."""
+
+    code: Code
+    terms: tuple[Text, ...] = Field(min_length=1)
+    worst_grade: Annotated[Whole, Field(ge=1, le=5)]
+    serious: Flag = False
+
+
+class ReportingDuty(Part):
+    """To whom which serious events are reported, and by when: `hours` from the instant, or `days` from the day, at which
+    who owes it first knew. That day has the number `first_day`; see safety/clocks.py."""
+
+    code: Code
+    name: Text
+    owed_by: Literal["site", "sponsor"]
+    events: Literal["serious", "susar", "grave_susar", "other_susar"]
+    hours: Positive | None = None
+    days: Positive | None = None
+    first_day: Annotated[Whole, Field(ge=0, le=1)] = 0
+    complete_days: Positive | None = None
+    follow_up_days: Positive | None = None
+
+    @model_validator(mode="after")
+    def one_way_to_count(self):
+        if (self.hours is None) == (self.days is None):
+            raise ValueError("expected exactly one of hours and days")
+        if self.owed_by == "site" and self.events != "serious":
+            raise ValueError("expected events = 'serious' for what the site owes: the sponsor judges what is a SUSAR")
+        return self
+
+
 class ConsentForm(Part):
     version: Text
     dated: Day
@@ -539,6 +576,8 @@ class Protocol(Part):
     visits: tuple[Visit, ...] = Field(min_length=1)
     events_of_interest: tuple[EventOfInterest, ...] = ()
     stopping_rules: tuple[StoppingRule, ...] = ()
+    safety_reporting: tuple[ReportingDuty, ...] = ()
+    expected_events: tuple[ExpectedEvent, ...] = ()
     review: ReviewPlan | None = None
     # dotted keys whose values no public source gives: they are defaults of this project. The key of a table
     # stands for all that is in it
@@ -741,7 +780,7 @@ def _texts(raw: dict) -> Iterator[tuple[Key, Place]]:
     for panel in raw["panels"]:
         yield from of(panel, ("name", "instructions"), "panels", panel["code"])
         yield from specimen_of(panel)
-    for table in ("visits", "events_of_interest", "stopping_rules"):
+    for table in ("visits", "events_of_interest", "stopping_rules", "safety_reporting"):
         yield from one_each(raw.get(table, ()), "name", table)
 
 
@@ -953,9 +992,12 @@ def _repeated(key: str, codes: Iterable[str], what: str = "each code") -> Iterat
 
 
 def _faults_of_codes(p: Protocol) -> Iterator[Fault]:
-    tables = ("products", "arms", "tests", "panels", "visits", "events_of_interest", "stopping_rules")
+    tables = ("products", "arms", "tests", "panels", "visits", "events_of_interest", "stopping_rules", "safety_reporting",
+              "expected_events")  # fmt: skip
     for table in tables:
         yield from _repeated(table, (item.code for item in getattr(p, table)))
+    expected = [term.casefold() for event in p.expected_events for term in event.terms]
+    yield from _repeated("expected_events", expected, "each term")
     yield from _repeated("eligibility", (criterion.code for criterion in p.eligibility.criteria))
     yield from _repeated("consent_forms", (form.version for form in p.consent_forms), "each version")
     yield from _repeated("allocation.strata", (factor.code for factor in p.allocation.strata))
