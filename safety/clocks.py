@@ -196,7 +196,9 @@ def _of_duty(duty, duties, known, site_knew_at, zone, versions, sent, now):
 
 def _susar_since(known, since):
     """From when the case has been a SUSAR of any kind, up to `since`: growing less grave gives no more time."""
-    return next((start for start, end in qualifying_spans(known, "susar") if start <= since and (not end or end > since)), since)
+    return next(
+        (start for start, end in qualifying_spans(known, "susar") if start <= since and (not end or end > since)), since
+    )
 
 
 def _no_later_than_others(duties, known, since, zone, due_at, due_on):
@@ -215,7 +217,9 @@ def _closed(duty, stage, start, due_at, due_on, until, own, now, spans, number):
     done = [each.at for each in of_stage if until_next is None or each.at < until_next]
     done_at = min(done, default=None)
     state = State.ENDED if done_at is None and until is not None else _state(done_at, now, due_at, due_on)
-    return Clock(duty, stage, start, due_at, due_on, state, done_at=done_at, ended_at=until if state == State.ENDED else None)
+    return Clock(
+        duty, stage, start, due_at, due_on, state, done_at=done_at, ended_at=until if state == State.ENDED else None
+    )
 
 
 def _state(done_at, now, due_at, due_on):

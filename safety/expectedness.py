@@ -30,7 +30,11 @@ def propose(
         return Proposal(False, Sentence(_("%(term)s is expected, but not with a fatal outcome."), name))
     if grade > entry.worst_grade:
         values = {**name, "worst": entry.worst_grade, "grade": grade}
-        return Proposal(False, Sentence(_("%(term)s is expected up to grade %(worst)s; this is grade %(grade)s."), values))
+        return Proposal(
+            False, Sentence(_("%(term)s is expected up to grade %(worst)s; this is grade %(grade)s."), values)
+        )
     if is_serious and not entry.serious:
         return Proposal(False, Sentence(_("%(term)s is expected, but not as a serious event."), name))
-    return Proposal(True, Sentence(_("%(term)s is expected up to grade %(worst)s."), {**name, "worst": entry.worst_grade}))
+    return Proposal(
+        True, Sentence(_("%(term)s is expected up to grade %(worst)s."), {**name, "worst": entry.worst_grade})
+    )

@@ -3,15 +3,32 @@
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
-from safety.models import AdverseEvent, Deviation, DismissedProposal
+from safety.models import (
+    AdverseEvent,
+    CaseFact,
+    CaseLink,
+    CaseVersion,
+    Deviation,
+    DismissedProposal,
+    SeriousCase,
+    SponsorAssessment,
+    Submission,
+)
 from trialsite.exchange.tables import Table
 from trialsite.roles import Permission
 
+EVENTS = Permission.VIEW_ADVERSE_EVENTS
 TABLES = [
-    Table("adverse_events", _("Adverse events"), AdverseEvent, permission=Permission.VIEW_ADVERSE_EVENTS,
+    Table("adverse_events", _("Adverse events"), AdverseEvent, permission=EVENTS,
           notes={"grade": "DAIDS 2.1"}),
     Table("deviations", _("Deviations from the protocol"), Deviation, paths={"visit": "visit__code"}),
     Table("dismissed_proposals", _("Proposals judged to be no deviations"), DismissedProposal),
+    Table("serious_cases", _("Serious cases"), SeriousCase, permission=EVENTS),
+    Table("case_facts", _("What was known of serious cases, and since when"), CaseFact, permission=EVENTS),
+    Table("sponsor_assessments", _("The sponsor's judgements of serious cases"), SponsorAssessment, permission=EVENTS),
+    Table("case_versions", _("Versions of serious cases"), CaseVersion, permission=EVENTS),
+    Table("case_submissions", _("Reports of serious cases"), Submission, permission=EVENTS),
+    Table("case_links", _("Results and medications of serious cases"), CaseLink, permission=EVENTS),
 ]  # fmt: skip
 
 REPORTS = gettext_noop("reports to the safety board are kept and read as they were made")

@@ -524,6 +524,7 @@ class ReportingDuty(Part):
 
     code: Code
     name: Text
+    to: Literal["sponsor", "ethics_committee", "authority"]
     owed_by: Literal["site", "sponsor"]
     events: Literal["serious", "susar", "grave_susar", "other_susar"]
     hours: Positive | None = None
@@ -536,6 +537,8 @@ class ReportingDuty(Part):
     def one_way_to_count(self):
         if (self.hours is None) == (self.days is None):
             raise ValueError("expected exactly one of hours and days")
+        if self.to == "sponsor" and self.owed_by != "site":
+            raise ValueError("expected owed_by = 'site' for what is reported to the sponsor")
         if self.owed_by == "site" and self.events != "serious":
             raise ValueError("expected events = 'serious' for what the site owes: the sponsor judges what is a SUSAR")
         return self

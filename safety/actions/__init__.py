@@ -9,16 +9,34 @@ from safety.actions.deviations import (
     restore_proposal,
     withdraw_deviation,
 )
+from safety.actions.serious import (
+    acknowledge_submission,
+    correct_knowledge,
+    follow_event,
+    judge_case,
+    make_case_version,
+    record_submission,
+    report_case,
+    set_case_links,
+)
 
 __all__ = [
+    "acknowledge_submission",
     "change_adverse_event",
     "change_deviation",
+    "correct_knowledge",
     "dismiss_proposal",
+    "follow_event",
+    "judge_case",
+    "make_case_version",
     "record_deviation",
+    "record_submission",
     "repeat_casebook",
     "report_adverse_event",
+    "report_case",
     "request_casebook",
     "restore_proposal",
+    "set_case_links",
     "withdraw_adverse_event",
     "withdraw_deviation",
 ]

@@ -12,6 +12,7 @@ from patients.actions import (
     today_at,
 )
 from patients.models import Consent
+from safety.actions.serious import follow_event
 from safety.consistency import Surroundings, find_contradictions
 from safety.dictionary import body_system_of
 from safety.models import AdverseEvent
@@ -47,6 +48,7 @@ def report_adverse_event(*, patient, values, confirmed=(), by):
             patient=patient, protocol_version=patient.protocol_version, sequence=last + 1, reported_by=by, **values
         )
         _ask_about(event, confirmed, by)
+        follow_event(event=event, by=by)
     return event
 
 
@@ -67,6 +69,7 @@ def change_adverse_event(*, event, values, version, reason, confirmed=(), by):
         next_version(event, *values)
         _ask_about(event, confirmed, by)
         marks_void(record=event, reason=reason, by=by)
+        follow_event(event=event, by=by)
     return event
 
 
@@ -82,6 +85,7 @@ def withdraw_adverse_event(*, event, version, reason, by):
         event.is_withdrawn = True
         next_version(event, "is_withdrawn")
         marks_void(record=event, reason=reason, by=by)
+        follow_event(event=event, by=by)
     return event
 
 

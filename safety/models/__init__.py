@@ -24,6 +24,16 @@ from safety.models.reports import (
     DsmbReport,
     Part,
 )
+from safety.models.serious import (
+    CaseFact,
+    CaseLink,
+    CaseVersion,
+    Causality,
+    FactCause,
+    SeriousCase,
+    SponsorAssessment,
+    Submission,
+)
 
 __all__ = [
     "CATEGORIES",
@@ -32,14 +42,22 @@ __all__ = [
     "ActionTaken",
     "AdverseEvent",
     "ArmLetter",
+    "CaseFact",
+    "CaseLink",
+    "CaseVersion",
     "Casebook",
     "CasebookFile",
+    "Causality",
     "Deviation",
     "DismissedProposal",
     "DsmbFile",
     "DsmbReport",
     "Expectedness",
+    "FactCause",
     "Outcome",
     "Part",
     "Relationship",
+    "SeriousCase",
+    "SponsorAssessment",
+    "Submission",
 ]

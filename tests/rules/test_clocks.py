@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from safety.clocks import Facts, Known, Sent, State, clocks, deadline, end_of_day, is_suspected
 from trialsite.protocol import ReportingDuty
 
-SHANGHAI, BERLIN, NEW_YORK, CAIRO = map(ZoneInfo, ("Asia/Shanghai", "Europe/Berlin", "America/New_York", "Africa/Cairo"))
+SHANGHAI, BERLIN, NEW_YORK, CAIRO = map(
+    ZoneInfo, ("Asia/Shanghai", "Europe/Berlin", "America/New_York", "Africa/Cairo")
+)
 
 
 def duty(code, events, owed_by="sponsor", **keys):
-    return ReportingDuty(code=code, name=code, owed_by=owed_by, events=events, **keys)
+    to = "sponsor" if owed_by == "site" else "authority"
+    return ReportingDuty(code=code, name=code, to=to, owed_by=owed_by, events=events, **keys)
 
 
 SITE = duty("SPONSOR", "serious", "site", hours=24)
@@ -92,7 +95,9 @@ def test_a_midnight_that_does_not_exist_is_the_moment_when_the_clock_jumps():
     assert end_of_day(date(2026, 4, 23), CAIRO) == datetime(2026, 4, 23, 22, tzinfo=UTC)
 
 
-@given(st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.sampled_from([SHANGHAI, BERLIN, NEW_YORK])))
+@given(
+    st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.sampled_from([SHANGHAI, BERLIN, NEW_YORK]))
+)
 def test_the_last_day_is_never_cut_and_never_longer_than_25_hours(known):
     zone = known.tzinfo
     due_at, last = deadline(GRAVE, known, zone)
