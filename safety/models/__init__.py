@@ -38,6 +38,16 @@ from safety.models.reports import (
     DsmbReport,
     Part,
 )
+from safety.models.serious import (
+    CaseFact,
+    CaseLink,
+    CaseVersion,
+    Causality,
+    FactCause,
+    SeriousCase,
+    SponsorAssessment,
+    Submission,
+)
 
 __all__ = [
     "CATEGORIES",
@@ -51,8 +61,12 @@ __all__ = [
     "AdverseEvent",
     "ArmLetter",
     "BoardSignature",
+    "CaseFact",
+    "CaseLink",
+    "CaseVersion",
     "Casebook",
     "CasebookFile",
+    "Causality",
     "ClosedMinutes",
     "Coding",
     "Decision",
@@ -63,6 +77,7 @@ __all__ = [
     "DsmbFile",
     "DsmbReport",
     "Expectedness",
+    "FactCause",
     "LiftedHalt",
     "Outcome",
     "Part",
@@ -70,4 +85,7 @@ __all__ = [
     "Recommendation",
     "Relationship",
     "Release",
+    "SeriousCase",
+    "SponsorAssessment",
+    "Submission",
 ]
