@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('patients', '0003_data_capture'),
-        ('safety', '0003_versions_of_records'),
+        ('safety', '0006_coding'),
         ('visits', '0002_data_capture'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
