@@ -7,9 +7,11 @@ door. Fates, by the place in each thirteen, see that every page has something to
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from django.utils import timezone
+
 from patients import demo as entry
-from patients.actions import lift_halt, open_halt, today_at
-from patients.models import Blocked, Patient, Scope, Sex, State
+from patients.actions import UNMASKING_NOTICE, lift_halt, open_halt, today_at, unmask_patient
+from patients.models import Blocked, Patient, Scope, Sex, State, WhyUnmasked
 from patients.randomisation import NoStratum, stratum_of
 from safety import actions
 from safety.deviations import Category
@@ -18,7 +20,7 @@ from safety.proposals import unjudged_among
 from safety.reports import request_dsmb_report
 from trialsite import trial
 from trialsite.demo import Agenda, at, chance, kept_in_the_outbox
-from trialsite.models import Site
+from trialsite.models import OutboxMessage, Site
 from trialsite.roles import Role
 from trialsite.saving import Refused
 from visits import demo as course
@@ -654,6 +656,13 @@ class Play:
         )
         course.enter_visit(patient=story.patient, code=visit.code, by=coordinator, on=today, body=story.body)
         self.follow_up(story, event, today + timedelta(days=12))
+        if self.protocol.is_masked:
+            unmask_patient(
+                patient=story.patient, category=WhyUnmasked.MEDICAL_EMERGENCY, by=investigator,
+                explanation="Pneumonia; the treatment depends on whether cells were infused.",
+            )  # fmt: skip
+            # the notice of a day in the past is not sent today
+            OutboxMessage.objects.filter(task=UNMASKING_NOTICE).update(done_at=timezone.now())
 
     def have_severe_event(self, *, story):
         if story.has_ended:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from patients import actions as patient_actions
 from patients import demo as patient_steps
-from patients.models import AllocationSlot, Consent, Medication, Patient, Scope
+from patients.models import AllocationSlot, Consent, Medication, Patient, Scope, Unmasking
 from safety import actions as safety_actions
 from safety import demo as safety_steps
 from safety.models import AdverseEvent, Deviation
@@ -57,9 +57,11 @@ def fill(universe):
             "visits.panelrecord", panel.pk, panel.version, (panel.protocol.panel(panel.code).tests[0],)
         )
         [mark], _ = visit_actions.verify_forms(patient=patient, seen=[seen], by=universe.maria)
+        with acting(by):  # as if the trial were masked: an open one refuses it
+            unmasking = Unmasking.objects.create(patient=patient, category="other", explanation="x", unmasked_by=by)
         casebook = safety_actions.request_casebook(patient=patient, cutoff=timezone.now(), language="en", by=by)
         found[site.code] = {
-            "casebook": casebook,
+            "casebook": casebook, "unmasking": unmasking,
             "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
             "event": event, "query": query, "lot": lot, "line": line, "deviation": deviation, "dismissed": dismissed,
             "laboratory": laboratory, "range": laboratory.ranges.first(),
@@ -103,6 +105,7 @@ def arguments_of(name, here, records):
         "patients:change_line": line,
         "patients:withdraw_line": line,
         "patients:lift_halt": {"pk": records["halt"].pk},
+        "patients:show_unmasking": {"pk": here["unmasking"].pk},
         "visits:add_unscheduled_visit": {"patient_pk": patient},
         "visits:calendar_feed": {"token": "guessed"},
         **{f"visits:{name}": {"pk": here["laboratory"].pk} for name in ("add_range", "copy_ranges", "import_ranges")},
