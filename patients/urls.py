@@ -25,5 +25,4 @@ urlpatterns = [
     path("unmaskings/<int:pk>/", unmaskings.show_unmasking, name="show_unmasking"),
     path("halts/", views.list_halts, name="list_halts"),
     path("halts/open/", views.open_halt, name="open_halt"),
-    path("halts/<int:pk>/lift/", views.lift_halt, name="lift_halt"),
 ]

@@ -7,17 +7,17 @@ door. Fates, by the place in each thirteen, see that every page has something to
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from django.utils import timezone
+from django.utils.timezone import now
 
 from patients import demo as entry
-from patients.actions import UNMASKING_NOTICE, lift_halt, open_halt, today_at, unmask_patient
+from patients.actions import UNMASKING_NOTICE, open_halt, today_at, unmask_patient
 from patients.models import Blocked, Patient, Scope, Sex, State, WhyUnmasked
 from patients.randomisation import NoStratum, stratum_of
 from safety import actions
+from safety.actions.reports import request_dsmb_report
 from safety.deviations import Category
-from safety.models import ActionTaken, AdverseEvent, Expectedness, Outcome, Relationship
+from safety.models import ActionTaken, AdverseEvent, Decision, Expectedness, Outcome, Relationship
 from safety.proposals import unjudged_among
-from safety.reports import request_dsmb_report
 from trialsite import trial
 from trialsite.demo import Agenda, at, chance, kept_in_the_outbox
 from trialsite.models import OutboxMessage, Site
@@ -576,10 +576,19 @@ class Play:
             by=self.people.who(Role.SAFETY_OFFICER),
         )  # fmt: skip
         self.on(
-            story.site, today_at(story.site) + timedelta(days=7), "16:00", lift_halt, halt=halt, version=None,
-            decision="Resolved within a day. The board agrees to go on at half the rate, with paracetamol before.",
-            by=self.people.who(Role.DSMB_MEMBER),
+            story.site, today_at(story.site) + timedelta(days=7), "16:00", self.decide, halt=halt,
+            rationale="The reaction resolved within a day, and no other patient had one of this grade.",
+            conditions="Half the rate for this patient, with paracetamol before.",
         )  # fmt: skip
+
+    def decide(self, *, halt, rationale, conditions):
+        """The board lets the halted go on."""
+        member = self.people.who(Role.DSMB_MEMBER)
+        recommendation = actions.record_recommendation(
+            met_on=now().date(), decision=Decision.MODIFY, rationale=rationale, conditions=conditions, lifts=[halt],
+            action_items=[("Tell all pharmacies of the lower rate", "Sponsor", None)], by=member,
+        )  # fmt: skip
+        actions.sign_recommendation(recommendation=recommendation, version=recommendation.version, by=member)
 
     # --- what else happens
 
@@ -662,7 +671,7 @@ class Play:
                 explanation="Pneumonia; the treatment depends on whether cells were infused.",
             )  # fmt: skip
             # the notice of a day in the past is not sent today
-            OutboxMessage.objects.filter(task=UNMASKING_NOTICE).update(done_at=timezone.now())
+            OutboxMessage.objects.filter(task=UNMASKING_NOTICE).update(done_at=now())
 
     def have_severe_event(self, *, story):
         if story.has_ended:

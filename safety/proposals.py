@@ -74,7 +74,8 @@ def course_of(patient):
         first_panel_on=patient.first_panel_on,
         screening=_screening(patient),
         unmaskings=tuple(
-            UnmaskingFact(row["pk"], day_at(patient.site, datetime.fromisoformat(row["at"]))) for row in patient.unmasked
+            UnmaskingFact(row["pk"], day_at(patient.site, datetime.fromisoformat(row["at"])))
+            for row in patient.unmasked
         ),
     )
 

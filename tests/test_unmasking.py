@@ -254,7 +254,9 @@ def test_the_trail_has_one_event_and_no_arm(masked):
     assert not TELLING.search(str(event.after).encode())
     # whose words might tell more than they should: not for those who may not open the log
     history = f"/history/patients/unmasking/{unmasking.pk}/"
-    assert [masked.client(who).get(history).status_code for who in (masked.chen, masked.maria, masked.samuel)] == [404] * 3
+    assert [masked.client(who).get(history).status_code for who in (masked.chen, masked.maria, masked.samuel)] == [
+        404
+    ] * 3
 
 
 def test_the_patients_page_says_that_and_when_and_the_system_sees_a_deviation(masked):
