@@ -10,8 +10,8 @@ from datetime import date, timedelta
 from django.utils.timezone import now
 
 from patients import demo as entry
-from patients.actions import open_halt, today_at
-from patients.models import Blocked, Patient, Scope, Sex, State
+from patients.actions import UNMASKING_NOTICE, open_halt, today_at, unmask_patient
+from patients.models import Blocked, Patient, Scope, Sex, State, WhyUnmasked
 from patients.randomisation import NoStratum, stratum_of
 from safety import actions
 from safety.actions.reports import request_dsmb_report
@@ -20,7 +20,7 @@ from safety.models import ActionTaken, AdverseEvent, Decision, Expectedness, Out
 from safety.proposals import unjudged_among
 from trialsite import trial
 from trialsite.demo import Agenda, at, chance, kept_in_the_outbox
-from trialsite.models import Site
+from trialsite.models import OutboxMessage, Site
 from trialsite.roles import Role
 from trialsite.saving import Refused
 from visits import demo as course
@@ -665,6 +665,13 @@ class Play:
         )
         course.enter_visit(patient=story.patient, code=visit.code, by=coordinator, on=today, body=story.body)
         self.follow_up(story, event, today + timedelta(days=12))
+        if self.protocol.is_masked:
+            unmask_patient(
+                patient=story.patient, category=WhyUnmasked.MEDICAL_EMERGENCY, by=investigator,
+                explanation="Pneumonia; the treatment depends on whether cells were infused.",
+            )  # fmt: skip
+            # the notice of a day in the past is not sent today
+            OutboxMessage.objects.filter(task=UNMASKING_NOTICE).update(done_at=now())
 
     def have_severe_event(self, *, story):
         if story.has_ended:
