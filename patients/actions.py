@@ -521,14 +521,13 @@ def open_halt(*, scope, blocks, cause, patient=None, arm="", by):
         )
 
 
-def lift_halt(*, halt, decision, version, by):
-    """End a halt with the decision that allows it."""
+def lift_halt(*, halt, decision, by):
+    """End a halt. `decision` names the recommendation of the safety board that does it (safety.actions.board)."""
     if not decision.strip():
         raise Refused({"decision": [_("Write the decision that lifts the halt.")]})
     with acting(by, decision):
         _pass_halt_gate(shared=False)
         halt = Halt.objects.select_for_update().get(pk=halt.pk)
-        check_version(halt, version)
         if halt.lifted_at:
             raise Refused(_("The halt was lifted already."))
         halt.lifted_at, halt.lifted_by, halt.decision = timezone.now(), by, decision

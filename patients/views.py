@@ -497,7 +497,7 @@ def visible_halts(user):
     return halts if sees_arms else halts.exclude(scope=Scope.ARM)
 
 
-@needs(Permission.VIEW_PATIENTS, Permission.LIFT_HALTS)
+@needs(Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)
 @require_GET
 def list_halts(request):
     halts = visible_halts(request.user).select_related("patient", "opened_by", "lifted_by")
@@ -523,19 +523,4 @@ def open_halt(request):
         "danger": True,
         "cancel": reverse("patients:list_halts"),
     }
-    return answer_form(request, form, "form.html", context, save)
-
-
-@needs(Permission.LIFT_HALTS)
-def lift_halt(request, pk):
-    halt = get_object_or_404(Halt, pk=pk)
-    form = forms.LiftHaltForm(request.POST or None, record=halt)
-
-    def save(form):
-        saved = actions.lift_halt(
-            halt=halt, decision=form.cleaned_data["decision"], version=form.cleaned_data["version"], by=request.user
-        )
-        return Saved(reverse("patients:list_halts"), saved.version, _("The halt is lifted."))
-
-    context = {"heading": _("Lift the halt"), "intro": halt.cause, "cancel": reverse("patients:list_halts")}
     return answer_form(request, form, "form.html", context, save)

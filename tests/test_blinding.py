@@ -21,10 +21,10 @@ from patients import actions as patient_actions
 from patients.models import AllocationSlot, Halt, Patient, Scope
 from safety import actions as safety_actions
 from safety import demo as safety_steps
+from safety.actions.reports import request_dsmb_report
 from safety.casebook import job as casebook_job
 from safety.models import AdverseEvent, Casebook, Deviation, DismissedProposal, DsmbReport
 from safety.proposals import unjudged_among
-from safety.reports import request_dsmb_report
 from tests.test_dsmb_files import objects_of
 from tests.universe import Universe, fields_of, send
 from trialsite import outbox, trial

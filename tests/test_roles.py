@@ -55,7 +55,6 @@ TABLE = [
     (P.RECORD_INFUSIONS, "xx........"),
     (P.MANAGE_ALLOCATION, ".....x...."),
     (P.OPEN_HALTS, "......xx.."),
-    (P.LIFT_HALTS, ".......x.."),
     (P.REQUEST_REPORTS, ".....xx..."),
     (P.RELEASE_REPORTS, ".....x...."),
     (P.READ_OPEN_REPORTS, "...xxxxx.x"),
