@@ -177,8 +177,8 @@ def show_patient(request, pk):
         "tabs": tabs_of(patient, "patients:show_patient"),
         "strip": strip_of(request.user, patient),
         "consents": consents,
-        "may_enter": can(request.user, Permission.ENTER_DATA, patient.site),
-        "may_decide": can(request.user, Permission.DECIDE_ELIGIBILITY, patient.site),
+        "may_enter": can(request.user, Permission.ENTER_DATA, patient.site) and not patient.is_held,
+        "may_decide": can(request.user, Permission.DECIDE_ELIGIBILITY, patient.site) and not patient.is_held,
         "sections": {},
     }
     for name in settings.PATIENT_SECTIONS:
@@ -208,7 +208,7 @@ def show_background(request, pk):
         "regimens": patient.artregimens.all(),
         "histories": patient.medical_histories.all(),
         "medications": patient.medications.all(),
-        "may_enter": can(request.user, Permission.ENTER_DATA, patient.site),
+        "may_enter": can(request.user, Permission.ENTER_DATA, patient.site) and not patient.is_held,
     }
     return render(request, "patients/show_background.html", context)
 
@@ -221,7 +221,7 @@ def steps_of(patient, consents, assessment, dispositions, visits):
         return {"label": label, "state": state, "note": note, "url": url, "state_text": words[state]}
 
     def address(name):
-        return reverse(f"patients:{name}", args=[patient.pk])
+        return "" if patient.is_held else reverse(f"patients:{name}", args=[patient.pk])
 
     ended = not patient.is_open
     screening = [visit for visit in visits if visit["is_screening"]]

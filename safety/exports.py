@@ -8,6 +8,7 @@ from safety.models import (
     CaseFact,
     CaseLink,
     CaseVersion,
+    Coding,
     Deviation,
     DismissedProposal,
     SeriousCase,
@@ -21,6 +22,10 @@ EVENTS = Permission.VIEW_ADVERSE_EVENTS
 TABLES = [
     Table("adverse_events", _("Adverse events"), AdverseEvent, permission=EVENTS,
           notes={"grade": "DAIDS 2.1"}),
+    # as AELLT, AEDECOD, AEHLT, AEHLGT and AEBODSYS of SDTM stand beside AETERM
+    Table("codings", _("Codes"), Coding, permission=EVENTS, leave_out=("key",),
+          paths={"dictionary": "dictionary__name", "dictionary_version": "dictionary__dictionary_version"},
+          notes={"record_id": "id in adverse_events.csv, medical_history.csv or medications.csv, as kind says"}),
     Table("deviations", _("Deviations from the protocol"), Deviation, paths={"visit": "visit__code"}),
     Table("dismissed_proposals", _("Proposals judged to be no deviations"), DismissedProposal),
     Table("serious_cases", _("Serious cases"), SeriousCase, permission=EVENTS),
@@ -34,6 +39,7 @@ TABLES = [
 REPORTS = gettext_noop("reports to the safety board are kept and read as they were made")
 COPIES = gettext_noop("machine-made copies of these records")
 NOT_EXPORTED = {
+    "safety.Dictionary": gettext_noop("what of it records are coded with stands in codings.csv"),
     "safety.Casebook": COPIES,
     "safety.CasebookFile": COPIES,
     "safety.DsmbReport": REPORTS,

@@ -14,7 +14,7 @@ from patients.models import AllocationSlot, Consent, Medication, Patient, Scope
 from safety import actions as safety_actions
 from safety import demo as safety_steps
 from safety.actions.reports import request_dsmb_report
-from safety.models import AdverseEvent, Deviation, Release
+from safety.models import AdverseEvent, Coding, Deviation, Release
 from safety.proposals import unjudged_of
 from tests.universe import CAST, fields_of, send
 from trialsite import actions
@@ -59,7 +59,7 @@ def fill(universe):
         [mark], _ = visit_actions.verify_forms(patient=patient, seen=[seen], by=universe.maria)
         casebook = safety_actions.request_casebook(patient=patient, cutoff=timezone.now(), language="en", by=by)
         found[site.code] = {
-            "casebook": casebook,
+            "casebook": casebook, "coding": Coding.objects.get(kind="adverse_event", record_id=event.pk),
             "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
             "event": event, "query": query, "lot": lot, "line": line, "deviation": deviation, "dismissed": dismissed,
             "laboratory": laboratory, "range": laboratory.ranges.first(),
@@ -130,6 +130,8 @@ def arguments_of(name, here, records):
         "safety:show_copy_progress": {"pk": here["casebook"].pk},
         "safety:download_certified_copy": {"pk": here["casebook"].pk},
         "safety:report_adverse_event": {"patient_pk": patient},
+        "safety:code_term": {"kind": "adverse_event", "pk": here["event"].pk},
+        "safety:reject_code": {"pk": here["coding"].pk},
         "safety:record_deviation": {"patient_pk": patient},
         "safety:list_deviations_of_patient": {"pk": patient},
         "safety:dismiss_proposal": {"patient_pk": patient},

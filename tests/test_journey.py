@@ -117,7 +117,7 @@ def enter_screening(page, patient, body):
             leave_a_question_open(page)
         send_by_keyboard(page)
     vital_signs = page.get_by_role("row").filter(has_text="Vital signs")
-    expect(vital_signs).to_contain_text("1 query")
+    expect(vital_signs).to_contain_text("1 open query")
     expect(page.locator("td .status-entered")).to_have_count(len(SCREENING_PANELS))
 
 

@@ -81,6 +81,9 @@ def pages_of(universe, patient):
     ):
         yield universe.sofia, address
     yield universe.david, "/safety/deviations/proposals/"
+    for address in ("", "?state=approved", "approve/", f"adverse_event/{event.pk}/", "suggest/?term=hedache"):
+        yield universe.david, f"/safety/coding/{address}"
+    yield universe.samuel, f"/safety/coding/codes/{patient.codings.first().pk}/reject/"
     laboratory = Laboratory.objects.get()
     for address in (
         "",

@@ -48,6 +48,7 @@ NAVIGATION = [
 ]
 # opened seldom: under "More", unless they fit beside the others
 NAVIGATION_MORE = [
+    (_("Coding"), "safety:list_codes", (Permission.CODE_TERMS, Permission.APPROVE_CODES)),
     (_("Laboratories"), "visits:list_laboratories", Permission.VIEW_PATIENTS),
     (_("Randomisation"), "patients:show_allocation", Permission.MANAGE_ALLOCATION),
     (_("Data export"), "list_exports", Permission.EXPORT_DATA),

@@ -23,6 +23,7 @@ from django.utils.translation import gettext_noop as _
 
 from patients.eligibility import possible_days
 from trialsite.protocol import Protocol, Test
+from trialsite.ucum import unit_text
 from trialsite.words import Name, Sentence
 from visits.results import Result, is_implausible, is_impossible
 from visits.units import bounds_in
@@ -744,7 +745,7 @@ def _shown(test: Test, result: Result | None):
         return Sentence(_("(blank)"))
     if result.value is None:
         return test.choice_label(result.text)
-    return f"{result.typed} {result.unit or test.unit}".rstrip()
+    return f"{result.typed} {unit_text(result.unit or test.unit)}".rstrip()
 
 
 def _exact(result: Result | None) -> Decimal | None:

@@ -14,6 +14,7 @@ from safety.actions.board import (
     withdraw_recommendation,
 )
 from safety.actions.casebooks import repeat_casebook, request_casebook
+from safety.actions.coding import Words, approve_codings, code_line, code_terms, follow_words, reject_coding
 from safety.actions.deviations import (
     change_deviation,
     dismiss_proposal,
@@ -36,21 +37,27 @@ from safety.actions.serious import (
 __all__ = [
     "MEANING",
     "RECEIVERS",
+    "Words",
     "acknowledge_recommendation",
     "acknowledge_submission",
+    "approve_codings",
     "change_adverse_event",
     "change_deviation",
+    "code_line",
+    "code_terms",
     "confirm_reading",
     "correct_knowledge",
     "digest_of",
     "dismiss_proposal",
     "draw_arm_letters",
     "follow_event",
+    "follow_words",
     "judge_case",
     "make_case_version",
     "record_deviation",
     "record_recommendation",
     "record_submission",
+    "reject_coding",
     "release_report",
     "repeat_casebook",
     "repeat_dsmb_report",

@@ -10,6 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('patients', '0003_data_capture'),
+        ('safety', '0004_coding'),
         ('safety', '0005_dsmb'),
         ('visits', '0002_data_capture'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),

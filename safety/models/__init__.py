@@ -26,6 +26,7 @@ from safety.models.casebooks import (
     Casebook,
     CasebookFile,
 )
+from safety.models.coding import Coding, Dictionary, DictionaryTerm
 from safety.models.deviations import (
     CATEGORIES,
     Deviation,
@@ -67,8 +68,11 @@ __all__ = [
     "CasebookFile",
     "Causality",
     "ClosedMinutes",
+    "Coding",
     "Decision",
     "Deviation",
+    "Dictionary",
+    "DictionaryTerm",
     "DismissedProposal",
     "DsmbFile",
     "DsmbReport",
