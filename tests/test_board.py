@@ -245,8 +245,6 @@ def test_sponsor_and_investigator_confirm_receipt_and_the_sponsor_resolves_what_
     item = recommendation.action_items.get()
     samuel = unchanged.client(unchanged.samuel)
     assert send(samuel, reverse("safety:resolve_action_item", args=[item.pk]), resolution="").status_code == 422
-    assert (
-        send(samuel, reverse("safety:resolve_action_item", args=[item.pk]), resolution="Letter sent").status_code == 302
-    )
+    assert send(samuel, reverse("safety:resolve_action_item", args=[item.pk]), resolution="Letter sent").status_code == 302
     item.refresh_from_db()
     assert item.resolved_by == unchanged.samuel and "Letter sent" in samuel.get(address).content.decode()

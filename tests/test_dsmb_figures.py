@@ -426,9 +426,7 @@ def test_letters_are_drawn_at_random(monkeypatch):
     protocol = small_protocol()
     monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
     drawn = []
-    monkeypatch.setattr(
-        "safety.actions.reports.secrets.SystemRandom.shuffle", lambda self, arms: drawn.append(list(arms))
-    )
+    monkeypatch.setattr("safety.actions.reports.secrets.SystemRandom.shuffle", lambda self, arms: drawn.append(list(arms)))
     draw_arm_letters(by=SmallTrial(protocol).by)
     assert drawn == [sorted(ARMS)]
     assert dict(ArmLetter.objects.values_list("letter", "arm")) == dict(zip("AB", sorted(ARMS), strict=True))

@@ -61,14 +61,7 @@ def objects_of(pdf):
 def test_the_pdf_has_title_page_header_footer_and_page_numbers(figures, tmp_path):
     text = words_of(render_pdf(figures.open, draw_plots(figures.open)), tmp_path)
     first, second, *_ = pages = [page for page in text.split("\f") if page]
-    for words in (
-        "A small trial",
-        "OPEN SESSION REPORT",
-        "NCT00000000",
-        "2026-06-30",
-        "2026-07-01 00:00:00 UTC",
-        "2026-07-01",
-    ):
+    for words in ("A small trial", "OPEN SESSION REPORT", "NCT00000000", "2026-06-30", "2026-07-01 00:00:00 UTC", "2026-07-01"):
         assert words in first
     for number, page in enumerate(pages, start=1):
         assert "Open session report – confidential" in page

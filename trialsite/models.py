@@ -310,7 +310,6 @@ class SecurityEvent(models.Model):
         """What happened, in the language of the reader."""
         return gettext(self.kind)
 
-
 class JobState(models.TextChoices):
     """How far something is that a job makes: a report, an export."""
 

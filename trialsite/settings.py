@@ -367,12 +367,7 @@ EXPORTS = ["patients.exports", "visits.exports", "safety.exports"]
 AFTER_CHANGE = ["visits.actions.marks_void"]
 # records that are verified, reviewed and signed, beside those of the visits and below (visits/contents.py)
 FORMS_ABOVE = [
-    {
-        "code": "adverse_events",
-        "label": "safety.adverseevent",
-        "title": "Adverse event",
-        "page": "safety:show_adverse_event",
-    }
+    {"code": "adverse_events", "label": "safety.adverseevent", "title": "Adverse event", "page": "safety:show_adverse_event"}
 ]
 DEMO_TRIAL = "safety.demo.play_trial"
 

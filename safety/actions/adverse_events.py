@@ -72,8 +72,8 @@ def change_adverse_event(*, event, values, version, reason, confirmed=(), by):
         next_version(event, *values)
         _ask_about(event, confirmed, by)
         follow_words(record=event, by=by)
-        follow_event(event=event, by=by)
         marks_void(record=event, reason=reason, by=by)
+        follow_event(event=event, by=by)
     return event
 
 
@@ -89,8 +89,8 @@ def withdraw_adverse_event(*, event, version, reason, by):
         event.is_withdrawn = True
         next_version(event, "is_withdrawn")
         follow_words(record=event, by=by)
-        follow_event(event=event, by=by)
         marks_void(record=event, reason=reason, by=by)
+        follow_event(event=event, by=by)
     return event
 
 
