@@ -36,6 +36,10 @@ class AdverseEventForm(DataForm):
     relationship = forms.ChoiceField(
         label=_("Relationship to the infusion product"), choices=choices_with_blank(Relationship.choices)
     )
+    procedure_relationship = forms.ChoiceField(
+        label=_("Relationship to a procedure of the trial"), choices=choices_with_blank(Relationship.choices),
+        required=False,
+    )  # fmt: skip
     expectedness = forms.ChoiceField(label=_("Expectedness"), choices=Expectedness.choices, required=False)
     action_taken = forms.ChoiceField(
         label=_("Action taken with the study treatment"), choices=choices_with_blank(ActionTaken.choices)
@@ -86,7 +90,14 @@ class AdverseEventForm(DataForm):
     @property
     def judgement(self):
         return self.fields_named(
-            "relationship", "infusion_number", "expectedness", "action_taken", "other_action", "outcome", "aware_at"
+            "relationship",
+            "procedure_relationship",
+            "infusion_number",
+            "expectedness",
+            "action_taken",
+            "other_action",
+            "outcome",
+            "aware_at",
         )
 
 

@@ -1,5 +1,6 @@
 """What of safety stands on the start page and on a patient's page."""
 
+from django.db.models import F
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -7,7 +8,7 @@ from django.utils.translation import gettext_lazy
 from patients.models import Patient
 from safety.coding import work
 from safety.coding.rules import CodingState
-from safety.models import CATEGORIES, AdverseEvent, DsmbReport
+from safety.models import CATEGORIES, AdverseEvent, DsmbReport, Recommendation
 from safety.proposals import unjudged_among
 from trialsite.models import JobState
 from trialsite.roles import Permission, can, within_sites
@@ -25,6 +26,7 @@ def sections(user, filters):
         yield codes_to_approve(user, filters)
     if can(user, Permission.READ_OPEN_REPORTS):
         yield reports(user)
+        yield recommendations(user)
 
 
 TO_JUDGE = gettext_lazy("Deviations to judge")
@@ -106,9 +108,22 @@ def reports(user):
     return section(_("Latest DSMB reports"), items, count, url=reverse("safety:list_reports"), empty=_("None yet."))
 
 
+def recommendations(user):
+    """What the board has recommended of late; for its members first what waits for their signature."""
+    visible = Recommendation.objects.visible_to(user).filter(is_withdrawn=False)
+    rows, count = first_of(visible.order_by(F("effective_at").desc(nulls_first=True), "-id"), shown=3)
+    items = [
+        {"label": one.get_decision_display(), "url": reverse("safety:show_recommendation", args=[one.pk]),
+         "status": "" if one.effective_at else "open", "status_text": _("waits for signatures"), "when": one.met_on}
+        for one in rows
+    ]  # fmt: skip
+    url = reverse("safety:list_recommendations")
+    return section(_("Recommendations of the safety board"), items, count, url=url, empty=_("None yet."))
+
+
 def patient_sections(user, patient):
     events = AdverseEvent.objects.visible_to(user).filter(patient=patient).order_by("-began_on", "-id")
     return {
         "adverse_events": list(events),
-        "may_report": can(user, Permission.REPORT_ADVERSE_EVENTS, patient.site),
+        "may_report": can(user, Permission.REPORT_ADVERSE_EVENTS, patient.site) and not patient.is_held,
     }

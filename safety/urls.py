@@ -1,6 +1,6 @@
 from django.urls import path
 
-from safety import reports, views
+from safety import views
 
 app_name = "safety"
 urlpatterns = [
@@ -29,9 +29,18 @@ urlpatterns = [
     path("copies/<int:pk>/", views.show_certified_copy, name="show_certified_copy"),
     path("copies/<int:pk>/progress/", views.show_copy_progress, name="show_copy_progress"),
     path("copies/files/<int:pk>/", views.download_certified_copy, name="download_certified_copy"),
-    path("reports/", reports.list_reports, name="list_reports"),
-    path("reports/new/", reports.request_report, name="request_report"),
-    path("reports/<int:pk>/", reports.show_report, name="show_report"),
-    path("reports/<int:pk>/progress/", reports.show_progress, name="show_progress"),
-    path("reports/<int:pk>/files/<slug:part>/<str:name>", reports.download_file, name="download_file"),
+    path("board/", views.list_recommendations, name="list_recommendations"),
+    path("board/record/", views.record_recommendation, name="record_recommendation"),
+    path("board/<int:pk>/", views.show_recommendation, name="show_recommendation"),
+    path("board/<int:pk>/sign/", views.sign_recommendation, name="sign_recommendation"),
+    path("board/<int:pk>/withdraw/", views.withdraw_recommendation, name="withdraw_recommendation"),
+    path("board/<int:pk>/acknowledge/", views.acknowledge_recommendation, name="acknowledge_recommendation"),
+    path("board/items/<int:pk>/resolve/", views.resolve_action_item, name="resolve_action_item"),
+    path("reports/<int:pk>/release/", views.release_report, name="release_report"),
+    path("reports/<int:pk>/read/<slug:part>/", views.confirm_reading, name="confirm_reading"),
+    path("reports/", views.list_reports, name="list_reports"),
+    path("reports/new/", views.request_report, name="request_report"),
+    path("reports/<int:pk>/", views.show_report, name="show_report"),
+    path("reports/<int:pk>/progress/", views.show_progress, name="show_progress"),
+    path("reports/<int:pk>/files/<slug:part>/<str:name>", views.download_file, name="download_file"),
 ]

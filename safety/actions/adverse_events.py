@@ -13,6 +13,7 @@ from patients.actions import (
 )
 from patients.models import Consent
 from safety.actions.coding import follow_words
+from safety.actions.serious import follow_event
 from safety.coding.rules import Kind
 from safety.coding.search import dictionary_of, exact_term
 from safety.consistency import Surroundings, find_contradictions
@@ -50,6 +51,7 @@ def report_adverse_event(*, patient, values, confirmed=(), by):
         )
         _ask_about(event, confirmed, by)
         follow_words(record=event, by=by)
+        follow_event(event=event, by=by)
     return event
 
 
@@ -71,6 +73,7 @@ def change_adverse_event(*, event, values, version, reason, confirmed=(), by):
         _ask_about(event, confirmed, by)
         follow_words(record=event, by=by)
         marks_void(record=event, reason=reason, by=by)
+        follow_event(event=event, by=by)
     return event
 
 
@@ -87,6 +90,7 @@ def withdraw_adverse_event(*, event, version, reason, by):
         next_version(event, "is_withdrawn")
         follow_words(record=event, by=by)
         marks_void(record=event, reason=reason, by=by)
+        follow_event(event=event, by=by)
     return event
 
 

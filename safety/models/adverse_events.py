@@ -99,6 +99,10 @@ class AdverseEvent(Line):
     relationship = models.CharField(
         _("relationship to the infusion product"), max_length=20, choices=Relationship.choices
     )
+    # a taken sample, an access, the infusing itself: judged apart from the product
+    procedure_relationship = models.CharField(
+        _("relationship to a procedure of the trial"), max_length=20, choices=Relationship.choices, blank=True
+    )
     expectedness = models.CharField(_("expectedness"), max_length=12, choices=Expectedness.choices, blank=True)
     action_taken = models.CharField(
         _("action taken with the study treatment"), max_length=20, choices=ActionTaken.choices

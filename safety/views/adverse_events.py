@@ -97,7 +97,10 @@ def load_event(user, pk):
 @require_GET
 def show_adverse_event(request, pk):
     event = load_event(request.user, pk)
-    may_change = can(request.user, Permission.REPORT_ADVERSE_EVENTS, event.patient.site) and not event.is_withdrawn
+    may_change = (
+        can(request.user, Permission.REPORT_ADVERSE_EVENTS, event.patient.site)
+        and not event.is_withdrawn and not event.patient.is_held
+    )  # fmt: skip
     marks = marks_of_parts(request.user, event, [])
     context = event_context(request, event.patient, event.term, event=event, may_change=may_change, marks=marks)
     return render(request, "safety/show_adverse_event.html", context())

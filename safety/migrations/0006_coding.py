@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('patients', '0003_data_capture'),
-        ('safety', '0003_versions_of_records'),
+        ('safety', '0005_dsmb'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
