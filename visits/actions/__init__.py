@@ -5,7 +5,13 @@ Views, commands, importers, demo data and tests call these, by `from visits impo
 from visits.actions.feeds import end_feed, renew_feed
 from visits.actions.infusions import latest_weight, prepare_infusion, record_infusion
 from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, release_lot
-from visits.actions.panels import clear_panel, mark_panel_not_done, preview_panel, record_panel
+from visits.actions.panels import (
+    clear_panel,
+    mark_panel_not_done,
+    preview_panel,
+    preview_panel_and_grades,
+    record_panel,
+)
 from visits.actions.plan import (
     add_unscheduled_visit,
     died_on,
@@ -79,6 +85,7 @@ __all__ = [
     "plan_visits",
     "prepare_infusion",
     "preview_panel",
+    "preview_panel_and_grades",
     "raise_query",
     "raise_record_queries",
     "receive_lot",

@@ -10,16 +10,19 @@ from visits.models.infusions import (
     Reaction,
 )
 from visits.models.panels import (
+    GRADE_COLUMNS,
     PANEL_TRANSITIONS,
     UNFINISHED,
     WITH_VALUES,
     Flag,
+    GradeDirection,
     Laboratory,
     Measurement,
     Missing,
     PanelRecord,
     PanelState,
     ReferenceRange,
+    SupersededGrade,
 )
 from visits.models.plan import CalendarFeed, Visit, VisitState
 from visits.models.queries import (
@@ -38,6 +41,7 @@ from visits.models.reviews import Mark, Review
 __all__ = [
     "CHANGED_SATISFIED",
     "CHANGED_STILL_ASKS",
+    "GRADE_COLUMNS",
     "PANEL_TRANSITIONS",
     "QUERY_TRANSITIONS",
     "UNFINISHED",
@@ -45,6 +49,7 @@ __all__ = [
     "CalendarFeed",
     "CheckFiring",
     "Flag",
+    "GradeDirection",
     "Infusion",
     "Interruption",
     "Laboratory",
@@ -65,6 +70,7 @@ __all__ = [
     "ReferenceRange",
     "RetiredCheck",
     "Review",
+    "SupersededGrade",
     "Visit",
     "VisitState",
 ]

@@ -12,6 +12,7 @@ from patients.forms import ReasonForm
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
 from visits import actions, forms, ranges, results, trend
+from visits.grading import TOLD, asked_for
 from visits.laboratories import default_laboratory, laboratories_for, ranges_for
 from visits.models import (
     UNFINISHED,
@@ -42,6 +43,7 @@ def panel_rows(form, tests, stored, earlier, queries, held):
             "units": units,
             "range": was,
             "flag": flag_of(m.flag) if m else None,
+            "grade": grade_told(m.grade, m.grade_is_to_confirm, m.ungraded_because) if m and m.typed else None,
             "query": {"url": reverse("visits:show_query", args=[query.pk]), "text": _("Query")} if query else None,
             **earlier_of(test, earlier.get(test.code, [])),
         }  # fmt: skip
@@ -63,6 +65,13 @@ def panel_rows(form, tests, stored, earlier, queries, held):
 
 def flag_of(flag):
     return {"kind": "high" if flag == Flag.HIGH else "low", "text": Flag(flag).label} if flag else None
+
+
+def grade_told(grade, is_to_confirm, because):
+    """A grade as it stands beside a value: from 1 on, and why there is none. A question mark says that it is to be confirmed."""
+    if grade:
+        return {"kind": f"g{grade}", "text": (_("grade %d?") if is_to_confirm else _("grade %d")) % grade}
+    return {"why": _("no grade: %s") % TOLD[because]} if because else None
 
 
 def earlier_of(test, measurements):
@@ -221,7 +230,7 @@ def where_next(request, panel):
 @needs(Permission.ENTER_DATA)
 @require_POST
 def check_panel(request, pk):
-    """What saving would ask or refuse, and the flags, while the form is filled in. Writes nothing."""
+    """What saving would ask or refuse, the flags and the grades, while the form is filled in. Writes nothing."""
     panel = load_panel(request.user, pk)
     require(request.user, Permission.ENTER_DATA, panel.patient.site)
     stored, earlier = measurements_of(panel, panel.protocol.tests_of(panel.code))
@@ -231,9 +240,11 @@ def check_panel(request, pk):
     if (day and day != held.on) or chosen != panel.laboratory:
         held = Ranges(panel, chosen, day or held.on)
     readable = {test.code: form.cleaned_data[test.code] for test in form.tests if test.code in form.cleaned_data}
-    problems = actions.preview_panel(
-        panel=panel, values=readable, units=form.units, missing=form.missing, collected_on=day
-    )
+    problems, grades = actions.preview_panel_and_grades(
+        panel=panel, values=readable, units=form.units, missing=form.missing, collected_on=day,
+        collected_at=form.cleaned_data.get("collected_at"), held=held.held,
+    )  # fmt: skip
+    moved = {code for code, typed in readable.items() if code in stored and stored[code].typed != typed}
     rows = []
     for test in form.tests:
         typed, unit = readable.get(test.code, ""), form.fields[test.code].unit
@@ -243,6 +254,8 @@ def check_panel(request, pk):
             "code": test.code, "test": test, "typed": typed,
             "errors": form.errors.get(test.code, []) or [problem.text for problem in of_test if problem.hard],
             "flag": held.flag(test, result),
+            "grade": grade_told(g.grade, g.is_to_confirm, g.because) if (g := grades.get(test.code)) else None,
+            "is_graded_anew": bool(asked_for(test) & moved),
             "questions": questions_of([p for p in of_test if not p.hard], typed, form),
             "range": held.words(test, unit), "unit": unit or test.unit,
             **earlier_of(test, earlier.get(test.code, [])),
