@@ -25,7 +25,7 @@ NOBODYS = {
 # copies are made of the record; they are no part of it
 COPIES = {"safety_casebook", "safety_casebookfile"}
 # of lines that are one value each, what the page tells; the copy tells all
-BRIEFLY = {"visits_measurement": ("typed", "flag", "missing_because", "reported_unit")}
+BRIEFLY = {"visits_measurement": ("typed", "flag", "grade", "missing_because", "reported_unit")}
 EVENTS = {"safety_adverseevent"}
 EVENT_RECORD = "safety.adverseevent"  # as what is about one names it
 

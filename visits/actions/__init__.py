@@ -3,6 +3,7 @@
 Views, commands, importers, demo data and tests call these, by `from visits import actions`."""
 
 from visits.actions.feeds import end_feed, renew_feed
+from visits.actions.grades import differing_grades, regrade
 from visits.actions.infusions import latest_weight, prepare_infusion, record_infusion
 from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, release_lot
 from visits.actions.panels import (
@@ -69,6 +70,7 @@ __all__ = [
     "copy_ranges",
     "create_laboratory",
     "died_on",
+    "differing_grades",
     "end_feed",
     "end_range",
     "follow_amendment",
@@ -94,6 +96,7 @@ __all__ = [
     "record_lot_tests",
     "record_missed_visit",
     "record_panel",
+    "regrade",
     "reject_lot",
     "release_lot",
     "renew_feed",

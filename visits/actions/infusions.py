@@ -14,8 +14,8 @@ from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from trialsite.words import Sentence
 from visits import edit_checks, infusing, results
-from visits.actions.lots import lock_lot
 from visits.actions.grades import Grading, answers_at
+from visits.actions.lots import lock_lot
 from visits.actions.panels import by_field, store_results
 from visits.actions.plan import lock_visit, mark_attended, move_plan, refuse_impossible_day
 from visits.actions.queries import raise_check_queries

@@ -12,15 +12,15 @@ from patients.forms import ReasonForm
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
 from visits import actions, forms, ranges, results, trend
-from visits.grading import TOLD, asked_for
+from visits.grading import asked_for
 from visits.laboratories import default_laboratory, laboratories_for, ranges_for
 from visits.models import (
     UNFINISHED,
-    Flag,
     Measurement,
     Missing,
     QueryState,
 )
+from visits.views.grades import flag_of, grade_of, grade_told
 from visits.views.marks import marks_of_parts
 from visits.views.plan import is_open, load_panel, visit_context
 
@@ -43,7 +43,7 @@ def panel_rows(form, tests, stored, earlier, queries, held):
             "units": units,
             "range": was,
             "flag": flag_of(m.flag) if m else None,
-            "grade": grade_told(m.grade, m.grade_is_to_confirm, m.ungraded_because) if m and m.typed else None,
+            "grade": grade_of(m) if m else None,
             "query": {"url": reverse("visits:show_query", args=[query.pk]), "text": _("Query")} if query else None,
             **earlier_of(test, earlier.get(test.code, [])),
         }  # fmt: skip
@@ -61,17 +61,6 @@ def panel_rows(form, tests, stored, earlier, queries, held):
             }  # fmt: skip
         rows.append(row)
     return rows
-
-
-def flag_of(flag):
-    return {"kind": "high" if flag == Flag.HIGH else "low", "text": Flag(flag).label} if flag else None
-
-
-def grade_told(grade, is_to_confirm, because):
-    """A grade as it stands beside a value: from 1 on, and why there is none. A question mark says that it is to be confirmed."""
-    if grade:
-        return {"kind": f"g{grade}", "text": (_("grade %d?") if is_to_confirm else _("grade %d")) % grade}
-    return {"why": _("no grade: %s") % TOLD[because]} if because else None
 
 
 def earlier_of(test, measurements):

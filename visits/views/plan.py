@@ -1,7 +1,7 @@
 """The plan: patients by visits, one visit, which visits took place."""
 
 from django.core.paginator import Paginator
-from django.db.models import Count, OuterRef, Q
+from django.db.models import Count, Max, OuterRef, Q
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -207,7 +207,9 @@ def show_visit(request, pk):
     protocol = visit.protocol
     open_queries = Count("queries", filter=~Q(queries__state=QueryState.CLOSED), distinct=True)
     panels = list(
-        visit.panels.annotate(open_queries=open_queries, values=Count("measurements", distinct=True))
+        visit.panels.annotate(
+            open_queries=open_queries, values=Count("measurements", distinct=True), worst=Max("measurements__grade")
+        )
         .select_related("entered_by").order_by("position")
     )  # fmt: skip
     for panel in panels:
