@@ -1,26 +1,19 @@
-"""The jobs of the safety floor: making DSMB reports, and asking for one each month.
+"""The jobs of the safety floor: making DSMB reports, asking for one each month, and making casebooks."""
 
-A job may run twice, at once or one after the other, and may die at any line: who works on a report holds an advisory
-lock that goes with the connection, so that the next run need not ask whether the last one is alive; what a run
-made is stored in one transaction or not at all."""
-
-import logging
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
-from django.db import IntegrityError, InterfaceError, OperationalError
-from django.db.models import Max
+from django.db import IntegrityError
+from django.utils import translation
 from django.utils.translation import gettext_noop
 
 from patients.models import Patient
-from safety import reports
+from safety.actions.reports import FIGURES, REPORT, draw_arm_letters, named, request_dsmb_report, store_dsmb_report
 from safety.models import DsmbReport
-from trialsite.audit import request_id
+from trialsite import jobs
 from trialsite.celery import app
-from trialsite.jobs import MOST_BEGINNINGS, TooManyBeginnings, alone_with, code_version, one_instant, times_begun
-from trialsite.models import AuditEvent, User
-from trialsite.outbox import mark_done
-
-log = logging.getLogger(__name__)
+from trialsite.languages import LANGUAGES
+from trialsite.models import User
 
 # what is stored while a report is made, in the language of the record; the page tells it in the reader's
 DRAWING = {"open": gettext_noop("drawing the open part"), "closed": gettext_noop("drawing the closed part")}
@@ -29,64 +22,40 @@ TYPESETTING = {"open": gettext_noop("typesetting the open part"), "closed": gett
 
 @app.task(name="safety.tasks.make_dsmb_report")
 def make_dsmb_report(report_id, outbox_id):
-    """Make the report that was asked for, once, whatever happens; see the module. Gives whether this run made it.
-
-    Raises only when the database is not there: the outbox sends the message again."""
-    with alone_with(reports.MAKING, report_id) as alone:
-        if not alone:
-            return False  # another worker is at it, and will mark the message as done
-        by = User.objects.system()
-        token = request_id.set(f"outbox-{outbox_id}")
-        try:
-            report = reports.begin_dsmb_report(report_id=report_id, by=by)
-            if report is None:
-                mark_done(outbox_id)
-                return False
-            if times_begun(report, reports.BEGUN) > MOST_BEGINNINGS:
-                raise TooManyBeginnings(f"begun {MOST_BEGINNINGS} times and never finished")
-            _make(report, outbox_id, by)
-            return True
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception as error:
-            log.exception("DSMB report %s could not be made", report_id)
-            failure = f"{type(error).__name__}, at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-            reports.fail_dsmb_report(report_id=report_id, failure=failure, outbox_id=outbox_id, by=by)
-            return False
-        finally:
-            request_id.reset(token)
+    """Make the report that was asked for, once, whatever happens. Gives whether this run made it."""
+    return jobs.run(REPORT, report_id, outbox_id, _make)
 
 
 def _make(report, outbox_id, by):
     # only the worker needs these: matplotlib alone is 40 MB
     from safety.dsmb.compute import compute_figures
     from safety.dsmb.draw import draw_plots
+    from safety.dsmb.past import read_past
     from safety.dsmb.render import render_html, render_pdf
 
-    def say(step, percent):
-        reports.note_progress(report_id=report.pk, step=step, percent=percent, by=by)
-
+    say = partial(jobs.note_progress, REPORT, report.pk, by=by)
     say(gettext_noop("reading the data"), 5)
-    reports.draw_arm_letters(by=by)
-    with one_instant():
-        last_event = AuditEvent.objects.aggregate(last=Max("id"))["last"]
-        figures = compute_figures(report.cutoff, made_on=datetime.now(UTC).date(), code_version=code_version())
-    files = []
-    for place, part in enumerate(figures.parts):
-        say(DRAWING[part.part], 35 + 30 * place)
-        pictures = draw_plots(part)
-        say(TYPESETTING[part.part], 45 + 30 * place)
-        files += [
-            (part.part, reports.FIGURES, "application/json", part.to_json()),
-            (part.part, "report.html", "text/html; charset=utf-8", render_html(part, pictures)),
-            (part.part, "report.pdf", "application/pdf", render_pdf(part, pictures)),
-            *((part.part, name, "image/svg+xml", content) for name, content in pictures.items()),
-        ]
+    draw_arm_letters(series=report.series, by=by)
+    snapshot, arms, cutoff = read_past(report)
+    made, files = [], []
+    for place, language in enumerate(LANGUAGES):
+        with translation.override(language):
+            figures = compute_figures(snapshot, arms)
+            made.append(figures)
+            for part in figures.parts:
+                done = 35 + 30 * place + (15 if part.part == "closed" else 0)
+                say(DRAWING[part.part], done)
+                pictures = draw_plots(part)
+                say(TYPESETTING[part.part], done + 5)
+                kept = {
+                    FIGURES: ("application/json", part.to_json()),
+                    "report.html": ("text/html; charset=utf-8", render_html(part, pictures)),
+                    "report.pdf": ("application/pdf", render_pdf(part, pictures)),
+                    **{name: ("image/svg+xml", content) for name, content in pictures.items()},
+                }
+                files += [(part.part, named(name, language), *file) for name, file in kept.items()]
     say(gettext_noop("storing"), 95)
-    reports.store_dsmb_report(
-        report_id=report.pk, figures=figures, files=files, code_version=code_version(),
-        last_audit_event=last_event, outbox_id=outbox_id, by=by,
-    )  # fmt: skip
+    store_dsmb_report(report_id=report.pk, figures=made, files=files, cutoff=cutoff, outbox_id=outbox_id, by=by)
 
 
 @app.task(name="safety.tasks.request_monthly_report")
@@ -100,7 +69,7 @@ def request_monthly_report():
     if not Patient.objects.filter(screened_on__lte=cutoff).exists():
         return None
     try:
-        return reports.request_dsmb_report(cutoff=cutoff, month=month, by=User.objects.system()).pk
+        return request_dsmb_report(cutoff=cutoff, month=month, by=User.objects.system()).pk
     except IntegrityError:
         return None  # another worker was first
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from safety import reports, views
+from safety import views
 
 app_name = "safety"
 urlpatterns = [
@@ -10,6 +10,11 @@ urlpatterns = [
     path("events/<int:pk>/", views.show_adverse_event, name="show_adverse_event"),
     path("events/<int:pk>/change/", views.change_adverse_event, name="change_adverse_event"),
     path("events/<int:pk>/withdraw/", views.withdraw_adverse_event, name="withdraw_adverse_event"),
+    path("coding/", views.list_codes, name="list_codes"),
+    path("coding/approve/", views.approve_codes, name="approve_codes"),
+    path("coding/suggest/", views.suggest_terms, name="suggest_terms"),
+    path("coding/<str:kind>/<int:pk>/", views.code_term, name="code_term"),
+    path("coding/codes/<int:pk>/reject/", views.reject_code, name="reject_code"),
     path("deviations/", views.list_deviations, name="list_deviations"),
     path("deviations/proposals/", views.list_proposals, name="list_proposals"),
     path("deviations/of/<int:pk>/", views.list_deviations_of_patient, name="list_deviations_of_patient"),
@@ -24,9 +29,18 @@ urlpatterns = [
     path("copies/<int:pk>/", views.show_certified_copy, name="show_certified_copy"),
     path("copies/<int:pk>/progress/", views.show_copy_progress, name="show_copy_progress"),
     path("copies/files/<int:pk>/", views.download_certified_copy, name="download_certified_copy"),
-    path("reports/", reports.list_reports, name="list_reports"),
-    path("reports/new/", reports.request_report, name="request_report"),
-    path("reports/<int:pk>/", reports.show_report, name="show_report"),
-    path("reports/<int:pk>/progress/", reports.show_progress, name="show_progress"),
-    path("reports/<int:pk>/files/<slug:part>/<str:name>", reports.download_file, name="download_file"),
+    path("board/", views.list_recommendations, name="list_recommendations"),
+    path("board/record/", views.record_recommendation, name="record_recommendation"),
+    path("board/<int:pk>/", views.show_recommendation, name="show_recommendation"),
+    path("board/<int:pk>/sign/", views.sign_recommendation, name="sign_recommendation"),
+    path("board/<int:pk>/withdraw/", views.withdraw_recommendation, name="withdraw_recommendation"),
+    path("board/<int:pk>/acknowledge/", views.acknowledge_recommendation, name="acknowledge_recommendation"),
+    path("board/items/<int:pk>/resolve/", views.resolve_action_item, name="resolve_action_item"),
+    path("reports/<int:pk>/release/", views.release_report, name="release_report"),
+    path("reports/<int:pk>/read/<slug:part>/", views.confirm_reading, name="confirm_reading"),
+    path("reports/", views.list_reports, name="list_reports"),
+    path("reports/new/", views.request_report, name="request_report"),
+    path("reports/<int:pk>/", views.show_report, name="show_report"),
+    path("reports/<int:pk>/progress/", views.show_progress, name="show_progress"),
+    path("reports/<int:pk>/files/<slug:part>/<str:name>", views.download_file, name="download_file"),
 ]

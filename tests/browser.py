@@ -186,7 +186,7 @@ def fill():
     """A patient with an infusion, an adverse event, a query and a report; the next one of site 01 will get cells."""
     from patients.models import AllocationSlot
     from safety import demo as safety_steps
-    from safety.reports import request_dsmb_report
+    from safety.actions.reports import request_dsmb_report
     from tests.universe import Universe
     from trialsite.audit import acting
     from trialsite.models import Site

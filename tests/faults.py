@@ -352,9 +352,9 @@ def judge_reports(installation, asked, count):
         rows = database.execute(
             "select report.id, state, (select count(*) from safety_dsmbfile where report_id = report.id) as files,"
             " (select count(*) from trialsite_auditevent where \"table\" = 'safety_dsmbreport'"
-            " and record_id = report.id and reason = 'the report is made') as times_made,"
+            " and record_id = report.id and reason = 'was made') as times_made,"
             " (select count(*) from trialsite_auditevent where \"table\" = 'safety_dsmbreport'"
-            " and record_id = report.id and reason = 'the report is begun') as times_begun"
+            " and record_id = report.id and reason = 'the making is begun') as times_begun"
             " from safety_dsmbreport report where id >= %s and month is null order by id", [min(asked, default=0)],
         ).fetchall()  # fmt: skip
         waiting = (

@@ -21,10 +21,10 @@ from patients import actions as patient_actions
 from patients.models import AllocationSlot, Halt, Patient, Scope
 from safety import actions as safety_actions
 from safety import demo as safety_steps
+from safety.actions.reports import request_dsmb_report
 from safety.casebook import job as casebook_job
 from safety.models import AdverseEvent, Casebook, Deviation, DismissedProposal, DsmbReport
 from safety.proposals import unjudged_among
-from safety.reports import request_dsmb_report
 from tests.test_dsmb_files import objects_of
 from tests.universe import Universe, fields_of, send
 from trialsite import outbox, trial
@@ -244,7 +244,14 @@ def test_no_casebook_of_a_blinded_role_tells_an_arm_in_any_byte(masked, name):
         everything = casebook_of(masked, getattr(masked, name))
         assert b"Audit trail" in everything and b"Infusion 1" in everything
         assert not TELLING.search(everything)
-        for secret in (b"allocationslot", b"visits_preparation", b"prepared_dose", b"prepared dose", b"planned dose", b"preparation_id"):
+        for secret in (
+            b"allocationslot",
+            b"visits_preparation",
+            b"prepared_dose",
+            b"prepared dose",
+            b"planned dose",
+            b"preparation_id",
+        ):
             assert secret not in everything, secret
         transaction.set_rollback(True)
 

@@ -22,7 +22,7 @@ from safety.models import AdverseEvent
 from tests.test_access import fill
 from tests.universe import send
 from trialsite import actions as account_actions
-from trialsite import outbox
+from trialsite import jobs, outbox
 from trialsite.audit import acting, audited_models
 from trialsite.exchange import actions, job, making
 from trialsite.exchange.files import MOST_CHARACTERS, as_text
@@ -511,12 +511,25 @@ def test_the_cutoff_may_be_typed_and_not_lie_in_the_future(unchanged, records, q
 
 @pytest.mark.requirement("R61")
 def test_one_person_has_few_exports_under_way(unchanged, records, quiet):
-    for _ in range(actions.MOST_AT_ONCE):
+    for _ in range(actions.EXPORT.most_at_once):
         ask(unchanged.david)
     with pytest.raises(Refused):
         ask(unchanged.david)
     assert send(unchanged.client(unchanged.david), "/exports/new/").status_code == 422
     ask(unchanged.sofia)
+
+
+def test_an_export_asked_for_again_counts_among_those_under_way(unchanged, records, quiet):
+    failed = [ask(unchanged.david) for _ in range(2)]
+    for export in failed:
+        jobs.give_up(actions.EXPORT, export.pk, failure="x", outbox_id=0, by=unchanged.system)
+    for _ in range(actions.EXPORT.most_at_once - 1):
+        ask(unchanged.david)
+    actions.repeat_export(export=failed[0], version=None, by=unchanged.david)
+    with pytest.raises(Refused):
+        actions.repeat_export(export=failed[1], version=None, by=unchanged.david)
+    with pytest.raises(Refused):
+        ask(unchanged.david)
 
 
 def test_a_double_click_asks_once(unchanged, records, quiet):
@@ -570,7 +583,7 @@ def test_two_workers_do_not_make_the_same_export(unchanged, records, quiet):
     other = connection.copy()
     try:
         with other.cursor() as cursor:
-            cursor.execute("select pg_advisory_lock(%s, %s)", [job.MAKING, export.pk])
+            cursor.execute("select pg_advisory_lock(%s, %s)", [actions.EXPORT.gate, export.pk])
         assert not run(export)
         assert export.state == JobState.WAITING
     finally:
@@ -591,22 +604,22 @@ def test_a_failure_is_told_plainly_and_can_be_asked_for_again(unchanged, records
 
 
 def test_an_export_that_kills_every_worker_is_given_up(unchanged, records, quiet, monkeypatch):
-    monkeypatch.setattr(job, "MOST_BEGINNINGS", 2)
+    monkeypatch.setattr(jobs, "MOST_BEGINNINGS", 2)
     export = ask(unchanged.david)
     for _ in range(2):
-        actions.begin_export(export_id=export.pk, by=unchanged.system)
+        jobs.begin(actions.EXPORT, export.pk, by=unchanged.system)
     assert not run(export)
     assert export.state == JobState.FAILED and "TooManyBeginnings" in export.failure
 
 
 def test_the_progress_names_each_kind_and_only_grows(unchanged, records, quiet, monkeypatch):
-    seen, note = [], actions.note_export_progress
+    seen, note = [], jobs.note_progress
 
-    def watch(**about):
-        note(**about)
-        seen.append((about["step"], about["percent"]))
+    def watch(kind, pk, step, percent, *, by):
+        note(kind, pk, step, percent, by=by)
+        seen.append((step, percent))
 
-    monkeypatch.setattr(actions, "note_export_progress", watch)
+    monkeypatch.setattr(jobs, "note_progress", watch)
     export = ask(unchanged.sofia)
     run(export)
     assert [step for step, _percent in seen] == [*tables(), AUDIT_TRAIL, "files", "storing"]

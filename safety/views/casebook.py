@@ -1,6 +1,5 @@
 """Pages of a patient's casebook: everything about one patient on one page, and its certified copies."""
 
-from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import PermissionDenied
@@ -17,13 +16,13 @@ from safety import actions
 from safety.casebook import page
 from safety.casebook.record import eyes_of
 from safety.models import Casebook, CasebookFile
+from trialsite import progress
 from trialsite.fields import StrictDateTimeField
 from trialsite.languages import LANGUAGES
 from trialsite.models import JobState
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import DataForm, Saved, answer_form
 
-STATUS = {JobState.WAITING: "planned", JobState.RUNNING: "started", JobState.DONE: "done", JobState.FAILED: "failed"}
 COPIES_SHOWN = 5
 
 
@@ -55,7 +54,7 @@ def show_casebook(request, patient_pk):
 def _copies_of(user, patient):
     copies = list(Casebook.objects.visible_to(user).filter(patient=patient)[:COPIES_SHOWN])
     for casebook in copies:
-        casebook.status = STATUS[casebook.state]
+        casebook.status = progress.STATUS[casebook.state]
     return copies
 
 
@@ -107,7 +106,7 @@ def load_casebook(user, pk):
 def show_certified_copy(request, pk):
     """The copy, or how far it is. POST asks again for one that failed."""
     casebook = load_casebook(request.user, pk)
-    casebook.status = STATUS[casebook.state]
+    casebook.status = progress.STATUS[casebook.state]
     form = RepeatCasebookForm(request.POST if request.method == "POST" else None, record=casebook)
 
     def context():
@@ -127,12 +126,9 @@ def show_certified_copy(request, pk):
 @require_GET
 @needs(Permission.VIEW_AUDIT_TRAIL)
 def show_copy_progress(request, pk):
-    """How far a copy is (an htmx partial); tells the page to load anew when there is no more to wait for."""
+    """How far a copy is: an htmx partial."""
     casebook = load_casebook(request.user, pk)
-    response = render(request, "_progress.html", {"progress": progress_of(casebook)})
-    if casebook.state in (JobState.DONE, JobState.FAILED):
-        response["HX-Refresh"] = "true"
-    return response
+    return progress.answer_progress(request, progress_of(casebook))
 
 
 @require_GET
@@ -157,26 +153,11 @@ def may_take(user, casebook):
     return all(eyes[name] or not getattr(casebook, name) for name in eyes)
 
 
-@dataclass(frozen=True)
-class Progress:
-    """What _progress.html asks for."""
-
-    url: str
-    percent: int
-    step: str
-    state: str
-    text: str = ""
-
-
 def progress_of(casebook):
-    words = {
-        JobState.WAITING: _("Waiting for its turn"),
-        JobState.RUNNING: _(casebook.step) if casebook.step else _("Begun"),
-        JobState.DONE: _("The certified copy is made"),
-        JobState.FAILED: _("The certified copy could not be made"),
-    }
     url = reverse("safety:show_copy_progress", args=[casebook.pk])
-    return Progress(url, casebook.percent, words[casebook.state], casebook.state, casebook.failure)
+    return progress.progress_of(
+        casebook, url=url, made=_("The certified copy is made"), not_made=_("The certified copy could not be made")
+    )
 
 
 def _address(casebook):

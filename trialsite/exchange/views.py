@@ -1,6 +1,5 @@
 """The pages of the exports: ask for one, see how far it is, take its files. Each person sees the own ones alone."""
 
-from dataclasses import dataclass
 from datetime import UTC
 
 from django import forms
@@ -15,14 +14,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from trialsite import progress
 from trialsite.exchange import actions
 from trialsite.exchange.tables import Scope, titles
 from trialsite.fields import StrictDateTimeField
 from trialsite.models import DataExport, ExportChunk, ExportFile, JobState, Site
 from trialsite.roles import Permission, needs
 from trialsite.saving import DataForm, Saved, answer_form
-
-STATUS = {JobState.WAITING: "planned", JobState.RUNNING: "started", JobState.DONE: "done", JobState.FAILED: "failed"}
 
 
 class RequestExportForm(DataForm):
@@ -56,7 +54,7 @@ def list_exports(request):
     page = Paginator(exports, 50).get_page(request.GET.get("page"))
     sites = Site.objects.in_bulk()
     for export in page:
-        export.status = STATUS[export.state]
+        export.status = progress.STATUS[export.state]
         export.codes = ", ".join(sites[pk].code for pk in export.sites if pk in sites)
     return render(request, "exports/list_exports.html", {"page": page, "kept_for": actions.KEPT_FOR.days})
 
@@ -73,7 +71,7 @@ def request_export(request):
         )
         return Saved(_address(export), export.version, _("The export was requested."))
 
-    return answer_form(request, form, "exports/request_export.html", {"most": actions.MOST_AT_ONCE}, save)
+    return answer_form(request, form, "exports/request_export.html", {"most": actions.EXPORT.most_at_once}, save)
 
 
 @require_http_methods(["GET", "POST"])
@@ -81,7 +79,7 @@ def request_export(request):
 def show_export(request, pk):
     """The export, or how far it is. POST asks again for one that failed."""
     export = get_object_or_404(DataExport.objects.visible_to(request.user), pk=pk)
-    export.status = STATUS[export.state]
+    export.status = progress.STATUS[export.state]
     form = RepeatExportForm(request.POST if request.method == "POST" else None, record=export)
 
     def context():
@@ -105,12 +103,9 @@ def show_export(request, pk):
 @require_GET
 @needs(Permission.EXPORT_DATA)
 def show_export_progress(request, pk):
-    """How far an export is (an htmx partial); tells the page to load anew when there is no more to wait for."""
+    """How far an export is: an htmx partial."""
     export = get_object_or_404(DataExport.objects.visible_to(request.user), pk=pk)
-    response = render(request, "_progress.html", {"progress": progress_of(export)})
-    if export.state in (JobState.DONE, JobState.FAILED):
-        response["HX-Refresh"] = "true"
-    return response
+    return progress.answer_progress(request, progress_of(export))
 
 
 @require_POST
@@ -141,26 +136,15 @@ def may_take(user, export):
     return bool(export.scope) and Scope.of(user).covers(Scope.from_stored(export.scope))
 
 
-@dataclass(frozen=True)
-class Progress:
-    """What _progress.html asks for."""
-
-    url: str
-    percent: int
-    step: str
-    state: str
-    text: str = ""
-
-
 def progress_of(export):
-    words = {
-        JobState.WAITING: _("Waiting for its turn"),
-        JobState.RUNNING: titles().get(export.step) or _("Packing the files"),
-        JobState.DONE: _("The export is made"),
-        JobState.FAILED: _("The export could not be made"),
-    }
     url = reverse("show_export_progress", args=[export.pk])
-    return Progress(url, export.percent, words[export.state], export.state, export.failure)
+    return progress.progress_of(
+        export,
+        url=url,
+        step=titles().get(export.step) or _("Packing the files"),
+        made=_("The export is made"),
+        not_made=_("The export could not be made"),
+    )
 
 
 def _address(export):

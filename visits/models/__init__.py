@@ -35,6 +35,8 @@ from visits.models.queries import (
     QueryMessage,
     QueryState,
     RetiredCheck,
+    answered_queries,
+    open_queries,
 )
 from visits.models.reviews import Mark, Review
 
@@ -73,4 +75,6 @@ __all__ = [
     "SupersededGrade",
     "Visit",
     "VisitState",
+    "answered_queries",
+    "open_queries",
 ]
