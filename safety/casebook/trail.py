@@ -26,7 +26,7 @@ NOBODYS = {
 COPIES = {"safety_casebook", "safety_casebookfile"}
 # of lines that are one value each, what the page tells; the copy tells all
 BRIEFLY = {"visits_measurement": ("typed", "flag", "grade", "missing_because", "reported_unit")}
-EVENTS = {"safety_adverseevent"}
+EVENTS = {"safety_adverseevent", "safety_resultofevent", "safety_declinedresult"}
 EVENT_RECORD = "safety.adverseevent"  # as what is about one names it
 
 

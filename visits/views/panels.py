@@ -189,6 +189,7 @@ def enter_panel(request, pk):
 
     def context():
         there, before = measurements_of(panel, tests) if request.method == "POST" else (stored, earlier)
+        plan = protocol.grading
         queries = {query.test: query for query in panel.queries.exclude(state=QueryState.CLOSED)}
         return {
             **visit_context(request, panel.visit, name)(),
@@ -198,6 +199,7 @@ def enter_panel(request, pk):
             "goes_on": panel.state in UNFINISHED,
             "rows": panel_rows(form, tests, there, before, queries, held),
             "may_query": can(request.user, Permission.RAISE_QUERIES, site),
+            "proposes": plan is not None and any(plan.proposes(m.grade, m.baseline_grade) for m in there.values()),
             "whole_panel_query": queries.get(""),
             "marks": marks_of_parts(request.user, panel, there.values()),
         }
