@@ -11,7 +11,7 @@ from trialsite.roles import Role
 OPERATIONS = {"insert": gettext_lazy("entered"), "update": gettext_lazy("changed"), "delete": gettext_lazy("deleted")}
 # of lines that are one value each, the columns worth reading, the value first; the others follow from it
 WORTH_READING = {
-    "visits_measurement": ("typed", "flag"),
+    "visits_measurement": ("typed", "flag", "grade"),
     "visits_lottest": ("result", "has_passed"),
     "patients_criterionanswer": ("holds", "comment"),
 }

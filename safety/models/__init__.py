@@ -1,5 +1,6 @@
 """What went wrong, and may the trial go on."""
 
+from safety.models.abnormal import DeclinedResult, ResultOfEvent
 from safety.models.adverse_events import (
     RELATED,
     SERIOUSNESS,
@@ -70,6 +71,7 @@ __all__ = [
     "ClosedMinutes",
     "Coding",
     "Decision",
+    "DeclinedResult",
     "Deviation",
     "Dictionary",
     "DictionaryTerm",
@@ -85,6 +87,7 @@ __all__ = [
     "Recommendation",
     "Relationship",
     "Release",
+    "ResultOfEvent",
     "SeriousCase",
     "SponsorAssessment",
     "Submission",

@@ -14,6 +14,7 @@ from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from trialsite.words import Sentence
 from visits import edit_checks, infusing, results
+from visits.actions.grades import Grading, answers_at
 from visits.actions.lots import lock_lot
 from visits.actions.panels import by_field, store_results
 from visits.actions.plan import lock_visit, mark_attended, move_plan, refuse_impossible_day
@@ -229,6 +230,7 @@ def record_infusion(
             {(code, minute): (tests[code], result) for (code, minute), result in read.items()},
             there,
             owner={"infusion": infusion}, patient=patient, collected_on=on,
+            grading=Grading(protocol, patient, on, answers_at(visit, tests.values())),
         )  # fmt: skip
         _replace_lines(infusion, Interruption, ("stopped_at", "resumed_at", "cause"), interruptions)
         _replace_lines(infusion, Reaction, ("term", "began_at", "grade"), reactions)
