@@ -537,5 +537,5 @@ def lift_halt(request, pk):
         )
         return Saved(reverse("patients:list_halts"), saved.version, _("The halt is lifted."))
 
-    context = {"heading": _("Lift the halt"), "intro": halt.cause, "cancel": reverse("patients:list_halts")}
+    context = {"heading": _("Lift the halt"), "intro": halt.reason, "cancel": reverse("patients:list_halts")}
     return answer_form(request, form, "form.html", context, save)

@@ -160,7 +160,7 @@ def discard_draft(request):
 
 # tables whose rows tell the arm, or the places still free: only for those who may know
 SECRET_TABLES = {"patients_allocationslot", "patients_allocationlist", "visits_lot", "visits_lottest",
-                 "visits_preparation", "safety_armletter"}  # fmt: skip
+                 "visits_preparation", "safety_armletter", "safety_crossing"}  # fmt: skip
 
 
 def sees_secret_tables(user, site=None):

@@ -10,6 +10,7 @@ from safety.actions.deviations import (
     withdraw_deviation,
 )
 from safety.actions.reports import draw_arm_letters, repeat_dsmb_report, request_dsmb_report
+from safety.actions.stopping import watch_after_disposition, watch_after_infusion, watch_event, watch_rules
 
 __all__ = [
     "change_adverse_event",
@@ -23,6 +24,10 @@ __all__ = [
     "request_casebook",
     "request_dsmb_report",
     "restore_proposal",
+    "watch_after_disposition",
+    "watch_after_infusion",
+    "watch_event",
+    "watch_rules",
     "withdraw_adverse_event",
     "withdraw_deviation",
 ]

@@ -12,6 +12,7 @@ from patients.actions import (
     today_at,
 )
 from patients.models import Consent
+from safety.actions.stopping import watch_event
 from safety.consistency import Surroundings, find_contradictions
 from safety.dictionary import body_system_of
 from safety.models import AdverseEvent
@@ -47,6 +48,7 @@ def report_adverse_event(*, patient, values, confirmed=(), by):
             patient=patient, protocol_version=patient.protocol_version, sequence=last + 1, reported_by=by, **values
         )
         _ask_about(event, confirmed, by)
+        watch_event(event=event, by=by)
     return event
 
 
@@ -67,6 +69,7 @@ def change_adverse_event(*, event, values, version, reason, confirmed=(), by):
         next_version(event, *values)
         _ask_about(event, confirmed, by)
         marks_void(record=event, reason=reason, by=by)
+        watch_event(event=event, by=by)
     return event
 
 

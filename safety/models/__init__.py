@@ -24,6 +24,7 @@ from safety.models.reports import (
     DsmbReport,
     Part,
 )
+from safety.models.stopping import Crossing
 
 __all__ = [
     "CATEGORIES",
@@ -34,6 +35,7 @@ __all__ = [
     "ArmLetter",
     "Casebook",
     "CasebookFile",
+    "Crossing",
     "Deviation",
     "DismissedProposal",
     "DsmbFile",

@@ -75,6 +75,8 @@ class State:
     met_at: Point | None = None
     least: int | None = None
     patient: int | None = None
+    # number of the patient, numbers of the adverse events: those that met the rule, for people
+    who: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     @property
     def is_met(self) -> bool:
@@ -130,18 +132,31 @@ def _states(rule, patients, interest, on):
     counted = {p.id: [e for e in p.events if counts(rule.counts, e, p.starts, interest)] for p in of_rule}
     if rule.scope == "patient":
         yield State(rule, _path_of_any(of_rule, counted))
-        for patient in of_rule:
-            path = _path_of_any([patient], counted)
-            if path[-1].y:
-                yield State(rule, path, met_at=path[-1], least=1, patient=patient.id)
+        of_each = (_any_event(rule, [patient], counted, patient.id) for patient in of_rule)
+        states = [state for state in of_each if state.is_met]
     elif isinstance(rule, AnyEventRule):
-        path = _path_of_any(of_rule, counted)
-        met = path[-1] if path and path[-1].y else None
-        yield State(rule, path, met_at=met, least=1 if met else None)
+        states = [_any_event(rule, of_rule, counted)]
     elif isinstance(rule, GroupSequentialRule):
-        yield _at_looks(rule, of_rule, counted, on)
+        states = [_at_looks(rule, of_rule, counted, on)]
     else:
-        yield _after_each(rule, of_rule, counted, on)
+        states = [_after_each(rule, of_rule, counted, on)]
+    yield from (replace(state, who=_who(state, of_rule, counted)) for state in states)
+
+
+def _who(state, patients, counted):
+    keys = state.met_at.counted if state.met_at else ()
+    found = (
+        (p, [e for e in counted[p.id] if e.key in keys or (f"patient {p.id}" in keys and e.on <= state.met_at.on)])
+        for p in patients
+    )
+    return tuple((p.number, tuple(sorted({e.number for e in events if e.number}))) for p, events in found if events)
+
+
+def _any_event(rule, patients, counted, patient=None) -> State:
+    path = _path_of_any(patients, counted)
+    if path and path[-1].y:
+        return State(rule, path, path[-1], 1, patient)
+    return State(rule, path, patient=patient)
 
 
 def _path_of_any(patients, counted) -> tuple[Point, ...]:
