@@ -116,6 +116,11 @@ class Patient(models.Model):
     def is_open(self):
         return self.state in OPEN_STATES
 
+    @property
+    def is_held(self):
+        """Are all records of the patient frozen or locked? Then nobody is offered to change any."""
+        return bool(self.hold)
+
     def age_on(self, day):
         """Age in completed years."""
         return eligibility.age_on(self.birth_date, day)

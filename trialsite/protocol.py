@@ -28,6 +28,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from trialsite import scales
 from trialsite.protocol_parts import (
     CENTURY,
     CODE,
@@ -36,6 +37,7 @@ from trialsite.protocol_parts import (
     Code,
     Day,
     Days,
+    DictionaryName,
     Fault,
     Flag,
     Loinc,
@@ -318,6 +320,15 @@ class Computed(Part):
     of: tuple[Code, Code]
 
 
+class GradeFact(Part):
+    """Which answers to a test of kind "choice", at the same visit, say that a fact holds, and which that it does not."""
+
+    fact: scales.Fact
+    test: Code
+    yes: tuple[Text, ...] = ()
+    no: tuple[Text, ...] = ()
+
+
 class Test(Part):
     """One thing that is measured or asked: a line of a panel.
 
@@ -342,6 +353,9 @@ class Test(Part):
     required: Flag = True
     # compared with the source by the monitor (source data verification)
     verify: Flag = False
+    # the rows of the grading scale for its results
+    grade_rows: tuple[str, ...] = ()
+    grade_facts: tuple[GradeFact, ...] = ()
     specimen: str = ""
     loinc: Loinc = ""
     help: str = ""
@@ -393,6 +407,78 @@ class ReviewPlan(Part):
     sign: tuple[SignedRecord, ...] = ()
 
 
+class CodingPlan(Part):
+    """With which dictionary each kind of term is coded (none: it is not), and whether an exact match needs approval."""
+
+    adverse_events: DictionaryName = "CTCAE"
+    medical_history: DictionaryName = "CTCAE"
+    indications: DictionaryName = "CTCAE"
+    medications: DictionaryName = ""
+    approve_exact: Flag = False
+
+
+# --- what is watched -----------------------------------------------------------------------------
+
+
+class GradingPlan(Part):
+    """By which scale results are graded (and by which infusion reactions), which facts hold of all patients, and from
+    which grade on a result proposes an adverse event, in general and where it is worse than the baseline."""
+
+    scale: Text
+    reaction_scale: Text | None = None
+    population: dict[scales.Fact, Flag] = {}
+    propose_from_grade: Annotated[Whole, Field(ge=1, le=4)] | None = None
+    propose_worse_from_grade: Annotated[Whole, Field(ge=1, le=4)] | None = None
+
+    def proposes(self, grade: int | None, baseline: int | None) -> bool:
+        """Does a result of this grade propose an adverse event? An unknown baseline counts as normal."""
+        if not grade:
+            return False
+        if self.propose_from_grade and grade >= self.propose_from_grade:
+            return True
+        return bool(self.propose_worse_from_grade) and grade >= self.propose_worse_from_grade and grade > (baseline or 0)
+
+
+# --- what is told of serious events ----------------------------------------------------------------
+
+
+class ExpectedEvent(Part):
+    """A reaction of the reference safety information: what is no worse than this is expected.
+
+    `worst_grade` 5 says that death is expected; unless `serious`, a serious course is not."""
+
+    code: Code
+    terms: tuple[Text, ...] = Field(min_length=1)
+    worst_grade: Annotated[Whole, Field(ge=1, le=5)]
+    serious: Flag = False
+
+
+class ReportingDuty(Part):
+    """To whom which serious events are reported, and by when: `hours` from the instant, or `days` from the day, at which
+    who owes it first knew. That day has the number `first_day`; see safety/clocks.py."""
+
+    code: Code
+    name: Text
+    to: Literal["sponsor", "ethics_committee", "authority"]
+    owed_by: Literal["site", "sponsor"]
+    events: Literal["serious", "susar", "grave_susar", "other_susar"]
+    hours: Positive | None = None
+    days: Positive | None = None
+    first_day: Annotated[Whole, Field(ge=0, le=1)] = 0
+    complete_days: Positive | None = None
+    follow_up_days: Positive | None = None
+
+    @model_validator(mode="after")
+    def one_way_to_count(self):
+        if (self.hours is None) == (self.days is None):
+            raise ValueError("expected exactly one of hours and days")
+        if self.to == "sponsor" and self.owed_by != "site":
+            raise ValueError("expected owed_by = 'site' for what is reported to the sponsor")
+        if self.owed_by == "site" and self.events != "serious":
+            raise ValueError("expected events = 'serious' for what the site owes: the sponsor judges what is a SUSAR")
+        return self
+
+
 class ConsentForm(Part):
     version: Text
     dated: Day
@@ -411,6 +497,7 @@ class Trial(Part):
     masking: Literal["open", "single", "double"]
     planned_patients: Positive
     follow_up_days: Positive
+    board_signatures: Positive = 1
 
 
 class Protocol(Part):
@@ -429,7 +516,11 @@ class Protocol(Part):
     events_of_interest: tuple[EventOfInterest, ...] = ()
     stopping_rules: tuple[StoppingRule, ...] = ()
     sentinel: Sentinel | None = None
+    safety_reporting: tuple[ReportingDuty, ...] = ()
+    expected_events: tuple[ExpectedEvent, ...] = ()
     review: ReviewPlan | None = None
+    grading: GradingPlan | None = None
+    coding: CodingPlan | None = None
     # dotted keys whose values no public source gives: they are defaults of this project. The key of a table
     # stands for all that is in it
     project_defaults: tuple[str, ...] = ()
@@ -441,6 +532,10 @@ class Protocol(Part):
     @property
     def is_masked(self) -> bool:
         return self.trial.masking != "open"
+
+    @property
+    def coding_plan(self) -> CodingPlan:
+        return self.coding or CodingPlan()
 
     @cached_property
     def _by_code(self) -> dict[str, dict]:
@@ -474,6 +569,11 @@ class Protocol(Part):
         """The panels that a patient of this sex has at this visit."""
         panels = (self.panel(code) for code in self.visit(visit).panels)
         return tuple(panel for panel in panels if panel.only_for_sex in (None, sex))
+
+    @cached_property
+    def graded_tests(self) -> frozenset[str]:
+        """The codes of the tests whose results are graded."""
+        return frozenset(test.code for test in self.tests if test.grade_rows)
 
     def criteria_for(self, sex: str) -> tuple[Criterion, ...]:
         return tuple(c for c in self.eligibility.criteria if c.only_for_sex in (None, sex))
@@ -634,7 +734,7 @@ def _texts(raw: dict) -> Iterator[tuple[Key, Place]]:
     for panel in raw["panels"]:
         yield from of(panel, ("name", "instructions"), "panels", panel["code"])
         yield from specimen_of(panel)
-    for table in ("visits", "events_of_interest", "stopping_rules"):
+    for table in ("visits", "events_of_interest", "stopping_rules", "safety_reporting"):
         yield from one_each(raw.get(table, ()), "name", table)
 
 
@@ -824,15 +924,19 @@ def _find_faults(p: Protocol, raw: dict) -> Iterator[Fault]:
     yield from faults_of_stopping(p)
     yield from _faults_of_masking(p)
     yield from _faults_of_review(p)
+    yield from (Fault(*fault) for fault in scales.faults_of(p.grading, p.tests))
     for i, dotted in enumerate(p.project_defaults):
         if not _has_key(raw, dotted):
             yield Fault(f"project_defaults[{i}]", f"expected a key of this file, found {dotted!r}")
 
 
 def _faults_of_codes(p: Protocol) -> Iterator[Fault]:
-    tables = ("products", "arms", "tests", "panels", "visits", "events_of_interest", "stopping_rules")
+    tables = ("products", "arms", "tests", "panels", "visits", "events_of_interest", "stopping_rules", "safety_reporting",
+              "expected_events")  # fmt: skip
     for table in tables:
         yield from _repeated(table, (item.code for item in getattr(p, table)))
+    expected = [term.casefold() for event in p.expected_events for term in event.terms]
+    yield from _repeated("expected_events", expected, "each term")
     yield from _repeated("eligibility", (criterion.code for criterion in p.eligibility.criteria))
     yield from _repeated("consent_forms", (form.version for form in p.consent_forms), "each version")
     yield from _repeated("allocation.strata", (factor.code for factor in p.allocation.strata))

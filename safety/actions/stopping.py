@@ -8,7 +8,14 @@ from patients.actions import hold_halts, open_halt
 from patients.models import Blocked, Patient, Scope, State
 from safety.models import AdverseEvent, Crossing
 from safety.stopping.evaluation import may_count
-from safety.stopping.facts import event_of, event_of_death, event_of_reaction, states_now
+from safety.stopping.facts import (
+    codes_of,
+    event_of,
+    event_of_death,
+    event_of_reaction,
+    states_now,
+    suspected_by_sponsor,
+)
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.models import User
@@ -24,9 +31,9 @@ MET_BY_ONE = gettext_noop("Stopping rule: %(rule)s.")
 MET_MASKED = gettext_noop("A stopping rule of the protocol was met. The safety board decides.")
 
 
-def watch_event(*, event, by):
-    """After an adverse event was reported or changed in any way."""
-    if not event.is_withdrawn and _may_matter([event_of(event)]):
+def watch_events(*, events, by):
+    """After adverse events were reported, changed or coded, or judged by the sponsor."""
+    if _may_matter(_known_of([event for event in events if not event.is_withdrawn])):
         watch_rules(by=by)
 
 
@@ -35,13 +42,18 @@ def watch_after_infusion(*, infusion, by):
     known to be treated."""
     reactions = infusion.reactions.filter(is_withdrawn=False).select_related("patient__site")
     events = AdverseEvent.objects.filter(patient=infusion.patient_id, is_withdrawn=False)
-    if _may_matter([*map(event_of_reaction, reactions), *map(event_of, events)]):
+    if _may_matter([*map(event_of_reaction, reactions), *_known_of(list(events))]):
         watch_rules(by=by)
 
 
 def watch_after_disposition(*, disposition, by):
     if disposition.state == State.DIED and _may_matter([event_of_death(disposition.patient_id, disposition.on)]):
         watch_rules(by=by)
+
+
+def _known_of(rows):
+    codes, suspected = codes_of(rows), suspected_by_sponsor(rows)
+    return [event_of(row, codes.get(row.pk, ()), row.pk in suspected) for row in rows]
 
 
 def _may_matter(events):

@@ -9,10 +9,24 @@ from safety.models.adverse_events import (
     Outcome,
     Relationship,
 )
+from safety.models.board import (
+    GOING_ON,
+    HALTING,
+    Acknowledgement,
+    ActionItem,
+    BoardSignature,
+    ClosedMinutes,
+    Decision,
+    LiftedHalt,
+    ReadingReceipt,
+    Recommendation,
+    Release,
+)
 from safety.models.casebooks import (
     Casebook,
     CasebookFile,
 )
+from safety.models.coding import Coding, Dictionary, DictionaryTerm
 from safety.models.deviations import (
     CATEGORIES,
     Deviation,
@@ -24,24 +38,56 @@ from safety.models.reports import (
     DsmbReport,
     Part,
 )
+from safety.models.serious import (
+    CaseFact,
+    CaseLink,
+    CaseVersion,
+    Causality,
+    FactCause,
+    SeriousCase,
+    SponsorAssessment,
+    Submission,
+)
 from safety.models.stopping import Crossing
 
 __all__ = [
     "CATEGORIES",
+    "GOING_ON",
+    "HALTING",
     "RELATED",
     "SERIOUSNESS",
+    "Acknowledgement",
+    "ActionItem",
     "ActionTaken",
     "AdverseEvent",
     "ArmLetter",
+    "BoardSignature",
+    "CaseFact",
+    "CaseLink",
+    "CaseVersion",
     "Casebook",
     "CasebookFile",
+    "Causality",
+    "ClosedMinutes",
+    "Coding",
     "Crossing",
+    "Decision",
     "Deviation",
+    "Dictionary",
+    "DictionaryTerm",
     "DismissedProposal",
     "DsmbFile",
     "DsmbReport",
     "Expectedness",
+    "FactCause",
+    "LiftedHalt",
     "Outcome",
     "Part",
+    "ReadingReceipt",
+    "Recommendation",
     "Relationship",
+    "Release",
+    "SeriousCase",
+    "SponsorAssessment",
+    "Submission",
 ]

@@ -15,7 +15,7 @@ class CrossingQuerySet(models.QuerySet):
         """It names patients of all sites and could tell arms: for those who see all patients, or decide, and may know."""
         sees_all = can(user, Permission.VIEW_PATIENTS) and sites_where(user, Permission.VIEW_PATIENTS) is None
         may_know = can_see_arm(user, masked=trial.current_protocol().is_masked)
-        return self if may_know and (sees_all or can(user, Permission.LIFT_HALTS)) else self.none()
+        return self if may_know and (sees_all or can(user, Permission.RECORD_DECISIONS)) else self.none()
 
 
 class Crossing(models.Model):

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from patients.actions import day_at
 from patients.models import AllocationSlot, Disposition, Patient, State
-from safety.models import AdverseEvent, Outcome
+from safety.coding.rules import CodingState, Kind
+from safety.models import AdverseEvent, Causality, Coding, Outcome, SponsorAssessment
 from safety.stopping.evaluation import Event, Treated, evaluate
 from trialsite import trial
 from visits.models import Infusion, Reaction
@@ -28,14 +29,16 @@ def states_now(rules=None):
 
 def read_treated(protocol, *, least_grade=1) -> list[Treated]:
     """All treated patients in the order of their first treatment, with their events of this grade or worse: five
-    statements."""
+    statements, and one more each for their codes and for what the sponsor could not exclude."""
     numbers, starts = {}, defaultdict(list)
     for patient, number, day in _starts(protocol):
         numbers[patient] = number
         starts[patient].append(day)
     events, arms = defaultdict(list), dict(AllocationSlot.objects.taken().values_list("patient_id", "arm"))
-    for row in AdverseEvent.objects.filter(Q(grade__gte=least_grade) | Q(is_fatal=True), is_withdrawn=False):
-        events[row.patient_id].append(event_of(row))
+    rows = list(AdverseEvent.objects.filter(Q(grade__gte=least_grade) | Q(is_fatal=True), is_withdrawn=False))
+    codes, suspected = codes_of(rows), suspected_by_sponsor(rows)
+    for row in rows:
+        events[row.patient_id].append(event_of(row, codes.get(row.pk, ()), row.pk in suspected))
     reactions = Reaction.objects.filter(grade__gte=least_grade, is_withdrawn=False).select_related("patient__site")
     for row in reactions:
         events[row.patient_id].append(event_of_reaction(row))
@@ -60,12 +63,36 @@ def _starts(protocol):
         yield from rows.values_list("pk", "number", "day_0")
 
 
-def event_of(row: AdverseEvent) -> Event:
+def codes_of(rows) -> dict[int, list[tuple[str, str, str]]]:
+    """(term, preferred term, body system) of the approved codes of these events, by event."""
+    found = defaultdict(list)
+    approved = Coding.objects.filter(
+        kind=Kind.ADVERSE_EVENT, state=CodingState.APPROVED, record_id__in=[r.pk for r in rows]
+    )
+    for event, *path in approved.values_list("record_id", "term", "preferred_term", "body_system"):
+        found[event].append(tuple(path))
+    return found
+
+
+def suspected_by_sponsor(rows) -> set[int]:
+    """Those of the events of which the sponsor, judging last, could not exclude that the product caused them."""
+    serious = [row.pk for row in rows if row.is_serious]
+    judged = SponsorAssessment.objects.filter(case__event__in=serious).order_by("id")
+    last = dict(judged.values_list("case__event", "causality")) if serious else {}
+    return {event for event, causality in last.items() if causality == Causality.SUSPECTED}
+
+
+def event_of(row: AdverseEvent, codes=(), is_suspected=False) -> Event:
+    """Related is what the investigator or the sponsor could not exclude."""
+    terms, systems = {row.term}, [row.body_system]
+    for term, preferred, system in codes:
+        terms |= {term, preferred}
+        systems.append(system)
     is_fatal = row.is_fatal or row.outcome == Outcome.FATAL or row.grade == 5
     return Event(
         key=_key_of_death(row.patient_id) if is_fatal else f"event {row.pk}",
-        on=row.began_on, terms=(row.term,), body_system=row.body_system, grade=row.grade, serious=row.is_serious,
-        related=row.is_related, fatal=is_fatal, is_ongoing=row.is_ongoing, number=row.sequence,
+        on=row.began_on, terms=tuple(sorted(terms)), body_system=systems[-1], grade=row.grade, serious=row.is_serious,
+        related=row.is_related or is_suspected, fatal=is_fatal, is_ongoing=row.is_ongoing, number=row.sequence,
     )  # fmt: skip
 
 

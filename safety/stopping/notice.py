@@ -13,7 +13,7 @@ def people_to_tell(halt):
     """Those who may decide, the sponsor's safety officer, and the investigators of the sites concerned; of an arm that is
     held while the trial is masked those alone who may see arms."""
     sites = Q(site=halt.patient.site_id) if halt.patient_id else Q()
-    everywhere = _roles(Permission.LIFT_HALTS, Permission.OPEN_HALTS)
+    everywhere = _roles(Permission.RECORD_DECISIONS, Permission.OPEN_HALTS)
     grants = Grant.objects.current().filter(Q(role__in=everywhere) | Q(role__in=_roles(Permission.SIGN_DATA)) & sites)
     people = User.objects.filter(is_active=True, pk__in=grants.values("user")).exclude(email="").order_by("pk")
     masked = trial.current_protocol().is_masked

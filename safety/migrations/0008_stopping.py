@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('patients', '0004_stopping'),
-        ('safety', '0003_versions_of_records'),
+        ('safety', '0007_serious'),
     ]
 
     operations = [
