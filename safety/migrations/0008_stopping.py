@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('patients', '0004_stopping'),
+        ('patients', '0005_stopping'),
         ('safety', '0007_serious'),
     ]
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('patients', '0003_data_capture'),
+        ('patients', '0004_unmask'),
     ]
 
     operations = [
