@@ -552,6 +552,9 @@ class Protocol(Part):
     def criteria_for(self, sex: str) -> tuple[Criterion, ...]:
         return tuple(c for c in self.eligibility.criteria if c.only_for_sex in (None, sex))
 
+    def stopping_rule(self, code: str) -> StoppingRule:
+        return self._by_code["stopping_rules"][code]
+
     def visit_of_infusion(self, number: int) -> Visit:
         return next(visit for visit in self.visits if visit.infusion == number)
 

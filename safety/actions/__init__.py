@@ -56,6 +56,7 @@ from safety.actions.serious import (
     report_case,
     set_case_links,
 )
+from safety.actions.stopping import watch_after_disposition, watch_after_infusion, watch_events, watch_rules
 
 __all__ = [
     "MEANING",
@@ -100,6 +101,10 @@ __all__ = [
     "set_case_links",
     "sign_recommendation",
     "use_dictionary",
+    "watch_after_disposition",
+    "watch_after_infusion",
+    "watch_events",
+    "watch_rules",
     "withdraw_adverse_event",
     "withdraw_deviation",
     "withdraw_recommendation",

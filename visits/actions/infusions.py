@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
+from django.conf import settings
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from patients.actions import day_at, lock_open_patient, next_version, refuse_when_halted
+from patients.actions import day_at, hold_halts, lock_open_patient, next_version, refuse_when_halted
 from patients.models import AllocationSlot, Blocked, State
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
@@ -162,6 +164,7 @@ def record_infusion(
     monitoring = monitoring or {}
     with acting(by, reason or "infusion recorded"):
         patient = lock_open_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
+        hold_halts()  # what is recorded here may itself meet a stopping rule
         visit = lock_visit(visit)
         protocol, number = visit.protocol, _infusion_number(visit)
         preparation = Preparation.objects.select_related("lot").filter(patient=patient, number=number).first()
@@ -240,6 +243,8 @@ def record_infusion(
         raise_check_queries(soft, changed, read=read, patient=patient, infusion=infusion, whole=whole, by=by)
         if number == 1 and patient.day_0 != on:
             move_plan(patient=patient, day_0=on, reason=f"the first infusion was given on {on}", by=by)
+        for name in settings.AFTER_INFUSION:
+            import_string(name)(infusion=infusion, by=by)
     return infusion
 
 
