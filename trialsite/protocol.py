@@ -28,6 +28,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from trialsite import scales
 from trialsite.protocol_parts import (
     CENTURY,
     CODE,
@@ -36,6 +37,7 @@ from trialsite.protocol_parts import (
     Code,
     Day,
     Days,
+    DictionaryName,
     Fault,
     Flag,
     Loinc,
@@ -52,6 +54,7 @@ from trialsite.protocol_parts import (
 from trialsite.protocol_parts import at as _at
 from trialsite.protocol_parts import repeated as _repeated
 from trialsite.protocol_parts import unknown as _unknown
+from trialsite.safety_reporting import ExpectedEvent, ReportingDuty, faults_of_reporting
 from trialsite.stopping_rules import EventOfInterest, Sentinel, StoppingRule, faults_of_stopping
 
 # --- what is given ----------------------------------------------------------------------------
@@ -318,6 +321,15 @@ class Computed(Part):
     of: tuple[Code, Code]
 
 
+class GradeFact(Part):
+    """Which answers to a test of kind "choice", at the same visit, say that a fact holds, and which that it does not."""
+
+    fact: scales.Fact
+    test: Code
+    yes: tuple[Text, ...] = ()
+    no: tuple[Text, ...] = ()
+
+
 class Test(Part):
     """One thing that is measured or asked: a line of a panel.
 
@@ -342,6 +354,9 @@ class Test(Part):
     required: Flag = True
     # compared with the source by the monitor (source data verification)
     verify: Flag = False
+    # the rows of the grading scale for its results
+    grade_rows: tuple[str, ...] = ()
+    grade_facts: tuple[GradeFact, ...] = ()
     specimen: str = ""
     loinc: Loinc = ""
     help: str = ""
@@ -393,6 +408,38 @@ class ReviewPlan(Part):
     sign: tuple[SignedRecord, ...] = ()
 
 
+class CodingPlan(Part):
+    """With which dictionary each kind of term is coded (none: it is not), and whether an exact match needs approval."""
+
+    adverse_events: DictionaryName = "CTCAE"
+    medical_history: DictionaryName = "CTCAE"
+    indications: DictionaryName = "CTCAE"
+    medications: DictionaryName = ""
+    approve_exact: Flag = False
+
+
+# --- what is watched -----------------------------------------------------------------------------
+
+
+class GradingPlan(Part):
+    """By which scale results are graded (and by which infusion reactions), which facts hold of all patients, and from
+    which grade on a result proposes an adverse event, in general and where it is worse than the baseline."""
+
+    scale: Text
+    reaction_scale: Text | None = None
+    population: dict[scales.Fact, Flag] = {}
+    propose_from_grade: Annotated[Whole, Field(ge=1, le=4)] | None = None
+    propose_worse_from_grade: Annotated[Whole, Field(ge=1, le=4)] | None = None
+
+    def proposes(self, grade: int | None, baseline: int | None) -> bool:
+        """Does a result of this grade propose an adverse event? An unknown baseline counts as normal."""
+        if not grade:
+            return False
+        if self.propose_from_grade and grade >= self.propose_from_grade:
+            return True
+        return bool(self.propose_worse_from_grade) and grade >= self.propose_worse_from_grade and grade > (baseline or 0)
+
+
 class ConsentForm(Part):
     version: Text
     dated: Day
@@ -430,7 +477,11 @@ class Protocol(Part):
     events_of_interest: tuple[EventOfInterest, ...] = ()
     stopping_rules: tuple[StoppingRule, ...] = ()
     sentinel: Sentinel | None = None
+    safety_reporting: tuple[ReportingDuty, ...] = ()
+    expected_events: tuple[ExpectedEvent, ...] = ()
     review: ReviewPlan | None = None
+    grading: GradingPlan | None = None
+    coding: CodingPlan | None = None
     # dotted keys whose values no public source gives: they are defaults of this project. The key of a table
     # stands for all that is in it
     project_defaults: tuple[str, ...] = ()
@@ -442,6 +493,10 @@ class Protocol(Part):
     @property
     def is_masked(self) -> bool:
         return self.trial.masking != "open"
+
+    @property
+    def coding_plan(self) -> CodingPlan:
+        return self.coding or CodingPlan()
 
     @cached_property
     def _by_code(self) -> dict[str, dict]:
@@ -475,6 +530,11 @@ class Protocol(Part):
         """The panels that a patient of this sex has at this visit."""
         panels = (self.panel(code) for code in self.visit(visit).panels)
         return tuple(panel for panel in panels if panel.only_for_sex in (None, sex))
+
+    @cached_property
+    def graded_tests(self) -> frozenset[str]:
+        """The codes of the tests whose results are graded."""
+        return frozenset(test.code for test in self.tests if test.grade_rows)
 
     def criteria_for(self, sex: str) -> tuple[Criterion, ...]:
         return tuple(c for c in self.eligibility.criteria if c.only_for_sex in (None, sex))
@@ -632,7 +692,7 @@ def _texts(raw: dict) -> Iterator[tuple[Key, Place]]:
     for panel in raw["panels"]:
         yield from of(panel, ("name", "instructions"), "panels", panel["code"])
         yield from specimen_of(panel)
-    for table in ("visits", "events_of_interest", "stopping_rules"):
+    for table in ("visits", "events_of_interest", "stopping_rules", "safety_reporting"):
         yield from one_each(raw.get(table, ()), "name", table)
 
 
@@ -820,8 +880,10 @@ def _find_faults(p: Protocol, raw: dict) -> Iterator[Fault]:
     yield from _faults_of_infusions(p)
     yield from _faults_of_entry(p)
     yield from faults_of_stopping(p)
+    yield from faults_of_reporting(p)
     yield from _faults_of_masking(p)
     yield from _faults_of_review(p)
+    yield from (Fault(*fault) for fault in scales.faults_of(p.grading, p.tests))
     for i, dotted in enumerate(p.project_defaults):
         if not _has_key(raw, dotted):
             yield Fault(f"project_defaults[{i}]", f"expected a key of this file, found {dotted!r}")
