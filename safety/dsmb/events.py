@@ -81,11 +81,11 @@ def kinds_of_events(snapshot):
     """What the overview counts: (words, whether an event is of this kind in this patient)."""
     kinds = [
         (_("Any adverse event"), lambda p, e: True),
-        (_("Related to the study treatment"), lambda p, e: e.is_related),
+        (_("Related to the study treatment"), lambda p, e: e.counts_as_related),
         (_("Grade 3 or worse"), lambda p, e: e.grade >= 3),
-        (_("Related, grade 3 or worse"), lambda p, e: e.is_related and e.grade >= 3),
+        (_("Related, grade 3 or worse"), lambda p, e: e.counts_as_related and e.grade >= 3),
         (_("Serious"), lambda p, e: e.is_serious),
-        (_("Serious and related"), lambda p, e: e.is_serious and e.is_related),
+        (_("Serious and related"), lambda p, e: e.is_serious and e.counts_as_related),
         (_("Fatal"), lambda p, e: e.is_fatal),
         (_("Treatment withdrawn"), lambda p, e: e.action_taken == ActionTaken.WITHDRAWN),
     ]
@@ -161,7 +161,7 @@ def related_events(snapshot, groups):
     """T10. As T7, of the events that somebody thinks may come from the treatment."""
     return _by_worst_grade(
         snapshot, groups, "T10", _("Related adverse events by worst grade"), _("Any related adverse event"),
-        none=_("No related adverse event in %(n)s treated patients."), wanted=lambda event: event.is_related,
+        none=_("No related adverse event in %(n)s treated patients."), wanted=lambda event: event.counts_as_related,
     )  # fmt: skip
 
 
@@ -197,11 +197,11 @@ def rates(snapshot, groups):
     population = snapshot.safety_population
     members = [group.of(population) for group in groups]
     wanted = (
-        (_("Related to the study treatment"), lambda e: e.is_related),
+        (_("Related to the study treatment"), lambda e: e.counts_as_related),
         (_("Grade 3 or worse"), lambda e: e.grade >= 3),
-        (_("Related, grade 3 or worse"), lambda e: e.is_related and e.grade >= 3),
+        (_("Related, grade 3 or worse"), lambda e: e.counts_as_related and e.grade >= 3),
         (_("Serious"), lambda e: e.is_serious),
-        (_("Serious and related"), lambda e: e.is_serious and e.is_related),
+        (_("Serious and related"), lambda e: e.is_serious and e.counts_as_related),
         (_("Fatal"), lambda e: e.is_fatal),
     )
     rows = [
@@ -297,13 +297,14 @@ def serious_events(snapshot, groups, letters):
         letters, Column(_("No.")), Column(_("Event"), align="left", share=3), Column(_("Grade")),
         Column(_("Onset"), align="left"), Column(_("End"), align="left"),
         Column(_("Serious because"), align="left", share=3), Column(_("Relationship"), align="left", share=1.4),
-        Column(_("Expected"), align="left", share=1.4), Column(_("Action"), align="left", share=1.6),
+        Column(_("Expected"), align="left", share=1.4), Column(_("By the sponsor"), align="left", share=1.8),
+        Column(_("Action"), align="left", share=1.6),
         Column(_("Outcome"), align="left", share=1.6),
     )  # fmt: skip
     rows = tuple(
-        Row((*_who(p, letters), str(e.sequence), f"{e.term} ({dictionary.told(e.body_system)})", str(e.grade),
+        Row((*_who(p, letters), str(e.sequence), f"{e.term} ({dictionary.told(e.counted_as[0])})", str(e.grade),
              _day(snapshot, p, e.began_on), _end_of(snapshot, e), "; ".join(e.seriousness),
-             str(e.get_relationship_display()), str(e.get_expectedness_display()), str(e.get_action_taken_display()),
+             str(e.get_relationship_display()), str(e.get_expectedness_display()), _by_sponsor(e), str(e.get_action_taken_display()),
              str(e.get_outcome_display())))
         for p, e in _listed(snapshot) if e.is_serious
     )  # fmt: skip
@@ -311,6 +312,13 @@ def serious_events(snapshot, groups, letters):
     return Table(
         "L1", _("Serious adverse events"), columns, rows, notes, wide=True, empty=_("No serious adverse event.")
     )
+
+
+def _by_sponsor(event):
+    """How the sponsor judged it last."""
+    if event.judgement is None:
+        return "–"
+    return f"{event.judgement.get_causality_display()}; {event.judgement.get_expectedness_display()}"
 
 
 def deaths(snapshot, groups, letters):

@@ -5,7 +5,7 @@ from datetime import UTC
 
 from patients.models import AllocationSlot, ArtRegimen, Disposition, EligibilityAssessment, Halt, Patient
 from safety.dsmb.snapshot import Before, read_arms, read_patients, read_snapshot
-from safety.models import AdverseEvent, Deviation
+from safety.models import AdverseEvent, Coding, Deviation, SeriousCase, SponsorAssessment
 from trialsite.as_of import CutOff, tables_as_of, wait_for_writers
 from trialsite.jobs import one_instant
 from trialsite.models import Site
@@ -14,7 +14,8 @@ from visits.models import Infusion, Interruption, Measurement, PanelRecord, Prep
 # what tells who is in the trial and what happened to them
 ABOUT_PATIENTS = [
     Site, Patient, AllocationSlot, Disposition, EligibilityAssessment, ArtRegimen, Preparation, Infusion, Interruption,
-    Reaction, AdverseEvent, Deviation,
+    Reaction, AdverseEvent, Coding, SeriousCase,
+    SponsorAssessment, Deviation,
 ]  # fmt: skip
 ALL = [*ABOUT_PATIENTS, Halt, Visit, PanelRecord, Query, Measurement]
 
