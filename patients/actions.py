@@ -30,6 +30,7 @@ from patients.models import (
 )
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.clock import only_site
 from trialsite.models import Site, VersionApproval
 from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
@@ -80,9 +81,8 @@ def today_at(site):
 
 def today_for(user):
     """The date at the person's site; with several sites or none, the date in UTC."""
-    sites = {grant.site for grant in user.current_grants}
-    only = next(iter(sites)) if len(sites) == 1 else None
-    return today_at(only) if only else timezone.now().date()
+    site = only_site(user)
+    return today_at(site) if site else timezone.now().date()
 
 
 def _announce(setting, **arguments):
@@ -522,14 +522,13 @@ def open_halt(*, scope, blocks, cause, patient=None, arm="", by):
         )
 
 
-def lift_halt(*, halt, decision, version, by):
-    """End a halt with the decision that allows it."""
+def lift_halt(*, halt, decision, by):
+    """End a halt. `decision` names the recommendation of the safety board that does it (safety.actions.board)."""
     if not decision.strip():
         raise Refused({"decision": [_("Write the decision that lifts the halt.")]})
     with acting(by, decision):
         _pass_halt_gate(shared=False)
         halt = Halt.objects.select_for_update().get(pk=halt.pk)
-        check_version(halt, version)
         if halt.lifted_at:
             raise Refused(_("The halt was lifted already."))
         halt.lifted_at, halt.lifted_by, halt.decision = timezone.now(), by, decision

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from django.utils.translation import gettext_noop
 
 from trialsite.protocol import Criterion, Limit, Protocol, Rule
+from trialsite.ucum import unit_text
 from trialsite.words import Name, Sentence
 
 # what is said of a fact that is known, and of one that is not
@@ -236,7 +237,7 @@ def _answer_by_test(protocol: Protocol, rule: Rule, results: list[Evidence], on:
 
     def shown(result: Evidence) -> Sentence:
         value = result.text if result.value is None else f"{result.operator}{_plain(result.value)}"
-        value = label(value) if test.kind == "choice" else f"{value} {test.unit}".rstrip()
+        value = label(value) if test.kind == "choice" else f"{value} {unit_text(test.unit)}".rstrip()
         ago = _days_before(result.collected_on, on)
         words = gettext_noop("%(value)s on %(day)s (%(ago)s)")
         return Sentence(words, {"value": value, "day": result.collected_on, "ago": ago})

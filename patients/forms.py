@@ -207,11 +207,5 @@ class OpenHaltForm(DataForm):
         return patient
 
 
-class LiftHaltForm(DataForm):
-    decision = ClearTextField(
-        label=_("Decision"), max_length=2000, lines=4, help_text=_("Who decided what, when, and on which grounds.")
-    )
-
-
 class FindPatientForm(forms.Form):
     number = ClearTextField(label=_("Patient number"), max_length=20)

@@ -19,7 +19,7 @@ def sections(user, filters):
         yield to_consent_again(user, filters)
     if can(user, Permission.MANAGE_ALLOCATION):
         yield places_left()
-    if can(user, Permission.LIFT_HALTS):
+    if can(user, Permission.RECORD_DECISIONS):
         yield halts_to_decide()
 
 
@@ -64,7 +64,7 @@ def in_screening(user, filters):
 def halts_to_decide():
     rows, count = first_of(Halt.objects.open().select_related("patient").order_by("opened_at"))
     items = [
-        {"label": halt.what, "url": reverse("patients:lift_halt", args=[halt.pk]), "status": "halted",
+        {"label": halt.what, "url": f"{reverse('safety:record_recommendation')}?halt={halt.pk}", "status": "halted",
          "status_text": _("in force"), "note": halt.cause, "when": halt.opened_at.date()}
         for halt in rows
     ]  # fmt: skip

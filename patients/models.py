@@ -16,7 +16,9 @@ from trialsite.words import Sentence
 
 
 def person(words=None, **kwargs):
-    return models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=words, **kwargs)
+    """A key of an account; `words` are its verbose name."""
+    kwargs.setdefault("verbose_name", words)
+    return models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", **kwargs)
 
 
 class State(models.TextChoices):
@@ -116,6 +118,11 @@ class Patient(models.Model):
     @property
     def is_open(self):
         return self.state in OPEN_STATES
+
+    @property
+    def is_held(self):
+        """Are all records of the patient frozen or locked? Then nobody is offered to change any."""
+        return bool(self.hold)
 
     def age_on(self, day):
         """Age in completed years."""

@@ -23,6 +23,7 @@ from django.utils.translation import gettext
 
 from patients.eligibility import meets
 from trialsite.protocol import Factor, Protocol
+from trialsite.ucum import unit_text
 
 # Recorded with every list. A change to any step below that could change a list needs a new version.
 #
@@ -140,7 +141,7 @@ def _level_of(protocol: Protocol, factor: Factor, site: str, sex: str, results: 
             if fitting
             else gettext("%(result)s fits no level (%(levels)s).")
         )
-        result = f"{test.name} {value.normalize():f} {test.unit}".rstrip()
+        result = f"{test.name} {value.normalize():f} {unit_text(test.unit)}".rstrip()
         raise NoStratum([words % {"result": result, "levels": levels}])
     return fitting[0]
 

@@ -22,5 +22,4 @@ urlpatterns = [
     path("allocation/import/", views.import_allocation_list, name="import_allocation_list"),
     path("halts/", views.list_halts, name="list_halts"),
     path("halts/open/", views.open_halt, name="open_halt"),
-    path("halts/<int:pk>/lift/", views.lift_halt, name="lift_halt"),
 ]

@@ -177,8 +177,8 @@ def show_patient(request, pk):
         "tabs": tabs_of(patient, "patients:show_patient"),
         "strip": strip_of(request.user, patient),
         "consents": consents,
-        "may_enter": can(request.user, Permission.ENTER_DATA, patient.site),
-        "may_decide": can(request.user, Permission.DECIDE_ELIGIBILITY, patient.site),
+        "may_enter": can(request.user, Permission.ENTER_DATA, patient.site) and not patient.is_held,
+        "may_decide": can(request.user, Permission.DECIDE_ELIGIBILITY, patient.site) and not patient.is_held,
         "sections": {},
     }
     for name in settings.PATIENT_SECTIONS:
@@ -208,7 +208,7 @@ def show_background(request, pk):
         "regimens": patient.artregimens.all(),
         "histories": patient.medical_histories.all(),
         "medications": patient.medications.all(),
-        "may_enter": can(request.user, Permission.ENTER_DATA, patient.site),
+        "may_enter": can(request.user, Permission.ENTER_DATA, patient.site) and not patient.is_held,
     }
     return render(request, "patients/show_background.html", context)
 
@@ -221,7 +221,7 @@ def steps_of(patient, consents, assessment, dispositions, visits):
         return {"label": label, "state": state, "note": note, "url": url, "state_text": words[state]}
 
     def address(name):
-        return reverse(f"patients:{name}", args=[patient.pk])
+        return "" if patient.is_held else reverse(f"patients:{name}", args=[patient.pk])
 
     ended = not patient.is_open
     screening = [visit for visit in visits if visit["is_screening"]]
@@ -497,7 +497,7 @@ def visible_halts(user):
     return halts if sees_arms else halts.exclude(scope=Scope.ARM)
 
 
-@needs(Permission.VIEW_PATIENTS, Permission.LIFT_HALTS)
+@needs(Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)
 @require_GET
 def list_halts(request):
     halts = visible_halts(request.user).select_related("patient", "opened_by", "lifted_by")
@@ -523,19 +523,4 @@ def open_halt(request):
         "danger": True,
         "cancel": reverse("patients:list_halts"),
     }
-    return answer_form(request, form, "form.html", context, save)
-
-
-@needs(Permission.LIFT_HALTS)
-def lift_halt(request, pk):
-    halt = get_object_or_404(Halt, pk=pk)
-    form = forms.LiftHaltForm(request.POST or None, record=halt)
-
-    def save(form):
-        saved = actions.lift_halt(
-            halt=halt, decision=form.cleaned_data["decision"], version=form.cleaned_data["version"], by=request.user
-        )
-        return Saved(reverse("patients:list_halts"), saved.version, _("The halt is lifted."))
-
-    context = {"heading": _("Lift the halt"), "intro": halt.cause, "cancel": reverse("patients:list_halts")}
     return answer_form(request, form, "form.html", context, save)

@@ -7,14 +7,16 @@ door. Fates, by the place in each thirteen, see that every page has something to
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from django.utils.timezone import now
+
 from patients import demo as entry
-from patients.actions import lift_halt, open_halt, today_at
+from patients.actions import open_halt, today_at
 from patients.models import Blocked, Patient, Scope, Sex, State
 from patients.randomisation import NoStratum, stratum_of
 from safety import actions
 from safety.actions.reports import request_dsmb_report
 from safety.deviations import Category
-from safety.models import ActionTaken, AdverseEvent, Expectedness, Outcome, Relationship
+from safety.models import ActionTaken, AdverseEvent, Decision, Expectedness, Outcome, Relationship
 from safety.proposals import unjudged_among
 from trialsite import trial
 from trialsite.demo import Agenda, at, chance, kept_in_the_outbox
@@ -574,10 +576,19 @@ class Play:
             by=self.people.who(Role.SAFETY_OFFICER),
         )  # fmt: skip
         self.on(
-            story.site, today_at(story.site) + timedelta(days=7), "16:00", lift_halt, halt=halt, version=None,
-            decision="Resolved within a day. The board agrees to go on at half the rate, with paracetamol before.",
-            by=self.people.who(Role.DSMB_MEMBER),
+            story.site, today_at(story.site) + timedelta(days=7), "16:00", self.decide, halt=halt,
+            rationale="The reaction resolved within a day, and no other patient had one of this grade.",
+            conditions="Half the rate for this patient, with paracetamol before.",
         )  # fmt: skip
+
+    def decide(self, *, halt, rationale, conditions):
+        """The board lets the halted go on."""
+        member = self.people.who(Role.DSMB_MEMBER)
+        recommendation = actions.record_recommendation(
+            met_on=now().date(), decision=Decision.MODIFY, rationale=rationale, conditions=conditions, lifts=[halt],
+            action_items=[("Tell all pharmacies of the lower rate", "Sponsor", None)], by=member,
+        )  # fmt: skip
+        actions.sign_recommendation(recommendation=recommendation, version=recommendation.version, by=member)
 
     # --- what else happens
 

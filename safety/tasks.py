@@ -4,15 +4,16 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from django.db import IntegrityError
-from django.db.models import Max
+from django.utils import translation
 from django.utils.translation import gettext_noop
 
 from patients.models import Patient
-from safety.actions.reports import FIGURES, REPORT, draw_arm_letters, request_dsmb_report, store_dsmb_report
+from safety.actions.reports import FIGURES, REPORT, draw_arm_letters, named, request_dsmb_report, store_dsmb_report
 from safety.models import DsmbReport
 from trialsite import jobs
 from trialsite.celery import app
-from trialsite.models import AuditEvent, User
+from trialsite.languages import LANGUAGES
+from trialsite.models import User
 
 # what is stored while a report is made, in the language of the record; the page tells it in the reader's
 DRAWING = {"open": gettext_noop("drawing the open part"), "closed": gettext_noop("drawing the closed part")}
@@ -29,29 +30,32 @@ def _make(report, outbox_id, by):
     # only the worker needs these: matplotlib alone is 40 MB
     from safety.dsmb.compute import compute_figures
     from safety.dsmb.draw import draw_plots
+    from safety.dsmb.past import read_past
     from safety.dsmb.render import render_html, render_pdf
 
     say = partial(jobs.note_progress, REPORT, report.pk, by=by)
     say(gettext_noop("reading the data"), 5)
-    draw_arm_letters(by=by)
-    with jobs.one_instant():
-        last_event = AuditEvent.objects.aggregate(last=Max("id"))["last"]
-        figures = compute_figures(report.cutoff, made_on=datetime.now(UTC).date(), code_version=jobs.code_version())
-    files = []
-    for place, part in enumerate(figures.parts):
-        say(DRAWING[part.part], 35 + 30 * place)
-        pictures = draw_plots(part)
-        say(TYPESETTING[part.part], 45 + 30 * place)
-        files += [
-            (part.part, FIGURES, "application/json", part.to_json()),
-            (part.part, "report.html", "text/html; charset=utf-8", render_html(part, pictures)),
-            (part.part, "report.pdf", "application/pdf", render_pdf(part, pictures)),
-            *((part.part, name, "image/svg+xml", content) for name, content in pictures.items()),
-        ]
+    draw_arm_letters(series=report.series, by=by)
+    snapshot, arms, cutoff = read_past(report)
+    made, files = [], []
+    for place, language in enumerate(LANGUAGES):
+        with translation.override(language):
+            figures = compute_figures(snapshot, arms)
+            made.append(figures)
+            for part in figures.parts:
+                done = 35 + 30 * place + (15 if part.part == "closed" else 0)
+                say(DRAWING[part.part], done)
+                pictures = draw_plots(part)
+                say(TYPESETTING[part.part], done + 5)
+                kept = {
+                    FIGURES: ("application/json", part.to_json()),
+                    "report.html": ("text/html; charset=utf-8", render_html(part, pictures)),
+                    "report.pdf": ("application/pdf", render_pdf(part, pictures)),
+                    **{name: ("image/svg+xml", content) for name, content in pictures.items()},
+                }
+                files += [(part.part, named(name, language), *file) for name, file in kept.items()]
     say(gettext_noop("storing"), 95)
-    store_dsmb_report(
-        report_id=report.pk, figures=figures, files=files, last_audit_event=last_event, outbox_id=outbox_id, by=by
-    )
+    store_dsmb_report(report_id=report.pk, figures=made, files=files, cutoff=cutoff, outbox_id=outbox_id, by=by)
 
 
 @app.task(name="safety.tasks.request_monthly_report")

@@ -14,7 +14,7 @@ from patients.models import AllocationSlot, Consent, Medication, Patient, Scope
 from safety import actions as safety_actions
 from safety import demo as safety_steps
 from safety.actions.reports import request_dsmb_report
-from safety.models import AdverseEvent, Deviation
+from safety.models import AdverseEvent, Coding, Deviation, Release
 from safety.proposals import unjudged_of
 from tests.universe import CAST, fields_of, send
 from trialsite import actions
@@ -59,7 +59,7 @@ def fill(universe):
         [mark], _ = visit_actions.verify_forms(patient=patient, seen=[seen], by=universe.maria)
         casebook = safety_actions.request_casebook(patient=patient, cutoff=timezone.now(), language="en", by=by)
         found[site.code] = {
-            "casebook": casebook,
+            "casebook": casebook, "coding": Coding.objects.get(kind="adverse_event", record_id=event.pk),
             "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
             "event": event, "query": query, "lot": lot, "line": line, "deviation": deviation, "dismissed": dismissed,
             "laboratory": laboratory, "range": laboratory.ranges.first(),
@@ -68,6 +68,13 @@ def fill(universe):
     found["halt"] = patient_actions.open_halt(scope=Scope.TRIAL, blocks=["enrol"], cause="Pause", by=universe.samuel)
     found["retired"] = visit_actions.retire_check(code="weight_change", reason="Noise", by=universe.david)
     found["report"] = request_dsmb_report(cutoff=timezone.now().date(), by=universe.sofia)
+    with acting(universe.sofia):
+        Release.objects.create(report=found["report"], released_by=universe.sofia)
+    found["recommendation"] = safety_actions.record_recommendation(
+        met_on=timezone.now().date(), decision="continue", rationale="Nothing new", by=universe.dora,
+        action_items=[("Tell the sites", "Sponsor", None)],
+    )  # fmt: skip
+    safety_actions.sign_recommendation(recommendation=found["recommendation"], version=1, by=universe.dora)
     sites = [universe.site.pk, universe.other_site.pk]
     found["export"] = request_export(cutoff=timezone.now(), sites=sites, kinds=["patients"], by=universe.sofia)
     return found
@@ -102,7 +109,10 @@ def arguments_of(name, here, records):
         "patients:add_line": {"pk": patient, "kind": "medication"},
         "patients:change_line": line,
         "patients:withdraw_line": line,
-        "patients:lift_halt": {"pk": records["halt"].pk},
+        **{f"safety:{verb}_recommendation": {"pk": records["recommendation"].pk} for verb in ("show", "sign", "withdraw", "acknowledge")},
+        "safety:resolve_action_item": {"pk": records["recommendation"].action_items.get().pk},
+        "safety:release_report": {"pk": records["report"].pk},
+        "safety:confirm_reading": {"pk": records["report"].pk, "part": "open"},
         "visits:add_unscheduled_visit": {"patient_pk": patient},
         "visits:calendar_feed": {"token": "guessed"},
         **{f"visits:{name}": {"pk": here["laboratory"].pk} for name in ("add_range", "copy_ranges", "import_ranges")},
@@ -117,6 +127,8 @@ def arguments_of(name, here, records):
         "safety:show_copy_progress": {"pk": here["casebook"].pk},
         "safety:download_certified_copy": {"pk": here["casebook"].pk},
         "safety:report_adverse_event": {"patient_pk": patient},
+        "safety:code_term": {"kind": "adverse_event", "pk": here["event"].pk},
+        "safety:reject_code": {"pk": here["coding"].pk},
         "safety:record_deviation": {"patient_pk": patient},
         "safety:list_deviations_of_patient": {"pk": patient},
         "safety:dismiss_proposal": {"patient_pk": patient},
@@ -162,7 +174,7 @@ def pages(here, records):
 
 def addresses_of_records(here, records):
     """(name, address) of what belongs to a site."""
-    everybodys = ("halt", "show_report", "progress", "download", "request_report", "_check")
+    everybodys = ("halt", "show_report", "progress", "download", "request_report", "_check", "recommendation", "release_report", "reading", "action_item")
     with_key = {name for route, name, _view in routes() if "<" in route}
     return [
         (name, url)

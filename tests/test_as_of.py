@@ -19,7 +19,7 @@ from trialsite.as_of import CutOff, StillWriting, rows_as_of, wait_for_writers
 from trialsite.audit import LEFT_OUT, acting, audited_models
 from trialsite.models import AuditEvent, Site, User
 from visits import demo as visit_steps
-from visits.models import Measurement, PanelRecord, Query
+from visits.models import Measurement, PanelRecord, Query, Visit
 
 MODELS = [model for model in audited_models() if not model._meta.auto_created]
 
@@ -173,6 +173,26 @@ def test_a_column_that_is_younger_than_the_cutoff_has_its_default(unchanged):
     with connection.cursor() as cursor:
         cursor.execute(f"select version, obtained_by, language from {old} was where id = {consent.pk}")
         assert cursor.fetchone() == (1, None, consent.language)
+
+
+def test_queries_inside_read_the_tables_as_they_stood(unchanged):
+    patient = unchanged.with_results()
+    cutoff = CutOff.after(last_event())
+
+    def told():
+        panels = Patient.objects.filter(panels__measurements__value__gte=0, site__code__contains="%")  # a sign to escape
+        joined = Measurement.objects.filter(patient=patient, panel__visit__patient__sex=patient.sex)
+        return list(Patient.objects.order_by("pk").values()), sorted(joined.values_list("typed", flat=True)), panels.count()
+
+    before = told()
+    with acting(unchanged.chen, "later"):
+        Measurement.objects.filter(patient=patient).update(typed="1")
+        Patient.objects.filter(pk=patient.pk).update(sex="F" if patient.sex == "M" else "M")
+    unchanged.screened()
+    assert told() != before
+    with as_of.tables_as_of(cutoff, [Patient, Measurement, PanelRecord, Visit, Site]):
+        assert told() == before
+    assert told() != before
 
 
 def test_what_the_trail_leaves_out_is_not_there(world):

@@ -244,7 +244,14 @@ def test_no_casebook_of_a_blinded_role_tells_an_arm_in_any_byte(masked, name):
         everything = casebook_of(masked, getattr(masked, name))
         assert b"Audit trail" in everything and b"Infusion 1" in everything
         assert not TELLING.search(everything)
-        for secret in (b"allocationslot", b"visits_preparation", b"prepared_dose", b"prepared dose", b"planned dose", b"preparation_id"):
+        for secret in (
+            b"allocationslot",
+            b"visits_preparation",
+            b"prepared_dose",
+            b"prepared dose",
+            b"planned dose",
+            b"preparation_id",
+        ):
             assert secret not in everything, secret
         transaction.set_rollback(True)
 

@@ -349,7 +349,7 @@ def test_the_page_draws_each_thing_with_its_words_and_its_way(full, unchanged):
         assert f'href="/visits/{visit.pk}/"' in drawn
     for panel in full.patient.panels.all():
         assert f'href="/visits/panels/{panel.pk}/"' in page
-    assert "void since a change" in page and "open queries: 1" in page
+    assert "void since a change" in page and "1 open query" in page
     assert 'data-plot="course-cd4"' in page and 'data-plot="course-hivrna"' in page
 
 

@@ -211,7 +211,7 @@ def test_the_dose_of_cells_follows_from_the_weight(trial_of_13):
         ("patients_allocationlist", "insert", Permission.MANAGE_ALLOCATION),
         ("patients_allocationslot", "update", Permission.DECIDE_ELIGIBILITY),
         ("patients_halt", "insert", Permission.OPEN_HALTS),
-        ("patients_halt", "update", Permission.LIFT_HALTS),
+        ("patients_halt", "update", Permission.RECORD_DECISIONS),
         ("visits_panelrecord", "update", Permission.ENTER_DATA),
         ("visits_laboratory", "insert", Permission.MANAGE_RANGES),
         ("visits_referencerange", "update", Permission.MANAGE_RANGES),

@@ -10,10 +10,10 @@ import pytest
 
 from safety.actions.reports import draw_arm_letters
 from safety.dsmb import render
-from safety.dsmb.compute import compute_figures
 from safety.dsmb.draw import draw_plots
 from safety.dsmb.render import NotTypeset, render_html, render_pdf
 from tests.dsmb_data import ARMS, SmallTrial, small_protocol
+from tests.test_dsmb_figures import figures as figures_now
 from tests.test_dsmb_figures import fill
 from trialsite import trial as the_trial
 
@@ -33,7 +33,7 @@ def figures(monkeypatch):
     fifth = trial.enrol("ZEBRAARM", DAY_0)
     trial.treat(fifth)
     trial.report(fifth, "Ague *bold* #panic() $x$ <b>", 1, DAY_0 + timedelta(days=3))
-    return compute_figures(CUTOFF, made_on=date(2026, 7, 1), code_version="0.1")
+    return figures_now()
 
 
 def words_of(pdf, tmp_path):
@@ -61,7 +61,7 @@ def objects_of(pdf):
 def test_the_pdf_has_title_page_header_footer_and_page_numbers(figures, tmp_path):
     text = words_of(render_pdf(figures.open, draw_plots(figures.open)), tmp_path)
     first, second, *_ = pages = [page for page in text.split("\f") if page]
-    for words in ("A small trial", "OPEN SESSION REPORT", "NCT00000000", "2026-06-30", "2026-07-01", "Trialsite 0.1"):
+    for words in ("A small trial", "OPEN SESSION REPORT", "NCT00000000", "2026-06-30", "2026-07-01 00:00:00 UTC", "2026-07-01"):
         assert words in first
     for number, page in enumerate(pages, start=1):
         assert "Open session report – confidential" in page
@@ -154,7 +154,7 @@ def test_what_people_typed_in_chinese_is_printed_and_what_no_font_has_is_told_by
 def test_an_empty_trial_is_printed(monkeypatch, tmp_path):
     protocol = small_protocol()
     monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
-    empty = compute_figures(CUTOFF, made_on=date(2026, 7, 1))
+    empty = figures_now()
     for part in empty.parts:
         text = words_of(render_pdf(part, draw_plots(part)), tmp_path)
         assert "Nobody was randomised." in text

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from django.db import connection
@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from safety.actions.reports import REPORT, request_dsmb_report
-from safety.models import DsmbReport
+from safety.models import DsmbReport, Release
 from safety.tasks import make_dsmb_report
 from tests.dsmb_data import SmallTrial, small_protocol
 from tests.test_dsmb_figures import fill
@@ -43,8 +43,15 @@ def report(trial, monkeypatch):
     fill(trial)
     report = request_dsmb_report(cutoff=CUTOFF, by=trial.by)
     assert make_dsmb_report(report_id=report.pk, outbox_id=OutboxMessage.objects.latest("pk").pk)
-    report.refresh_from_db()
+    release(report, trial)
     return report
+
+
+def release(report, trial):
+    """The statistician hands it to the board; before, who only reads reports does not see it (tests/test_board.py)."""
+    with acting(trial.by):
+        Release.objects.create(report=report, released_by=trial.by)
+    report.refresh_from_db()
 
 
 @pytest.fixture
@@ -234,6 +241,29 @@ def test_a_failed_report_is_asked_for_again_from_its_page(client, sign_in, trial
     report.refresh_from_db()
     assert report.state == JobState.WAITING
     assert post(client, page, version=report.version).status_code == 422
+
+
+def test_a_report_is_made_again_from_its_page_and_says_the_same(client, sign_in, report):
+    sign_in(Role.STATISTICIAN)
+    page = address("show_report", report.pk)
+    assert post(client, page, version=report.version).status_code == 302
+    again = DsmbReport.objects.exclude(pk=report.pk).get()
+    assert (again.cutoff, again.entered_until) == (report.cutoff, report.entered_until)
+    assert make_dsmb_report(report_id=again.pk, outbox_id=OutboxMessage.objects.latest("pk").pk)
+    words = client.get(page).content.decode()
+    assert address("show_report", again.pk) in words and "the same figures" in words
+    assert "Make it again" in words
+    sign_in(Role.MONITOR)
+    assert "Make it again" not in client.get(page).content.decode()
+
+
+def test_the_instant_until_which_data_count_can_be_chosen(client, sign_in, trial):
+    sign_in(Role.STATISTICIAN)
+    answer = post(client, address("request_report"), cutoff="2026-06-30", entered_until="2026-07-14 12:00")
+    assert answer.status_code == 302
+    assert DsmbReport.objects.get().entered_until == datetime(2026, 7, 14, 12, tzinfo=UTC)
+    answer = post(client, address("request_report"), cutoff="2026-06-30", entered_until="2026-06-29 12:00")
+    assert answer.status_code == 422 and "This is before the cut-off." in answer.content.decode()
 
 
 # --- how much it costs

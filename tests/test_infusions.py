@@ -293,3 +293,13 @@ def test_the_pharmacist_prepares_and_the_coordinator_records_in_the_browser(unch
         chen, f"/visits/{visit.pk}/infusion/", reaction1_term="", reaction1_began="", reaction1_grade="", reason="x"
     )
     assert taken.status_code == 302 and infusion.reactions.get().is_withdrawn
+
+
+def test_the_pharmacist_is_told_why_there_is_no_lot_to_choose(unchanged, ready):
+    address = f"/visits/{steps.visit_of(ready, 'W0').pk}/prepare/"
+    page = unchanged.client(unchanged.zhao).get(address).content.decode()
+    assert f"No lot of {product_of(ready).name} is released" in page and 'href="/visits/lots/"' in page
+    page = unchanged.client(unchanged.chen).get(address).content.decode()
+    assert "The pharmacy receives and releases lots." in page and 'href="/visits/lots/"' not in page.split("<main")[1]
+    a_lot(unchanged, ready)
+    assert "is released at this site" not in unchanged.client(unchanged.zhao).get(address).content.decode()

@@ -117,7 +117,7 @@ def enter_screening(page, patient, body):
             leave_a_question_open(page)
         send_by_keyboard(page)
     vital_signs = page.get_by_role("row").filter(has_text="Vital signs")
-    expect(vital_signs).to_contain_text("1 query")
+    expect(vital_signs).to_contain_text("1 open query")
     expect(page.locator("td .status-entered")).to_have_count(len(SCREENING_PANELS))
 
 
@@ -374,7 +374,9 @@ def read_the_closed_part(page, report, patient, randomised, folder):
 def see_who_acted(page, patient):
     page.goto(patient[1])
     page.locator(".meta").get_by_role("link", name="history").click()
-    expect(page.locator(".history .who").filter(has_text=re.compile("Chen Wei, study coordinator", re.IGNORECASE))).not_to_have_count(0)
+    expect(
+        page.locator(".history .who").filter(has_text=re.compile("Chen Wei, study coordinator", re.IGNORECASE))
+    ).not_to_have_count(0)
     expect(page.locator(".history")).to_contain_text(f"randomised, day 0 planned for {today()}")
 
 

@@ -290,17 +290,17 @@ def test_a_halt_holds_what_it_names_and_nothing_else(unchanged, scope, blocks, w
     if held:
         with pytest.raises(Refused, match="Two deaths"):
             act()
-        actions.lift_halt(halt=Halt.objects.get(), decision="DSMB letter", version=1, by=unchanged.dora)
+        actions.lift_halt(halt=Halt.objects.get(), decision="DSMB letter", by=unchanged.dora)
     assert act()
 
 
 def test_a_halt_is_lifted_once_and_with_a_decision(unchanged):
     halt = actions.open_halt(scope=Scope.TRIAL, blocks=["enrol"], cause="x", by=unchanged.samuel)
     with pytest.raises(Refused):
-        actions.lift_halt(halt=halt, decision=" ", version=1, by=unchanged.dora)
-    actions.lift_halt(halt=halt, decision="go on", version=1, by=unchanged.dora)
+        actions.lift_halt(halt=halt, decision=" ", by=unchanged.dora)
+    actions.lift_halt(halt=halt, decision="go on", by=unchanged.dora)
     with pytest.raises(Refused):
-        actions.lift_halt(halt=halt, decision="again", version=None, by=unchanged.dora)
+        actions.lift_halt(halt=halt, decision="again", by=unchanged.dora)
 
 
 def test_every_page_tells_of_an_open_halt(unchanged):

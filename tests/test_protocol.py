@@ -318,7 +318,7 @@ FAULTS = {
     ),
     "unknown kind of rule": (
         'kind = "beta_binomial"', 'kind = "bayes"',
-        "stopping_rules[0] (RELATED_G3).kind", "expected one of 'beta_binomial', 'k_of_first_m', 'any_event'",
+        "stopping_rules[0] (RELATED_G3).kind", "expected one of 'beta_binomial', 'pocock',",
     ),
     "code with a blank": (
         'code = "W4"', 'code = "W 4"', "visits[3] (W 4).code",
@@ -673,6 +673,29 @@ FAULTS = {
     "patient scope of a rate": (
         'scope = "trial"', 'scope = "patient"',
         "stopping_rules[0] (RELATED_G3).scope", "expected 'arm' or 'trial' for a rule of kind 'beta_binomial'",
+    ),
+    "a constant and alpha": (
+        "confidence = 0.90", "confidence = 0.90\nalpha = 0.10",
+        "stopping_rules[0] (RELATED_G3)", "expected exactly one of confidence and alpha",
+    ),
+    "one half of the second condition": (
+        "confidence = 0.90", "confidence = 0.90\nunacceptable_rate = 0.3",
+        "stopping_rules[0] (RELATED_G3)", "expected unacceptable_rate and least_probability together",
+    ),
+    "unacceptable below acceptable": (
+        "confidence = 0.90", "confidence = 0.90\nunacceptable_rate = 0.05\nleast_probability = 0.5",
+        "stopping_rules[0] (RELATED_G3).unacceptable_rate", "expected more than the acceptable 0.10",
+    ),
+    "looks that fall": (
+        'kind = "beta_binomial"\ncounts = { least_grade = 3, related = true }\narms = ["MSC"]\nscope = "trial"\n'
+        'blocks = ["randomise", "infuse"]\npatients = 7\nprior = [0.2, 1.8]\nacceptable_rate = 0.10\nconfidence = 0.90',
+        'kind = "group_sequential"\ncounts = { least_grade = 3, related = true }\nblocks = ["infuse"]\npatients = 7\n'
+        "acceptable_rate = 0.10\nalpha = 0.10\nlooks = [6, 3]",
+        "stopping_rules[0] (RELATED_G3).looks", "expected rising numbers, the last of them 7",
+    ),
+    "sentinels of an arm that is not there": (
+        "[review]", '[sentinel]\npatients = 3\ndays_between = 14\narms = ["CELLS"]\nblocks = ["infuse"]\n\n[review]',
+        "sentinel.arms", "expected the code of an arm, found 'CELLS'",
     ),
     # the file
     "no TOML": (

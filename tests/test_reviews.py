@@ -26,6 +26,7 @@ from tests.test_deviations import values_of
 from tests.universe import PASSWORD, fields_of, send
 from trialsite import actions as accounts
 from trialsite.audit import acting
+from trialsite.clock import told_at, zone_of
 from trialsite.models import FormReceipt, Grant, User
 from trialsite.saving import Refused, Stale
 from visits import actions, waiting
@@ -112,7 +113,7 @@ def test_who_signs_an_infusion_sees_all_of_its_lines_and_which_were_entered_in_e
         )  # fmt: skip
     page = unchanged.client(unchanged.wang).get(f"/visits/check/sign/record/visits/infusion/{infusion.pk}/")
     rows = {row["value"] for entry in page.context["entries"] for row in entry["rows"] if row["label"] != "measurement"}
-    at = f"{began.astimezone(ZoneInfo(unchanged.site.timezone)):%Y-%m-%d %H:%M}"
+    at = told_at(began, zone_of(unchanged.site))
     assert f"reaction: Fever · began: {at} · grade: 3" in rows
     assert f"reaction: Chills · began: {at} · grade: 3 · entered in error" in rows
     assert any(str(value).startswith(f"stopped: {at}") and "cause: Line blocked" in value for value in rows if value)
@@ -122,7 +123,7 @@ def test_who_signs_an_infusion_sees_all_of_its_lines_and_which_were_entered_in_e
 def test_a_signed_form_shows_printed_name_date_time_and_meaning(unchanged, panel):
     browser = unchanged.client(unchanged.wang)
     answer = send(browser, address_of(panel), password=PASSWORD, meaning=MEANINGS[0])
-    assert answer.status_code == 302 and answer["Location"] == f"/visits/panels/{panel.pk}/"
+    assert answer.status_code == 302
     mark = signatures(panel).get()
     for address in (f"/visits/panels/{panel.pk}/", f"/visits/{panel.visit_id}/"):
         page = unchanged.client(unchanged.ines).get(address).content.decode()
@@ -382,6 +383,54 @@ def test_the_monitor_ticks_fields_or_takes_all_that_the_protocol_names(unchanged
     assert send(browser, address, chosen=["<b>"]).status_code == 422
 
 
+def test_after_one_form_the_next_of_the_visit_is_offered_and_after_the_last_the_visit(unchanged, patient, panel):
+    browser, visit = unchanged.client(unchanged.maria), f"/visits/{panel.visit_id}/"
+    wanted = [
+        one for one in PanelRecord.objects.filter(visit=panel.visit_id, state="entered").order_by("position")
+        if set(one.protocol.panel(one.code).tests) & one.protocol.verified_tests
+    ]  # fmt: skip
+    address, passed = address_of(wanted[1], "verify"), []
+    while address != visit:
+        passed.append(address)
+        page = browser.get(address)
+        answer = send(browser, address, page=page, all=page.context["entries"][0]["token"])
+        assert answer.status_code == 302
+        address = answer["Location"]
+    assert sorted(passed) == sorted(address_of(one, "verify") for one in wanted)
+    assert "Verify against the source" not in browser.get(visit).content.decode()
+
+
+def test_on_the_page_of_a_visit_marking_one_form_leads_to_the_next_on_it(unchanged, patient, panel):
+    browser, address = unchanged.client(unchanged.maria), f"/visits/check/verify/visit/{panel.visit_id}/"
+    answer = send(browser, address, all=f"visits.panelrecord:{panel.pk}")
+    assert answer["Location"].startswith(f"{address}#panelrecord-")
+    assert f'id="{answer["Location"].split("#")[1]}"' in browser.get(address).content.decode()
+    assert f"#panelrecord-{panel.pk}" not in answer["Location"]
+    david, all_of_it = unchanged.client(unchanged.david), f"/visits/check/review/visit/{panel.visit_id}/"
+    for query in Query.objects.filter(patient=patient, state="open"):
+        actions.answer_query(query=query, text="Confirmed.", version=None, by=unchanged.chen)
+    assert "Review the data" in david.get(f"/visits/{panel.visit_id}/").content.decode()
+    assert send(david, all_of_it)["Location"] == f"/visits/{panel.visit_id}/"
+    assert "Review the data" not in david.get(f"/visits/{panel.visit_id}/").content.decode()
+
+
+def test_the_work_list_stands_in_the_order_of_the_dates_that_it_shows(unchanged, patient):
+    other = unchanged.with_results()
+    with acting(unchanged.chen, "moved for a test"):
+        first, second = (Visit.objects.get(patient=one, code="SCR") for one in (patient, other))
+        first.planned_on -= timedelta(days=40)  # planned first, done last
+        first.save()
+        second.attended_on -= timedelta(days=1)
+        second.save()
+    for rows in (
+        waiting.to_verify(unchanged.maria),
+        waiting.to_review(unchanged.david),
+        waiting.to_sign(unchanged.wang),
+    ):
+        days = [visit.on for visit in rows]
+        assert days == sorted(days) and len(days) > 1
+
+
 def test_the_lists_count_what_waits_and_empty_themselves(unchanged, patient, panel):
     [visit] = waiting.to_verify(unchanged.maria)
     wanted = patient.protocol.verified_tests
@@ -580,6 +629,7 @@ def test_a_visit_is_locked_when_it_is_complete_signed_and_unquestioned(unchanged
     assert send(browser, address, step="freeze").status_code == 422
     actions.answer_query(query=query, text="Confirmed.", version=None, by=unchanged.chen)
     assert send(browser, address, step="freeze").status_code == 302
+    assert "status-frozen" in browser.get("/visits/").content.decode()
     assert send(browser, address, step="lock").status_code == 422
     actions.close_query(query=query, version=None, by=unchanged.david)
     assert send(browser, address, step="lock").status_code == 302

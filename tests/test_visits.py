@@ -7,12 +7,13 @@ from django.contrib.messages import get_messages
 from django.utils import timezone
 
 from patients import demo as patient_steps
+from patients.models import Hold
 from tests.universe import fields_of, send
 from trialsite.audit import acting
 from trialsite.saving import Refused, Stale
 from visits import actions
 from visits import demo as steps
-from visits.models import QUERY_TRANSITIONS, Measurement, PanelRecord, Query, QueryState, Visit
+from visits.models import PANEL_TRANSITIONS, QUERY_TRANSITIONS, Measurement, PanelRecord, Query, QueryState, Visit
 from visits.views import standing_of
 
 
@@ -240,6 +241,37 @@ def test_a_later_change_needs_a_reason_and_a_new_version(unchanged, panel):
     assert fresh(panel).version == version + 1
 
 
+@pytest.mark.requirement("R56")
+def test_the_actions_ask_the_table_of_states_where_a_panel_may_go(unchanged, panel, monkeypatch):
+    for state in PANEL_TRANSITIONS:
+        monkeypatch.setitem(PANEL_TRANSITIONS, state, set())
+    entry = {"panel": panel, "values": {"CD4": "180"}, "collected_on": panel.patient.screened_on, "version": None}
+    with pytest.raises(Refused, match="it cannot become begun"):
+        actions.record_panel(**entry, by=unchanged.chen)
+    with pytest.raises(Refused, match="it cannot become not done"):
+        actions.mark_panel_not_done(panel=panel, not_done_because="Tube broken", version=None, by=unchanged.chen)
+    assert fresh(panel).state == "expected"
+
+
+def test_of_a_held_patient_nothing_is_offered_that_would_be_refused(unchanged):
+    patient = unchanged.infused()
+    chen, event = unchanged.client(unchanged.chen), unchanged.event(patient)
+    pages = {
+        f"/patients/{patient.pk}/": ("consent/", "disposition/", "/report/"),
+        f"/patients/{patient.pk}/background/": ("birth-date/", "lines/"),
+        f"/safety/events/{event.pk}/": ("change/",),
+    }
+    for address, buttons in pages.items():
+        page = chen.get(address).content.decode()
+        assert [button for button in buttons if button not in page] == [], address
+    with acting(unchanged.david, "frozen for a test"):
+        patient.hold = Hold.FROZEN
+        patient.save()
+    for address, buttons in pages.items():
+        page = chen.get(address).content.decode()
+        assert [button for button in buttons if button in page.replace("/visits/", "")] == [], address
+
+
 def test_a_panel_that_was_not_done_says_why_and_may_be_entered_after_all(unchanged, panel):
     with pytest.raises(Refused):
         actions.mark_panel_not_done(panel=panel, not_done_because="", version=None, by=unchanged.chen)
@@ -250,7 +282,7 @@ def test_a_panel_that_was_not_done_says_why_and_may_be_entered_after_all(unchang
         actions.record_panel(**entry, by=unchanged.chen)
     actions.record_panel(**entry, reason="The tube was found", by=unchanged.chen)
     assert (fresh(panel).state, fresh(panel).not_done_because) == ("begun", "")
-    with pytest.raises(Refused, match="Clear them first"):
+    with pytest.raises(Refused, match="Take the entry back first"):
         actions.mark_panel_not_done(panel=panel, not_done_because="x", version=None, by=unchanged.chen)
 
 

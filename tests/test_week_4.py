@@ -144,7 +144,7 @@ def enter_the_rest(page, patient, visit):
         send_by_keyboard(page)
     page.goto(visit)
     expect(page.locator("td .status-expected, td .status-draft")).to_have_count(0)
-    expect(page.get_by_role("row").filter(has_text="Haematology")).to_contain_text("1 query")
+    expect(page.get_by_role("row").filter(has_text="Haematology")).to_contain_text("1 open query")
     expect(page.locator("td .status-query-open")).to_have_count(1)
 
 

@@ -12,7 +12,7 @@ from trialsite.audit import acting
 from visits import actions
 from visits import demo as steps
 from visits.home import still_needed
-from visits.models import CalendarFeed, Visit
+from visits.models import CalendarFeed, Query, QueryState, Visit
 
 pytestmark = pytest.mark.django_db
 
@@ -155,3 +155,24 @@ def test_the_calendar_of_an_account_that_was_closed_is_not_answered(universe, cl
     assert client.get(address).status_code == 200
     people.deactivate_account(user=universe.chen, reason="left", by=universe.ada)
     assert client.get(address).status_code == 404
+
+
+def test_the_start_page_the_grid_and_the_visit_count_the_same_queries_as_open(universe):
+    patient = universe.infused()
+    panel = universe.panel(patient, "W0", "haematology")
+    steps.enter_visit(patient=patient, code="W0", by=universe.chen)
+    raised = [
+        actions.raise_query(panel=panel, test=test, text="Is it right?", by=universe.maria) for test in ("WBC", "PLAT")
+    ]
+    actions.answer_query(query=raised[0], text="It is.", version=None, by=universe.chen)
+    waiting = Query.objects.filter(panel__visit=panel.visit_id, state=QueryState.OPEN).count()
+    answered = Query.objects.filter(panel__visit=panel.visit_id, state=QueryState.ANSWERED).count()
+    assert waiting and answered == 1
+    chen = universe.client(universe.chen)
+    of_patient = [row for row in labels(section(chen, "Open queries")) if patient.number in row and "W0" in row]
+    [row] = [row for row in chen.get("/visits/").context["grid"]["rows"] if row["number"] == patient.number]
+    cell = next(cell for cell in row["cells"] if cell and cell["text"].startswith("W0"))
+    words = f"{waiting} open quer{'y' if waiting == 1 else 'ies'}, 1 answered query"
+    assert cell["queries"] == waiting == len(of_patient) and cell["text"].endswith(words)
+    page = chen.get(f"/visits/{panel.visit_id}/").content.decode()
+    assert "1 open query, 1 answered query" in page

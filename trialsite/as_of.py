@@ -8,12 +8,16 @@ FROM, which can be joined and filtered); nothing is held in memory.
     cutoff = CutOff.at(instant)
     for row in rows_as_of(Patient, cutoff):  # {"id": 1, "number": "01-001", "birth_date": date(1980, 1, 1), ...}
 
+    with tables_as_of(cutoff, [Patient, Visit]):  # every query in here reads them as they stood, the ORM's too
+        Patient.objects.count()
+
 Columns that the trail leaves out (audit.LEFT_OUT) are not there. A column younger than the cut-off is null, or its
 default where it cannot be null.
 """
 
 import json
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -136,7 +140,9 @@ def rows_as_of(model, cutoff, **equals):
     """The rows of an audited model as they stood at the cut-off, by key: dictionaries by `attname`, of the types that
     the fields have; of them those whose columns have these values. To be read to the end, or closed, before the connection is used for something else that writes."""
     fields = _told_fields(model)
-    wanted = [sql.SQL("{} = {}").format(sql.Identifier("was", name), sql.Literal(value)) for name, value in equals.items()]
+    wanted = [
+        sql.SQL("{} = {}").format(sql.Identifier("was", name), sql.Literal(value)) for name, value in equals.items()
+    ]
     query = sql.SQL("select {} from {} was where {} order by id").format(
         _columns("was", fields), table_as_of(model, cutoff), sql.SQL(" and ").join(wanted or [sql.SQL("true")])
     )
@@ -147,6 +153,39 @@ def rows_as_of(model, cutoff, **equals):
         for name, field in readers:
             row[name] = field.from_db_value(row[name], None, connection)
         yield row
+
+
+@contextmanager
+def tables_as_of(cutoff, wanted):
+    """Inside, the tables of these audited models are as they stood at the cut-off to every query that Django sends;
+    nothing can be written. To be used within one instant (trialsite/jobs.py) when there is more than one query.
+
+    Each query gets the past of the tables that it names as common table expressions of the tables' names, which hide
+    the true ones: no statement more, no right more, and no copy."""
+    past = {model._meta.db_table: _hiding(model, cutoff) for model in wanted}
+
+    def in_the_past(execute, statement, params, many, context):
+        if str(statement).startswith("SELECT"):
+            hiding = ", ".join(text for table, text in past.items() if f'"{table}"' in statement)
+            if hiding:
+                hiding = hiding if params is None else hiding.replace("%", "%%")
+                statement = f"with {hiding} {statement}"
+        return execute(statement, params, many, context)
+
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("select set_config('statement_timeout', %s, true)", [str(PATIENCE)])
+            cursor.execute("set transaction read only")
+        with connection.execute_wrapper(in_the_past):
+            yield
+
+
+def _hiding(model, cutoff):
+    query = sql.SQL("{} as not materialized (select {} from {} past)").format(
+        sql.Identifier(model._meta.db_table), _columns("past", _told_fields(model)), table_as_of(model, cutoff)
+    )
+    with connection.cursor():  # there is a connection to ask how it quotes
+        return query.as_string(connection.connection)
 
 
 def stream(query):

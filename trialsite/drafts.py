@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
+from trialsite.clock import told_at, zone_shown
 from trialsite.models import Draft, FormReceipt
 from trialsite.roles import Permission, can
 from trialsite.sections import SHOWN, section
@@ -44,7 +45,7 @@ def sections(user, filters):
             "url": f"{draft.path}?draft=yes",
             "status": "draft",
             "status_text": _("not saved"),
-            "when": f"{draft.kept_at:%Y-%m-%d %H:%M} UTC",
+            "when": told_at(draft.kept_at, zone_shown(user=user)),
         }
         for draft in drafts_of(user)
     ]

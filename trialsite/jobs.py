@@ -62,7 +62,12 @@ def instant_asked(cutoff):
     """The cut-off as the trail can tell it, to the millisecond. Raises Refused for one in the future."""
     if cutoff > timezone.now():
         raise Refused({"cutoff": [_("The cut-off is in the future.")]})
-    return cutoff.replace(microsecond=cutoff.microsecond // 1000 * 1000)
+    return instant_of_trail(cutoff)
+
+
+def instant_of_trail(instant):
+    """The instant as exact as the trail's are."""
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
 def request(kind, *, by, **values):

@@ -48,10 +48,13 @@ NAVIGATION = [
 ]
 # opened seldom: under "More", unless they fit beside the others
 NAVIGATION_MORE = [
+    (_("Coding"), "safety:list_codes", (Permission.CODE_TERMS, Permission.APPROVE_CODES)),
     (_("Laboratories"), "visits:list_laboratories", Permission.VIEW_PATIENTS),
     (_("Randomisation"), "patients:show_allocation", Permission.MANAGE_ALLOCATION),
     (_("Data export"), "list_exports", Permission.EXPORT_DATA),
-    (_("Halts"), "patients:list_halts", (Permission.VIEW_PATIENTS, Permission.LIFT_HALTS)),
+    (_("Safety board"), "safety:list_recommendations",
+     (Permission.RECORD_DECISIONS, Permission.READ_OPEN_REPORTS, Permission.VIEW_ADVERSE_EVENTS)),
+    (_("Halts"), "patients:list_halts", (Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)),
     (_("Protocol"), "list_versions", Permission.VIEW_PATIENTS),
     (_("Accounts"), "list_accounts", Permission.MANAGE_ACCOUNTS),
 ]

@@ -18,8 +18,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from datetime import date
+from collections.abc import Iterator
 from decimal import Decimal
 from difflib import get_close_matches
 from functools import cached_property
@@ -27,79 +26,35 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from trialsite.ucum import is_ucum
-
-
-def _number(value) -> Decimal:
-    # pydantic alone would also take "5" and true for numbers
-    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
-        raise ValueError("expected a number")
-    return Decimal(value)
-
-
-def _loinc(value: str) -> str:
-    if value and not (re.fullmatch(r"[0-9]{1,7}-[0-9]", value) and _luhn_digit(value[:-2]) == value[-1]):
-        raise ValueError("expected a LOINC code with its check digit, like 24467-3")
-    return value
-
-
-def _ucum(value: str) -> str:
-    if value and not is_ucum(value):
-        raise ValueError("expected a unit in UCUM's case-sensitive codes, like umol/L or 10*9/L")
-    return value
-
-
-def _luhn_digit(digits: str) -> str:
-    """The check digit of a LOINC code (Luhn, modulus 10)."""
-    total = 0
-    for position, digit in enumerate(reversed(digits)):
-        doubled = int(digit) * (2 if position % 2 == 0 else 1)
-        total += doubled // 10 + doubled % 10
-    return str(-total % 10)
-
-
-CODE, NOT_BLANK = r"^[A-Za-z][A-Za-z0-9_]{0,23}$", r"\S"
-CENTURY = 36_525  # days; what lies further off is a slip of the keyboard, and no date
-
-Code = Annotated[str, Field(pattern=CODE)]
-Text = Annotated[str, Field(pattern=NOT_BLANK)]
-Number = Annotated[Decimal, BeforeValidator(_number)]
-Percent = Annotated[Number, Field(ge=0, le=100)]
-Probability = Annotated[Number, Field(gt=0, lt=1)]
-AboveZero = Annotated[Number, Field(gt=0)]
-Whole = Annotated[int, Field(strict=True)]
-Days = Annotated[Whole, Field(ge=0, le=CENTURY)]
-Positive = Annotated[Whole, Field(ge=1)]
-Minutes = Annotated[Whole, Field(ge=0)]
-Flag = Annotated[bool, Field(strict=True)]
-Day = Annotated[date, Field(strict=True)]
-Loinc = Annotated[str, BeforeValidator(_loinc)]
-Ucum = Annotated[str, BeforeValidator(_ucum)]
-
-
-class Fault(Exception):
-    """One thing wrong in a protocol file: its `key` (dotted, list items by position), what was `expected`."""
-
-    def __init__(self, key: str, expected: str):
-        self.key, self.expected = key, expected
-        super().__init__(f"{key}: {expected}")
-
-
-class ProtocolError(Exception):
-    """A protocol file that cannot be used, with all its faults."""
-
-    def __init__(self, path: Path, faults: list[Fault]):
-        self.path, self.faults = path, faults
-        super().__init__("\n".join(f"{path}: {fault}" for fault in faults))
-
-
-class Part(BaseModel):
-    """A table of the protocol file. Unknown keys are refused: a misspelt key must not be ignored."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+from trialsite import scales
+from trialsite.protocol_parts import (
+    CENTURY,
+    CODE,
+    NOT_BLANK,
+    AboveZero,
+    Code,
+    Day,
+    Days,
+    DictionaryName,
+    Fault,
+    Flag,
+    Loinc,
+    Minutes,
+    Number,
+    Part,
+    Percent,
+    Positive,
+    ProtocolError,
+    Text,
+    Ucum,
+    Whole,
+)
+from trialsite.protocol_parts import at as _at
+from trialsite.protocol_parts import repeated as _repeated
+from trialsite.protocol_parts import unknown as _unknown
+from trialsite.stopping_rules import EventOfInterest, Sentinel, StoppingRule, faults_of_stopping
 
 # --- what is given ----------------------------------------------------------------------------
 
@@ -365,6 +320,15 @@ class Computed(Part):
     of: tuple[Code, Code]
 
 
+class GradeFact(Part):
+    """Which answers to a test of kind "choice", at the same visit, say that a fact holds, and which that it does not."""
+
+    fact: scales.Fact
+    test: Code
+    yes: tuple[Text, ...] = ()
+    no: tuple[Text, ...] = ()
+
+
 class Test(Part):
     """One thing that is measured or asked: a line of a panel.
 
@@ -389,6 +353,9 @@ class Test(Part):
     required: Flag = True
     # compared with the source by the monitor (source data verification)
     verify: Flag = False
+    # the rows of the grading scale for its results
+    grade_rows: tuple[str, ...] = ()
+    grade_facts: tuple[GradeFact, ...] = ()
     specimen: str = ""
     loinc: Loinc = ""
     help: str = ""
@@ -440,68 +407,76 @@ class ReviewPlan(Part):
     sign: tuple[SignedRecord, ...] = ()
 
 
+class CodingPlan(Part):
+    """With which dictionary each kind of term is coded (none: it is not), and whether an exact match needs approval."""
+
+    adverse_events: DictionaryName = "CTCAE"
+    medical_history: DictionaryName = "CTCAE"
+    indications: DictionaryName = "CTCAE"
+    medications: DictionaryName = ""
+    approve_exact: Flag = False
+
+
 # --- what is watched -----------------------------------------------------------------------------
 
 
-class EventOfInterest(Part):
+class GradingPlan(Part):
+    """By which scale results are graded (and by which infusion reactions), which facts hold of all patients, and from
+    which grade on a result proposes an adverse event, in general and where it is worse than the baseline."""
+
+    scale: Text
+    reaction_scale: Text | None = None
+    population: dict[scales.Fact, Flag] = {}
+    propose_from_grade: Annotated[Whole, Field(ge=1, le=4)] | None = None
+    propose_worse_from_grade: Annotated[Whole, Field(ge=1, le=4)] | None = None
+
+    def proposes(self, grade: int | None, baseline: int | None) -> bool:
+        """Does a result of this grade propose an adverse event? An unknown baseline counts as normal."""
+        if not grade:
+            return False
+        if self.propose_from_grade and grade >= self.propose_from_grade:
+            return True
+        return bool(self.propose_worse_from_grade) and grade >= self.propose_worse_from_grade and grade > (baseline or 0)
+
+
+# --- what is told of serious events ----------------------------------------------------------------
+
+
+class ExpectedEvent(Part):
+    """A reaction of the reference safety information: what is no worse than this is expected.
+
+    `worst_grade` 5 says that death is expected; unless `serious`, a serious course is not."""
+
+    code: Code
+    terms: tuple[Text, ...] = Field(min_length=1)
+    worst_grade: Annotated[Whole, Field(ge=1, le=5)]
+    serious: Flag = False
+
+
+class ReportingDuty(Part):
+    """To whom which serious events are reported, and by when: `hours` from the instant, or `days` from the day, at which
+    who owes it first knew. That day has the number `first_day`; see safety/clocks.py."""
+
     code: Code
     name: Text
-    terms: tuple[Text, ...] = ()
-
-
-class EventSelector(Part):
-    """Which adverse events count for a rule. All that is given must hold; of several `of_interest`, one."""
-
-    least_grade: Annotated[Whole, Field(ge=1, le=5)] | None = None
-    serious: Flag | None = None
-    related: Flag | None = None
-    fatal: Flag | None = None
-    of_interest: tuple[Code, ...] = ()
-    within_days_of_infusion: Days | None = None
+    to: Literal["sponsor", "ethics_committee", "authority"]
+    owed_by: Literal["site", "sponsor"]
+    events: Literal["serious", "susar", "grave_susar", "other_susar"]
+    hours: Positive | None = None
+    days: Positive | None = None
+    first_day: Annotated[Whole, Field(ge=0, le=1)] = 0
+    complete_days: Positive | None = None
+    follow_up_days: Positive | None = None
 
     @model_validator(mode="after")
-    def selects(self):
-        if not self.model_fields_set:
-            raise ValueError("expected at least one condition, or every adverse event would count")
+    def one_way_to_count(self):
+        if (self.hours is None) == (self.days is None):
+            raise ValueError("expected exactly one of hours and days")
+        if self.to == "sponsor" and self.owed_by != "site":
+            raise ValueError("expected owed_by = 'site' for what is reported to the sponsor")
+        if self.owed_by == "site" and self.events != "serious":
+            raise ValueError("expected events = 'serious' for what the site owes: the sponsor judges what is a SUSAR")
         return self
-
-
-class Halting(Part):
-    """What every stopping rule has. Events of patients in `arms` count (of all, when empty); `scope` is what
-    is halted: that patient, those arms, or the whole trial; `blocks` is what may then not be done."""
-
-    code: Code
-    name: Text
-    counts: EventSelector
-    scope: Literal["patient", "arm", "trial"] = "trial"
-    arms: tuple[Code, ...] = ()
-    blocks: tuple[Literal["enrol", "randomise", "infuse"], ...] = Field(min_length=1)
-
-
-class BetaBinomialRule(Halting):
-    """Stop when Pr(p > p0 | y events in n patients) > confidence, prior Beta(a, b) (Geller 2003)."""
-
-    kind: Literal["beta_binomial"]
-    prior: tuple[AboveZero, AboveZero]
-    acceptable_rate: Probability
-    confidence: Probability
-
-
-class CountRule(Halting):
-    """Stop when `events` of the first `patients` treated patients have had the event."""
-
-    kind: Literal["k_of_first_m"]
-    events: Positive
-    patients: Positive
-
-
-class AnyEventRule(Halting):
-    """Stop at the first such event."""
-
-    kind: Literal["any_event"]
-
-
-StoppingRule = Annotated[BetaBinomialRule | CountRule | AnyEventRule, Field(discriminator="kind")]
 
 
 class ConsentForm(Part):
@@ -522,6 +497,7 @@ class Trial(Part):
     masking: Literal["open", "single", "double"]
     planned_patients: Positive
     follow_up_days: Positive
+    board_signatures: Positive = 1
 
 
 class Protocol(Part):
@@ -539,7 +515,12 @@ class Protocol(Part):
     visits: tuple[Visit, ...] = Field(min_length=1)
     events_of_interest: tuple[EventOfInterest, ...] = ()
     stopping_rules: tuple[StoppingRule, ...] = ()
+    sentinel: Sentinel | None = None
+    safety_reporting: tuple[ReportingDuty, ...] = ()
+    expected_events: tuple[ExpectedEvent, ...] = ()
     review: ReviewPlan | None = None
+    grading: GradingPlan | None = None
+    coding: CodingPlan | None = None
     # dotted keys whose values no public source gives: they are defaults of this project. The key of a table
     # stands for all that is in it
     project_defaults: tuple[str, ...] = ()
@@ -551,6 +532,10 @@ class Protocol(Part):
     @property
     def is_masked(self) -> bool:
         return self.trial.masking != "open"
+
+    @property
+    def coding_plan(self) -> CodingPlan:
+        return self.coding or CodingPlan()
 
     @cached_property
     def _by_code(self) -> dict[str, dict]:
@@ -584,6 +569,11 @@ class Protocol(Part):
         """The panels that a patient of this sex has at this visit."""
         panels = (self.panel(code) for code in self.visit(visit).panels)
         return tuple(panel for panel in panels if panel.only_for_sex in (None, sex))
+
+    @cached_property
+    def graded_tests(self) -> frozenset[str]:
+        """The codes of the tests whose results are graded."""
+        return frozenset(test.code for test in self.tests if test.grade_rows)
 
     def criteria_for(self, sex: str) -> tuple[Criterion, ...]:
         return tuple(c for c in self.eligibility.criteria if c.only_for_sex in (None, sex))
@@ -741,7 +731,7 @@ def _texts(raw: dict) -> Iterator[tuple[Key, Place]]:
     for panel in raw["panels"]:
         yield from of(panel, ("name", "instructions"), "panels", panel["code"])
         yield from specimen_of(panel)
-    for table in ("visits", "events_of_interest", "stopping_rules"):
+    for table in ("visits", "events_of_interest", "stopping_rules", "safety_reporting"):
         yield from one_each(raw.get(table, ()), "name", table)
 
 
@@ -913,7 +903,7 @@ def _known_keys() -> set[str]:
 
 
 def parts(of: type[Part] = Part) -> Iterator[type[Part]]:
-    """Every class of this module that stands for a table of the file."""
+    """Every class that stands for a table of the file."""
     for part in of.__subclasses__():
         yield part
         yield from parts(part)
@@ -928,34 +918,22 @@ def _find_faults(p: Protocol, raw: dict) -> Iterator[Fault]:
     yield from _faults_of_visits(p)
     yield from _faults_of_infusions(p)
     yield from _faults_of_entry(p)
-    yield from _faults_of_stopping(p)
+    yield from faults_of_stopping(p)
     yield from _faults_of_masking(p)
     yield from _faults_of_review(p)
+    yield from (Fault(*fault) for fault in scales.faults_of(p.grading, p.tests))
     for i, dotted in enumerate(p.project_defaults):
         if not _has_key(raw, dotted):
             yield Fault(f"project_defaults[{i}]", f"expected a key of this file, found {dotted!r}")
 
 
-def _at(table: str, i: int, item) -> str:
-    return f"{table}[{i}] ({item.code})"
-
-
-def _unknown(key: str, codes: Iterable[str], known: dict, what: str) -> Iterator[Fault]:
-    for code in codes:
-        if code not in known:
-            yield Fault(key, f"expected the code of {what}, found {code!r}")
-
-
-def _repeated(key: str, codes: Iterable[str], what: str = "each code") -> Iterator[Fault]:
-    for code, times in Counter(codes).items():
-        if times > 1:
-            yield Fault(key, f"expected {what} once, found {code!r} {times} times")
-
-
 def _faults_of_codes(p: Protocol) -> Iterator[Fault]:
-    tables = ("products", "arms", "tests", "panels", "visits", "events_of_interest", "stopping_rules")
+    tables = ("products", "arms", "tests", "panels", "visits", "events_of_interest", "stopping_rules", "safety_reporting",
+              "expected_events")  # fmt: skip
     for table in tables:
         yield from _repeated(table, (item.code for item in getattr(p, table)))
+    expected = [term.casefold() for event in p.expected_events for term in event.terms]
+    yield from _repeated("expected_events", expected, "each term")
     yield from _repeated("eligibility", (criterion.code for criterion in p.eligibility.criteria))
     yield from _repeated("consent_forms", (form.version for form in p.consent_forms), "each version")
     yield from _repeated("allocation.strata", (factor.code for factor in p.allocation.strata))
@@ -1169,22 +1147,6 @@ def _faults_of_levels(factor: Factor, key: str) -> Iterator[Fault]:
         if not joined:
             expected = "expected levels that follow one another (at_most x, above x; or below x, at_least x)"
             yield Fault(key, f"{expected}, found {lower.words()!r}, then {upper.words()!r}")
-
-
-def _faults_of_stopping(p: Protocol) -> Iterator[Fault]:
-    for i, rule in enumerate(p.stopping_rules):
-        key = _at("stopping_rules", i, rule)
-        yield from _unknown(f"{key}.arms", rule.arms, p._by_code["arms"], "an arm")
-        events, interest = rule.counts.of_interest, p._by_code["events_of_interest"]
-        yield from _unknown(f"{key}.counts.of_interest", events, interest, "an event of interest")
-        if isinstance(rule, CountRule) and rule.events > rule.patients:
-            yield Fault(f"{key}.events", f"expected at most {rule.patients}, the number of patients")
-        if rule.scope == "arm" and not rule.arms:
-            yield Fault(f"{key}.arms", "expected the arms that are halted, for scope 'arm'")
-        if rule.scope == "patient" and not isinstance(rule, AnyEventRule):
-            yield Fault(f"{key}.scope", f"expected 'arm' or 'trial' for a rule of kind {rule.kind!r}")
-        if rule.counts.within_days_of_infusion is not None and not p.infusions:
-            yield Fault(f"{key}.counts.within_days_of_infusion", "expected none in a trial without infusions")
 
 
 def _has_key(raw: dict, dotted: str) -> bool:

@@ -50,6 +50,16 @@ REASONS = (
     gettext_noop("signed"),
     gettext_noop("frozen"),
     gettext_noop("locked"),
+    # serious events, the board
+    gettext_noop("the event of the case was changed"),
+    gettext_noop("the case of a serious event is opened"),
+    gettext_noop("the sponsor judged the case"),
+    gettext_noop("the records linked to the case were chosen"),
+    gettext_noop("the case is frozen in a version"),
+    gettext_noop("the site reported the case to the sponsor"),
+    gettext_noop("a report of the case was recorded"),
+    gettext_noop("the report was acknowledged"),
+    gettext_noop("released to the board"),
     # what jobs make
     gettext_noop("the making is begun"),
     gettext_noop("is being made"),

@@ -39,12 +39,11 @@ class Permission(StrEnum):
     RECORD_INFUSIONS = "record that an infusion was given"
     MANAGE_ALLOCATION = "make or import the randomisation list"
     OPEN_HALTS = "halt recruitment, randomisation or infusions"
-    LIFT_HALTS = "lift a halt"
     REQUEST_REPORTS = "request DSMB reports"
     RELEASE_REPORTS = "release DSMB reports to the board"
     READ_OPEN_REPORTS = "read open DSMB reports"
     READ_CLOSED_REPORTS = "read closed DSMB reports"
-    RECORD_DECISIONS = "record and sign the recommendation of the safety board"
+    RECORD_DECISIONS = "record and sign what the safety board recommends, which alone lifts a halt"
     VIEW_AUDIT_TRAIL = "view the audit trail"
     RELEASE_VERSIONS = "release a protocol version at a site that approved it"
     MANAGE_ACCOUNTS = "create accounts and grant roles"
@@ -108,7 +107,7 @@ ROLES: dict[str, tuple[str, tuple[Permission, ...]]] = {
     ),
     Role.DSMB_MEMBER: (
         _("Reads open and closed reports and decides whether the trial goes on."),
-        (P.SEE_ARM, P.OPEN_HALTS, P.LIFT_HALTS, P.RECORD_DECISIONS, P.READ_OPEN_REPORTS, P.READ_CLOSED_REPORTS),
+        (P.SEE_ARM, P.OPEN_HALTS, P.RECORD_DECISIONS, P.READ_OPEN_REPORTS, P.READ_CLOSED_REPORTS),
     ),
     Role.ADMINISTRATOR: (
         _("Creates accounts and grants roles; sees no patients."),

@@ -1,4 +1,5 @@
-"""The only place that says whether a text is a unit in UCUM, the Unified Code for Units of Measure (ucum.org).
+"""The only place that says whether a text is a unit in UCUM, the Unified Code for Units of Measure (ucum.org), and how
+a unit is written for people.
 
 Case-sensitive codes ("c/s"), as HL7 and CDISC use them: `10*9/L`, `umol/L`, `mm[Hg]`, `{cells}/uL`. Only the syntax and
 the atoms that laboratories use are known here; what a unit is worth beside another stands in the protocol, for it
@@ -74,3 +75,12 @@ CODE = re.compile(rf"/?{PART}(?:[./]{PART})*", re.ASCII)
 def is_ucum(text: str) -> bool:
     """Is it one code, such as mg/dL? Parentheses, which no unit of a laboratory needs, are not read."""
     return CODE.fullmatch(text) is not None
+
+
+SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+POWER = re.compile(r"\^(-?[0-9]+)")
+
+
+def unit_text(unit: str | None) -> str:
+    """A unit as people write it: 10^9/L is 10⁹/L."""
+    return POWER.sub(lambda power: power[1].translate(SUPERSCRIPTS), unit or "")

@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy
 
 from trialsite import trial
 from trialsite.models import AuditEvent
-from visits.models import Mark, PanelState, Query, QueryState, Review
+from visits.models import Mark, PanelState, Query, Review, open_queries
 
 # columns that are no content: the key stands beside it, and so does the version
 NO_CONTENT = ("id", "version", "hold")
@@ -210,7 +210,7 @@ def load_forms(wanted, *, patient=None, reviews=False):
                 rows = rows.filter(patient=patient)
             if any(f.name == "visit" for f in kind.model._meta.fields):
                 rows = rows.select_related("visit")
-            rows = rows.annotate(waiting_queries=number_of(queries_on(label).filter(state=QueryState.OPEN)))
+            rows = rows.annotate(waiting_queries=number_of(queries_on(label).filter(open_queries())))
         for row in rows:
             if patient is not None and label != CASEBOOK:
                 row.patient = patient

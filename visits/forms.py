@@ -20,6 +20,7 @@ from trialsite.fields import (
 )
 from trialsite.forms import SigningForm
 from trialsite.saving import DataForm
+from trialsite.ucum import unit_text
 from visits import edit_checks
 from visits.models import Missing
 from visits.results import NotAResult, read_number, read_result
@@ -105,7 +106,7 @@ class PanelForm(DataForm):
             )
             if len(names) > 1:
                 self.fields[f"unit_{test.code}"] = forms.ChoiceField(
-                    label=_("%(test)s: unit") % {"test": test.name}, choices=[(name, name) for name in names],
+                    label=_("%(test)s: unit") % {"test": test.name}, choices=[(name, unit_text(name)) for name in names],
                     required=False,
                 )  # fmt: skip
         self.fields["comment"] = ClearTextField(label=_("Comment"), max_length=1000, lines=2, required=False)
@@ -300,7 +301,7 @@ class LotTestsForm(DataForm):
         super().__init__(*args, **kwargs)
         self.tests = product.release_tests
         for test in self.tests:
-            limit = f"{test.words()} {test.unit}".strip()
+            limit = f"{test.words()} {unit_text(test.unit)}".strip()
             kwargs = {"label": test.name, "required": False, "initial": stored.get(test.code, ""),
                       "help_text": _("passes when %(limit)s") % {"limit": limit}}  # fmt: skip
             if test.equals:

@@ -13,6 +13,7 @@ from patients.models import OPEN_STATES, State
 from trialsite import trial
 from trialsite.roles import Permission, can, within_sites
 from trialsite.sections import SHOWN, at_chosen_site, first_of, later, section
+from trialsite.ucum import unit_text
 from visits import views
 from visits.models import (
     UNFINISHED,
@@ -25,6 +26,8 @@ from visits.models import (
     QueryState,
     Visit,
     VisitState,
+    answered_queries,
+    open_queries,
 )
 from visits.reviews import STEPS
 from visits.units import standard_text
@@ -42,9 +45,9 @@ def sections(user, filters):
     if can(user, Permission.ENTER_DATA):
         yield from visits_to_do(user, today, filters)
     if can(user, Permission.ANSWER_QUERIES):
-        yield queries(user, filters, QueryState.OPEN, _("Open queries"))
+        yield queries(user, filters, open_queries, QueryState.OPEN, _("Open queries"))
     if can(user, Permission.RAISE_QUERIES):
-        yield queries(user, filters, QueryState.ANSWERED, _("Answered queries to review"))
+        yield queries(user, filters, answered_queries, QueryState.ANSWERED, _("Answered queries to review"))
     for step, (title, *_rest) in PAGES.items():
         if can(user, STEPS[step].permission):
             url = reverse("visits:list_to_check", args=[step])
@@ -147,9 +150,9 @@ def still_needed(visit):
     return needed
 
 
-def queries(user, filters, state, title):
+def queries(user, filters, which, state, title):
     rows, count = first_of(
-        at_chosen_site(Query.objects.visible_to(user), filters, "patient__site").filter(state=state)
+        at_chosen_site(Query.objects.visible_to(user), filters, "patient__site").filter(which())
         .select_related("patient__site", "panel__visit", "infusion__visit").order_by("raised_at")
     )  # fmt: skip
     items = [
@@ -251,10 +254,10 @@ def course(patient, infusions):
             for m in measured
         ],
         "name": test.name,
-        "unit": test.unit,
+        "unit": unit_text(test.unit),
         "data": {
             "x": {"label": _("Day in trial")},
-            "y": {"label": f"{test.name}, {test.unit}", "min": 0},
+            "y": {"label": f"{test.name}, {unit_text(test.unit)}", "min": 0},
             "digits": test.decimals,
             "series": [{"label": test.name, "points": [[day(m.collected_on), float(m.value)] for m in measured]}],
             "marks": [

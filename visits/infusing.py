@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from patients.eligibility import meets
 from trialsite.protocol import Infusions, Product, Protocol, ReleaseTest
+from trialsite.ucum import unit_text
 from visits.edit_checks import CHILD_BEARING_BELOW, Problem, problem
 from visits.results import read_number
 
@@ -173,7 +174,7 @@ def _limit(test: ReleaseTest) -> str:
 
 
 def _with_unit(words: str, test: ReleaseTest) -> str:
-    return f"{words} {test.unit}".rstrip()
+    return f"{words} {unit_text(test.unit)}".rstrip()
 
 
 # --- does the record fit together ----------------------------------------------------------------

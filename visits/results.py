@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from trialsite.characters import is_unseen
 from trialsite.protocol import Reference, Test
+from trialsite.ucum import unit_text
 from visits.ranges import Held
 from visits.units import bounds_in, standardised, unit_of
 
@@ -84,7 +85,7 @@ def _read_number_result(test: Test, typed: str, unit: str) -> Result | None:
     standard = standardised(value, reported)
     if not _is_possible(test, operator, standard):
         low, high = bounds_in(test, unit, test.possible)
-        about = {"test": test.name, "low": low, "high": high, "unit": reported.unit}
+        about = {"test": test.name, "low": low, "high": high, "unit": unit_text(reported.unit)}
         raise NotAResult(
             _("%(test)s can only be from %(low)s to %(high)s %(unit)s.") % about if reported.unit
             else _("%(test)s can only be from %(low)s to %(high)s.") % about

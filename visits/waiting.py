@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from django.db.models import Exists, OuterRef, Q, Value
+from django.db.models.functions import Coalesce
 
 from patients.models import Patient
 from trialsite import trial
@@ -22,11 +23,14 @@ from visits.models import (
     Review,
     Visit,
     VisitState,
+    open_queries,
 )
 from visits.reviews import Standing, stricter
 
 # panels about which a mark can be set
 DONE = (PanelState.ENTERED, PanelState.NOT_DONE)
+# the day that a visit took place or is planned for, which its page and the lists show (Visit.on)
+DAY_SHOWN = Coalesce("attended_on", "planned_on")
 OVER = (VisitState.ATTENDED, VisitState.MISSED, VisitState.CANCELLED)
 
 
@@ -56,7 +60,7 @@ def with_standing(visits):
         signed_infusions=number_of(
             Review.objects.standing().filter(visit=OuterRef("pk"), mark=Mark.SIGNED, record=INFUSIONS)
         ),
-        waiting_queries=number_of(Query.objects.filter(of_visit, state=QueryState.OPEN)),
+        waiting_queries=number_of(Query.objects.filter(of_visit).filter(open_queries())),
         unclosed_queries=number_of(Query.objects.filter(of_visit).exclude(state=QueryState.CLOSED)),
     )
 
@@ -135,7 +139,7 @@ def to_verify(user):
     )
     # which visits wait is asked once for all; what waits in them is counted for those that are shown
     waiting = Measurement.objects.filter(values_to_verify()).exclude(verified).order_by()
-    return counted.filter(pk__in=waiting.values("panel__visit")).order_by("planned_on", "id")
+    return counted.filter(pk__in=waiting.values("panel__visit")).order_by(DAY_SHOWN, "id")
 
 
 def to_review(user):
@@ -160,7 +164,7 @@ def _forms_without(mark, user, permission):
     panels_waiting = PanelRecord.objects.filter(state__in=DONE).exclude(Exists(marks_on(PANELS, mark))).order_by()
     infusions_waiting = Infusion.objects.exclude(Exists(marks_on(INFUSIONS, mark))).order_by()
     waiting = Q(pk__in=panels_waiting.values("visit")) | Q(pk__in=infusions_waiting.values("visit"))
-    return counted.filter(waiting).order_by("planned_on", "id")
+    return counted.filter(waiting).order_by(DAY_SHOWN, "id")
 
 
 def patients_with_records_to(mark, user, permission):

@@ -7,28 +7,62 @@ import hashlib
 import secrets
 from datetime import UTC, datetime
 
+from django.conf import settings
 from django.db import connection
+from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from patients.models import AllocationSlot
 from safety.models import ArmLetter, DsmbFile, DsmbReport
 from trialsite import jobs, trial
 from trialsite.audit import acting
+from trialsite.models import JobState
 from trialsite.saving import Refused
 
 REPORT = jobs.Kind(DsmbReport, "safety.tasks.make_dsmb_report", "report_id", gate=1213188)
 FIGURES = "figures.json"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-LETTER_GATE = 1213187  # name of an advisory lock: any number that nothing else uses
+LETTER_GATE, REQUEST_GATE = 1213187, 1213191  # names of advisory locks: any numbers that nothing else uses
 
 
-def request_dsmb_report(*, cutoff, month=None, by):
-    """Ask for a report as of `cutoff`; `month` (YYYY-MM) marks the one monthly report of that month.
+def named(name, language):
+    """What a file is called in this language: report.pdf, report.zh-hans.pdf."""
+    stem, dot, kind = name.rpartition(".")
+    return name if language == settings.LANGUAGE_CODE else f"{stem}.{language}{dot}{kind}"
 
-    Raises Refused for a day in the future, IntegrityError when the month has its report."""
-    if cutoff > datetime.now(UTC).date():
+
+def request_dsmb_report(*, cutoff, entered_until=None, month=None, new_series=False, by):
+    """Ask for a report of what happened until the day `cutoff`, as it was known at `entered_until` (by default now);
+    `month` (YYYY-MM) marks the one monthly report of that month; in a new series the arms get new letters.
+
+    Raises Refused for a day or an instant that cannot be, IntegrityError when the month has its report."""
+    now = datetime.now(UTC)
+    if cutoff > now.date():
         raise Refused({"cutoff": [_("The cut-off is in the future.")]})
-    return jobs.request(REPORT, cutoff=cutoff, month=month, by=by)
+    if entered_until and entered_until > now:
+        raise Refused({"entered_until": [_("This time is in the future.")]})
+    entered_until = jobs.instant_of_trail(entered_until or now)
+    if entered_until.date() < cutoff:
+        raise Refused({"entered_until": [_("This is before the cut-off.")]})
+    with acting(by):
+        with connection.cursor() as cursor:
+            cursor.execute("select pg_advisory_xact_lock(%s)", [REQUEST_GATE])
+        series = (DsmbReport.objects.aggregate(last=Max("series"))["last"] or 1) + new_series
+        first = DsmbReport.objects.filter(cutoff=cutoff, entered_until=entered_until).order_by("id").first()
+        if first:  # the same again: it says the same, whatever was asked for in between
+            values = {"reported_on": first.reported_on, "compared_with": first.compared_with}
+            series = series if new_series else first.series
+        else:
+            values = {"reported_on": now.date(), "compared_with": last_before(cutoff, entered_until)}
+        return jobs.request(
+            REPORT, cutoff=cutoff, entered_until=entered_until, month=month, series=series, **values, by=by
+        )
+
+
+def last_before(cutoff, entered_until):
+    """The report that one of this cut-off goes on from: the last one of earlier data, of those that did not fail."""
+    earlier = DsmbReport.objects.filter(cutoff__lt=cutoff, entered_until__lte=entered_until)
+    return earlier.exclude(state=JobState.FAILED).order_by("-cutoff", "-entered_until", "id").first()
 
 
 def repeat_dsmb_report(*, report, version, by):
@@ -36,8 +70,9 @@ def repeat_dsmb_report(*, report, version, by):
     return jobs.repeat(REPORT, report, version=version, by=by)
 
 
-def store_dsmb_report(*, report_id, figures, files, last_audit_event, outbox_id, by):
-    """Keep what was made; see jobs.keeping. `files` are (part, name, content type, bytes)."""
+def store_dsmb_report(*, report_id, figures, files, cutoff, outbox_id, by):
+    """Keep what was made; see jobs.keeping. `figures` are those of each language, `files` are (part, name, content type,
+    bytes), `cutoff` is that of the trail."""
     with jobs.keeping(REPORT, report_id, outbox_id=outbox_id, by=by) as report:
         if report is None:
             return
@@ -48,24 +83,24 @@ def store_dsmb_report(*, report_id, figures, files, last_audit_event, outbox_id,
             )
             for part, name, content_type, content in files
         )  # fmt: skip
-        report.last_audit_event = last_audit_event
-        report.protocol_version = figures.open.about.protocol_version
-        report.figures_sha256 = hashlib.sha256(b"".join(part.to_json() for part in figures.parts)).hexdigest()
+        about = figures[0].open.about
+        report.last_audit_event, report.held_back = cutoff.event, list(cutoff.held_back)
+        report.protocol_version, report.scales = about.protocol_version, about.scales
+        told = b"".join(part.to_json() for one in figures for part in one.parts)
+        report.figures_sha256 = hashlib.sha256(told).hexdigest()
 
 
-def draw_arm_letters(*, by):
-    """Give each arm without a letter one at random. Drawn once for all reports of the trial, never shown."""
+def draw_arm_letters(*, series=1, by):
+    """Give each arm without a letter in this series one at random. Drawn once for all its reports, never shown."""
     with acting(by):
         with connection.cursor() as cursor:
             cursor.execute("select pg_advisory_xact_lock(%s)", [LETTER_GATE])
-        known = set(ArmLetter.objects.values_list("arm", flat=True))
+        letters = dict(ArmLetter.objects.filter(series=series).values_list("arm", "letter"))
         arms = {arm.code for protocol in trial.versions().values() for arm in protocol.arms}
         arms |= set(AllocationSlot.objects.taken().values_list("arm", flat=True).distinct())
-        new = sorted(arms - known)
+        new = sorted(arms - set(letters))
         secrets.SystemRandom().shuffle(new)
-        if new:
-            used = set(ArmLetter.objects.values_list("letter", flat=True))
-            free = [letter for letter in LETTERS if letter not in used]
-            ArmLetter.objects.bulk_create(
-                ArmLetter(arm=arm, letter=letter) for arm, letter in zip(new, free, strict=False)
-            )
+        free = [letter for letter in LETTERS if letter not in letters.values()]
+        ArmLetter.objects.bulk_create(
+            ArmLetter(series=series, arm=arm, letter=letter) for arm, letter in zip(new, free, strict=False)
+        )

@@ -18,7 +18,18 @@ from safety.models import CATEGORIES, AdverseEvent, Deviation
 from trialsite.telling import Teller
 from trialsite.templatetags.trial import unit_text
 from visits import views
-from visits.models import Infusion, Mark, Measurement, PanelRecord, PanelState, QueryState, Review, Visit, VisitState
+from visits.models import (
+    Infusion,
+    Mark,
+    Measurement,
+    PanelRecord,
+    PanelState,
+    Review,
+    Visit,
+    VisitState,
+    answered_queries,
+    open_queries,
+)
 from visits.units import standard_text
 
 # the tests whose course is drawn, where the protocol has them as numbers, and whether on a logarithmic scale
@@ -53,7 +64,8 @@ def panels_of(patient, visits):
     """The panels with their open queries and their marks, in one statement."""
     marks = Review.objects.filter(record="visits.panelrecord", record_id=OuterRef("pk")).order_by("id")
     panels = PanelRecord.objects.filter(patient=patient).annotate(
-        open_queries=Count("queries", filter=~Q(queries__state=QueryState.CLOSED)),
+        open_queries=Count("queries", filter=open_queries("queries__")),
+        answered_queries=Count("queries", filter=answered_queries("queries__")),
         marks=ArraySubquery(marks.values(json=JSONObject(mark=F("mark"), is_void=Q(void_at__isnull=False)))),
     )
     by_id = {visit.pk: visit for visit in visits}
@@ -255,8 +267,8 @@ def _cell(panel, name):
     void = {mark["mark"] for mark in panel.marks if mark["is_void"]} - standing
     words = [panel.get_state_display(), *(str(MARKS[mark]) for mark in Mark if mark in standing)]
     words += [_("%(mark)s, void since a change") % {"mark": MARKS[mark]} for mark in Mark if mark in void]
-    if panel.open_queries:
-        words.append(_("open queries: %d") % panel.open_queries)
+    if told := views.queries_told(panel):
+        words.append(told)
     strongest = next((str(mark) for mark in STRONGEST if mark in standing), None)
     return {
         "url": reverse("visits:enter_panel", args=[panel.pk]),

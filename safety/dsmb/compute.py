@@ -4,8 +4,6 @@ Numbers of tables, figures and listings are those of the NIH templates for singl
 2008). Both parts come from the same functions (people.py, events.py, measurements.py), given other groups of
 patients: the open part has the one group of all, the closed part one for each letter and all of them."""
 
-from datetime import UTC, date, datetime
-
 from safety.dsmb.counting import Group
 from safety.dsmb.events import adverse_events, all_events, deaths, serious_events, worst_grades
 from safety.dsmb.figures import CLOSED, OPEN, About, Figures, PartFigures
@@ -20,22 +18,14 @@ from safety.dsmb.people import (
     status,
     visits_done,
 )
-from safety.dsmb.snapshot import read_laboratory_by_letter, read_letters, read_snapshot
 
 
-def compute_figures(cutoff: date, *, made_on: date | None = None, code_version: str = "") -> Figures:
-    """Both parts as of the cut-off: what happened until then, as it is known now.
-
-    Every arm must have its letter (safety.actions.reports.draw_arm_letters). Runs 19 queries, however many patients
-    there are; the caller sees to it that they see one instant (safety/tasks.py)."""
-    snapshot = read_snapshot(cutoff, made_on or datetime.now(UTC).date())
-    letters, laboratory = read_letters(), read_laboratory_by_letter(snapshot)
-    return Figures(
-        open=open_part(snapshot, code_version), closed=closed_part(snapshot, letters, laboratory, code_version)
-    )
+def compute_figures(snapshot, arms) -> Figures:
+    """Both parts, in the language that is spoken: the numbers are the same in each. Reads nothing."""
+    return Figures(open=open_part(snapshot), closed=closed_part(snapshot, arms))
 
 
-def open_part(snapshot, code_version="") -> PartFigures:
+def open_part(snapshot) -> PartFigures:
     groups = [Group("", frozenset(snapshot.patients))]
     laboratory = {(test, visit, ""): summary for (test, visit), summary in snapshot.laboratory.items()}
     items = (
@@ -49,13 +39,12 @@ def open_part(snapshot, code_version="") -> PartFigures:
         data_entered(snapshot),
         *safety_items(snapshot, groups, laboratory, {}),
     )
-    return PartFigures(OPEN, about(snapshot, code_version, OPEN), tuple(filter(None, items)))
+    return PartFigures(OPEN, about(snapshot, OPEN), tuple(filter(None, items)))
 
 
-def closed_part(snapshot, letters, laboratory, code_version="") -> PartFigures:
-    """`letters` by patient, `laboratory` by (test, visit, letter)."""
+def closed_part(snapshot, arms) -> PartFigures:
     randomised = {patient.id for patient in snapshot.randomised}
-    letters = {patient: letter for patient, letter in letters.items() if patient in randomised}
+    letters = {patient: letter for patient, letter in arms.letters.items() if patient in randomised}
     groups = [
         Group(letter, frozenset(patient for patient, its in letters.items() if its == letter))
         for letter in sorted(set(letters.values()))
@@ -66,9 +55,9 @@ def closed_part(snapshot, letters, laboratory, code_version="") -> PartFigures:
         status(snapshot, groups, screened=False),
         baseline(snapshot, groups),
         exposure(snapshot, groups),
-        *safety_items(snapshot, groups, laboratory | totals, letters),
+        *safety_items(snapshot, groups, arms.laboratory | totals, letters),
     )
-    return PartFigures(CLOSED, about(snapshot, code_version, CLOSED), tuple(filter(None, items)))
+    return PartFigures(CLOSED, about(snapshot, CLOSED), tuple(filter(None, items)))
 
 
 def safety_items(snapshot, groups, laboratory, letters):
@@ -83,15 +72,15 @@ def safety_items(snapshot, groups, laboratory, letters):
     )
 
 
-def about(snapshot, code_version, part):
+def about(snapshot, part):
     trial = snapshot.protocol.trial
     randomised, treated = snapshot.randomised, snapshot.safety_population
     serious = [p for p in snapshot.patients.values() if any(event.is_serious for event in p.events)]
     died = [p for p in snapshot.patients.values() if p.has_died]
     treated_words = "Treated" if snapshot.protocol.infusions else "In the safety population"
     methods = [
-        "What happened on or before the cut-off counts, as it was known on the date of the report. Data entered or "
-        "corrected later are not in it.",
+        "What happened on or before the cut-off counts, as it had been entered at the instant on the title page. "
+        "Data entered or corrected later are not in it.",
         "Baseline tables are of all randomised patients; tables of adverse events are of "
         f"{snapshot.population_words}. Each column heading says its N.",
         "A patient counts once for each term, with the worst grade. Terms are those that the investigator reported; "
@@ -117,8 +106,9 @@ def about(snapshot, code_version, part):
         phase=trial.phase,
         protocol_version=", ".join(snapshot.versions),
         cutoff=snapshot.cutoff.isoformat(),
-        made_on=snapshot.made_on.isoformat(),
-        code_version=code_version,
+        entered_until=f"{snapshot.entered_until:%Y-%m-%d %H:%M:%S} UTC",
+        event=snapshot.event,
+        reported_on=snapshot.reported_on.isoformat(),
         key_figures=(
             ("Screened", str(len(snapshot.patients))),
             ("Randomised", f"{len(randomised)} of {trial.planned_patients} planned"),

@@ -93,7 +93,8 @@ class Plot:
 
 @dataclass(frozen=True)
 class About:
-    """What stands on the title page. Dates are ISO."""
+    """What stands on the title page. Dates are ISO. The version of the program does not stand here: it must not
+    change the bytes of a report that is made again."""
 
     title: str
     short_title: str
@@ -102,8 +103,10 @@ class About:
     phase: str
     protocol_version: str
     cutoff: str
-    made_on: str
-    code_version: str
+    entered_until: str
+    event: int
+    reported_on: str
+    scales: str = ""
     key_figures: tuple[tuple[str, str], ...] = ()
     methods: tuple[str, ...] = ()
 

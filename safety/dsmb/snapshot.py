@@ -1,11 +1,12 @@
-"""The data that a report is made of, read at one instant in a number of queries that does not grow with them.
+"""The data that a report is made of, read in a number of queries that does not grow with them.
 
-What happened on or before the cut-off counts, as it is known at the instant of reading. The arms are read by
-`read_letters` and `read_laboratory_by_letter` alone, so that whatever the open part is made of cannot tell them."""
+What happened on or before the cut-off counts, as the tables know it: safety/dsmb/past.py sees to it that they are
+those of the instant. The arms are read by `read_arms` alone, so that whatever the open part is made of cannot tell
+them. Texts of the protocol are those of the language that is spoken when they are asked for."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,6 @@ from django.db.models.functions import Least
 from patients.models import AllocationSlot, ArtRegimen, Disposition, EligibilityAssessment, Patient, State
 from safety.models import AdverseEvent, ArmLetter
 from trialsite import trial
-from trialsite.protocol import Protocol
 from visits.models import (
     Flag,
     Infusion,
@@ -111,19 +111,44 @@ class Summary:
     beyond: int
 
 
-@dataclass
-class Snapshot:
-    """`laboratory` is by (test, visit code); `trend` are (patient, visit code, day, value) of TREND_TEST."""
+@dataclass(frozen=True)
+class Before:
+    """Where the last report stood: its patients, as they were known then."""
 
     cutoff: date
-    made_on: date
-    protocol: Protocol
-    versions: dict[str, Protocol]
+    entered_until: datetime
+    patients: dict[int, OnePatient]
+
+
+@dataclass
+class Snapshot:
+    """`laboratory` is by (test, visit code); `trend` are (patient, visit code, day, value) of TREND_TEST. `event` is
+    the last one of the trail that counts."""
+
+    cutoff: date
+    entered_until: datetime
+    reported_on: date
     patients: dict[int, OnePatient]
     visits_by_site: dict[str, VisitCounts]
     panels_by_site: dict[str, PanelCounts]
     laboratory: dict[tuple[str, str], Summary]
     trend: list[tuple[int, str, int, Decimal]]
+    event: int = 0
+    before: Before | None = None
+
+    @property
+    def versions(self):
+        """The versions of the protocol that there were at the cut-off, oldest first."""
+        known, used = trial.versions(), {patient.protocol_version for patient in self.patients.values()}
+        return {
+            version: protocol
+            for place, (version, protocol) in enumerate(known.items())
+            if place == 0 or protocol.trial.dated <= self.cutoff or version in used
+        }
+
+    @property
+    def protocol(self):
+        return list(self.versions.values())[-1]
 
     @property
     def randomised(self):
@@ -154,25 +179,29 @@ class Snapshot:
         return items
 
 
-def read_snapshot(cutoff: date, made_on: date) -> Snapshot:
+def read_snapshot(cutoff: date, entered_until: datetime, reported_on: date) -> Snapshot:
     """All that the open part needs. 16 queries, however many patients there are."""
-    patients = _read_patients(cutoff)
-    _read_infusions(patients, cutoff)
+    patients = read_patients(cutoff)
     visits = _read_visits(patients, cutoff)
-    _read_events(patients, cutoff)
-    protocol, versions = trial.current_protocol(), trial.versions()
-    _read_baseline(patients, cutoff, baseline_tests(protocol))
+    _read_baseline(patients, cutoff, baseline_tests(trial.current_protocol()))
     return Snapshot(
         cutoff=cutoff,
-        made_on=made_on,
-        protocol=protocol,
-        versions=versions,
+        entered_until=entered_until,
+        reported_on=reported_on,
         patients=patients,
         visits_by_site=visits,
-        panels_by_site=_read_panels(patients, cutoff, made_on),
+        panels_by_site=_read_panels(patients, cutoff, entered_until.date()),
         laboratory=_read_laboratory(patients, cutoff),
         trend=_read_trend(patients, cutoff),
     )
+
+
+def read_patients(cutoff) -> dict[int, OnePatient]:
+    """The patients with their infusions and adverse events."""
+    patients = _read_patients(cutoff)
+    _read_infusions(patients, cutoff)
+    _read_events(patients, cutoff)
+    return patients
 
 
 def baseline_tests(protocol):
@@ -282,7 +311,7 @@ def _read_visits(patients, cutoff):
     return by_site
 
 
-def _read_panels(patients, cutoff, made_on):
+def _read_panels(patients, cutoff, today):
     by_site = defaultdict(PanelCounts)
     attended = PanelRecord.objects.filter(
         visit__state=VisitState.ATTENDED, visit__attended_on__lte=cutoff, patient__screened_on__lte=cutoff
@@ -306,7 +335,7 @@ def _read_panels(patients, cutoff, made_on):
         counts = by_site[patients[patient_id].site]
         counts.open_queries += state == QueryState.OPEN
         counts.answered_queries += state == QueryState.ANSWERED
-        counts.query_days.append(max(0, (made_on - raised_at.date()).days))
+        counts.query_days.append(max(0, (today - raised_at.date()).days))
     return by_site
 
 
@@ -400,14 +429,20 @@ def _read_trend(patients, cutoff):
 # --- the arms: read for the closed part alone ------------------------------------------------------------------
 
 
-def read_letters() -> dict[int, str]:
-    """The letter of each randomised patient's arm. Raises KeyError when an arm has no letter yet."""
-    letters = dict(ArmLetter.objects.values_list("arm", "letter"))
-    return {patient: letters[arm] for patient, arm in AllocationSlot.objects.taken().values_list("patient_id", "arm")}
+@dataclass(frozen=True)
+class Arms:
+    """The letter of each patient who has an arm, and the laboratory summaries by (test, visit code, letter)."""
+
+    letters: dict[int, str]
+    laboratory: dict[tuple[str, str, str], Summary]
 
 
-def read_laboratory_by_letter(snapshot) -> dict[tuple[str, str, str], Summary]:
-    """The laboratory summaries by (test, visit code, letter)."""
-    letters = dict(ArmLetter.objects.values_list("arm", "letter"))
-    rows = _summaries(_numbers_until(snapshot.patients, snapshot.cutoff), "patient__slot__arm")
-    return {(test, visit, letters[arm]): summary for (test, visit, arm), summary in rows.items()}
+def read_arms(patients, cutoff, series=1) -> Arms:
+    """What the closed part needs besides. Three queries. Raises KeyError when an arm has no letter yet."""
+    letters = dict(ArmLetter.objects.filter(series=series).values_list("arm", "letter"))
+    taken = AllocationSlot.objects.taken().values_list("patient_id", "arm")
+    rows = _summaries(_numbers_until(patients, cutoff), "patient__slot__arm")
+    return Arms(
+        {patient: letters[arm] for patient, arm in taken},
+        {(test, visit, letters[arm]): summary for (test, visit, arm), summary in rows.items()},
+    )

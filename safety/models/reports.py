@@ -10,17 +10,34 @@ from trialsite.models import JobState
 from trialsite.roles import Permission, can
 
 
+def utc_day():
+    return timezone.now().date()
+
+
 class DsmbReportQuerySet(models.QuerySet):
     def visible_to(self, user):
-        return self if can(user, Permission.READ_OPEN_REPORTS) else self.none()
+        """Who makes reports sees all of them, other readers those that were released."""
+        if not can(user, Permission.READ_OPEN_REPORTS):
+            return self.none()
+        makes_them = can(user, Permission.REQUEST_REPORTS) or can(user, Permission.RELEASE_REPORTS)
+        return self if makes_them else self.exclude(release=None)
 
 
 class DsmbReport(models.Model):
     """A report to the safety board as of a cut-off: an open and a closed part, made once and kept as made.
 
-    The figures of each part are one of its files (DsmbFile, figures.json); their digest stands here."""
+    What happened until the day `cutoff` counts, as it was known at the instant `entered_until`: up to
+    `last_audit_event`, without the events `held_back` (trialsite.as_of.CutOff). `reported_on` is the day on which a
+    report of this cut-off was first asked for. The figures of each part are files (DsmbFile, figures.json); their
+    digest stands here. Reports of one `series` have the same letters for the arms."""
 
     cutoff = models.DateField(_("cut-off"))
+    entered_until = models.DateTimeField(_("data entered until"), default=timezone.now)
+    reported_on = models.DateField(_("date of the report"), default=utc_day)
+    compared_with = models.ForeignKey(
+        "self", models.PROTECT, null=True, related_name="+", verbose_name=_("compared with")
+    )
+    series = models.PositiveSmallIntegerField(_("series"), default=1)
     month = models.CharField(max_length=7, null=True, unique=True, help_text=_("YYYY-MM of a monthly report"))
     requested_by = person(_("requested by"))
     requested_at = models.DateTimeField(default=timezone.now)
@@ -30,15 +47,17 @@ class DsmbReport(models.Model):
     finished_at = models.DateTimeField(null=True)
     failure = models.TextField(blank=True)
     code_version = models.CharField(max_length=64, blank=True)
-    protocol_version = models.CharField(max_length=20, blank=True)
+    protocol_version = models.CharField(max_length=200, blank=True)
+    scales = models.CharField(_("grading scales"), max_length=200, blank=True)
     last_audit_event = models.BigIntegerField(null=True)
+    held_back = models.JSONField(default=list)
     figures_sha256 = models.CharField(max_length=64, blank=True)
     version = models.PositiveIntegerField(default=1)
 
     objects = DsmbReportQuerySet.as_manager()
 
     class Meta:
-        ordering = ["-cutoff", "-id"]
+        ordering = ["-cutoff", "-entered_until", "-id"]
 
     def __str__(self):
         return gettext("DSMB report %(number)s as of %(day)s") % {"number": self.pk, "day": self.cutoff}
@@ -56,7 +75,7 @@ class DsmbFileQuerySet(models.QuerySet):
             readable.append(Part.OPEN)
         if can(user, Permission.READ_CLOSED_REPORTS):
             readable.append(Part.CLOSED)
-        return self.filter(part__in=readable)
+        return self.filter(part__in=readable, report__in=DsmbReport.objects.visible_to(user))
 
 
 class DsmbFile(models.Model):
@@ -82,10 +101,17 @@ class DsmbFile(models.Model):
 
 
 class ArmLetter(models.Model):
-    """Which letter stands for which arm in the closed reports: drawn once, read by the report job only."""
+    """Which letter stands for which arm in the closed reports of a series: drawn once, read by the report job only."""
 
-    arm = models.CharField(max_length=24, unique=True)
-    letter = models.CharField(max_length=1, unique=True)
+    series = models.PositiveSmallIntegerField(default=1)
+    arm = models.CharField(max_length=24)
+    letter = models.CharField(max_length=1)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["series", "arm"], name="an_arm_has_one_letter_in_a_series"),
+            models.UniqueConstraint(fields=["series", "letter"], name="a_letter_stands_for_one_arm_in_a_series"),
+        ]
 
     def __str__(self):
         return self.letter

@@ -7,6 +7,17 @@ from safety.views.adverse_events import (
     show_adverse_event,
     withdraw_adverse_event,
 )
+from safety.views.board import (
+    acknowledge_recommendation,
+    confirm_reading,
+    list_recommendations,
+    record_recommendation,
+    release_report,
+    resolve_action_item,
+    show_recommendation,
+    sign_recommendation,
+    withdraw_recommendation,
+)
 from safety.views.casebook import (
     download_certified_copy,
     request_certified_copy,
@@ -14,6 +25,7 @@ from safety.views.casebook import (
     show_certified_copy,
     show_copy_progress,
 )
+from safety.views.coding import approve_codes, code_term, list_codes, reject_code, suggest_terms
 from safety.views.deviations import (
     change_deviation,
     dismiss_proposal,
@@ -29,20 +41,30 @@ from safety.views.deviations import (
 from safety.views.reports import download_file, list_reports, request_report, show_progress, show_report
 
 __all__ = [
+    "acknowledge_recommendation",
+    "approve_codes",
     "change_adverse_event",
     "change_deviation",
+    "code_term",
+    "confirm_reading",
     "dismiss_proposal",
     "download_certified_copy",
     "download_file",
     "list_adverse_events",
+    "list_codes",
     "list_deviations",
     "list_deviations_of_patient",
     "list_proposals",
+    "list_recommendations",
     "list_reports",
     "record_deviation",
+    "record_recommendation",
+    "reject_code",
+    "release_report",
     "report_adverse_event",
     "request_certified_copy",
     "request_report",
+    "resolve_action_item",
     "restore_proposal",
     "show_adverse_event",
     "show_casebook",
@@ -50,8 +72,12 @@ __all__ = [
     "show_copy_progress",
     "show_deviation",
     "show_progress",
+    "show_recommendation",
     "show_report",
     "show_unjudged",
+    "sign_recommendation",
+    "suggest_terms",
     "withdraw_adverse_event",
     "withdraw_deviation",
+    "withdraw_recommendation",
 ]

@@ -93,7 +93,7 @@ def list_deviations_of_patient(request, pk):
         "patient": patient,
         "deviations": Deviation.objects.visible_to(request.user).filter(patient=patient),
         "unjudged": len(unjudged_of(patient)),
-        "may_record": can(request.user, Permission.RECORD_DEVIATIONS, patient.site),
+        "may_record": can(request.user, Permission.RECORD_DEVIATIONS, patient.site) and not patient.is_held,
     }
     return render(request, "safety/_deviations_of_patient.html", context)
 
@@ -206,7 +206,10 @@ def load_deviation(user, pk):
 def show_deviation(request, pk):
     deviation = load_deviation(request.user, pk)
     patient = deviation.patient
-    may_change = can(request.user, Permission.RECORD_DEVIATIONS, patient.site) and not deviation.is_withdrawn
+    may_change = (
+        can(request.user, Permission.RECORD_DEVIATIONS, patient.site)
+        and not deviation.is_withdrawn and not patient.is_held
+    )  # fmt: skip
     seen_now = proposals_of(patient).get(deviation.proposal_key) if deviation.proposal_key else None
     context = deviation_context(
         request, patient, deviation.get_category_display(), deviation=deviation, may_change=may_change,

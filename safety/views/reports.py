@@ -2,28 +2,31 @@
 
 from datetime import UTC, datetime
 
+from django import forms
+from django.conf import settings
 from django.core.paginator import Paginator
 from django.db.models.functions import Length
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
-from safety.actions.reports import FIGURES, repeat_dsmb_report, request_dsmb_report
+from safety.actions.reports import FIGURES, named, repeat_dsmb_report, request_dsmb_report
 from safety.dsmb.figures import PartFigures
-from safety.models import DsmbFile, DsmbReport, Part
+from safety.models import DsmbFile, DsmbReport, Part, Recommendation
 from trialsite import progress
-from trialsite.fields import StrictDateField
+from trialsite.fields import StrictDateField, StrictDateTimeField
 from trialsite.models import JobState
 from trialsite.roles import Permission, can, needs
 from trialsite.saving import DataForm, Saved, answer_form
 
 # what a file is sent as; anything else is not sent
 DOWNLOADS = {
-    "report.pdf": gettext_lazy("PDF"),
-    "report.html": gettext_lazy("HTML"),
+    named(f"report.{kind.lower()}", language): f"{kind} ({name})"
+    for kind in ("PDF", "HTML")
+    for language, name in settings.LANGUAGES
 }
 # a file is shown or saved, and can do nothing: not even an SVG that somebody opens by itself
 FILE_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
@@ -33,6 +36,17 @@ class RequestReportForm(DataForm):
     cutoff = StrictDateField(
         label=gettext_lazy("Cut-off"),
         help_text=gettext_lazy("What happened on or before this day counts."),
+    )
+    entered_until = StrictDateTimeField(
+        zone=UTC,
+        required=False,
+        label=gettext_lazy("Data entered until (UTC)"),
+        help_text=gettext_lazy("Blank: until now. What was entered or corrected later is left out."),
+    )
+    new_series = forms.BooleanField(
+        required=False,
+        label=gettext_lazy("Begin a new series: draw new letters for the arms"),
+        help_text=gettext_lazy("When a letter has become known. Later reports keep the new ones."),
     )
 
 
@@ -48,7 +62,7 @@ def readable_parts(user):
 @require_GET
 @needs(Permission.READ_OPEN_REPORTS)
 def list_reports(request):
-    reports = DsmbReport.objects.visible_to(request.user).select_related("requested_by")
+    reports = DsmbReport.objects.visible_to(request.user).select_related("requested_by", "release__released_by")
     page = Paginator(reports, 50).get_page(request.GET.get("page"))
     for report in page:
         report.status = progress.STATUS[report.state]
@@ -63,7 +77,7 @@ def request_report(request):
     )
 
     def save(form):
-        report = request_dsmb_report(cutoff=form.cleaned_data["cutoff"], by=request.user)
+        report = request_dsmb_report(**form.values, by=request.user)
         return Saved(_address(report), report.version, _("The report was requested."))
 
     return answer_form(request, form, "safety/request_report.html", {}, save)
@@ -72,8 +86,9 @@ def request_report(request):
 @require_http_methods(["GET", "POST"])
 @needs(Permission.READ_OPEN_REPORTS, to_post=(Permission.REQUEST_REPORTS,))
 def show_report(request, pk):
-    """The report, or how far it is. POST asks again for one that failed."""
-    reports = DsmbReport.objects.visible_to(request.user).select_related("requested_by")
+    """The report, or how far it is. POST asks again for one that failed, or for one that is made to be made anew."""
+    reports = DsmbReport.objects.visible_to(request.user)
+    reports = reports.select_related("requested_by", "compared_with", "release__released_by")
     report = get_object_or_404(reports, pk=pk)
     report.status = progress.STATUS[report.state]
     form = RepeatReportForm(request.POST if request.method == "POST" else None, record=report)
@@ -81,7 +96,10 @@ def show_report(request, pk):
     if request.method == "POST":
 
         def save(form):
-            again = repeat_dsmb_report(report=report, version=form.cleaned_data["version"], by=request.user)
+            if report.state == JobState.DONE:
+                again = request_dsmb_report(cutoff=report.cutoff, entered_until=report.entered_until, by=request.user)
+            else:
+                again = repeat_dsmb_report(report=report, version=form.cleaned_data["version"], by=request.user)
             return Saved(_address(again), again.version, _("The report was requested again."))
 
         return answer_form(request, form, "safety/show_report.html", context, save)
@@ -91,18 +109,42 @@ def show_report(request, pk):
         raise Http404
     context |= {"form": form, "parts": parts, "part": part}
     if report.state == JobState.DONE:
-        context |= _shown_part(request.user, report, part)
+        context |= _shown_part(request.user, report, part) | _at_the_board(request.user, report, part)
+        context["again"] = made_again(report)
     return render(request, "safety/show_report.html", context)
+
+
+def _at_the_board(user, report, part):
+    """Whether it is released, who has read it, what was recommended on it, and what this person may do."""
+    release, receipts = getattr(report, "release", None), list(report.receipts.select_related("read_by"))
+    has_read = any(receipt.read_by_id == user.pk and receipt.part == part for receipt in receipts)
+    return {
+        "release": release,
+        "receipts": receipts,
+        "recommendations": Recommendation.objects.visible_to(user).filter(report=report),
+        "may_release": release is None and can(user, Permission.RELEASE_REPORTS),
+        "may_confirm": release is not None and not has_read and can(user, Permission.RECORD_DECISIONS),
+        "may_recommend": release is not None and can(user, Permission.RECORD_DECISIONS),
+    }
+
+
+def made_again(report):
+    """The other reports of this cut-off and series, each with whether it says the same."""
+    others = DsmbReport.objects.filter(
+        cutoff=report.cutoff, entered_until=report.entered_until, series=report.series, state=JobState.DONE
+    ).exclude(pk=report.pk)
+    return [(other, other.figures_sha256 == report.figures_sha256) for other in others.order_by("id")]
 
 
 def _shown_part(user, report, part):
     kept = DsmbFile.objects.visible_to(user).filter(report=report, part=part)
-    figures = PartFigures.from_json(get_object_or_404(kept, name=FIGURES).content)
+    language = get_language()
+    figures = PartFigures.from_json(get_object_or_404(kept, name=named(FIGURES, language)).content)
     files = []
-    for file in kept.filter(name__in=DOWNLOADS).defer("content").annotate(size=Length("content")).order_by("-name"):
+    for file in kept.filter(name__in=DOWNLOADS).defer("content").annotate(size=Length("content")).order_by("name"):
         file.url, file.label = file_address(report, part, file.name), DOWNLOADS[file.name]
         files.append(file)
-    pictures = {plot.file: file_address(report, part, plot.file) for plot in figures.plots}
+    pictures = {plot.file: file_address(report, part, named(plot.file, language)) for plot in figures.plots}
     return {"figures": figures, "files": files, "pictures": pictures}
 
 
@@ -133,7 +175,7 @@ def download_file(request, pk, part, name):
     if file.content_type == "image/svg+xml":
         response["Content-Disposition"] = "inline"
     else:
-        saved_as = f"DSMB-{file.part}-{file.report.cutoff}.{file.name.rpartition('.')[2]}"
+        saved_as = f"DSMB-{file.part}-{file.report.cutoff}.{file.name.partition('.')[2]}"
         response["Content-Disposition"] = f'attachment; filename="{saved_as}"'
     response["Content-Security-Policy"] = FILE_POLICY
     response["X-Content-Type-Options"] = "nosniff"

@@ -1,16 +1,20 @@
 """Template words of this trial."""
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from django import template
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from trialsite import trial
+from trialsite.clock import told_at, zone_shown
 from trialsite.languages import LANGUAGES, tag
 from trialsite.roles import Permission, can
+from trialsite.ucum import unit_text
 from trialsite.words import Sentence
 
 register = template.Library()
@@ -82,23 +86,33 @@ def yes_no(value):
     return {True: "✓", False: "–", None: ""}.get(value, value)
 
 
+@register.simple_tag(takes_context=True)
+def clock_zone(context):
+    """By whose clock this page shows instants (trialsite.clock)."""
+    return zone_shown(context.get("patient"), context.get("user"))
+
+
+@register.simple_tag(takes_context=True)
+def clock(context, instant, seconds=False):
+    """`{% clock panel.entered_at %}`: an instant by the clock of this page, with its difference from UTC."""
+    return told_at(instant, clock_zone(context), seconds=seconds)
+
+
+@register.simple_tag(takes_context=True)
+def clock_now(context):
+    return clock(context, timezone.now())
+
+
 @register.filter
-def told(value):
-    """A value of the audit trail as people read it: an instant without its letters, a truth as a word, a sentence."""
+def told(value, zone=UTC):
+    """A value of the audit trail as people read it: an instant by the clock of `zone`, a truth as a word, a sentence."""
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, str) and INSTANT.fullmatch(value):
-        return f"{value[:10]} {value[11:16]} UTC"
+        return told_at(datetime.fromisoformat(value), zone)
     if isinstance(value, dict) and value.keys() == {"template", "values"}:
         return Sentence.of(value, trial.current_protocol())
     return value
 
 
-SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-POWER = re.compile(r"\^(-?[0-9]+)")
-
-
-@register.filter
-def unit_text(unit):
-    """A unit as people write it: 10^9/L is 10⁹/L."""
-    return POWER.sub(lambda power: power[1].translate(SUPERSCRIPTS), unit or "")
+register.filter("unit_text", unit_text)

@@ -9,12 +9,12 @@ from trialsite.audit import acting
 from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from visits import edit_checks, ranges, results
-from visits.actions.plan import mark_attended, plan_again_when_empty, refuse_impossible_day
+from visits.actions.plan import mark_attended, move_panel, plan_again_when_empty, refuse_impossible_day
 from visits.actions.queries import not_asked_yet, raise_check_queries
 from visits.actions.reviews import marks_void
 from visits.contents import columns_of
 from visits.laboratories import laboratories_for, ranges_for
-from visits.models import WITH_VALUES, Measurement, Missing, PanelRecord, PanelState, Visit, VisitState
+from visits.models import Measurement, Missing, PanelRecord, PanelState, Visit, VisitState
 from visits.units import rounded, unit_of
 
 AS_IT_STANDS = object()
@@ -71,7 +71,7 @@ def record_panel(
             held=ranges_for(panel, laboratory, collected_on), all_anew=(laboratory.pk if laboratory else None) != panel.laboratory_id,
         )  # fmt: skip
         panel.laboratory = laboratory
-        panel.state = PanelState.BEGUN if PENDING in lacking.values() else PanelState.ENTERED
+        move_panel(panel, PanelState.BEGUN if PENDING in lacking.values() else PanelState.ENTERED)
         panel.collected_on, panel.collected_at = collected_on, collected_at
         panel.comment, panel.not_done_because = comment, ""
         panel.entered_by, panel.entered_at = by, now
@@ -195,11 +195,10 @@ def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
         errors = {}
         if not not_done_because.strip():
             errors["not_done_because"] = [_("Write why the panel was not done.")]
-        if panel.state in WITH_VALUES:
-            errors[""] = [_("Values were entered. Clear them first, with a reason.")]
         if errors:
             raise Refused(errors)
-        panel.state, panel.not_done_because = PanelState.NOT_DONE, not_done_because
+        move_panel(panel, PanelState.NOT_DONE)
+        panel.not_done_because = not_done_because
         panel.entered_by, panel.entered_at = by, timezone.now()
         next_version(panel, "state", "not_done_because", "entered_by", "entered_at")
         if panel.version > 2:
@@ -217,7 +216,8 @@ def clear_panel(*, panel, version, reason, by):
             typed="", operator="", value=None, text="", flag="", missing_because="", version=F("version") + 1,
             low=None, high=None, reported_unit="", reported_low=None, reported_high=None, reference=None,
         )  # fmt: skip
-        panel.state, panel.not_done_because, panel.laboratory = PanelState.EXPECTED, "", None
+        move_panel(panel, PanelState.EXPECTED)
+        panel.not_done_because, panel.laboratory = "", None
         panel.collected_on = panel.collected_at = None
         panel.entered_by, panel.entered_at = by, timezone.now()
         next_version(

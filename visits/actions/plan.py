@@ -16,7 +16,7 @@ from trialsite.audit import acting
 from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from visits import edit_checks, schedule
-from visits.models import WITH_VALUES, PanelRecord, PanelState, Visit, VisitState
+from visits.models import PANEL_TRANSITIONS, WITH_VALUES, PanelRecord, PanelState, Visit, VisitState
 
 
 def plan_screening(*, patient, by):
@@ -109,7 +109,8 @@ def _follow_panels(patient, visits, by):
         panel.version += 1
         panel.protocol_version = protocol.version
         if position is None:
-            panel.state, panel.entered_by, panel.entered_at = PanelState.NOT_DONE, by, timezone.now()
+            move_panel(panel, PanelState.NOT_DONE)
+            panel.entered_by, panel.entered_at = by, timezone.now()
             panel.not_done_because = f"No longer asked for under protocol version {protocol.version}"
         else:
             panel.position = position
@@ -137,6 +138,14 @@ def move_plan(*, patient, day_0, reason, by):
             visit.planned_on, visit.earliest, visit.latest = window.planned, window.earliest, window.latest
             visit.version += 1
         Visit.objects.bulk_update(planned, ["planned_on", "earliest", "latest", "version"])
+
+
+def move_panel(panel, state):
+    """Put a panel into another state, where PANEL_TRANSITIONS has the way there; raises Refused elsewhere."""
+    if state != panel.state and state not in PANEL_TRANSITIONS[PanelState(panel.state)]:
+        told = {"now": panel.get_state_display(), "wanted": PanelState(state).label}
+        raise Refused(_("This panel is %(now)s: it cannot become %(wanted)s. Take the entry back first.") % told)
+    panel.state = state
 
 
 def add_unscheduled_visit(*, patient, on, panels, by):

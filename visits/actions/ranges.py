@@ -14,6 +14,7 @@ from trialsite import trial
 from trialsite.audit import acting
 from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
+from trialsite.ucum import unit_text
 from visits import ranges, results
 from visits.actions.panels import as_result, as_stored
 from visits.actions.reviews import marks_void
@@ -99,7 +100,7 @@ def _make_room(laboratory, wanted, ends_earlier):
 
 
 def _overlap_text(held):
-    about = {"range": ranges.range_text(held.low, held.high), "unit": held.unit, "first": held.valid_from}
+    about = {"range": ranges.range_text(held.low, held.high), "unit": unit_text(held.unit), "first": held.valid_from}
     if held.valid_to is None:
         return _("%(range)s %(unit)s holds since %(first)s. End it before, or withdraw it.") % about
     return _("%(range)s %(unit)s holds from %(first)s to %(last)s. End it before, or withdraw it.") % {

@@ -32,6 +32,8 @@ from visits.models.queries import (
     QueryMessage,
     QueryState,
     RetiredCheck,
+    answered_queries,
+    open_queries,
 )
 from visits.models.reviews import Mark, Review
 
@@ -67,4 +69,6 @@ __all__ = [
     "Review",
     "Visit",
     "VisitState",
+    "answered_queries",
+    "open_queries",
 ]

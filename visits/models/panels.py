@@ -19,7 +19,8 @@ class PanelState(models.TextChoices):
     NOT_DONE = "not_done", _("not done")
 
 
-# what saving, saying that it was not done, and taking back make of a panel: the whole of it
+# what saving, saying that it was not done, and taking back make of a panel (visits.actions.plan.move_panel asks it);
+# from each state it may also be saved again and stay in it
 PANEL_TRANSITIONS = {
     PanelState.EXPECTED: {PanelState.BEGUN, PanelState.ENTERED, PanelState.NOT_DONE},
     PanelState.BEGUN: {PanelState.ENTERED, PanelState.EXPECTED},

@@ -19,6 +19,16 @@ class QueryState(models.TextChoices):
     CLOSED = "closed", _("closed")
 
 
+def open_queries(path=""):
+    """Which queries count as open, on every page: those that wait for the site's answer. `path` leads to them."""
+    return models.Q(**{f"{path}state": QueryState.OPEN})
+
+
+def answered_queries(path=""):
+    """Those that the site answered, which wait for who may close them."""
+    return models.Q(**{f"{path}state": QueryState.ANSWERED})
+
+
 # who moves a query where: RAISE_QUERIES may close and re-open, ANSWER_QUERIES may answer
 QUERY_TRANSITIONS = {
     QueryState.OPEN: {QueryState.ANSWERED, QueryState.CLOSED},

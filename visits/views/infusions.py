@@ -50,7 +50,19 @@ def prepare_infusion(request, pk):
         amount = f"{_plain(dose.per_kg or dose.absolute)} {dose.unit}"
         intro = f"{product.name}: " + (_("%s per kg of body weight") % amount if dose.per_kg else amount)
     heading = _("Prepare infusion %d") % planned_infusion(visit)
-    return answer_form(request, form, "form.html", visit_context(request, visit, heading, intro=intro), save)
+    context = visit_context(request, visit, heading, intro=intro, lack=lack_of_lots(request.user, product, lots, patient.site))
+    return answer_form(request, form, "visits/prepare_infusion.html", context, save)
+
+
+def lack_of_lots(user, product, lots, site):
+    """Why there is no lot to choose, with the page where that is mended; None when there is one."""
+    if product is None:
+        return {"text": _("The patient is not randomised: which product is given is not known yet.")}
+    if lots.exists():
+        return None
+    url = reverse("visits:list_lots") if can(user, Permission.MANAGE_LOTS, site) else ""
+    text = _("No lot of %(product)s is released at this site, or all have expired: nothing can be prepared.")
+    return {"text": text % {"product": product.name}, "url": url}
 
 
 def _plain(number):

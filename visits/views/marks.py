@@ -1,12 +1,11 @@
 """The marks as pages show them: who verified, reviewed or signed a form, when, with which meaning, and what is void."""
 
-from zoneinfo import ZoneInfo
-
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from patients.models import Hold
+from trialsite.clock import told_at, zone_of
 from trialsite.reasons import reason_told
 from trialsite.roles import can
 from trialsite.telling import roles_told
@@ -29,7 +28,7 @@ MARK_CLASS = {Mark.VERIFIED: "verified", Mark.REVIEWED: "done", Mark.SIGNED: "si
 
 def shown_mark(review, site, form=None):
     """A mark as every page shows it: printed name, date and time where it was set, meaning; and whether it is valid."""
-    zone = ZoneInfo(site.timezone)
+    zone = zone_of(site)
     return {
         "review": review,
         "mark": review.mark,
@@ -37,21 +36,15 @@ def shown_mark(review, site, form=None):
         "status": MARK_CLASS[review.mark],
         "name": review.printed_name,
         "roles": roles_told(review.roles),
-        "at": local(review.at, zone),
+        "at": told_at(review.at, zone, seconds=True),
         "meaning": _(review.meaning) if review.meaning else "",
         "version": review.record_version,
         "fields": [review.field] if review.field else [],
         "is_void": review.is_void,
-        "void_at": local(review.void_at, zone) if review.is_void else "",
+        "void_at": told_at(review.void_at, zone, seconds=True),
         "void_because": reason_told(review.void_because),
         "fault": fault_of(review, form) if form is not None and not review.is_void else "",
     }
-
-
-def local(instant, zone):
-    at = instant.astimezone(zone)
-    offset = at.strftime("%z")
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC{offset[:3]}:{offset[3:]}"
 
 
 def shown_marks(form, site, is_checked=True):
@@ -70,19 +63,23 @@ def shown_marks(form, site, is_checked=True):
     return sorted(lines.values(), key=lambda line: line["is_void"])
 
 
+def open_steps(form):
+    """The steps (keys of PAGES) whose mark this form lacks; none while nothing is entered in it."""
+    marks, wanted = form.standing_marks, form.fields_to_verify
+    if getattr(form.record, "state", "") == PanelState.EXPECTED or getattr(form.record, "is_withdrawn", False):
+        return set()
+    verified = all((Mark.VERIFIED, field) in marks for field in wanted) if wanted else False
+    done = {step for step in PAGES if (STEPS[step].after, "") in marks} | ({"verify"} if verified else set())
+    return set(PAGES) - done
+
+
 def marks_of(user, form, patient):
     """For `visits/_marks.html`: the marks of one form whose reviews and parts are loaded, and what the person may do."""
-    standing = waiting.Standing(
-        has_entries=getattr(form.record, "state", "") != PanelState.EXPECTED, marks=form.standing_marks
-    )
-    wanted = form.fields_to_verify
-    verified = [field for field in wanted if (Mark.VERIFIED, field) in standing.marks]
-    steps = []
+    marks, wanted = form.standing_marks, form.fields_to_verify
+    verified = [field for field in wanted if (Mark.VERIFIED, field) in marks]
+    steps, to_do = [], open_steps(form)
     for step, page in PAGES.items():
-        is_done = (STEPS[step].after, "") in standing.marks or (
-            step == "verify" and wanted and len(verified) == len(wanted)
-        )
-        if can(user, STEPS[step].permission, patient.site) and standing.has_entries and not is_done:
+        if can(user, STEPS[step].permission, patient.site) and step in to_do:
             app, model = form.kind.label.split(".")
             steps.append((reverse("visits:check_record", args=[step, app, model, form.record.pk]), page[1]))
     lines = shown_marks(form, patient.site)
@@ -92,7 +89,7 @@ def marks_of(user, form, patient):
         "wanted": len(wanted),
         "verified": len(verified),
         "not_signed": any(line["mark"] == Mark.SIGNED and line["is_void"] for line in lines)
-        and (Mark.SIGNED, "") not in standing.marks,
+        and (Mark.SIGNED, "") not in marks,
         "hold": held(patient, form.visit),
     }
 
@@ -114,7 +111,7 @@ def held(patient, visit=None):
         if owner is not None and owner.hold == Hold.LOCKED:
             return "locked", locked
         if owner is not None and owner.hold == Hold.FROZEN:
-            return "locked", frozen
+            return "frozen", frozen
     return None
 
 
@@ -141,6 +138,7 @@ def marks_of_visit(visit, panels, infusion):
             "void": [line for line in lines if line["is_void"] and not is_signed][-1:],
             "faults": [line for line in lines if line["fault"]],
             "is_signed": is_signed,
+            "open_steps": open_steps(form) if wanted else open_steps(form) - {"verify"},
         }
 
 

@@ -5,7 +5,7 @@ from django.db.models import Count, OuterRef, Q
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET
 
 from patients.actions import today_at
@@ -23,11 +23,12 @@ from visits.models import (
     PanelRecord,
     PanelState,
     Preparation,
-    QueryState,
     Review,
     Visit,
+    answered_queries,
+    open_queries,
 )
-from visits.reviews import STEPS
+from visits.reviews import STEPS, stricter
 from visits.views.marks import PAGES, held, marks_of_visit
 
 
@@ -64,6 +65,7 @@ STANDING_TEXT = {
     "draft": gettext_lazy("begun"),
     "entered": gettext_lazy("complete"),
     "signed": gettext_lazy("signed"),
+    "frozen": gettext_lazy("frozen"),
     "locked": gettext_lazy("locked"),
     "missed": gettext_lazy("missed"),
     "not-done": gettext_lazy("will not take place"),
@@ -72,9 +74,10 @@ STANDING_TEXT = {
 
 def standing_of(visit, today, open_panels, *, is_open, is_signed=False):
     """One word for a visit: expected, due, overdue, draft (attended, panels missing), entered, missed; not-done when it
-    was planned and the patient's way has ended (`is_open` is false); signed when all of it is, locked when it is."""
-    if visit.hold == Hold.LOCKED or (visit.patient_id and visit.patient.hold == Hold.LOCKED):
-        return "locked"
+    was planned and the patient's way has ended (`is_open` is false); signed when all of it is; frozen and locked say more."""
+    hold = stricter(visit.hold, visit.patient.hold if visit.patient_id else Hold.OPEN)
+    if hold:
+        return str(hold)
     window = schedule.Window(visit.planned_on, visit.earliest, visit.latest)
     standing = schedule.standing(state=visit.state, window=window, today=today)
     if standing == schedule.Standing.DONE:
@@ -92,8 +95,11 @@ def with_counts(visits):
         signed=waiting.number_of(marks),
         to_sign=waiting.number_of(panels) + waiting.number_of(infusions),
         open_panels=Count("panels", filter=Q(panels__state__in=UNFINISHED), distinct=True),
-        open_queries=Count("panels__queries", filter=~Q(panels__queries__state=QueryState.CLOSED), distinct=True)
-        + Count("infusion__queries", filter=~Q(infusion__queries__state=QueryState.CLOSED), distinct=True),
+        **{
+            name: Count("panels__queries", filter=which("panels__queries__"), distinct=True)
+            + Count("infusion__queries", filter=which("infusion__queries__"), distinct=True)
+            for name, which in (("open_queries", open_queries), ("answered_queries", answered_queries))
+        },
     )
     return counted.order_by("planned_on", "id")
 
@@ -152,6 +158,15 @@ def planned_visits(patients):
     return sorted(visits.values(), key=lambda visit: visit.day)
 
 
+def queries_told(counted):
+    """ "2 open queries, 1 answered" of what has both counts; "" where there is none."""
+    n, answered = counted.open_queries, counted.answered_queries
+    words = [ngettext("%(n)d open query", "%(n)d open queries", n) % {"n": n}] if n else []
+    if answered:
+        words.append(ngettext("%(n)d answered query", "%(n)d answered queries", answered) % {"n": answered})
+    return ", ".join(words)
+
+
 def cell_of(visit, patient):
     if visit is None:
         return None
@@ -161,8 +176,8 @@ def cell_of(visit, patient):
     text = f"{visit.code}: {STANDING_TEXT[standing]}, {visit.on}"
     if visit.open_panels and standing == "draft":
         text += ", " + _("%d panels open") % visit.open_panels
-    if visit.open_queries:
-        text += ", " + _("%d open queries") % visit.open_queries
+    if told := queries_told(visit):
+        text += ", " + told
     return {
         "status": standing,
         "text": text,
@@ -205,12 +220,15 @@ def visit_context(request, visit, heading, **more):
 def show_visit(request, pk):
     visit = load_visit(request.user, pk)
     protocol = visit.protocol
-    open_queries = Count("queries", filter=~Q(queries__state=QueryState.CLOSED), distinct=True)
     panels = list(
-        visit.panels.annotate(open_queries=open_queries, values=Count("measurements", distinct=True))
-        .select_related("entered_by").order_by("position")
+        visit.panels.annotate(
+            open_queries=Count("queries", filter=open_queries("queries__"), distinct=True),
+            answered_queries=Count("queries", filter=answered_queries("queries__"), distinct=True),
+            values=Count("measurements", distinct=True),
+        ).select_related("entered_by").order_by("position")
     )  # fmt: skip
     for panel in panels:
+        panel.queries_told = queries_told(panel)
         panel.name = panel.protocol.panel(panel.code).name
         panel.css = PANEL_CLASS[panel.state]
     number = protocol.visit(visit.code).infusion if visit.is_scheduled else None
@@ -222,12 +240,12 @@ def show_visit(request, pk):
     marks_of_visit(visit, panels, infusion)
     today = today_at(visit.patient.site)
     open_panels = sum(panel.state in UNFINISHED for panel in panels)
-    signed = [form.marks["is_signed"] for form in (*panels, *([infusion] if infusion else []))]
+    marked = (*panels, *([infusion] if infusion else []))
+    signed = [form.marks["is_signed"] for form in marked]
     standing = standing_of(
         visit, today, open_panels, is_open=visit.patient.is_open, is_signed=bool(signed) and all(signed)
     )
     site = visit.patient.site
-    begun = any(panel.state != PanelState.EXPECTED for panel in panels) or infusion
     context = visit_context(
         request, visit, visit_title(visit),
         panels=panels, standing=standing, standing_text=STANDING_TEXT[standing], number=number, infusion=infusion,
@@ -235,12 +253,12 @@ def show_visit(request, pk):
         may_enter=can(request.user, Permission.ENTER_DATA, site) and is_open(visit),
         may_prepare=sees_arm and can(request.user, Permission.PREPARE_INFUSIONS, site) and is_open(visit),
         may_infuse=can(request.user, Permission.RECORD_INFUSIONS, site) and is_open(visit),
-        may_report=can(request.user, Permission.REPORT_ADVERSE_EVENTS, site),
+        may_report=can(request.user, Permission.REPORT_ADVERSE_EVENTS, site) and not visit.patient.is_held,
         may_hold=can(request.user, Permission.REVIEW_DATA, site),
         checks=[
             (reverse("visits:check_visit", args=[step, pk]), page[1])
             for step, page in PAGES.items()
-            if begun and can(request.user, STEPS[step].permission, site)
+            if any(step in form.marks["open_steps"] for form in marked) and can(request.user, STEPS[step].permission, site)
         ],
         dose_unit=protocol.product(preparation.lot.product).dose.unit if preparation and sees_arm else "",
     )  # fmt: skip

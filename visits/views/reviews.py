@@ -1,7 +1,6 @@
 """Verifying, reviewing and signing: the work-lists, the page on which forms are marked, the marks on other pages, holds."""
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from django.core.paginator import Paginator
 from django.http import Http404
@@ -13,12 +12,13 @@ from django.views.decorators.http import require_GET
 
 from patients.models import Hold, Line
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
+from trialsite.clock import told_at, zone_of
 from trialsite.forms import ReasonForm, confirming
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Refused, Saved, answer_form, conflict_row
 from visits import actions, forms, waiting
 from visits.contents import CASEBOOK, INFUSIONS, PANELS, Form, asked_of, kinds, load_forms, number_of, queries_on
-from visits.models import Mark, PanelState, QueryState, Review, Visit
+from visits.models import Infusion, Mark, PanelState, Review, Visit, open_queries
 from visits.reviews import MEANING_OF_CASEBOOK, MEANINGS, STEPS, reasons_not_to
 from visits.views.marks import PAGES
 from visits.views.plan import load_visit, visit_context, visit_title
@@ -108,13 +108,12 @@ def check_record(request, step, app, model, pk):
 def check_visit(request, step, pk):
     """All forms of a visit."""
     with_infusion = Visit.objects.visible_to(request.user).select_related("patient__site", "infusion")
-    waiting_queries = number_of(queries_on(INFUSIONS, "infusion__pk").filter(state=QueryState.OPEN))
+    waiting_queries = number_of(queries_on(INFUSIONS, "infusion__pk").filter(open_queries()))
     visit = get_object_or_404(with_infusion.annotate(waiting_queries=waiting_queries), pk=pk)
     infusion = getattr(visit, "infusion", None)
     if infusion is not None:
         infusion.waiting_queries = visit.waiting_queries
-    panels = visit.panels.exclude(state=PanelState.EXPECTED).order_by("position")
-    wanted = {PANELS: panels, INFUSIONS: [infusion] if infusion is not None else []}
+    wanted = {PANELS: entered_panels(visit), INFUSIONS: [infusion] if infusion is not None else []}
     heading = f"{visit.code} · {visit_title(visit)}"
     return _check(request, step, visit.patient, wanted, back=reverse("visits:show_visit", args=[pk]), of=heading)
 
@@ -129,6 +128,29 @@ def check_patient(request, step, pk):
         request, step, patient, wanted, back=reverse("patients:show_patient", args=[pk]),
         of=_("Records outside the visits"), only_open=True,
     )  # fmt: skip
+
+
+def entered_panels(visit):
+    return visit.panels.exclude(state=PanelState.EXPECTED).order_by("position")
+
+
+def where_next(request, step, patient, wanted, *, back, visit=None, alone):
+    """After marking: to the next form of the visit that this person may mark now; when none is left, to the visit (or to
+    `back`). Several forms stand on one page: that one again, at the next form."""
+    if alone and visit is None:
+        return back
+    if alone:
+        wanted = {PANELS: entered_panels(visit), INFUSIONS: Infusion.objects.filter(visit=visit)}
+        back = reverse("visits:show_visit", args=[visit.pk])
+    forms_there = load_forms(wanted, patient=patient, reviews=True).values()
+    entries = [entry_of(form, step, step, waiting.standing_of_form(form, patient)) for form in forms_there]
+    left = [entry for entry in entries if entry["is_open"] and entry["is_asked"] and not entry["reasons"]]
+    if not left:
+        return back
+    if not alone:
+        return f"{request.path}#{left[0]['anchor']}"
+    label, pk = left[0]["form"].key
+    return reverse("visits:check_record", args=[step, *label.split("."), pk])
 
 
 def _check(request, step, patient, wanted, *, back, of="", alone=False, only_open=False):
@@ -165,8 +187,9 @@ def _check(request, step, patient, wanted, *, back, of="", alone=False, only_ope
         message %= {"n": len(marks), "what": PAGES[step][4]}
         if told:
             message += " " + _("Left out: %(forms)s") % {"forms": " / ".join(told)}
-        next_page = back if alone else reverse("visits:list_to_check", args=[step])
-        return Saved(next_page, None, message)
+        visit = shown[0].visit if alone else None
+        address = where_next(request, step, patient, wanted, back=back, visit=visit, alone=alone)
+        return Saved(address, None, message)
 
     def conflict(form, stale):
         seen = dict(one.rsplit(":", 1) for one in form.cleaned_data["seen"].split())
@@ -229,7 +252,7 @@ def entry_of(form, step, rule, standing):
     is_asked = bool(open_fields) if step == "verify" else not standing.is_withdrawn and form.protocol.is_signed(
         form.kind.code) if step == "sign" else not standing.is_withdrawn  # fmt: skip
     return {
-        "form": form, "token": token_of(form), "rows": rows, "reasons": reasons if is_open else [], "is_open": is_open,
+        "form": form, "token": token_of(form), "anchor": f"{form.record._meta.model_name}-{form.record.pk}", "rows": rows, "reasons": reasons if is_open else [], "is_open": is_open,
         "is_asked": is_asked, "open_fields": open_fields, "by_field": verifies_fields, "wanted": len(wanted),
         "done": len([field for field in wanted if field in done]),
     }  # fmt: skip
@@ -241,7 +264,7 @@ def rows_of(form):
         return _rows_of_panel(form)
     if form.kind.label == CASEBOOK:
         return [row_of(part.title, _("version %(n)d") % {"n": part.record.version}) for part in form.parts]
-    zone = ZoneInfo(form.record.patient.site.timezone)
+    zone = zone_of(form.record.patient.site)
     rows = [row_of(label, value) for label, value in _columns_shown(form.record, zone)]
     return rows + [row_of(part._meta.verbose_name, _words_of(part, zone)) for part in form.parts]
 
@@ -256,7 +279,7 @@ def _columns_shown(record, zone, unshown=UNSHOWN):
         if f.name in unshown or value in (None, "", [], {}):
             continue
         if isinstance(value, datetime):
-            value = f"{value.astimezone(zone):%Y-%m-%d %H:%M}"
+            value = told_at(value, zone)
         yield f.verbose_name, getattr(record, f"get_{f.name}_display", lambda value=value: value)()
 
 

@@ -1,0 +1,250 @@
+"""The safety board: reports are released to it and read, its recommendations are signed and take effect, halts are
+lifted by nothing else."""
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.urls import reverse
+from django.utils import timezone
+
+from patients import actions as patient_actions
+from patients.models import Blocked, Halt, Scope
+from safety import actions
+from safety.models import (
+    BoardSignature,
+    ClosedMinutes,
+    Decision,
+    DsmbReport,
+    ReadingReceipt,
+    Recommendation,
+    Release,
+)
+from tests.universe import PASSWORD, send
+from trialsite import trial
+from trialsite.audit import acting
+from trialsite.models import JobState
+from trialsite.saving import Refused, Stale
+
+pytestmark = pytest.mark.django_db
+
+TODAY = timezone.now().date()
+ADDRESS = "/safety/board/record/"
+
+
+@pytest.fixture
+def halt(unchanged):
+    return patient_actions.open_halt(
+        scope=Scope.TRIAL, blocks=[Blocked.INFUSE], cause="Two related events", by=unchanged.samuel
+    )
+
+
+def made_report(universe):
+    with acting(universe.sofia, "made for a test"):
+        return DsmbReport.objects.create(cutoff=TODAY, requested_by=universe.sofia, state=JobState.DONE)
+
+
+def recommend(by, decision=Decision.CONTINUE, **values):
+    values = {"met_on": TODAY, "rationale": "No safety concern", "decision": decision, **values}
+    return actions.record_recommendation(**values, by=by)
+
+
+def sign(recommendation, by):
+    return actions.sign_recommendation(recommendation=recommendation, version=recommendation.version, by=by)
+
+
+# --- what the board decides, and what follows: a truth table
+
+EFFECTS = [
+    # decision, what it suspends, lifts the halt?  ->  is the old halt in force, what a new one blocks
+    (Decision.CONTINUE, [], True, False, None),
+    (Decision.CONTINUE, [], False, True, None),
+    (Decision.MODIFY, [], True, False, None),
+    (Decision.SUSPEND, ["enrol"], False, True, ["enrol"]),
+    (Decision.TERMINATE, [], False, True, ["enrol", "randomise", "infuse"]),
+]
+
+
+@pytest.mark.parametrize(("decision", "blocks", "lifts", "still_halted", "new_blocks"), EFFECTS)
+def test_a_signed_recommendation_does_to_halts_what_it_says(
+    unchanged, halt, decision, blocks, lifts, still_halted, new_blocks
+):
+    recommendation = recommend(
+        unchanged.dora, decision, blocks=blocks, conditions="half the rate", lifts=[halt] if lifts else []
+    )
+    halt.refresh_from_db()
+    assert halt.lifted_at is None, "a recommendation that nobody signed does nothing"
+    sign(recommendation, unchanged.dora)
+    halt.refresh_from_db()
+    assert (halt.lifted_at is None) == still_halted
+    new = Halt.objects.exclude(pk=halt.pk).first()
+    assert (new and new.blocks) == new_blocks
+    if not still_halted:
+        assert str(recommendation.pk) in halt.decision
+
+
+REFUSED = [
+    ({"rationale": " "}, "rationale"),
+    ({"decision": Decision.MODIFY}, "conditions"),
+    ({"decision": Decision.SUSPEND, "conditions": "x"}, "blocks"),
+    ({"blocks": ["enrol"]}, "blocks"),
+    ({"decision": Decision.TERMINATE, "lifts": "the halt"}, "lifts"),
+    ({"met_on": TODAY + timezone.timedelta(days=9)}, "met_on"),
+]
+
+
+@pytest.mark.parametrize(("values", "field"), REFUSED)
+def test_a_recommendation_that_contradicts_itself_is_refused_at_the_field(unchanged, halt, values, field):
+    values = {**values, "lifts": [halt]} if "lifts" in values else values
+    with pytest.raises(Refused) as refusal:
+        recommend(unchanged.dora, **values)
+    assert list(refusal.value.errors) == [field]
+    assert not Recommendation.objects.exists()
+
+
+def test_nobody_but_the_board_decides_and_signs(unchanged, halt):
+    with pytest.raises(PermissionDenied):
+        recommend(unchanged.samuel)
+    recommendation = recommend(unchanged.dora, lifts=[halt])
+    for other in (unchanged.samuel, unchanged.sofia, unchanged.wang):
+        with pytest.raises(PermissionDenied):
+            sign(recommendation, other)
+
+
+def test_it_takes_effect_with_the_last_signature_that_the_protocol_asks_for(unchanged, halt, monkeypatch):
+    protocol = trial.current_protocol()
+    two = protocol.model_copy(update={"trial": protocol.trial.model_copy(update={"board_signatures": 2})})
+    monkeypatch.setattr(trial, "current_protocol", lambda: two)
+    recommendation = recommend(unchanged.dora, lifts=[halt])
+    sign(recommendation, unchanged.dora)
+    recommendation.refresh_from_db()
+    assert recommendation.effective_at is None
+    with pytest.raises(Refused, match="signed this already"):
+        sign(recommendation, unchanged.dora)
+    with acting(unchanged.system, "another member"):
+        second = type(unchanged.dora).objects.create(username="dan", full_name="Dan Drei")
+        unchanged.dora.grants.model.objects.create(user=second, role="dsmb_member", granted_by=unchanged.system)
+    sign(recommendation, second)
+    halt.refresh_from_db()
+    assert halt.lifted_at
+
+
+def test_what_was_signed_is_not_what_was_changed_behind_the_back(unchanged):
+    recommendation = recommend(unchanged.dora, minutes="B had more fever")
+    sign(recommendation, unchanged.dora)
+    signature = BoardSignature.objects.get()
+    assert signature.digest == actions.digest_of(recommendation)
+    with connection.cursor() as cursor, acting(unchanged.system, "tampering"):
+        from trialsite.audit import tell_database
+
+        tell_database(unchanged.system, "tampering")
+        cursor.execute("update safety_closedminutes set text = 'nothing'")
+    assert signature.digest != actions.digest_of(recommendation)
+    page = unchanged.client(unchanged.dora).get(reverse("safety:show_recommendation", args=[recommendation.pk]))
+    assert "does not match" in page.content.decode()
+
+
+def test_a_draft_is_withdrawn_with_a_reason_and_then_signs_no_more(unchanged):
+    recommendation = recommend(unchanged.dora)
+    withdrawn = actions.withdraw_recommendation(
+        recommendation=recommendation, version=1, reason="wrong report", by=unchanged.dora
+    )
+    with pytest.raises(Refused, match="withdrawn"):
+        sign(withdrawn, unchanged.dora)
+    with pytest.raises(Stale):
+        actions.withdraw_recommendation(recommendation=recommendation, version=1, reason="again", by=unchanged.dora)
+
+
+# --- reports
+
+
+def test_a_report_is_the_boards_once_it_is_released_and_not_before(unchanged):
+    report = made_report(unchanged)
+    dora, ines, sofia = (unchanged.client(person) for person in (unchanged.dora, unchanged.ines, unchanged.sofia))
+    page = reverse("safety:show_report", args=[report.pk])
+    assert dora.get(page).status_code == ines.get(page).status_code == 404
+    answer = send(sofia, reverse("safety:release_report", args=[report.pk]), note="Three patients")
+    assert answer.status_code == 302 and Release.objects.get().released_by == unchanged.sofia
+    assert DsmbReport.objects.visible_to(unchanged.dora).get() == report
+    assert send(sofia, reverse("safety:release_report", args=[report.pk])).status_code == 422
+
+
+def test_a_report_that_is_not_made_is_not_released(unchanged):
+    with acting(unchanged.sofia):
+        report = DsmbReport.objects.create(cutoff=TODAY, requested_by=unchanged.sofia)
+    with pytest.raises(Refused, match="made"):
+        actions.release_report(report=report, version=1, by=unchanged.sofia)
+
+
+def test_each_member_of_the_board_says_once_what_was_read(unchanged):
+    report = made_report(unchanged)
+    with pytest.raises(Refused, match="not released"):
+        actions.confirm_reading(report=report, part="open", by=unchanged.dora)
+    actions.release_report(report=report, version=1, by=unchanged.sofia)
+    dora = unchanged.client(unchanged.dora)
+    for _twice in range(2):
+        assert send(dora, reverse("safety:confirm_reading", args=[report.pk, "closed"])).status_code == 302
+    assert ReadingReceipt.objects.get().read_by == unchanged.dora
+    assert dora.get(reverse("safety:confirm_reading", args=[report.pk, "secret"])).status_code == 404
+
+
+# --- pages
+
+
+def test_the_board_records_and_signs_on_its_pages_and_the_halt_is_lifted(unchanged, halt):
+    dora = unchanged.client(unchanged.dora)
+    assert f"{ADDRESS}?halt={halt.pk}" in dora.get("/patients/halts/").content.decode()
+    answer = send(
+        dora, f"{ADDRESS}?halt={halt.pk}", decision="modify", met_on=TODAY.isoformat(), rationale="Resolved in a day",
+        conditions="Paracetamol before", minutes="Arm B", item_1="Tell the sites", responsible_1="Sponsor",
+    )  # fmt: skip
+    assert answer.status_code == 302, answer.content.decode()
+    page = dora.get(answer.url).content.decode()
+    assert "Two related events" in page and "Tell the sites" in page and "Arm B" in page
+    wrong = send(dora, f"{answer.url}sign/", password="not this one")
+    assert wrong.status_code == 422 and not BoardSignature.objects.exists()
+    assert send(dora, f"{answer.url}sign/", password=PASSWORD).status_code == 302
+    halt.refresh_from_db()
+    assert halt.lifted_at and halt.lifted_by == unchanged.dora
+
+
+def test_action_items_say_what_and_who(unchanged):
+    dora = unchanged.client(unchanged.dora)
+    answer = send(dora, ADDRESS, decision="continue", met_on=TODAY.isoformat(), rationale="x", responsible_1="Sponsor")
+    assert answer.status_code == 422 and "Write what is to be done." in answer.content.decode()
+
+
+def test_minutes_of_the_closed_session_are_read_by_those_alone_who_read_closed_reports(unchanged):
+    recommendation = recommend(unchanged.dora, minutes="QZARMB had more")
+    sign(recommendation, unchanged.dora)
+    pages = [reverse("safety:show_recommendation", args=[recommendation.pk]), reverse("safety:list_recommendations"),
+             reverse("show_history", args=["safety", "recommendation", recommendation.pk])]  # fmt: skip
+    for name in ("samuel", "maria", "wang", "ines", "david"):
+        client = unchanged.client(getattr(unchanged, name))
+        assert not any("QZARMB" in client.get(page).content.decode() for page in pages), name
+    assert "QZARMB" in unchanged.client(unchanged.sofia).get(pages[0]).content.decode()
+    assert not ClosedMinutes.objects.visible_to(unchanged.samuel).exists()
+
+
+def test_others_see_a_recommendation_once_it_is_in_effect(unchanged):
+    recommendation = recommend(unchanged.dora)
+    address = reverse("safety:show_recommendation", args=[recommendation.pk])
+    assert unchanged.client(unchanged.samuel).get(address).status_code == 404
+    sign(recommendation, unchanged.dora)
+    assert unchanged.client(unchanged.samuel).get(address).status_code == 200
+
+
+def test_sponsor_and_investigator_confirm_receipt_and_the_sponsor_resolves_what_was_asked(unchanged):
+    recommendation = recommend(unchanged.dora, action_items=[("Tell the sites", "Sponsor", TODAY)])
+    with pytest.raises(Refused, match="not in effect"):
+        actions.acknowledge_recommendation(recommendation=recommendation, by=unchanged.samuel)
+    sign(recommendation, unchanged.dora)
+    address = reverse("safety:show_recommendation", args=[recommendation.pk])
+    for person in (unchanged.samuel, unchanged.wang):
+        assert send(unchanged.client(person), f"{address}acknowledge/").status_code == 302
+    assert recommendation.acknowledgements.count() == 2
+    item = recommendation.action_items.get()
+    samuel = unchanged.client(unchanged.samuel)
+    assert send(samuel, reverse("safety:resolve_action_item", args=[item.pk]), resolution="").status_code == 422
+    assert send(samuel, reverse("safety:resolve_action_item", args=[item.pk]), resolution="Letter sent").status_code == 302
+    item.refresh_from_db()
+    assert item.resolved_by == unchanged.samuel and "Letter sent" in samuel.get(address).content.decode()

@@ -1,0 +1,202 @@
+"""A report tells what was known at its instant: made again after any number of corrections, it is the same bytes."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import InternalError, connection
+from django.test.utils import CaptureQueriesContext
+
+from patients.models import Disposition, Patient, State
+from safety.actions.reports import draw_arm_letters, request_dsmb_report
+from safety.dsmb.compute import compute_figures
+from safety.dsmb.figures import PartFigures
+from safety.dsmb.past import read_past
+from safety.models import AdverseEvent, ArmLetter, DsmbReport
+from safety.tasks import make_dsmb_report
+from tests.dsmb_data import SmallTrial, small_protocol
+from tests.test_dsmb_figures import fill, rows
+from trialsite import outbox
+from trialsite import trial as the_trial
+from trialsite.audit import acting
+from trialsite.models import JobState, OutboxMessage, Site
+from trialsite.saving import Refused
+from visits.models import Infusion, Measurement, Preparation, Query, Reaction, Visit
+
+pytestmark = pytest.mark.django_db
+
+DAY_0, CUTOFF = date(2026, 3, 2), date(2026, 6, 30)
+
+
+@pytest.fixture
+def trial(monkeypatch):
+    protocol = small_protocol()
+    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
+    monkeypatch.setattr(outbox, "send", lambda message: None)
+    trial = SmallTrial(protocol)
+    fill(trial)
+    return trial
+
+
+def ask(trial, **about):
+    return request_dsmb_report(by=trial.by, **({"cutoff": CUTOFF} | about))
+
+
+def make(report):
+    message = OutboxMessage.objects.get(arguments={"report_id": report.pk})
+    assert make_dsmb_report(report_id=report.pk, outbox_id=message.pk)
+    report.refresh_from_db()
+    assert report.state == JobState.DONE, report.failure
+    return report
+
+
+def digests(report):
+    return list(report.files.order_by("part", "name").values_list("part", "name", "sha256"))
+
+
+def figures(report):
+    draw_arm_letters(by=report.requested_by)
+    snapshot, arms, _ = read_past(report)
+    return compute_figures(snapshot, arms)
+
+
+def shown(report, number, part="open"):
+    kept = report.files.get(part=part, name="figures.json").content
+    return PartFigures.from_json(kept).item(number)
+
+
+def correct_everything(trial):
+    """A year of work: something is changed in every table that a report is made of, and much is added."""
+    with acting(trial.by, "a correction"):
+        Site.objects.update(name="Renamed hospital")
+        Patient.objects.update(birth_date=date(1950, 1, 1), sex="M")
+        AdverseEvent.objects.update(grade=4, term="Corrected term", relationship="related")
+        AdverseEvent.objects.filter(pk=AdverseEvent.objects.first().pk).update(is_withdrawn=True)
+        Measurement.objects.update(value=Decimal(7), operator="", flag="")
+        Visit.objects.update(attended_on=DAY_0 - timedelta(days=3))
+        Preparation.objects.update(planned_dose=50)
+        Infusion.objects.update(given_percent=10)
+        Reaction.objects.update(grade=4)
+        Query.objects.update(state="closed")
+        patient = Patient.objects.filter(slot__isnull=False).first()
+        Disposition.objects.create(patient=patient, state=State.WITHDRAWN, on=DAY_0 + timedelta(days=2))
+    fill(trial)
+
+
+def test_a_report_made_again_after_a_year_of_corrections_is_the_same_bytes(trial):
+    first = make(ask(trial))
+    correct_everything(trial)
+    again = make(ask(trial, cutoff=first.cutoff, entered_until=first.entered_until))
+    assert again.pk != first.pk and len(digests(first)) == 18
+    assert digests(again) == digests(first)
+    assert (again.last_audit_event, again.held_back) == (first.last_audit_event, first.held_back)
+    later = make(ask(trial))
+    told = dict(((part, name), sha) for part, name, sha in digests(later))
+    assert not {(part, name, told[part, name]) for part, name, _ in digests(first)} & set(digests(first))
+    assert later.figures_sha256 != first.figures_sha256 == again.figures_sha256
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: AdverseEvent.objects.update(grade=4),
+        lambda: Measurement.objects.filter(test="CD4").update(value=Decimal(7)),
+        lambda: Patient.objects.update(birth_date=date(1950, 1, 1)),
+        lambda: Infusion.objects.update(given_percent=10),
+        lambda: Site.objects.update(name="Renamed hospital"),
+    ],
+)
+def test_a_correction_is_in_the_next_report_alone(trial, change):
+    before = ask(trial)
+    with acting(trial.by, "a correction"):
+        change()
+    after = ask(trial)
+    assert before.entered_until < after.entered_until
+    told = [figures(report).open.items for report in (before, after)]
+    assert told[0] != told[1]
+    assert figures(before).open.items == told[0]
+
+
+def test_what_was_entered_later_does_not_count_whenever_it_happened(trial):
+    report = ask(trial)
+    late = trial.enrol("ZEBRAARM", DAY_0)
+    trial.report(late, "Cough", 1, DAY_0)
+    assert rows(figures(report).open.item("F1"))["Screened"] == ("4",)
+    assert rows(figures(ask(trial)).open.item("F1"))["Screened"] == ("5",)
+
+
+def test_nothing_can_be_written_while_the_past_is_read(trial):
+    from trialsite.as_of import CutOff, tables_as_of
+
+    report = ask(trial)
+    cutoff = CutOff.at(report.entered_until)
+    with pytest.raises(InternalError, match="read-only"), tables_as_of(cutoff, [Patient]), acting(trial.by, "now"):
+        Patient.objects.update(sex="M")
+    with acting(trial.by, "after it"):
+        Patient.objects.update(sex="M")
+
+
+def test_the_number_of_queries_grows_with_nothing(trial):
+    report = ask(trial)
+    draw_arm_letters(by=trial.by)
+
+    def queries(report):
+        with CaptureQueriesContext(connection) as queries:
+            read_past(report)
+        return len(queries)
+
+    before = queries(report)
+    fill(trial, 5)
+    correct_everything(trial)
+    assert queries(report) == before == queries(ask(trial))
+
+
+# --- what a report is of
+
+
+def test_the_same_report_again_keeps_its_date_and_what_it_is_compared_with(trial):
+    earlier = ask(trial, cutoff=CUTOFF - timedelta(days=30))
+    first = ask(trial)
+    assert first.compared_with == earlier
+    with acting(trial.by, "a year passes"):
+        DsmbReport.objects.filter(pk=first.pk).update(reported_on=date(2026, 7, 1))
+    ask(trial, cutoff=CUTOFF - timedelta(days=10), entered_until=first.entered_until)
+    again = ask(trial, entered_until=first.entered_until)
+    assert (again.reported_on, again.compared_with, again.series) == (date(2026, 7, 1), earlier, 1)
+    assert ask(trial).reported_on == datetime.now(UTC).date()
+
+
+def test_a_report_is_not_compared_with_one_that_failed_or_knew_more(trial):
+    failed = ask(trial, cutoff=CUTOFF - timedelta(days=5))
+    with acting(trial.by, "it failed"):
+        DsmbReport.objects.filter(pk=failed.pk).update(state=JobState.FAILED)
+    instant = datetime.now(UTC) - timedelta(seconds=5)
+    ask(trial, cutoff=CUTOFF - timedelta(days=9))
+    assert ask(trial, entered_until=instant).compared_with is None
+
+
+@pytest.mark.parametrize(
+    ("cutoff", "until", "at"),
+    [
+        (date(2099, 1, 1), None, "cutoff"),
+        (CUTOFF, datetime(2099, 1, 1, tzinfo=UTC), "entered_until"),
+        (CUTOFF, datetime(2026, 6, 29, 23, 59, tzinfo=UTC), "entered_until"),
+    ],
+)
+def test_a_cutoff_that_cannot_be_is_refused(trial, cutoff, until, at):
+    with pytest.raises(Refused) as refusal:
+        ask(trial, cutoff=cutoff, entered_until=until)
+    assert list(refusal.value.errors) == [at]
+
+
+def test_a_new_series_draws_new_letters_and_leaves_the_old_ones(trial, monkeypatch):
+    first = ask(trial)
+    make(first)
+    monkeypatch.setattr("safety.actions.reports.secrets.SystemRandom.shuffle", lambda self, arms: None)
+    second = ask(trial, new_series=True)
+    make(second)
+    assert (first.series, second.series, ask(trial).series) == (1, 2, 2)
+    assert list(ArmLetter.objects.filter(series=2).values_list("arm", "letter")) == [
+        ("QUAGGAARM", "A"), ("ZEBRAARM", "B"),
+    ]  # fmt: skip
+    assert ArmLetter.objects.filter(series=1).count() == 2
