@@ -117,6 +117,8 @@ def arguments_of(name, here, records):
         "safety:resolve_action_item": {"pk": records["recommendation"].action_items.get().pk},
         "safety:release_report": {"pk": records["report"].pk},
         "safety:confirm_reading": {"pk": records["report"].pk, "part": "open"},
+        **{f"safety:{name}": {"code": "events"} for name in ("show_listing", "take_listing", "save_view")},
+        "safety:forget_view": {"pk": 1},
         "visits:add_unscheduled_visit": {"patient_pk": patient},
         "visits:calendar_feed": {"token": "guessed"},
         **{f"visits:{name}": {"pk": here["laboratory"].pk} for name in ("add_range", "copy_ranges", "import_ranges")},
@@ -178,7 +180,7 @@ def pages(here, records):
 
 def addresses_of_records(here, records):
     """(name, address) of what belongs to a site."""
-    everybodys = ("halt", "show_report", "progress", "download", "request_report", "_check", "recommendation", "release_report", "reading", "action_item")
+    everybodys = ("halt", "show_report", "progress", "download", "request_report", "_check", "recommendation", "release_report", "reading", "action_item", "listing", "_view")
     with_key = {name for route, name, _view in routes() if "<" in route}
     return [
         (name, url)

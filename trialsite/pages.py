@@ -44,6 +44,7 @@ NAVIGATION = [
     (_("Adverse events"), "safety:list_adverse_events", Permission.VIEW_ADVERSE_EVENTS),
     (_("Deviations"), "safety:list_deviations", Permission.VIEW_PATIENTS),
     (_("Lots"), "visits:list_lots", Permission.MANAGE_LOTS),
+    (_("Listings"), "safety:list_listings", Permission.VIEW_ADVERSE_EVENTS),
     (_("Reports"), "safety:list_reports", Permission.READ_OPEN_REPORTS),
 ]
 # opened seldom: under "More", unless they fit beside the others

@@ -34,7 +34,13 @@ from safety.views.casebook import (
     show_certified_copy,
     show_copy_progress,
 )
-from safety.views.coding import approve_codes, code_term, list_codes, reject_code, suggest_terms
+from safety.views.coding import (
+    approve_codes,
+    code_term,
+    list_codes,
+    reject_code,
+    suggest_terms,
+)
 from safety.views.deviations import (
     change_deviation,
     dismiss_proposal,
@@ -47,7 +53,26 @@ from safety.views.deviations import (
     show_unjudged,
     withdraw_deviation,
 )
-from safety.views.reports import download_file, list_reports, request_report, show_progress, show_report
+from safety.views.listings import (
+    forget_view,
+    list_listings,
+    save_view,
+    show_listing,
+    take_listing,
+)
+from safety.views.pictures import (
+    show_heat_map,
+    show_liver_plot,
+    show_shift_table,
+    show_swimmers,
+)
+from safety.views.reports import (
+    download_file,
+    list_reports,
+    request_report,
+    show_progress,
+    show_report,
+)
 
 __all__ = [
     "acknowledge_recommendation",
@@ -62,11 +87,13 @@ __all__ = [
     "dismiss_proposal",
     "download_certified_copy",
     "download_file",
+    "forget_view",
     "list_abnormal_results",
     "list_adverse_events",
     "list_codes",
     "list_deviations",
     "list_deviations_of_patient",
+    "list_listings",
     "list_proposals",
     "list_recommendations",
     "list_reports",
@@ -81,18 +108,25 @@ __all__ = [
     "resolve_action_item",
     "restore_proposal",
     "restore_result",
+    "save_view",
     "show_abnormal_results",
     "show_adverse_event",
     "show_casebook",
     "show_certified_copy",
     "show_copy_progress",
     "show_deviation",
+    "show_heat_map",
+    "show_listing",
+    "show_liver_plot",
     "show_progress",
     "show_recommendation",
     "show_report",
+    "show_shift_table",
+    "show_swimmers",
     "show_unjudged",
     "sign_recommendation",
     "suggest_terms",
+    "take_listing",
     "withdraw_adverse_event",
     "withdraw_deviation",
     "withdraw_recommendation",
