@@ -34,6 +34,7 @@ from trialsite.audit import acting
 from trialsite.clock import only_site
 from trialsite.models import Site, VersionApproval
 from trialsite.outbox import ask_for
+from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from trialsite.words import Sentence, for_the_record
 
@@ -136,7 +137,7 @@ def correct_birth_date(*, patient, birth_date, version, reason, by):
 def record_consent(*, patient, form_version, language, signed_on, obtained_by, version, by):
     """Add a consent. Who consents again on a form of a later protocol version moves to that version: what was entered
     stays as it is, what is still planned follows."""
-    with acting(by, f"consent {form_version} signed on {signed_on}"):
+    with acting(by, because("consent %(form)s signed on %(day)s", form=form_version, day=signed_on)):
         patient = lock_open_patient(patient, version)
         offered = consent_forms_for(patient)
         form, version, approved_on = offered.get(form_version, (None, "", None))
@@ -291,7 +292,7 @@ def assess_eligibility(*, patient, assessed_on, answers, comments, version, by):
 
     `answers` says of each criterion whether its statement holds; `comments` explain an answer that differs from
     what the rule worked out."""
-    with acting(by, f"eligibility assessed on {assessed_on}"):
+    with acting(by, because("eligibility assessed on %(day)s", day=assessed_on)):
         patient = lock_open_patient(patient, version)
         if patient.state not in (State.SCREENING, State.ELIGIBLE):
             raise Refused(
@@ -352,7 +353,7 @@ def make_allocation_list(*, slots_per_stratum, seed, by):
     protocol = trial.current_protocol()
     if protocol.allocation.method != "permuted_blocks":
         raise Refused(_("This protocol's list is made elsewhere; import it."))
-    with acting(by, "randomisation list made"):
+    with acting(by, because("randomisation list made")):
         strata = _strata_without_slots(protocol)
         slots = randomisation.make_list(protocol, strata, slots_per_stratum, seed)
         return _store_list(protocol, slots, algorithm=randomisation.ALGORITHM, seed=seed, by=by)
@@ -361,7 +362,7 @@ def make_allocation_list(*, slots_per_stratum, seed, by):
 def import_allocation_list(*, text, by):
     """Take over a list that was made elsewhere. Raises BadList with every bad cell."""
     protocol = trial.current_protocol()
-    with acting(by, "randomisation list imported"):
+    with acting(by, because("randomisation list imported")):
         slots = randomisation.from_csv(text, protocol, _strata_without_slots(protocol))
         return _store_list(protocol, slots, algorithm="imported", seed="", by=by)
 
@@ -405,7 +406,7 @@ def randomise_patient(*, patient, day_0, version, by):
 
     The place is taken last: who comes at the same time waits a few milliseconds at a lock on the first list and
     then sees which places are gone, so that places go out one after another and none twice."""
-    with acting(by, f"randomised, day 0 planned for {day_0}"):
+    with acting(by, because("randomised, day 0 planned for %(day)s", day=day_0)):
         patient = lock_open_patient(patient, version)
         if patient.state != State.ELIGIBLE:
             raise Refused(
@@ -507,7 +508,7 @@ def unmask_patient(*, patient, category, explanation, by):
 
 def record_disposition(*, patient, state, on, explanation="", version, by):
     """Record that screening failed, or that the patient completed, withdrew, was lost or died."""
-    with acting(by, f"{for_the_record(State(state).label)} on {on}"):
+    with acting(by, because("end of participation on %(day)s", day=on)):
         patient = lock_open_patient(patient, version)
         errors = {}
         if state not in TRANSITIONS[State(patient.state)] or state in (State.ELIGIBLE, State.SCREENING):

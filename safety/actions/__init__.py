@@ -1,5 +1,6 @@
 """Everything that writes about what went wrong: one file per noun."""
 
+from safety.actions.abnormal import add_result_to_event, decline_result, report_proposed_event, restore_result
 from safety.actions.adverse_events import (
     change_adverse_event,
     report_adverse_event,
@@ -63,6 +64,7 @@ __all__ = [
     "Words",
     "acknowledge_recommendation",
     "acknowledge_submission",
+    "add_result_to_event",
     "approve_codings",
     "change_adverse_event",
     "change_deviation",
@@ -70,6 +72,7 @@ __all__ = [
     "code_terms",
     "confirm_reading",
     "correct_knowledge",
+    "decline_result",
     "digest_of",
     "dismiss_proposal",
     "draw_arm_letters",
@@ -88,11 +91,13 @@ __all__ = [
     "repeat_dsmb_report",
     "report_adverse_event",
     "report_case",
+    "report_proposed_event",
     "request_casebook",
     "request_dsmb_report",
     "resolve_action_item",
     "restate_codings",
     "restore_proposal",
+    "restore_result",
     "set_case_links",
     "sign_recommendation",
     "use_dictionary",

@@ -1,5 +1,6 @@
 """What went wrong, and may the trial go on."""
 
+from safety.models.abnormal import DeclinedResult, ResultOfEvent
 from safety.models.adverse_events import (
     RELATED,
     SERIOUSNESS,
@@ -72,6 +73,7 @@ __all__ = [
     "Coding",
     "Crossing",
     "Decision",
+    "DeclinedResult",
     "Deviation",
     "Dictionary",
     "DictionaryTerm",
@@ -87,6 +89,7 @@ __all__ = [
     "Recommendation",
     "Relationship",
     "Release",
+    "ResultOfEvent",
     "SeriousCase",
     "SponsorAssessment",
     "Submission",

@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('patients', '0005_stopping'),
-        ('safety', '0007_serious'),
+        ('safety', '0008_grading'),
     ]
 
     operations = [
