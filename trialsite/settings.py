@@ -358,6 +358,8 @@ PATIENT_SECTIONS = ["visits.home.patient_sections", "safety.home.patient_section
 AFTER_SCREENING = ["visits.actions.plan_screening"]
 AFTER_RANDOMISATION = ["visits.actions.plan_visits"]
 AFTER_LINE_SAVED = ["visits.actions.check_line", "safety.actions.code_line"]
+# why a patient who was not treated yet must wait (what, patient, on); may hold the gate of the halts
+BEFORE_TREATMENT = ["safety.sentinels.reasons_to_wait"]
 # what may meet a stopping rule, beside adverse events
 AFTER_INFUSION = ["safety.actions.watch_after_infusion"]
 AFTER_DISPOSITION = ["safety.actions.watch_after_disposition"]
