@@ -11,15 +11,17 @@ from trialsite import trial
 
 SHOWN = 10
 LONGEST = 200  # characters that are looked for
-LEAST_ALIKE, LEAST_PART = 0.3, 0.6  # PostgreSQL's own thresholds, said here so that no server's settings matter
+LEAST_WORD, MOST_WORDS = 3, 8  # characters of a word that is looked for by itself
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """`times`: so often words like these were coded so; `is_exact`: the words are those of the term."""
+    """`times`: so often these words were coded so; `alike`: so often words like these, and these;
+    `is_exact`: the words are those of the term."""
 
     term: DictionaryTerm
     times: int = 0
+    alike: int = 0
     is_exact: bool = False
 
 
@@ -54,12 +56,12 @@ with coded as (
         + case when key = %(key)s then 1 when key like %(begin)s then 0.25 else 0 end as alike
     from safety_dictionaryterm
     where dictionary_id = %(dictionary)s and is_current
-      and (key %% %(key)s or %(key)s <%% key or key like %(within)s)
+      and (key %% %(key)s or %(key)s <%% key or key like any(%(within)s))
     order by alike desc, length(key), key limit %(shown)s
 )
 select t.*, coalesce(coded.times, 0) as times, coalesce(coded.often, 0) as often
-from safety_dictionaryterm t left join coded using (id) left join written using (id)
-where (coded.id is not null or written.id is not null) and t.is_current
+from coded full join written using (id) join safety_dictionaryterm t using (id)
+where t.is_current
 order by coalesce(coded.times, 0) desc, coalesce(written.alike, 0) + case when coded.alike >= 0.5 then coded.alike / 2 else 0 end desc,
     length(t.key), t.key
 limit %(shown)s
@@ -71,10 +73,14 @@ def suggest(dictionary, text, shown=SHOWN):
     key = key_of(text)[:LONGEST]
     if dictionary is None or len(key) < 2 or "\x00" in key:
         return []
-    pattern = key.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    patterns = [_pattern(key), *(_pattern(word) for word in key.split()[:MOST_WORDS] if len(word) >= LEAST_WORD)]
     given = {
         "key": key, "dictionary": dictionary.pk, "name": dictionary.name, "approved": CodingState.APPROVED.value,
-        "begin": f"{pattern}%", "within": f"%{pattern}%", "shown": shown,
+        "begin": f"{patterns[0]}%", "within": [f"%{one}%" for one in patterns], "shown": shown,
     }  # fmt: skip
     found = DictionaryTerm.objects.raw(SUGGEST, given)
-    return [Suggestion(term, term.often, term.key == key) for term in found]
+    return [Suggestion(term, term.times, term.often, term.key == key) for term in found]
+
+
+def _pattern(text):
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -25,7 +25,17 @@ from safety.views.casebook import (
     show_certified_copy,
     show_copy_progress,
 )
-from safety.views.coding import approve_codes, code_term, list_codes, reject_code, suggest_terms
+from safety.views.coding import (
+    approve_codes,
+    code_term,
+    compare_dictionary,
+    list_codes,
+    list_dictionaries,
+    reject_code,
+    show_to_code,
+    suggest_terms,
+    use_dictionary,
+)
 from safety.views.deviations import (
     change_deviation,
     dismiss_proposal,
@@ -46,6 +56,7 @@ __all__ = [
     "change_adverse_event",
     "change_deviation",
     "code_term",
+    "compare_dictionary",
     "confirm_reading",
     "dismiss_proposal",
     "download_certified_copy",
@@ -54,6 +65,7 @@ __all__ = [
     "list_codes",
     "list_deviations",
     "list_deviations_of_patient",
+    "list_dictionaries",
     "list_proposals",
     "list_recommendations",
     "list_reports",
@@ -74,9 +86,11 @@ __all__ = [
     "show_progress",
     "show_recommendation",
     "show_report",
+    "show_to_code",
     "show_unjudged",
     "sign_recommendation",
     "suggest_terms",
+    "use_dictionary",
     "withdraw_adverse_event",
     "withdraw_deviation",
     "withdraw_recommendation",
