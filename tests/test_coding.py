@@ -282,6 +282,16 @@ def test_the_page_of_an_event_tells_its_code(unchanged):
     assert "hedache" in shown and "Headache" in shown and "not coded yet" not in shown
 
 
+def test_the_code_of_an_event_is_seen_by_those_who_see_events(unchanged):
+    coding = approved(unchanged, odd_event(unchanged))
+    history = f"/history/safety/coding/{coding.pk}/"
+    assert unchanged.client(unchanged.chen).get(history).status_code == 200
+    for name in ("zhao", "li"):  # the pharmacist sees no events, the other site no patient
+        user = getattr(unchanged, name)
+        assert not Coding.objects.visible_to(user).filter(pk=coding.pk).exists()
+        assert unchanged.client(user).get(history).status_code == 404
+
+
 def test_a_coordinator_is_offered_terms_while_typing(unchanged):
     chen, zhao = unchanged.client(unchanged.chen), unchanged.client(unchanged.zhao)
     answer = chen.get("/safety/coding/suggest/?term=hedache")

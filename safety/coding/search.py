@@ -51,12 +51,14 @@ with coded as (
     join safety_dictionaryterm t on t.dictionary_id = %(dictionary)s and t.code = c.code
     where c.state = %(approved)s and (c.key = %(key)s or (c.key %% %(key)s and similarity(c.key, %(key)s) >= 0.5))
     group by t.id
+), found as materialized (
+    -- alone, so that the trigrams' index is used whatever the planner knows of the dictionaries
+    select id, key, dictionary_id, is_current from safety_dictionaryterm
+    where key %% %(key)s or key %%> %(key)s or {words}
 ), written as (
     select id, greatest(similarity(key, %(key)s), 0.9 * word_similarity(%(key)s, key))
         + case when key = %(key)s then 1 when key like %(begin)s then 0.25 else 0 end as alike
-    from safety_dictionaryterm
-    where dictionary_id = %(dictionary)s and is_current
-      and (key %% %(key)s or %(key)s <%% key or key like any(%(within)s))
+    from found where dictionary_id = %(dictionary)s and is_current
     order by alike desc, length(key), key limit %(shown)s
 )
 select t.*, coalesce(coded.times, 0) as times, coalesce(coded.often, 0) as often
@@ -73,12 +75,16 @@ def suggest(dictionary, text, shown=SHOWN):
     key = key_of(text)[:LONGEST]
     if dictionary is None or len(key) < 2 or "\x00" in key:
         return []
-    patterns = [_pattern(key), *(_pattern(word) for word in key.split()[:MOST_WORDS] if len(word) >= LEAST_WORD)]
+    words = [word for word in key.split()[:MOST_WORDS] if len(word) >= LEAST_WORD]
+    # what has no trigram is looked for at the beginning only
+    within = [f"%{_pattern(word)}%" for word in words] or [f"{_pattern(key)}%"]
     given = {
         "key": key, "dictionary": dictionary.pk, "name": dictionary.name, "approved": CodingState.APPROVED.value,
-        "begin": f"{patterns[0]}%", "within": [f"%{one}%" for one in patterns], "shown": shown,
+        "begin": f"{_pattern(key)}%", "shown": shown, **{f"word_{n}": one for n, one in enumerate(within)},
     }  # fmt: skip
-    found = DictionaryTerm.objects.raw(SUGGEST, given)
+    # an index answers these one by one, not as one list
+    likes = " or ".join(f"key like %(word_{n})s" for n in range(len(within)))
+    found = DictionaryTerm.objects.raw(SUGGEST.format(words=likes), given)
     return [Suggestion(term, term.times, term.often, term.key == key) for term in found]
 
 
