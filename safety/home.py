@@ -26,7 +26,7 @@ def sections(user, filters):
     if can(user, Permission.RECORD_DEVIATIONS):
         yield later(TO_JUDGE, "safety:show_unjudged", filters, url=reverse("safety:list_proposals"))
     if can(user, Permission.CODE_TERMS):
-        yield words_to_code(user, filters)
+        yield later(TO_CODE, "safety:show_to_code", filters, url=reverse("safety:list_codes"))
     if can(user, Permission.APPROVE_CODES):
         yield codes_to_approve(user, filters)
     if can(user, Permission.READ_OPEN_REPORTS):
@@ -36,6 +36,7 @@ def sections(user, filters):
 
 
 TO_JUDGE = gettext_lazy("Deviations to judge")
+TO_CODE = gettext_lazy("Words to code")
 RESULTS = gettext_lazy("Results that may be adverse events")
 
 
@@ -88,7 +89,7 @@ def words_to_code(user, filters):
         for one in work.waiting_of(rows[:SHOWN])
     ]  # fmt: skip
     return section(
-        _("Words to code"), items, rows.count(), url=reverse("safety:list_codes"), empty=_("All words are coded.")
+        TO_CODE, items, rows.count(), url=reverse("safety:list_codes"), empty=_("All words are coded.")
     )
 
 

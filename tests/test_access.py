@@ -135,6 +135,8 @@ def arguments_of(name, here, records):
         "safety:report_adverse_event": {"patient_pk": patient},
         "safety:code_term": {"kind": "adverse_event", "pk": here["event"].pk},
         "safety:reject_code": {"pk": here["coding"].pk},
+        "safety:compare_dictionary": {"pk": here["coding"].dictionary_id},
+        "safety:use_dictionary": {"pk": here["coding"].dictionary_id},
         "safety:record_deviation": {"patient_pk": patient},
         "safety:list_deviations_of_patient": {"pk": patient},
         "safety:dismiss_proposal": {"patient_pk": patient},
