@@ -1,15 +1,18 @@
-"""The jobs of the safety floor: making DSMB reports, asking for one each month, and making casebooks."""
+"""The jobs of the safety floor: making DSMB reports, asking for one each month, making casebooks,
+reminding of reports on serious cases."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from django.db import IntegrityError
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import gettext_noop
 
 from patients.models import Patient
+from safety import notices
 from safety.actions.reports import FIGURES, REPORT, draw_arm_letters, named, request_dsmb_report, store_dsmb_report
-from safety.models import DsmbReport
+from safety.actions.serious import follow_event
+from safety.models import AdverseEvent, DsmbReport
 from trialsite import jobs
 from trialsite.celery import app
 from trialsite.languages import LANGUAGES
@@ -80,3 +83,16 @@ def make_casebook(casebook_id, outbox_id):
     from safety.casebook import job
 
     return job.run(casebook_id, outbox_id)
+
+
+@app.task(name="safety.tasks.watch_cases")
+def watch_cases():
+    """Open the cases of serious events that have none (reported by an older program), and remind of deadlines. Beat
+    calls it every few minutes. Gives how many notices are new."""
+    without = AdverseEvent.objects.filter(is_serious=True, is_withdrawn=False, case=None).select_related(
+        "patient__site"
+    )
+    for event in without[:1000]:
+        follow_event(event=event, by=User.objects.system())
+    now = timezone.now()
+    return sum(notices.tell_of_deadlines(case, now) for case in notices.cases_to_look_at(now))

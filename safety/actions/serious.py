@@ -28,6 +28,7 @@ from safety.models import (
     SponsorAssessment,
     Submission,
 )
+from safety.notices import tell_of_opening
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
@@ -62,12 +63,14 @@ def _open(event, by):
     now = timezone.now()
     with acting(by, "the case of a serious event is opened"):
         case = SeriousCase.objects.create(
-            pk=pk, patient=patient, event=event, opened_by=by, opened_at=now, sponsor_knew_at=now,
+            pk=pk, patient=patient, event=event, opened_by=by, opened_at=now,
+            sponsor_knew_at=now if event.version > 1 else event.reported_at,
             number=f"{patient.site.country}-{trial.protocol(event.protocol_version).trial.id}-{pk:05d}",
             serious_since=now if event.version > 1 else None,
         )  # fmt: skip
         _note_facts(case, event, None, FactCause.OPENED)
         _settle(case)
+        tell_of_opening(case)
     return case
 
 
