@@ -1,6 +1,11 @@
 """Everything that writes about what went wrong: one file per noun."""
 
-from safety.actions.adverse_events import change_adverse_event, report_adverse_event, withdraw_adverse_event
+from safety.actions.abnormal import add_result_to_event, decline_result, report_proposed_event, restore_result
+from safety.actions.adverse_events import (
+    change_adverse_event,
+    report_adverse_event,
+    withdraw_adverse_event,
+)
 from safety.actions.board import (
     MEANING,
     RECEIVERS,
@@ -13,8 +18,22 @@ from safety.actions.board import (
     sign_recommendation,
     withdraw_recommendation,
 )
-from safety.actions.casebooks import repeat_casebook, request_casebook
-from safety.actions.coding import Words, approve_codings, code_line, code_terms, follow_words, reject_coding
+from safety.actions.casebooks import (
+    repeat_casebook,
+    request_casebook,
+)
+from safety.actions.coding import (
+    Words,
+    approve_codings,
+    code_line,
+    code_terms,
+    follow_words,
+    load_dictionary,
+    recode_codings,
+    reject_coding,
+    restate_codings,
+    use_dictionary,
+)
 from safety.actions.deviations import (
     change_deviation,
     dismiss_proposal,
@@ -22,7 +41,11 @@ from safety.actions.deviations import (
     restore_proposal,
     withdraw_deviation,
 )
-from safety.actions.reports import draw_arm_letters, repeat_dsmb_report, request_dsmb_report
+from safety.actions.reports import (
+    draw_arm_letters,
+    repeat_dsmb_report,
+    request_dsmb_report,
+)
 from safety.actions.serious import (
     acknowledge_submission,
     correct_knowledge,
@@ -33,6 +56,7 @@ from safety.actions.serious import (
     report_case,
     set_case_links,
 )
+from safety.actions.stopping import watch_after_disposition, watch_after_infusion, watch_events, watch_rules
 
 __all__ = [
     "MEANING",
@@ -40,6 +64,7 @@ __all__ = [
     "Words",
     "acknowledge_recommendation",
     "acknowledge_submission",
+    "add_result_to_event",
     "approve_codings",
     "change_adverse_event",
     "change_deviation",
@@ -47,13 +72,16 @@ __all__ = [
     "code_terms",
     "confirm_reading",
     "correct_knowledge",
+    "decline_result",
     "digest_of",
     "dismiss_proposal",
     "draw_arm_letters",
     "follow_event",
     "follow_words",
     "judge_case",
+    "load_dictionary",
     "make_case_version",
+    "recode_codings",
     "record_deviation",
     "record_recommendation",
     "record_submission",
@@ -63,12 +91,20 @@ __all__ = [
     "repeat_dsmb_report",
     "report_adverse_event",
     "report_case",
+    "report_proposed_event",
     "request_casebook",
     "request_dsmb_report",
     "resolve_action_item",
+    "restate_codings",
     "restore_proposal",
+    "restore_result",
     "set_case_links",
     "sign_recommendation",
+    "use_dictionary",
+    "watch_after_disposition",
+    "watch_after_infusion",
+    "watch_events",
+    "watch_rules",
     "withdraw_adverse_event",
     "withdraw_deviation",
     "withdraw_recommendation",

@@ -1,5 +1,14 @@
 """Pages about what went wrong: one file per noun, as the actions."""
 
+from safety.views.abnormal import (
+    add_result_to_event,
+    count_abnormal_results,
+    decline_result,
+    list_abnormal_results,
+    report_proposed_event,
+    restore_result,
+    show_abnormal_results,
+)
 from safety.views.adverse_events import (
     change_adverse_event,
     list_adverse_events,
@@ -55,6 +64,7 @@ from safety.views.serious import (
 __all__ = [
     "acknowledge_recommendation",
     "acknowledge_submission",
+    "add_result_to_event",
     "approve_codes",
     "change_adverse_event",
     "change_deviation",
@@ -62,12 +72,15 @@ __all__ = [
     "code_term",
     "confirm_reading",
     "correct_knowledge",
+    "count_abnormal_results",
+    "decline_result",
     "dismiss_proposal",
     "download_certified_copy",
     "download_cioms",
     "download_file",
     "freeze_case",
     "judge_case",
+    "list_abnormal_results",
     "list_adverse_events",
     "list_cases",
     "list_codes",
@@ -83,10 +96,13 @@ __all__ = [
     "release_report",
     "report_adverse_event",
     "report_case",
+    "report_proposed_event",
     "request_certified_copy",
     "request_report",
     "resolve_action_item",
     "restore_proposal",
+    "restore_result",
+    "show_abnormal_results",
     "show_adverse_event",
     "show_case",
     "show_casebook",
