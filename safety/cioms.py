@@ -98,7 +98,7 @@ def local(instant, zone):
 def product_of(protocol, arm):
     """(name, dose) of the suspect product: of the arm where it may be seen, or of all arms, masked."""
     if arm is None:
-        names = dict.fromkeys(protocol.product(each.product).name for each in protocol.arms)
+        names = sorted({protocol.product(each.product).name for each in protocol.arms})  # in an order that tells nothing
         return f"{' or '.join(names)} ({MASKED})", MASKED
     product = protocol.product(protocol.arm(arm).product)
     amount = f"{product.dose.per_kg.normalize():f} {product.dose.unit} per kg" if product.dose.per_kg else (

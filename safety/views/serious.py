@@ -213,7 +213,7 @@ def judge_case(request, pk):
         actions.judge_case(case=case, **values, by=request.user)
         return Saved(case_address(case), None, _("The judgement is signed."))
 
-    context = context_of(request, case, _("Judge the case for the sponsor"), case=case, event=case.event,
+    context = context_of(request, case, _("Judge the case for the sponsor"), event=case.event,
                          proposal=proposal, before=before)  # fmt: skip
     return answer_form(request, form, "safety/judge_case.html", context, save, confirm=confirming(request))
 
