@@ -23,7 +23,16 @@ from safety import actions as safety_actions
 from safety import demo as safety_steps
 from safety.actions.reports import request_dsmb_report
 from safety.casebook import job as casebook_job
-from safety.models import AdverseEvent, Casebook, Crossing, Deviation, DismissedProposal, DsmbReport
+from safety.models import (
+    AdverseEvent,
+    Casebook,
+    CaseVersion,
+    Crossing,
+    Deviation,
+    DismissedProposal,
+    DsmbReport,
+    SeriousCase,
+)
 from safety.proposals import unjudged_among
 from safety.stopping.notice import words_of_halt
 from tests.test_dsmb_files import objects_of
@@ -74,6 +83,8 @@ def masked(django_db_setup, django_db_blocker):
             for lot in Lot.objects.all():
                 with_marker(universe, lot)
             universe.event(universe.patients[0])
+            case = universe.event(universe.patients[0], is_serious=True, is_important=True, grade=3).case
+            safety_actions.report_case(case=case, version=None, by=universe.wang)
             deviate(universe)
             universe.halt = patient_actions.open_halt(
                 scope=Scope.ARM, arm="ZQARMHIGH", blocks=["infuse"], cause="Under review", by=universe.dora
@@ -125,12 +136,13 @@ def crawl(client, start):
 
 
 def starting_points(universe):
-    urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/queries/checks/", "/visits/lots/", "/safety/events/",
+    urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/queries/checks/", "/visits/lots/", "/safety/events/", "/safety/cases/", "/emails/",
             "/safety/deviations/", "/safety/deviations/proposals/", "/patients/halts/", "/patients/halts/open/", "/patients/unmaskings/", "/safety/reports/", "/patients/allocation/", "/exports/"]  # fmt: skip
     for model, label in (
         (Patient, "patients/patient"), (Visit, "visits/visit"), (PanelRecord, "visits/panelrecord"),
         (Infusion, "visits/infusion"), (Preparation, "visits/preparation"), (Lot, "visits/lot"),
         (AllocationSlot, "patients/allocationslot"), (Query, "visits/query"), (AdverseEvent, "safety/adverseevent"),
+        (SeriousCase, "safety/seriouscase"), (CaseVersion, "safety/caseversion"),
         (Deviation, "safety/deviation"), (DismissedProposal, "safety/dismissedproposal"),
         (Halt, "patients/halt"), (Unmasking, "patients/unmasking"), (DsmbReport, "safety/dsmbreport"), (Measurement, "visits/measurement"),
     ):  # fmt: skip

@@ -57,6 +57,7 @@ NAVIGATION_MORE = [
      (Permission.RECORD_DECISIONS, Permission.READ_OPEN_REPORTS, Permission.VIEW_ADVERSE_EVENTS)),
     (_("Halts"), "patients:list_halts", (Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)),
     (_("Protocol"), "list_versions", Permission.VIEW_PATIENTS),
+    (_("E-mails"), "list_emails", (Permission.JUDGE_SERIOUS_EVENTS, Permission.REPORT_ADVERSE_EVENTS)),
     (_("Accounts"), "list_accounts", Permission.MANAGE_ACCOUNTS),
 ]
 

@@ -323,6 +323,7 @@ CELERY_BEAT_SCHEDULE = {
     "drop the contents of old exports": {"task": "trialsite.tasks.drop_old_exports", "schedule": 3600.0},
     # asks every hour whether this month's report was requested, so that no outage skips a month
     "forget old drafts": {"task": "trialsite.tasks.forget_old_drafts", "schedule": 86400.0},
+    "remind of reports on serious cases": {"task": "safety.tasks.watch_cases", "schedule": 300.0},
     "request the monthly DSMB report": {"task": "safety.tasks.request_monthly_report", "schedule": 3600.0},
 }
 
