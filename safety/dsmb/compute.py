@@ -101,10 +101,10 @@ def event_tables(snapshot, groups):
 
 def listings(snapshot, groups, letters):
     return (
-        halts(snapshot, letters),
         serious_events(snapshot, groups, letters),
         deaths(snapshot, groups, letters),
         all_events(snapshot, letters),
+        halts(snapshot, letters),
     )
 
 

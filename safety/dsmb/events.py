@@ -341,7 +341,7 @@ def deaths(snapshot, groups, letters):
             ))
         )  # fmt: skip
     notes = none_of(lambda p: p.has_died, groups, snapshot.safety_population)
-    return Table("L2", _("Deaths"), columns, tuple(rows), notes, empty=_("No deaths."))
+    return Table("L2", _("Deaths"), columns, tuple(rows), notes, wide=True, empty=_("No deaths."))
 
 
 def _last_infusion(patient, died_on):
@@ -354,17 +354,22 @@ def _last_infusion(patient, died_on):
     return _("no. %(number)s on %(day)s, %(days)s days before") % (about | {"days": (died_on - last.on).days})
 
 
+def _as_counted(event):
+    term = event.counted_as[1]
+    return event.term if term.casefold() == event.term.strip().casefold() else f"{event.term} ({term})"
+
+
 def all_events(snapshot, letters):
     """L3."""
     columns = _listing_columns(
-        letters, Column(_("No.")), Column(_("Event"), align="left", share=2),
-        Column(_("Counted as"), align="left", share=2), Column(_("Body system"), align="left", share=2),
+        letters, Column(_("No.")), Column(_("Event (counted as)"), align="left", share=2.2),
+        Column(_("Body system"), align="left", share=2),
         Column(_("Grade")), Column(_("Serious"), align="left"), Column(_("Onset"), align="left"),
         Column(_("End"), align="left"), Column(_("After infusion")), Column(_("Relationship"), align="left", share=1),
         Column(_("Action"), align="left", share=1.3), Column(_("Outcome"), align="left", share=1.3),
     )  # fmt: skip
     rows = tuple(
-        Row((*_who(p, letters), str(e.sequence), e.term, "" if e.counted_as[1] == e.term else e.counted_as[1],
+        Row((*_who(p, letters), str(e.sequence), _as_counted(e),
              str(dictionary.told(e.counted_as[0])), str(e.grade), _("yes") if e.is_serious else _("no"),
              _day(snapshot, p, e.began_on), _end_of(snapshot, e), str(e.infusion_number or "–"),
              str(e.get_relationship_display()), str(e.get_action_taken_display()), str(e.get_outcome_display())))

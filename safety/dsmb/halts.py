@@ -25,4 +25,4 @@ def halts(snapshot, letters):
         Column(_("Opened"), align="left"), Column(_("Of"), align="left"), Column(_("Blocks"), align="left", share=1),
         Column(_("Cause"), align="left", share=2), Column(_("Lifted"), align="left"),
     )  # fmt: skip
-    return Table("L6", _("Halts"), columns, tuple(rows), empty=_("Nothing was halted."))
+    return Table("L6", _("Halts"), columns, tuple(rows), wide=True, empty=_("Nothing was halted."))
