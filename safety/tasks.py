@@ -12,7 +12,15 @@ from django.utils.translation import gettext_noop
 
 from patients.models import Halt, Patient
 from safety import notices
-from safety.actions.reports import FIGURES, REPORT, draw_arm_letters, named, request_dsmb_report, store_dsmb_report
+from safety.actions.reports import (
+    FIGURES,
+    REPORT,
+    TABLES,
+    draw_arm_letters,
+    named,
+    request_dsmb_report,
+    store_dsmb_report,
+)
 from safety.actions.serious import follow_event
 from safety.models import AdverseEvent, DsmbReport
 from safety.stopping.notice import people_to_tell, words_of_halt
@@ -41,6 +49,7 @@ def _make(report, outbox_id, by):
     from safety.dsmb.draw import draw_plots
     from safety.dsmb.past import read_past
     from safety.dsmb.render import render_html, render_pdf
+    from safety.dsmb.tables import tables_of
 
     say = partial(jobs.note_progress, REPORT, report.pk, by=by)
     say(gettext_noop("reading the data"), 5)
@@ -49,9 +58,9 @@ def _make(report, outbox_id, by):
     made, files = [], []
     for place, language in enumerate(LANGUAGES):
         with translation.override(language):
-            figures = compute_figures(snapshot, arms)
-            made.append(figures)
-            for part in figures.parts:
+            whole = compute_figures(snapshot, arms)
+            made.append(whole.shortened())
+            for part in made[-1].parts:
                 done = 35 + 30 * place + (15 if part.part == "closed" else 0)
                 say(DRAWING[part.part], done)
                 pictures = draw_plots(part)
@@ -60,6 +69,7 @@ def _make(report, outbox_id, by):
                     FIGURES: ("application/json", part.to_json()),
                     "report.html": ("text/html; charset=utf-8", render_html(part, pictures)),
                     "report.pdf": ("application/pdf", render_pdf(part, pictures)),
+                    TABLES: ("application/zip", tables_of(whole.part(part.part))),
                     **{name: ("image/svg+xml", content) for name, content in pictures.items()},
                 }
                 files += [(part.part, named(name, language), *file) for name, file in kept.items()]
