@@ -202,10 +202,12 @@ LOGIN_REDIRECT_URL = "home"
 # "required": every account must have a second factor before it sees data; "offered": it may
 SECOND_FACTOR = os.environ.get("TRIALSITE_SECOND_FACTOR", "required" if PRODUCTION else "offered")
 
-# the one throttle of passwords and codes: ten failures per account and address, then a pause that further tries
-# do not lengthen; trialsite/sign_in.py says what is answered
+# the one throttle of passwords and codes: ten failures per account and address, then a pause that tries meanwhile do
+# not lengthen; each failure after it begins one twice as long (trialsite/sign_in.py), until a day passed without any
+AXES_HANDLER = "trialsite.sign_in.GrowingPause"
 AXES_FAILURE_LIMIT = 10
-AXES_COOLOFF_TIME = timedelta(minutes=int(os.environ.get("TRIALSITE_SIGN_IN_PAUSE_MINUTES", "15")))
+AXES_COOLOFF_TIME = timedelta(days=1)  # so long axes remembers a failure; the pauses are ours
+SIGN_IN_PAUSE = timedelta(minutes=int(os.environ.get("TRIALSITE_SIGN_IN_PAUSE_MINUTES", "15")))
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
