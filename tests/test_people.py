@@ -1079,7 +1079,7 @@ def test_in_production_the_cookies_are_bound_to_host_and_tls():
         TRIALSITE_SECRET_KEY="k" * 50,
         TRIALSITE_HOSTS="trial.example",
     )
-    assert shown == "__Host-trialsite __Host-csrf True True required"
+    assert shown == "__Host-trialsite __Host-trialsite-csrf True True required"
 
 
 # --- pages of the administrator ----------------------------------------------------------------------

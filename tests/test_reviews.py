@@ -34,6 +34,7 @@ from visits import demo as steps
 from visits.actions import Seen
 from visits.contents import CASEBOOK, INFUSIONS, PANELS, all_of, faults_of, load_forms
 from visits.models import Infusion, Mark, Measurement, PanelRecord, Query, Review, Visit
+from visits.ranges import range_text
 from visits.reviews import MEANING_OF_CASEBOOK, MEANINGS, STEPS
 
 WRONG = "The value was read from the wrong line"
@@ -737,3 +738,45 @@ def test_voiding_marks_costs_one_statement_and_none_at_the_first_entry(unchanged
     other = unchanged.screened()
     first = PanelRecord.objects.select_related("visit", "patient__site").filter(patient=other).first()
     assert not reviews_in(lambda: steps.enter_panel(panel=first, by=unchanged.chen))
+
+
+@pytest.mark.requirement("R23")
+def test_the_page_on_which_a_panel_is_signed_shows_laboratory_unit_range_flag_and_what_the_value_means(unchanged):
+    patient = unchanged.screened()
+    laboratory = steps.make_laboratory(
+        site=unchanged.site, protocol=patient.protocol, on=patient.screened_on, by=unchanged.david, other_units=("CREAT",)
+    )
+    steps.enter_screening(patient=patient, by=unchanged.chen)
+    panel = PanelRecord.objects.get(patient=patient, code="chemistry")
+    values = {m.test: m.typed for m in panel.measurements.filter(is_computed=False)} | {"CREAT": "2.00"}
+    actions.record_panel(
+        panel=panel, values=values, units={"CREAT": "mg/dL"}, laboratory=laboratory, collected_on=panel.collected_on,
+        confirmed=[("implausible", "CREAT")], version=None, reason=WRONG, by=unchanged.chen,
+    )  # fmt: skip
+    m = Measurement.objects.get(panel=panel, test="CREAT")
+    assert (m.reported_unit, m.flag, str(m.value)) == ("mg/dL", "H", "176.8000") and m.reported_high
+    page = unchanged.client(unchanged.wang).get(f"/visits/check/sign/record/visits/panelrecord/{panel.pk}/")
+    [row] = [row for row in page.context["entries"][0]["rows"] if row["code"] == "CREAT"]
+    assert (row["value"], row["unit"]) == ("2.00", "mg/dL")
+    assert row["note"] == f"range {range_text(m.reported_low, m.reported_high)} · high · = 176.8 µmol/L"
+    told = page.content.decode()
+    assert row["note"] in told and laboratory.name in told
+
+
+def test_a_deviation_is_recorded_about_a_visit_that_is_locked_and_changes_nothing_in_it(unchanged):
+    """It is a fact about the conduct of the trial, and is often found when the data are clean: only who locks the whole
+    patient says that nothing is added any more."""
+    patient, visit, _ = ready(unchanged)
+    for query in Query.objects.filter(patient=patient).exclude(state="closed"):
+        actions.answer_query(query=query, text="Confirmed.", version=None, by=unchanged.chen)
+        actions.close_query(query=query, version=None, by=unchanged.david)
+    actions.hold_visit(visit=visit, step="lock", version=None, by=unchanged.david)
+    before = list(Review.objects.standing().filter(visit=visit).values_list("pk", "digest"))
+    deviation = safety_steps.record_deviation(patient=patient, visit=visit, on=visit.planned_on, by=unchanged.maria)
+    assert deviation.visit == visit
+    assert list(Review.objects.standing().filter(visit=visit).values_list("pk", "digest")) == before
+    assert not list(faults_of(Review.objects.filter(visit=visit), patient))
+    with acting(unchanged.david, "closed"):
+        Patient.objects.filter(pk=patient.pk).update(hold=Hold.LOCKED)
+    with pytest.raises(Refused):
+        safety_steps.record_deviation(patient=patient, visit=visit, on=visit.planned_on, by=unchanged.maria)

@@ -7,7 +7,9 @@ Profiles (TRIALSITE_PROFILE):
   test              what pytest uses
 """
 
+import hashlib
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -236,14 +238,20 @@ IDLE = timedelta(minutes=float(os.environ.get("TRIALSITE_IDLE_MINUTES", "20")))
 if not timedelta(0) < IDLE <= timedelta(hours=12):
     raise ImproperlyConfigured("TRIALSITE_IDLE_MINUTES must be more than 0 and at most 720")
 IDLE_WARNING = min(timedelta(minutes=2), IDLE / 2)
-PRESENCE_COOKIE_NAME = "__Host-trialsite-seen" if TLS else "trialsite-seen"
-SESSION_COOKIE_NAME = "__Host-trialsite" if TLS else "trialsite"
+# cookies are shared by all ports of a host: two trials beside each other need two names, or each signs the other out
+_cookie = os.environ.get("TRIALSITE_COOKIE_NAME") or (
+    "trialsite" if PRODUCTION else f"trialsite-{hashlib.sha256(str(VAR).encode()).hexdigest()[:8]}"
+)
+if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", _cookie):
+    raise ImproperlyConfigured("TRIALSITE_COOKIE_NAME must be 1 to 40 letters, digits, - or _")
+SESSION_COOKIE_NAME = f"__Host-{_cookie}" if TLS else _cookie
+PRESENCE_COOKIE_NAME = f"{SESSION_COOKIE_NAME}-seen"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = TLS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-CSRF_COOKIE_NAME = "__Host-csrf" if TLS else "csrf"
+CSRF_COOKIE_NAME = f"{SESSION_COOKIE_NAME}-csrf"
 LANGUAGE_COOKIE_NAME = "__Host-language" if TLS else "language"
 LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 LANGUAGE_COOKIE_HTTPONLY = True
@@ -371,6 +379,8 @@ AFTER_CHANGE = ["visits.actions.marks_void"]
 FORMS_ABOVE = [
     {"code": "adverse_events", "label": "safety.adverseevent", "title": "Adverse event", "page": "safety:show_adverse_event"}
 ]
+# an account was closed
+AFTER_DEACTIVATION = ["visits.actions.end_feed"]
 DEMO_TRIAL = "safety.demo.play_trial"
 
 # --- the trial -------------------------------------------------------------------------------

@@ -209,7 +209,7 @@ def load_forms(wanted, *, patient=None, reviews=False):
             if patient is not None:
                 rows = rows.filter(patient=patient)
             if any(f.name == "visit" for f in kind.model._meta.fields):
-                rows = rows.select_related("visit")
+                rows = rows.select_related("visit", *(["laboratory"] if label == PANELS else []))
             rows = rows.annotate(waiting_queries=number_of(queries_on(label).filter(open_queries())))
         for row in rows:
             if patient is not None and label != CASEBOOK:
