@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -543,7 +543,7 @@ NOT_HELD = {
     "hold_visit", "hold_patient", "freeze_visits", "marks_void",
     "apply_range", "add_range", "change_laboratory", "check_line", "copy_ranges", "create_laboratory", "end_feed",
     "end_range", "import_ranges", "raise_record_queries", "renew_feed", "repeat_casebook", "request_casebook", "restore_check",
-    "retire_check", "withdraw_range",
+    "retire_check", "withdraw_range", "unmask_patient",
 }  # fmt: skip
 WHEN_FROZEN = {
     "raise_query", "answer_query", "close_query", "reopen_query", "verify_forms", "review_forms", "sign_forms",
@@ -684,6 +684,52 @@ def test_a_casebook_is_signed_when_it_is_frozen_and_void_when_it_is_opened(uncha
     actions.hold_patient(patient=patient, step="unfreeze", reason=WRONG, version=None, by=unchanged.david)
     mark.refresh_from_db()
     assert mark.is_void and mark.void_because == WRONG
+
+
+@pytest.mark.requirement("R19", "R23")
+def test_the_casebooks_signature_covers_days_of_visits_how_it_ended_and_deviations(unchanged):
+    patient = finished(unchanged)
+    deviation = safety_steps.record_deviation(patient=patient, by=unchanged.maria)
+    visit = Visit.objects.get(patient=patient, code="SCR")
+    browser, address = unchanged.client(unchanged.wang), f"/visits/check/sign/record/patients/patient/{patient.pk}/"
+    page = browser.get(address).content.decode()
+    for told in (f"{visit.attended_on}", "Moved away", deviation.description):
+        assert told in page, told
+    assert send(browser, address, page=None, password=PASSWORD).status_code == 302
+    # nobody changes them under the signature: only who opens the records, and so makes it void, lets them change
+    for change_it in (
+        lambda: actions.record_attendance(
+            visit=visit, attended_on=visit.attended_on + timedelta(days=1), version=None, reason=WRONG, by=unchanged.chen
+        ),
+        lambda: patient_steps.end_participation(patient=patient, state="died", explanation="x", by=unchanged.chen),
+    ):
+        with pytest.raises(Refused, match="frozen"):
+            change_it()
+    assert check_reviews()[1]
+    for table, column in (
+        ("visits_visit", "attended_on = attended_on + 1"), ("patients_disposition", "explanation = 'x'"),
+        ("safety_deviation", "description = 'x'"),
+    ):  # fmt: skip
+        with transaction.atomic():
+            by_sql(unchanged, f"update {table} set {column} where patient_id = %s and id >= %s", patient.pk, 0)
+            assert not check_reviews()[1], table
+            transaction.set_rollback(True)
+    actions.hold_patient(patient=patient, step="unfreeze", reason=WRONG, version=None, by=unchanged.david)
+    actions.record_attendance(
+        visit=visit, attended_on=visit.attended_on + timedelta(days=1), version=None, reason=WRONG, by=unchanged.chen
+    )
+    assert Review.objects.get(record=CASEBOOK).is_void
+    assert check_reviews()[1], "the void signature agrees with what stood there then"
+
+
+@pytest.mark.requirement("R19")
+def test_a_casebook_that_was_signed_before_visits_were_part_of_it_stays_valid(unchanged, settings):
+    patient = finished(unchanged)
+    settings.SIGNED_WITH_CASEBOOK, now_part_of_it = [], settings.SIGNED_WITH_CASEBOOK
+    shown = [Seen(CASEBOOK, patient.pk, patient.version)]
+    actions.sign_forms(patient=patient, seen=shown, meaning=MEANING_OF_CASEBOOK, alone=True, by=unchanged.wang)
+    settings.SIGNED_WITH_CASEBOOK = now_part_of_it
+    assert check_reviews()[1]
 
 
 @pytest.mark.requirement("R19")

@@ -381,6 +381,8 @@ FORMS_ABOVE = [
 ]
 # an account was closed
 AFTER_DEACTIVATION = ["visits.actions.end_feed"]
+# rows of a patient that are no forms and are signed with the casebook
+SIGNED_WITH_CASEBOOK = ["visits.visit", "patients.disposition", "safety.deviation"]
 DEMO_TRIAL = "safety.demo.play_trial"
 
 # --- the trial -------------------------------------------------------------------------------

@@ -266,7 +266,9 @@ def rows_of(form):
     if form.kind.label == PANELS:
         return _rows_of_panel(form)
     if form.kind.label == CASEBOOK:
-        return [row_of(part.title, _("version %(n)d") % {"n": part.record.version}) for part in form.parts]
+        rows = [row_of(part.title, _("version %(n)d") % {"n": part.record.version}) for part in form.parts]
+        zone = zone_of(form.record.site)
+        return rows + [row_of(f"{row._meta.verbose_name} {row}", _words_beside(row, zone)) for row in form.beside]
     zone = zone_of(form.record.patient.site)
     rows = [row_of(label, value) for label, value in _columns_shown(form.record, zone)]
     return rows + [row_of(part._meta.verbose_name, _words_of(part, zone)) for part in form.parts]
@@ -284,6 +286,11 @@ def _columns_shown(record, zone, unshown=UNSHOWN):
         if isinstance(value, datetime):
             value = told_at(value, zone)
         yield f.verbose_name, getattr(record, f"get_{f.name}_display", lambda value=value: value)()
+
+
+def _words_beside(row, zone):
+    """What the casebook's signature covers of a row that is no form of its own."""
+    return " · ".join(f"{label}: {value}" for label, value in _columns_shown(row, zone, (*UNSHOWN, "hold", "seen")))
 
 
 def _words_of(part, zone):
