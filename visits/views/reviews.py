@@ -23,6 +23,7 @@ from visits.contents import CASEBOOK, INFUSIONS, PANELS, Form, asked_of, kinds, 
 from visits.models import Infusion, Mark, PanelState, Review, Visit, open_queries
 from visits.ranges import range_text
 from visits.reviews import MEANING_OF_CASEBOOK, MEANINGS, STEPS, reasons_not_to
+from visits.views.grades import flag_of, grade_of
 from visits.views.marks import PAGES
 from visits.views.plan import load_visit, visit_context, visit_title
 
@@ -317,20 +318,20 @@ def _rows_of_panel(form):
         value = test.choice_label(m.typed) if m and m.typed else m.get_missing_because_display() if m else ""
         is_there = bool(m and (m.typed or m.missing_because)) and not m.is_computed
         unit = m.reported_unit or m.unit if m and m.typed else ""
-        rows.append(row_of(test.name, value, unit, test.code, is_there, note=_said_of(m) if m and m.typed else ""))
+        row = row_of(test.name, value, unit, test.code, is_there, note=_said_of(m) if m and m.typed else "")
+        rows.append(row | {"flag": flag_of(m.flag), "grade": grade_of(m)} if m else row)
     if panel.comment:
         rows.append(row_of(_("Comment"), panel.comment))
     return rows
 
 
 def _said_of(m):
-    """What is stored with a result and signed with it: range, flag, the value in the protocol's unit, where it comes from."""
+    """What is stored with a result and signed with it: range, the value in the protocol's unit, where it comes from."""
     span = range_text(m.reported_low, m.reported_high) or range_text(m.low, m.high)
     is_converted = m.value is not None and m.reported_unit not in ("", m.unit)
     return " · ".join(
         filter(None, [
             _("range %(range)s") % {"range": span} if span else "",
-            m.get_flag_display(),
             f"= {m.operator}{number(m.value)} {unit_text(m.unit)}" if is_converted else "",
             _("computed") if m.is_computed else "",
         ])
