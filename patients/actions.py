@@ -36,7 +36,7 @@ from trialsite.models import Site, VersionApproval
 from trialsite.outbox import ask_for
 from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
-from trialsite.words import for_the_record
+from trialsite.words import Sentence, for_the_record
 
 # how long a patient's randomisation may wait for those before it
 TURNSTILE_PATIENCE = "30s"
@@ -531,25 +531,31 @@ def record_disposition(*, patient, state, on, explanation="", version, by):
         )
         patient.state = state
         next_version(patient, "state")
+        _announce("AFTER_DISPOSITION", disposition=disposition, by=by)
     return disposition
 
 
 # --- halts -------------------------------------------------------------------------------------------------
 
 
-def open_halt(*, scope, blocks, cause, patient=None, arm="", by):
-    """Hold the trial, an arm or a patient until a decision lifts it."""
+def open_halt(*, scope, blocks, cause, patient=None, arm="", rule="", by):
+    """Hold the trial, an arm or a patient until a decision lifts it. A halt that a stopping rule opens has a `Sentence`
+    as its cause and, unless that could tell an arm, the code of the `rule`."""
     if (scope == Scope.PATIENT) != (patient is not None):
         raise Refused({"patient": [_("Name the patient exactly when one patient is held.")]})
     if (scope == Scope.ARM) != bool(arm):
         raise Refused({"arm": [_("Name the arm exactly when one arm is held.")]})
     if not blocks:
         raise Refused({"blocks": [_("Say what is blocked.")]})
-    with acting(by, cause):
-        _pass_halt_gate(shared=False)
+    protocol = trial.current_protocol()
+    told = cause.stored() if isinstance(cause, Sentence) else {}
+    words = for_the_record(cause, protocol_of=Halt(protocol_version=protocol.version)) if told else cause
+    with acting(by, "" if told else words):  # a rule's halt keeps the reason of the watch: who saved what met it
+        hold_halts()
         return Halt.objects.create(
-            scope=scope, patient=patient, arm=arm, blocks=list(blocks), cause=cause, opened_by=by
-        )
+            scope=scope, patient=patient, arm=arm, blocks=list(blocks), cause=words, cause_told=told, rule=rule,
+            protocol_version=protocol.version, opened_by=by,
+        )  # fmt: skip
 
 
 def lift_halt(*, halt, decision, by):
@@ -573,10 +579,19 @@ def refuse_when_halted(what, *, patient=None, arm=None, at=None):
     _pass_halt_gate(shared=True)
     blocking = Halt.objects.blocking(what, patient=patient, arm=arm)
     halt = blocking.filter(opened_at__lte=at or timezone.now()).first()
-    if halt is not None:
-        raise Refused(
-            _("Held since %(opened_at)s: %(cause)s") % {"opened_at": f"{halt.opened_at:%Y-%m-%d}", "cause": halt.cause}
-        )
+    if halt is None:
+        return
+    cause = halt.reason
+    if halt.scope == Scope.ARM and arm is None and trial.current_protocol().is_masked:
+        cause = _("the safety board decides.")  # that an arm is held, and why, is not for masked eyes
+    raise Refused(
+        _("Held since %(opened_at)s: %(cause)s") % {"opened_at": f"{halt.opened_at:%Y-%m-%d}", "cause": cause}
+    )
+
+
+def hold_halts():
+    """From here to the end of the transaction nobody else opens or lifts a halt, nor does what a halt would block."""
+    _pass_halt_gate(shared=False)
 
 
 def _pass_halt_gate(*, shared):

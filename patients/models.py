@@ -442,8 +442,12 @@ class HaltQuerySet(models.QuerySet):
         return self.filter(lifted_at=None)
 
     def blocking(self, what, *, patient=None, arm=None):
-        """Open halts that stop `what` for this patient in this arm (or for anyone)."""
+        """Open halts that stop `what` for this patient in this arm (or for anyone).
+
+        Nobody is let in or randomised while one arm is held: the next place of the list may be in it."""
         which = Q(scope=Scope.TRIAL)
+        if what in (Blocked.ENROL, Blocked.RANDOMISE):
+            which |= Q(scope=Scope.ARM)
         if patient is not None:
             which |= Q(scope=Scope.PATIENT, patient=patient)
         if arm is not None:
@@ -460,7 +464,12 @@ class Halt(models.Model):
     )
     arm = models.CharField(_("arm"), max_length=24, blank=True)
     blocks = models.JSONField(_("blocks"), default=list)
+    # as stored words, and as a sentence for readers of either language when a stopping rule opened it
     cause = models.TextField(_("cause"))
+    cause_told = models.JSONField(_("cause"), default=dict, blank=True, editable=False)
+    # the stopping rule that opened it. Not kept while the trial is masked: it could tell an arm (safety.Crossing does)
+    rule = models.CharField(_("stopping rule"), max_length=24, blank=True, editable=False)
+    protocol_version = under_version()
     opened_at = models.DateTimeField(_("opened at"), default=timezone.now)
     opened_by = person(_("opened by"))
     lifted_at = models.DateTimeField(_("lifted at"), null=True)
@@ -479,6 +488,10 @@ class Halt(models.Model):
         return words % {"scope": self.get_scope_display(), "day": f"{self.opened_at:%Y-%m-%d}"}
 
     @property
+    def protocol(self):
+        return trial.protocol(self.protocol_version)
+
+    @property
     def blocks_text(self):
         return ", ".join(str(Blocked(what).label) for what in self.blocks)
 
@@ -494,4 +507,7 @@ class Halt(models.Model):
 
     @property
     def reason(self):
-        return self.cause
+        """Why, in the language of the reader."""
+        if not self.cause_told:
+            return self.cause
+        return str(Sentence.of(self.cause_told, self.protocol))

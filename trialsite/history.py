@@ -9,7 +9,7 @@ from trialsite.telling import OPERATIONS, Teller, keys_in, kind_told, names_of, 
 
 # of lines that are one value each, the columns worth reading, the value first; the others follow from it
 WORTH_READING = {
-    "visits_measurement": ("typed", "flag"),
+    "visits_measurement": ("typed", "flag", "grade"),
     "visits_lottest": ("result", "has_passed"),
     "patients_criterionanswer": ("holds", "comment"),
 }

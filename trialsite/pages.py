@@ -163,7 +163,7 @@ def discard_draft(request):
 
 # tables whose rows tell the arm (or might, in somebody's words), or the places still free: only for those who may know
 SECRET_TABLES = {"patients_allocationslot", "patients_allocationlist", "visits_lot", "visits_lottest",
-                 "visits_preparation", "safety_armletter", "patients_unmasking"}  # fmt: skip
+                 "visits_preparation", "safety_armletter", "safety_crossing", "patients_unmasking"}  # fmt: skip
 
 
 def sees_secret_tables(user, site=None):

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from patients.actions import lock_open_patient
 from patients.models import Medication
+from safety.actions.stopping import watch_events
 from safety.cases import (
     changed_between,
     clocks_of,
@@ -126,6 +127,7 @@ def judge_case(*, case, causality, expectedness, comment, reason="", version, by
         _note_facts(case, case.event, assessment, FactCause.JUDGED)
         case.waits_for_judgement = False
         _settle(case, "waits_for_judgement")
+        watch_events(events=[case.event], by=by)
     return assessment
 
 

@@ -242,6 +242,7 @@ def _course(test, is_log, measured, origin, marks, sex):
         ]
     rows = [
         {"on": m.collected_on, "day": (m.collected_on - origin).days, "flag": m.flag, "flag_text": m.get_flag_display(),
+         "grade": m.grade,
          "typed": standard_text(test, m.typed, m.operator, m.value, m.reported_unit)}
         for m in measured
     ]  # fmt: skip

@@ -13,8 +13,8 @@ from visits.models import PanelRecord, QueryMessage, Visit
 # copies are made of the record; they are no part of it
 COPIES = {"safety_casebook", "safety_casebookfile"}
 # of lines that are one value each, what the page tells; the copy tells all
-BRIEFLY = {"visits_measurement": ("typed", "flag", "missing_because", "reported_unit")}
-EVENTS = {"safety_adverseevent"}
+BRIEFLY = {"visits_measurement": ("typed", "flag", "grade", "missing_because", "reported_unit")}
+EVENTS = {"safety_adverseevent", "safety_resultofevent", "safety_declinedresult"}
 EVENT_RECORD = "safety.adverseevent"  # as what is about one names it
 
 

@@ -348,15 +348,15 @@ class Document:
     def values(self, rows, *first):
         """Results as a table; who entered them stands once above it where that was one act."""
         columns = [*first, (_("test"), 2.4), (_("as reported"), 1.4), (_("unit"), 1.1), (_("range"), 1.2), (_("flag"), 0.6),
-                   (_("standardised"), 1.3), (_("note"), 1.3), (_("last entry by, at"), 2.4)]  # fmt: skip
+                   (_("grade"), 0.8), (_("standardised"), 1.3), (_("note"), 1.3), (_("last entry by, at"), 2.4)]  # fmt: skip
         if len({row[-1] for row in rows}) == 1:
             self.facts([(_("values: last entry by, at"), rows[0][-1])])
             rows = [row[:-1] for row in rows]
-        optional = len(first) + 5  # standardised and note are seldom filled in
+        optional = len(first) + 5  # grade, standardised and note are seldom filled in
         kept = [
             n
             for n in range(len(rows[0]) if rows else 0)
-            if n not in (optional, optional + 1) or any(row[n] for row in rows)
+            if n not in (optional, optional + 1, optional + 2) or any(row[n] for row in rows)
         ]
         self.table([columns[n] for n in kept], [[row[n] for n in kept] for row in rows])
 
@@ -381,7 +381,10 @@ class Document:
                 [m.get_missing_because_display() if m.missing_because else "", _("computed") if m.is_computed else ""],
             )
         )
-        return [name, shown, unit_text(unit), span, self.value(m, "flag"), standard, note, self.last(m)]
+        grade = "" if m.grade is None else f"{m.grade}{'?' if m.grade_is_to_confirm else ''}"
+        if m.ungraded_because:
+            note = ", ".join(filter(None, [note, _("no grade: %s") % m.get_ungraded_because_display()]))
+        return [name, shown, unit_text(unit), span, self.value(m, "flag"), grade, standard, note, self.last(m)]
 
     def infusion(self, infusion):
         self.heading(2, _("Infusion %(number)s") % {"number": infusion.number})

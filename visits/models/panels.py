@@ -3,12 +3,14 @@
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import PatientRecord, Sex, person
 from trialsite import trial
 from trialsite.models import Site
 from trialsite.roles import Permission, sites_where
+from visits import grading
 from visits.models.plan import Visit
 
 
@@ -179,7 +181,39 @@ class Flag(models.TextChoices):
     HIGH = "H", _("high")
 
 
-class Measurement(PatientRecord):
+class GradeDirection(models.TextChoices):
+    LOW = grading.LOW, _("low")
+    HIGH = grading.HIGH, _("high")
+
+
+UNGRADED = [(reason.value, words) for reason, words in grading.TOLD.items()]
+
+
+class GradedRecord(PatientRecord):
+    """A result's grade, SDTM's LBTOXGR: 0 to 5, or none and `ungraded_because`; by which row of which version of which scale (both
+    empty where nothing grades the test). `baseline_grade` is that of the last result before the first infusion, where there
+    was one, in the same direction. One that is to be confirmed asks for more than the number."""
+
+    grade = models.PositiveSmallIntegerField(_("grade"), null=True)
+    grade_direction = models.CharField(_("direction"), max_length=1, choices=GradeDirection.choices, blank=True)
+    grade_scale = models.CharField(_("scale"), max_length=40, blank=True)
+    grade_scale_version = models.CharField(_("version of the scale"), max_length=20, blank=True)
+    grade_row = models.CharField(_("row of the scale"), max_length=200, blank=True)
+    grade_is_to_confirm = models.BooleanField(_("to be confirmed"), default=False)
+    baseline_grade = models.PositiveSmallIntegerField(_("grade of the baseline"), null=True)
+    ungraded_because = models.CharField(_("not gradable because"), max_length=20, choices=UNGRADED, blank=True)
+
+    class Meta(PatientRecord.Meta):
+        abstract = True
+
+
+GRADE_COLUMNS = (
+    "grade", "grade_direction", "grade_scale", "grade_scale_version", "grade_row", "grade_is_to_confirm", "baseline_grade",
+    "ungraded_because",
+)  # fmt: skip
+
+
+class Measurement(GradedRecord):
     """One result: as it was reported, and what that means. SDTM's Findings, one row per test.
 
     As reported: `typed`, in `reported_unit`, against `reported_low` to `reported_high` (LBORRES, LBORRESU, LBORNRLO,
@@ -233,8 +267,28 @@ class Measurement(PatientRecord):
             models.CheckConstraint(
                 condition=Q(typed="") | Q(missing_because=""), name="what_is_there_is_not_missing"
             ),
+            models.CheckConstraint(condition=Q(grade=None) | Q(grade__lte=5), name="a_result_is_graded_0_to_5"),
+            models.CheckConstraint(
+                condition=Q(grade=None) | Q(ungraded_because=""), name="what_is_graded_is_not_ungradable"
+            ),
         ]  # fmt: skip
         indexes = [models.Index(fields=["patient", "test", "collected_on"])]
 
     def __str__(self):
         return f"{self.test} {self.typed}"
+
+
+class SupersededGrade(GradedRecord):
+    """The grade that a result had until it was graded anew, with the reason. The result itself has the one that holds."""
+
+    measurement = models.ForeignKey(Measurement, models.PROTECT, related_name="superseded_grades")
+    reason = models.CharField(_("reason"), max_length=500)
+    superseded_by = person()
+    superseded_at = models.DateTimeField(default=timezone.now)
+
+    class Meta(GradedRecord.Meta):
+        ordering = ["-superseded_at", "-id"]
+        default_related_name = "superseded_grades"
+
+    def __str__(self):
+        return f"{self.grade_scale} {self.grade_scale_version}: {self.grade}"
