@@ -62,6 +62,7 @@ REASONS = (
     gettext_noop("a report of the case was recorded"),
     gettext_noop("the report was acknowledged"),
     gettext_noop("released to the board"),
+    gettext_noop("a stopping rule is met by what %(name)s saved"),
     # what jobs make
     gettext_noop("the making is begun"),
     gettext_noop("is being made"),
