@@ -364,6 +364,43 @@ class AllocationSlot(models.Model):
         return f"{self.stratum} {self.sequence}"
 
 
+class WhyUnmasked(models.TextChoices):
+    """Why a patient's arm had to be known (ICH E6(R3) 2.4.8, 4.1.4: only where the treatment of the patient depends on it)."""
+
+    MEDICAL_EMERGENCY = "medical_emergency", _("medical emergency: the treatment depends on it")
+    OVERDOSE = "overdose", _("overdose or wrong product given")
+    PREGNANCY = "pregnancy", _("pregnancy")
+    OTHER = "other", _("another reason")
+
+
+class UnmaskingQuerySet(ByPatientQuerySet):
+    def visible_to(self, user):
+        return within_sites(self, user, Permission.VIEW_UNMASKINGS)
+
+    def until(self, instant):
+        """Those up to an instant, earliest first: what a report with this cut-off lists."""
+        return self.filter(unmasked_at__lte=instant).select_related("patient__site", "unmasked_by").order_by("pk")
+
+
+class Unmasking(PatientRecord):
+    """One person was told the arm of one patient in an emergency: who, when and why. The arm itself is not here."""
+
+    category = models.CharField(_("why"), max_length=20, choices=WhyUnmasked.choices)
+    explanation = models.TextField(_("explanation"))
+    unmasked_at = models.DateTimeField(_("unmasked at"), default=timezone.now)
+    unmasked_by = person(verbose_name=_("unmasked by"))
+    # the same person had unmasked this patient before, and looked again
+    is_again = models.BooleanField(_("looked again"), default=False)
+
+    objects = UnmaskingQuerySet.as_manager()
+
+    class Meta(PatientRecord.Meta):
+        ordering = ["-id"]
+
+    def __str__(self):
+        return gettext("unmasking of %(day)s") % {"day": f"{self.unmasked_at:%Y-%m-%d}"}
+
+
 class Scope(models.TextChoices):
     PATIENT = "patient", _("one patient")
     ARM = "arm", _("one arm")

@@ -1,13 +1,15 @@
 """The rules between the fields of an adverse event: values in, sentences by field out.
 
+Each is a row of visits/edit_checks.py, and so of the page that says which checks this trial runs.
+
 Sources: ICH E2A (seriousness), CDASHIG 2.1 AE domain, DAIDS AE grading (grade 5 is death)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from django.utils.translation import gettext as _
-
 from visits import edit_checks
+from visits.edit_checks import problem
 
 CRITERIA = (
     "is_fatal",
@@ -34,69 +36,62 @@ class Surroundings:
 def find_contradictions(event: dict, around: Surroundings) -> dict[str, list[str]]:
     """What contradicts itself in an event, by field; empty when it is consistent. `event` is by field name."""
     found: dict[str, list[str]] = {}
+    for said in problems_within(event, around):
+        found.setdefault(said.test, []).append(str(said.text))
+    return found
 
-    def say(field, sentence):
-        found.setdefault(field, []).append(sentence)
 
-    criteria = [name for name in CRITERIA if event.get(name)]
+def problems_within(event: dict, around: Surroundings) -> Iterator[edit_checks.Problem]:
+    """What the hard checks of adverse events say (visits/edit_checks.py declares them)."""
+    criteria = any(event.get(name) for name in CRITERIA)
     if event["is_serious"] and not criteria:
-        say("is_serious", _("A serious event meets at least one of the criteria; tick which."))
+        yield problem("event_no_criterion", "is_serious")
     if not event["is_serious"] and criteria:
-        say("is_serious", _("A criterion of seriousness is ticked: the event is serious."))
+        yield problem("event_not_serious", "is_serious")
+    yield from _problems_of_death(event)
+    yield from _problems_of_end(event, around)
 
+    if event["began_on"] > around.today:
+        yield problem("event_in_future", "began_on")
+    if around.consented_on is None:
+        yield problem("event_unconsented", "began_on")
+    yield from edit_checks.problems_of_event(event["began_on"], edit_checks.Surroundings(died_on=around.died_on))
+    if event.get("aware_on") and event["aware_on"] < event["began_on"]:
+        yield problem("event_aware_before", "aware_at")
+
+    number = event.get("infusion_number")
+    if number and number > around.infusions_given:
+        yield problem("event_infusion_unknown", "infusion_number", infusions_given=around.infusions_given)
+    if number and around.first_infusion_on and event["began_on"] < around.first_infusion_on:
+        yield problem("event_before_infusion", "infusion_number", first_infusion_on=around.first_infusion_on)
+    if event["relationship"] in ("possible", "probable", "definite") and around.infusions_given == 0:
+        yield problem("event_related_untreated", "relationship")
+
+
+def _problems_of_death(event):
     fatal = {
         "is_fatal": bool(event.get("is_fatal")),
         "outcome": event["outcome"] == "fatal",
         "grade": event["grade"] == 5,
     }
-    if any(fatal.values()) and not all(fatal.values()):
-        missing = {
-            "is_fatal": _(
-                "Death goes with “results in death”, outcome fatal and grade 5; this criterion is not ticked."
-            ),
-            "outcome": _("Death goes with “results in death”, outcome fatal and grade 5; the outcome is not fatal."),
-            "grade": _("Death goes with “results in death”, outcome fatal and grade 5; the grade is not 5."),
-        }
-        for field, holds in fatal.items():
-            if not holds:
-                say(field, missing[field])
-    resolved = event["outcome"] in ("recovered", "recovered_with_sequelae", "fatal")
+    if any(fatal.values()):
+        codes = {"is_fatal": "event_death_criterion", "outcome": "event_death_outcome", "grade": "event_death_grade"}
+        yield from (problem(codes[name], name) for name, holds in fatal.items() if not holds)
+
+
+def _problems_of_end(event, around):
+    ended_on, outcome = event.get("ended_on"), event["outcome"]
     if event["is_ongoing"]:
-        if event.get("ended_on"):
-            say("ended_on", _("An event that goes on has no end date."))
-        if resolved:
-            say("outcome", _("An event that goes on has not ended in this outcome."))
+        if ended_on:
+            yield problem("event_ongoing_ended", "ended_on")
+        if outcome in ("recovered", "recovered_with_sequelae", "fatal"):
+            yield problem("event_ongoing_resolved", "outcome")
     else:
-        if not event.get("ended_on"):
-            say("ended_on", _("Write the end date, or say that the event goes on."))
-        if event["outcome"] in ("recovering", "not_recovered"):
-            say("outcome", _("An event that has ended has another outcome."))
-    if event.get("ended_on") and event["ended_on"] < event["began_on"]:
-        say("ended_on", _("The end is before the onset."))
-    if event.get("ended_on") and event["ended_on"] > around.today:
-        say("ended_on", _("The date is in the future."))
-
-    if event["began_on"] > around.today:
-        say("began_on", _("The date is in the future."))
-    if around.consented_on is None:
-        say("began_on", _("No consent is recorded for this patient; adverse events count from the consent on."))
-    for problem in edit_checks.problems_of_event(event["began_on"], edit_checks.Surroundings(died_on=around.died_on)):
-        say("began_on", str(problem.text))
-    if event.get("aware_on") and event["aware_on"] < event["began_on"]:
-        say("aware_at", _("The site became aware before the onset."))
-
-    number = event.get("infusion_number")
-    if number and number > around.infusions_given:
-        say(
-            "infusion_number",
-            _("The patient has had %(infusions_given)s infusions.") % {"infusions_given": around.infusions_given},
-        )
-    if number and around.first_infusion_on and event["began_on"] < around.first_infusion_on:
-        say(
-            "infusion_number",
-            _("The onset is before the first infusion of %(first_infusion_on)s.")
-            % {"first_infusion_on": around.first_infusion_on},
-        )
-    if event["relationship"] in ("possible", "probable", "definite") and around.infusions_given == 0:
-        say("relationship", _("The patient has had no infusion: the event cannot be related to the product."))
-    return found
+        if not ended_on:
+            yield problem("event_without_end", "ended_on")
+        if outcome in ("recovering", "not_recovered"):
+            yield problem("event_ended_unresolved", "outcome")
+    if ended_on and ended_on < event["began_on"]:
+        yield problem("event_end_before_onset", "ended_on")
+    if ended_on and ended_on > around.today:
+        yield problem("event_in_future", "ended_on")

@@ -52,16 +52,6 @@ def body_systems() -> tuple[str, ...]:
     return tuple(sorted(set(terms().values())))
 
 
-@cache
-def _folded() -> dict[str, str]:
-    return {term.casefold(): system for term, system in terms().items()}
-
-
-def body_system_of(term: str) -> str:
-    """The body system of a term of the list, whatever its letter case; "" when it is not in the list."""
-    return _folded().get(" ".join(term.split()).casefold(), "")
-
-
 def told(system: str) -> str:
     """The name of a body system in the language of the reader."""
     return gettext(system) if system else ""

@@ -3,20 +3,43 @@
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
-from safety.models import AdverseEvent, Deviation, DismissedProposal
+from safety.models import (
+    AdverseEvent,
+    CaseFact,
+    CaseLink,
+    CaseVersion,
+    Coding,
+    Deviation,
+    DismissedProposal,
+    SeriousCase,
+    SponsorAssessment,
+    Submission,
+)
 from trialsite.exchange.tables import Table
 from trialsite.roles import Permission
 
+EVENTS = Permission.VIEW_ADVERSE_EVENTS
 TABLES = [
-    Table("adverse_events", _("Adverse events"), AdverseEvent, permission=Permission.VIEW_ADVERSE_EVENTS,
+    Table("adverse_events", _("Adverse events"), AdverseEvent, permission=EVENTS,
           notes={"grade": "DAIDS 2.1"}),
+    # as AELLT, AEDECOD, AEHLT, AEHLGT and AEBODSYS of SDTM stand beside AETERM
+    Table("codings", _("Codes"), Coding, permission=EVENTS, leave_out=("key",),
+          paths={"dictionary": "dictionary__name", "dictionary_version": "dictionary__dictionary_version"},
+          notes={"record_id": "id in adverse_events.csv, medical_history.csv or medications.csv, as kind says"}),
     Table("deviations", _("Deviations from the protocol"), Deviation, paths={"visit": "visit__code"}),
     Table("dismissed_proposals", _("Proposals judged to be no deviations"), DismissedProposal),
+    Table("serious_cases", _("Serious cases"), SeriousCase, permission=EVENTS),
+    Table("case_facts", _("What was known of serious cases, and since when"), CaseFact, permission=EVENTS),
+    Table("sponsor_assessments", _("The sponsor's judgements of serious cases"), SponsorAssessment, permission=EVENTS),
+    Table("case_versions", _("Versions of serious cases"), CaseVersion, permission=EVENTS),
+    Table("case_submissions", _("Reports of serious cases"), Submission, permission=EVENTS),
+    Table("case_links", _("Results and medications of serious cases"), CaseLink, permission=EVENTS),
 ]  # fmt: skip
 
 REPORTS = gettext_noop("reports to the safety board are kept and read as they were made")
 COPIES = gettext_noop("machine-made copies of these records")
 NOT_EXPORTED = {
+    "safety.Dictionary": gettext_noop("what of it records are coded with stands in codings.csv"),
     "safety.Casebook": COPIES,
     "safety.CasebookFile": COPIES,
     "safety.DsmbReport": REPORTS,

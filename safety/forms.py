@@ -1,6 +1,7 @@
 """The forms of adverse events and deviations, and the filters of their listings."""
 
 from django import forms
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from safety.dictionary import body_systems, told
@@ -22,8 +23,7 @@ class AdverseEventForm(AskingForm):
 
     term = ClearTextField(
         label=_("Adverse event"), max_length=200,
-        widget=forms.TextInput(attrs={"list": "ctcae-terms", "autocomplete": "off"}),
-        help_text=_("One diagnosis or sign; choose a term of the list where one fits."),
+        help_text=_("One diagnosis or sign, in your own words; a term that fits may be chosen below."),
     )  # fmt: skip
     body_system = forms.ChoiceField(
         label=_("Body system"), required=False, help_text=_("Filled in by the system when the term is in the list.")
@@ -36,6 +36,10 @@ class AdverseEventForm(AskingForm):
     relationship = forms.ChoiceField(
         label=_("Relationship to the infusion product"), choices=choices_with_blank(Relationship.choices)
     )
+    procedure_relationship = forms.ChoiceField(
+        label=_("Relationship to a procedure of the trial"), choices=choices_with_blank(Relationship.choices),
+        required=False,
+    )  # fmt: skip
     expectedness = forms.ChoiceField(label=_("Expectedness"), choices=Expectedness.choices, required=False)
     action_taken = forms.ChoiceField(
         label=_("Action taken with the study treatment"), choices=choices_with_blank(ActionTaken.choices)
@@ -52,6 +56,10 @@ class AdverseEventForm(AskingForm):
         stored = {name: getattr(record, name) for name in names if hasattr(record, name)} if record else {}
         super().__init__(*args, record=record, initial={**(initial or {}), **stored}, **kwargs)
         self.fields["body_system"].choices = choices_with_blank([(name, told(name)) for name in body_systems()])
+        self.fields["term"].widget.attrs |= {
+            "autocomplete": "off", "hx-get": reverse("safety:suggest_terms"), "hx-target": "#suggestions",
+            "hx-trigger": "keyup changed delay:200ms, paste delay:200ms", "hx-sync": "this:replace", "hx-headers": '{"X-Background": "1"}',
+        }  # fmt: skip
         count = protocol.infusions.count if protocol.infusions else 0
         self.fields["infusion_number"].choices = choices_with_blank([(n, n) for n in range(1, count + 1)])
         for name, words in SERIOUSNESS.items():
@@ -82,7 +90,14 @@ class AdverseEventForm(AskingForm):
     @property
     def judgement(self):
         return self.fields_named(
-            "relationship", "infusion_number", "expectedness", "action_taken", "other_action", "outcome", "aware_at"
+            "relationship",
+            "procedure_relationship",
+            "infusion_number",
+            "expectedness",
+            "action_taken",
+            "other_action",
+            "outcome",
+            "aware_at",
         )
 
 

@@ -6,11 +6,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from patients.models import Patient
+from safety.actions.board import RECEIVERS
+from safety.coding import work
+from safety.coding.rules import CodingState
 from safety.models import CATEGORIES, AdverseEvent, DsmbReport, Recommendation
 from safety.proposals import unjudged_among
 from trialsite.models import JobState
 from trialsite.roles import Permission, can, within_sites
-from trialsite.sections import SHOWN, at_chosen_site, first_of, later, section
+from trialsite.sections import SHOWN, at_chosen_site, chosen_site, first_of, later, section
 
 
 def sections(user, filters):
@@ -18,8 +21,13 @@ def sections(user, filters):
         yield serious_and_open(user, filters)
     if can(user, Permission.RECORD_DEVIATIONS):
         yield later(TO_JUDGE, "safety:show_unjudged", filters, url=reverse("safety:list_proposals"))
+    if can(user, Permission.CODE_TERMS):
+        yield words_to_code(user, filters)
+    if can(user, Permission.APPROVE_CODES):
+        yield codes_to_approve(user, filters)
     if can(user, Permission.READ_OPEN_REPORTS):
         yield reports(user)
+    if any(can(user, permission) for permission in (Permission.RECORD_DECISIONS, *RECEIVERS)):
         yield recommendations(user)
 
 
@@ -64,6 +72,32 @@ def deviations_to_judge(user, filters):
         for patient, proposal in waiting[:SHOWN]
     ]
     return section(TO_JUDGE, items, len(waiting), url=url, empty=_("Nothing waits for a judgement."))
+
+
+def words_to_code(user, filters):
+    site = chosen_site(filters)
+    rows = work.to_code(user, patients=Patient.objects.filter(site=site) if site else None)
+    items = [
+        {"label": one.verbatim, "url": reverse("safety:code_term", args=[one.kind, one.record_id]),
+         "note": f"{one.number} · {one.kind_told}"}
+        for one in work.waiting_of(rows[:SHOWN])
+    ]  # fmt: skip
+    return section(
+        _("Words to code"), items, rows.count(), url=reverse("safety:list_codes"), empty=_("All words are coded.")
+    )
+
+
+def codes_to_approve(user, filters):
+    codings = work.codes(user, CodingState.PROPOSED).exclude(coded_by=user)
+    codings = at_chosen_site(codings, filters, "patient__site")
+    rows, count = first_of(codings)
+    url = reverse("safety:approve_codes")
+    items = [
+        {"label": f"{coding.verbatim} → {coding.preferred_term}", "url": url, "note": coding.patient.number,
+         "when": coding.coded_at.date()}
+        for coding in rows
+    ]  # fmt: skip
+    return section(_("Codes to approve"), items, count, url=url, empty=_("No code waits for you."))
 
 
 def reports(user):

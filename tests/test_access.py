@@ -10,11 +10,11 @@ from django.utils import timezone
 
 from patients import actions as patient_actions
 from patients import demo as patient_steps
-from patients.models import AllocationSlot, Consent, Medication, Patient, Scope
+from patients.models import AllocationSlot, Consent, Medication, Patient, Scope, Unmasking
 from safety import actions as safety_actions
 from safety import demo as safety_steps
 from safety.actions.reports import request_dsmb_report
-from safety.models import AdverseEvent, Deviation, Release
+from safety.models import AdverseEvent, Coding, Deviation, Release
 from safety.proposals import unjudged_of
 from tests.universe import CAST, fields_of, send
 from trialsite import actions
@@ -57,9 +57,12 @@ def fill(universe):
             "visits.panelrecord", panel.pk, panel.version, (panel.protocol.panel(panel.code).tests[0],)
         )
         [mark], _ = visit_actions.verify_forms(patient=patient, seen=[seen], by=universe.maria)
+        with acting(by):  # as if the trial were masked: an open one refuses it
+            unmasking = Unmasking.objects.create(patient=patient, category="other", explanation="x", unmasked_by=by)
         casebook = safety_actions.request_casebook(patient=patient, cutoff=timezone.now(), language="en", by=by)
         found[site.code] = {
-            "casebook": casebook,
+            "casebook": casebook, "coding": Coding.objects.get(kind="adverse_event", record_id=event.pk),
+            "unmasking": unmasking,
             "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
             "event": event, "query": query, "lot": lot, "line": line, "deviation": deviation, "dismissed": dismissed,
             "laboratory": laboratory, "range": laboratory.ranges.first(),
@@ -109,6 +112,7 @@ def arguments_of(name, here, records):
         "patients:add_line": {"pk": patient, "kind": "medication"},
         "patients:change_line": line,
         "patients:withdraw_line": line,
+        "patients:show_unmasking": {"pk": here["unmasking"].pk},
         **{f"safety:{verb}_recommendation": {"pk": records["recommendation"].pk} for verb in ("show", "sign", "withdraw", "acknowledge")},
         "safety:resolve_action_item": {"pk": records["recommendation"].action_items.get().pk},
         "safety:release_report": {"pk": records["report"].pk},
@@ -127,6 +131,8 @@ def arguments_of(name, here, records):
         "safety:show_copy_progress": {"pk": here["casebook"].pk},
         "safety:download_certified_copy": {"pk": here["casebook"].pk},
         "safety:report_adverse_event": {"patient_pk": patient},
+        "safety:code_term": {"kind": "adverse_event", "pk": here["event"].pk},
+        "safety:reject_code": {"pk": here["coding"].pk},
         "safety:record_deviation": {"patient_pk": patient},
         "safety:list_deviations_of_patient": {"pk": patient},
         "safety:dismiss_proposal": {"patient_pk": patient},

@@ -374,7 +374,9 @@ def read_the_closed_part(page, report, patient, randomised, folder):
 def see_who_acted(page, patient):
     page.goto(patient[1])
     page.locator(".meta").get_by_role("link", name="history").click()
-    expect(page.locator(".history .who").filter(has_text=re.compile("Chen Wei, study coordinator", re.IGNORECASE))).not_to_have_count(0)
+    expect(
+        page.locator(".history .who").filter(has_text=re.compile("Chen Wei, study coordinator", re.IGNORECASE))
+    ).not_to_have_count(0)
     expect(page.locator(".history")).to_contain_text(f"randomised, day 0 planned for {today()}")
 
 

@@ -81,8 +81,17 @@ def pages_of(universe, patient):
     ):
         yield universe.sofia, address
     yield universe.david, "/safety/deviations/proposals/"
+    for address in ("", "?state=approved", "approve/", f"adverse_event/{event.pk}/", "suggest/?term=hedache"):
+        yield universe.david, f"/safety/coding/{address}"
+    yield universe.samuel, f"/safety/coding/codes/{patient.codings.first().pk}/reject/"
     laboratory = Laboratory.objects.get()
-    for address in ("", f"{laboratory.pk}/", f"{laboratory.pk}/?all=1", f"{laboratory.pk}/add/", f"{laboratory.pk}/import/?present=1"):
+    for address in (
+        "",
+        f"{laboratory.pk}/",
+        f"{laboratory.pk}/?all=1",
+        f"{laboratory.pk}/add/",
+        f"{laboratory.pk}/import/?present=1",
+    ):
         yield universe.david, f"/visits/laboratories/{address}"
     for person in (universe.david, universe.chen):
         yield person, f"/visits/laboratories/ranges/{laboratory.ranges.filter(test='ALT', sex=patient.sex).last().pk}/"
@@ -112,9 +121,7 @@ def pages_of(universe, patient):
 @pytest.fixture
 def patient(universe):
     """A patient with an infusion, an adverse event, a query, a deviation and one that is proposed; and a laboratory."""
-    visit_steps.make_laboratory(
-        site=universe.site, protocol=current_protocol(), on=date(2000, 1, 1), by=universe.david
-    )
+    visit_steps.make_laboratory(site=universe.site, protocol=current_protocol(), on=date(2000, 1, 1), by=universe.david)
     patient = universe.infused()
     visit_steps.change_ranges(
         laboratory=Laboratory.objects.get(), tests=("ALT",), on=patient.screened_on, by=universe.david
@@ -157,8 +164,13 @@ def crowd(universe, number):
         laboratory = Laboratory.objects.get()
         panels = PanelRecord.objects.bulk_create(
             PanelRecord(
-                patient_id=visit.patient_id, visit=visit, code="chemistry", protocol_version="1.0", state="entered",
-                laboratory=laboratory, collected_on="2026-01-10",
+                patient_id=visit.patient_id,
+                visit=visit,
+                code="chemistry",
+                protocol_version="1.0",
+                state="entered",
+                laboratory=laboratory,
+                collected_on="2026-01-10",
             )
             for visit in visits
         )

@@ -362,7 +362,10 @@ def test_a_data_manager_keeps_ranges_in_the_browser(unchanged, patient):
     page = david.get(address).content.decode()
     assert "0.6–1.2" in page and "from 18" in page and "Creatinine" in page
     assert (
-        send(david, f"/visits/laboratories/ranges/{held.pk}/end/", valid_to="2026-03-01", reason="new analyser").status_code == 302
+        send(
+            david, f"/visits/laboratories/ranges/{held.pk}/end/", valid_to="2026-03-01", reason="new analyser"
+        ).status_code
+        == 302
     )
     text = to_csv([]) + "CREAT,mg/dL,F,,,0.5,1.1,2026-03-02,\n"
     assert send(david, f"{address}import/", text=text).status_code == 302
@@ -453,7 +456,9 @@ def test_the_demo_reports_in_the_units_of_the_laboratory(unchanged):
         site=unchanged.other_site, protocol=patient.protocol, on=patient.screened_on, by=unchanged.david,
         other_units=("HGB",),
     )  # fmt: skip
-    visit_steps.enter_panel(panel=unchanged.panel(patient, "SCR", "haematology"), by=unchanged.li, on=patient.screened_on)
+    visit_steps.enter_panel(
+        panel=unchanged.panel(patient, "SCR", "haematology"), by=unchanged.li, on=patient.screened_on
+    )
     m = result(patient)
     assert (m.reported_unit, m.reference.unit, m.panel.laboratory) == ("g/dL", "g/dL", made)
     assert m.value == Decimal(m.typed) * 10

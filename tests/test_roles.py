@@ -197,7 +197,15 @@ def test_every_address_says_who_may_enter():
 
 def test_only_the_door_and_the_health_pages_are_open():
     opened = {route["name"] for route in dump()["routes"] if route["access"] == "open"}
-    assert opened == {"sign_in", "choose_language", "enter_code", "set_password", "visits:calendar_feed", "live", "ready"}
+    assert opened == {
+        "sign_in",
+        "choose_language",
+        "enter_code",
+        "set_password",
+        "visits:calendar_feed",
+        "live",
+        "ready",
+    }
 
 
 def test_no_address_takes_put_patch_or_delete():

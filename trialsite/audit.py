@@ -22,6 +22,7 @@ UNAUDITED = {
     "trialsite.FormReceipt",  # idempotency keys
     "trialsite.Draft",  # what is typed and not saved: no data yet
     "trialsite.SecurityEvent",  # is itself a log, append-only for the runtime role
+    "safety.DictionaryTerm",  # a dictionary as it was loaded: its row is audited, with the digest; terms never change
     "trialsite.ExportChunk",  # bytes of a copy; its digest and who took it are audited
 }
 # Columns that the trail must not hold.
@@ -225,7 +226,8 @@ def _grant_rights(cursor, existing):
     cursor.execute(f"revoke insert, update, delete, truncate on trialsite_auditevent from {role}")
     cursor.execute(f"revoke all on sequence trialsite_auditevent_id_seq from {role}")
     cursor.execute(f"revoke execute on function write_audit_trail() from public, {role}")
-    cursor.execute(f"revoke update on trialsite_securityevent, django_migrations from {role}")
+    unchanging = {"trialsite_securityevent", "django_migrations", "safety_dictionaryterm"} & existing
+    cursor.execute(f"revoke update on {', '.join(sorted(unchanging))} from {role}")
     cursor.execute(f"revoke insert on django_migrations from {role}")
 
 

@@ -48,6 +48,7 @@ NAVIGATION = [
 ]
 # opened seldom: under "More", unless they fit beside the others
 NAVIGATION_MORE = [
+    (_("Coding"), "safety:list_codes", (Permission.CODE_TERMS, Permission.APPROVE_CODES)),
     (_("Laboratories"), "visits:list_laboratories", Permission.VIEW_PATIENTS),
     (_("Randomisation"), "patients:show_allocation", Permission.MANAGE_ALLOCATION),
     (_("Data export"), "list_exports", Permission.EXPORT_DATA),
@@ -160,9 +161,9 @@ def discard_draft(request):
 
 # --- history ------------------------------------------------------------------------------------
 
-# tables whose rows tell the arm, or the places still free: only for those who may know
+# tables whose rows tell the arm (or might, in somebody's words), or the places still free: only for those who may know
 SECRET_TABLES = {"patients_allocationslot", "patients_allocationlist", "visits_lot", "visits_lottest",
-                 "visits_preparation", "safety_armletter"}  # fmt: skip
+                 "visits_preparation", "safety_armletter", "patients_unmasking"}  # fmt: skip
 
 
 def sees_secret_tables(user, site=None):

@@ -37,6 +37,7 @@ from trialsite.protocol_parts import (
     Code,
     Day,
     Days,
+    DictionaryName,
     Fault,
     Flag,
     Loinc,
@@ -53,6 +54,7 @@ from trialsite.protocol_parts import (
 from trialsite.protocol_parts import at as _at
 from trialsite.protocol_parts import repeated as _repeated
 from trialsite.protocol_parts import unknown as _unknown
+from trialsite.safety_reporting import ExpectedEvent, ReportingDuty, faults_of_reporting
 from trialsite.stopping_rules import EventOfInterest, Sentinel, StoppingRule, faults_of_stopping
 
 # --- what is given ----------------------------------------------------------------------------
@@ -406,6 +408,16 @@ class ReviewPlan(Part):
     sign: tuple[SignedRecord, ...] = ()
 
 
+class CodingPlan(Part):
+    """With which dictionary each kind of term is coded (none: it is not), and whether an exact match needs approval."""
+
+    adverse_events: DictionaryName = "CTCAE"
+    medical_history: DictionaryName = "CTCAE"
+    indications: DictionaryName = "CTCAE"
+    medications: DictionaryName = ""
+    approve_exact: Flag = False
+
+
 # --- what is watched -----------------------------------------------------------------------------
 
 
@@ -465,8 +477,11 @@ class Protocol(Part):
     events_of_interest: tuple[EventOfInterest, ...] = ()
     stopping_rules: tuple[StoppingRule, ...] = ()
     sentinel: Sentinel | None = None
+    safety_reporting: tuple[ReportingDuty, ...] = ()
+    expected_events: tuple[ExpectedEvent, ...] = ()
     review: ReviewPlan | None = None
     grading: GradingPlan | None = None
+    coding: CodingPlan | None = None
     # dotted keys whose values no public source gives: they are defaults of this project. The key of a table
     # stands for all that is in it
     project_defaults: tuple[str, ...] = ()
@@ -478,6 +493,10 @@ class Protocol(Part):
     @property
     def is_masked(self) -> bool:
         return self.trial.masking != "open"
+
+    @property
+    def coding_plan(self) -> CodingPlan:
+        return self.coding or CodingPlan()
 
     @cached_property
     def _by_code(self) -> dict[str, dict]:
@@ -673,7 +692,7 @@ def _texts(raw: dict) -> Iterator[tuple[Key, Place]]:
     for panel in raw["panels"]:
         yield from of(panel, ("name", "instructions"), "panels", panel["code"])
         yield from specimen_of(panel)
-    for table in ("visits", "events_of_interest", "stopping_rules"):
+    for table in ("visits", "events_of_interest", "stopping_rules", "safety_reporting"):
         yield from one_each(raw.get(table, ()), "name", table)
 
 
@@ -861,6 +880,7 @@ def _find_faults(p: Protocol, raw: dict) -> Iterator[Fault]:
     yield from _faults_of_infusions(p)
     yield from _faults_of_entry(p)
     yield from faults_of_stopping(p)
+    yield from faults_of_reporting(p)
     yield from _faults_of_masking(p)
     yield from _faults_of_review(p)
     yield from (Fault(*fault) for fault in scales.faults_of(p.grading, p.tests))

@@ -357,7 +357,7 @@ HOME_SECTIONS = [
 PATIENT_SECTIONS = ["visits.home.patient_sections", "safety.home.patient_sections"]
 AFTER_SCREENING = ["visits.actions.plan_screening"]
 AFTER_RANDOMISATION = ["visits.actions.plan_visits"]
-AFTER_LINE_SAVED = ["visits.actions.check_line"]
+AFTER_LINE_SAVED = ["visits.actions.check_line", "safety.actions.code_line"]
 # what a query may be about, beside panels and infusions
 QUERIED_RECORDS = ["patients.queried.RECORDS", "safety.queried.RECORDS"]
 AFTER_AMENDMENT = ["visits.actions.follow_amendment"]

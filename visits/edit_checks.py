@@ -592,6 +592,78 @@ CHECKS: tuple[Check, ...] = (
         "event_after_death", Subject.EVENT, _("Onset after the death"),
         _("The onset is after the death of %(died_on)s."), _("Nothing begins after a death."), hard=True,
     ),
+    Check(
+        "event_no_criterion", Subject.EVENT, _("Serious without a criterion"),
+        _("A serious event meets at least one of the criteria; tick which."), _("ICH E2A defines serious by criteria."),
+        hard=True,
+    ),
+    Check(
+        "event_not_serious", Subject.EVENT, _("Criterion of seriousness, yet not serious"),
+        _("A criterion of seriousness is ticked: the event is serious."), _("ICH E2A defines serious by criteria."),
+        hard=True,
+    ),
+    Check(
+        "event_death_criterion", Subject.EVENT, _("Death without its criterion"),
+        _("Death goes with “results in death”, outcome fatal and grade 5; this criterion is not ticked."),
+        _("One death, three fields: in both scales grade 5 is death (DAIDS, CTCAE)."), hard=True,
+    ),
+    Check(
+        "event_death_outcome", Subject.EVENT, _("Death without its outcome"),
+        _("Death goes with “results in death”, outcome fatal and grade 5; the outcome is not fatal."),
+        _("One death, three fields: in both scales grade 5 is death (DAIDS, CTCAE)."), hard=True,
+    ),
+    Check(
+        "event_death_grade", Subject.EVENT, _("Death without its grade"),
+        _("Death goes with “results in death”, outcome fatal and grade 5; the grade is not 5."),
+        _("One death, three fields: in both scales grade 5 is death (DAIDS, CTCAE)."), hard=True,
+    ),
+    Check(
+        "event_ongoing_ended", Subject.EVENT, _("Ongoing with an end"), _("An event that goes on has no end date."),
+        _("CDASH: an end date exactly when the event does not go on."), hard=True,
+    ),
+    Check(
+        "event_ongoing_resolved", Subject.EVENT, _("Ongoing, yet resolved"),
+        _("An event that goes on has not ended in this outcome."), _("The outcome says that it is over."), hard=True,
+    ),
+    Check(
+        "event_without_end", Subject.EVENT, _("Over without an end"),
+        _("Write the end date, or say that the event goes on."),
+        _("CDASH: an end date exactly when the event does not go on."), hard=True,
+    ),
+    Check(
+        "event_ended_unresolved", Subject.EVENT, _("Over, yet not resolved"),
+        _("An event that has ended has another outcome."), _("The outcome says that it goes on."), hard=True,
+    ),
+    Check(
+        "event_end_before_onset", Subject.EVENT, _("End before the onset"), _("The end is before the onset."),
+        _("The order of time."), hard=True,
+    ),
+    Check(
+        "event_in_future", Subject.EVENT, _("Onset or end in the future"), _("The date is in the future."),
+        _("What is recorded has been done."), hard=True,
+    ),
+    Check(
+        "event_unconsented", Subject.EVENT, _("Event without any consent"),
+        _("No consent is recorded for this patient; adverse events count from the consent on."),
+        _("Nothing is done for a trial before the consent (ICH E6)."), hard=True,
+    ),
+    Check(
+        "event_aware_before", Subject.EVENT, _("Known before it began"),
+        _("The site became aware before the onset."), _("The clock of reporting counts from the awareness."), hard=True,
+    ),
+    Check(
+        "event_infusion_unknown", Subject.EVENT, _("After an infusion that was not given"),
+        _("The patient has had %(infusions_given)s infusions."), _("The order of time."), hard=True,
+    ),
+    Check(
+        "event_before_infusion", Subject.EVENT, _("After an infusion, yet before the first"),
+        _("The onset is before the first infusion of %(first_infusion_on)s."), _("The order of time."), hard=True,
+    ),
+    Check(
+        "event_related_untreated", Subject.EVENT, _("Related to a product that was not given"),
+        _("The patient has had no infusion: the event cannot be related to the product."), _("The order of time."),
+        hard=True,
+    ),
 )  # fmt: skip
 
 BY_CODE = {check.code: check for check in CHECKS}

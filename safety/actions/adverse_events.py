@@ -12,8 +12,11 @@ from patients.actions import (
     today_at,
 )
 from patients.models import Consent
+from safety.actions.coding import follow_words
+from safety.actions.serious import follow_event
+from safety.coding.rules import Kind
+from safety.coding.search import dictionary_of, exact_term
 from safety.consistency import Surroundings, find_contradictions
-from safety.dictionary import body_system_of
 from safety.models import AdverseEvent
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
@@ -48,6 +51,8 @@ def report_adverse_event(*, patient, values, confirmed=(), asked=None, by):
             patient=patient, protocol_version=patient.protocol_version, sequence=last + 1, reported_by=by, **values
         )
         _ask_about(event, confirmed, asked, by)
+        follow_words(record=event, by=by)
+        follow_event(event=event, by=by)
     return event
 
 
@@ -67,7 +72,9 @@ def change_adverse_event(*, event, values, version, reason, confirmed=(), asked=
             setattr(event, name, value)
         next_version(event, *values)
         _ask_about(event, confirmed, asked, by)
+        follow_words(record=event, by=by)
         marks_void(record=event, reason=reason, by=by)
+        follow_event(event=event, by=by)
     return event
 
 
@@ -82,8 +89,17 @@ def withdraw_adverse_event(*, event, version, reason, by):
         refuse_when_withdrawn(event)
         event.is_withdrawn = True
         next_version(event, "is_withdrawn")
+        follow_words(record=event, by=by)
         marks_void(record=event, reason=reason, by=by)
+        follow_event(event=event, by=by)
     return event
+
+
+def body_system_of(term):
+    """The class of a term of the dictionary in use, "" when it has none: what stands there until the event is coded."""
+    dictionary = dictionary_of(Kind.ADVERSE_EVENT)
+    found = exact_term(dictionary, term) if dictionary else None
+    return found.body_system if found else ""
 
 
 def _ask_about(event, confirmed, asked, by):

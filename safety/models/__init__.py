@@ -26,6 +26,7 @@ from safety.models.casebooks import (
     Casebook,
     CasebookFile,
 )
+from safety.models.coding import Coding, Dictionary, DictionaryTerm
 from safety.models.deviations import (
     CATEGORIES,
     Deviation,
@@ -36,6 +37,16 @@ from safety.models.reports import (
     DsmbFile,
     DsmbReport,
     Part,
+)
+from safety.models.serious import (
+    CaseFact,
+    CaseLink,
+    CaseVersion,
+    Causality,
+    FactCause,
+    SeriousCase,
+    SponsorAssessment,
+    Submission,
 )
 
 __all__ = [
@@ -50,15 +61,23 @@ __all__ = [
     "AdverseEvent",
     "ArmLetter",
     "BoardSignature",
+    "CaseFact",
+    "CaseLink",
+    "CaseVersion",
     "Casebook",
     "CasebookFile",
+    "Causality",
     "ClosedMinutes",
+    "Coding",
     "Decision",
     "Deviation",
+    "Dictionary",
+    "DictionaryTerm",
     "DismissedProposal",
     "DsmbFile",
     "DsmbReport",
     "Expectedness",
+    "FactCause",
     "LiftedHalt",
     "Outcome",
     "Part",
@@ -66,4 +85,7 @@ __all__ = [
     "Recommendation",
     "Relationship",
     "Release",
+    "SeriousCase",
+    "SponsorAssessment",
+    "Submission",
 ]

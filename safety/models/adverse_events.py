@@ -2,13 +2,14 @@
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, OuterRef, Q, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import ByPatientQuerySet, Line, person
 from safety import dictionary
+from safety.coding.rules import CodingState, Kind
 from trialsite.roles import Permission, within_sites
 
 
@@ -68,6 +69,15 @@ class AdverseEventQuerySet(ByPatientQuerySet):
     def visible_to(self, user):
         return within_sites(self, user, Permission.VIEW_ADVERSE_EVENTS)
 
+    def with_codes(self):
+        """With the code in force as `coded_term` and `coded_system`, None while there is none."""
+        from safety.models.coding import Coding
+
+        codes = Coding.objects.filter(kind=Kind.ADVERSE_EVENT, record_id=OuterRef("pk"), state=CodingState.APPROVED)
+        return self.annotate(
+            coded_term=Subquery(codes.values("preferred_term")), coded_system=Subquery(codes.values("body_system"))
+        )
+
 
 class AdverseEvent(Line):
     """An adverse event with the fields of CDASH's AE form. Grades are DAIDS 2.1, 1 to 5."""
@@ -88,6 +98,10 @@ class AdverseEvent(Line):
     is_important = models.BooleanField(SERIOUSNESS["is_important"], default=False)
     relationship = models.CharField(
         _("relationship to the infusion product"), max_length=20, choices=Relationship.choices
+    )
+    # a taken sample, an access, the infusing itself: judged apart from the product
+    procedure_relationship = models.CharField(
+        _("relationship to a procedure of the trial"), max_length=20, choices=Relationship.choices, blank=True
     )
     expectedness = models.CharField(_("expectedness"), max_length=12, choices=Expectedness.choices, blank=True)
     action_taken = models.CharField(
@@ -128,7 +142,8 @@ class AdverseEvent(Line):
 
     @property
     def body_system_told(self):
-        return dictionary.told(self.body_system)
+        """The class of the code in force (of events loaded `with_codes`), else what stands there until it is coded."""
+        return dictionary.told(getattr(self, "coded_system", None) or self.body_system)
 
     @property
     def is_related(self):

@@ -25,6 +25,7 @@ from safety.views.casebook import (
     show_certified_copy,
     show_copy_progress,
 )
+from safety.views.coding import approve_codes, code_term, list_codes, reject_code, suggest_terms
 from safety.views.deviations import (
     change_deviation,
     dismiss_proposal,
@@ -41,13 +42,16 @@ from safety.views.reports import download_file, list_reports, request_report, sh
 
 __all__ = [
     "acknowledge_recommendation",
+    "approve_codes",
     "change_adverse_event",
     "change_deviation",
+    "code_term",
     "confirm_reading",
     "dismiss_proposal",
     "download_certified_copy",
     "download_file",
     "list_adverse_events",
+    "list_codes",
     "list_deviations",
     "list_deviations_of_patient",
     "list_proposals",
@@ -55,6 +59,7 @@ __all__ = [
     "list_reports",
     "record_deviation",
     "record_recommendation",
+    "reject_code",
     "release_report",
     "report_adverse_event",
     "request_certified_copy",
@@ -71,6 +76,7 @@ __all__ = [
     "show_report",
     "show_unjudged",
     "sign_recommendation",
+    "suggest_terms",
     "withdraw_adverse_event",
     "withdraw_deviation",
     "withdraw_recommendation",

@@ -12,7 +12,6 @@ from django.views.decorators.http import require_GET
 from patients.forms import ReasonForm
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
 from safety import actions
-from safety.dictionary import terms
 from safety.forms import AdverseEventForm, FilterForm
 from safety.models import RELATED, AdverseEvent
 from trialsite import trial
@@ -39,7 +38,9 @@ def filtered(events, chosen):
     if chosen.get("infusion"):
         events = events.filter(infusion_number=chosen["infusion"])
     if chosen.get("body_system"):
-        events = events.filter(body_system=chosen["body_system"])
+        events = events.filter(
+            Q(coded_system=chosen["body_system"]) | Q(coded_system=None, body_system=chosen["body_system"])
+        )
     return events.order_by(*ORDER[chosen.get("sort") or ""])
 
 
@@ -55,7 +56,7 @@ def list_adverse_events(request):
         all=Count("id"), serious=Count("id", filter=Q(is_serious=True)), severe=Count("id", filter=Q(grade__gte=3)),
         related=Count("id", filter=Q(relationship__in=RELATED)), patients=Count("patient", distinct=True),
     )  # fmt: skip
-    page = Paginator(filtered(events, chosen), PER_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(filtered(events.with_codes(), chosen), PER_PAGE).get_page(request.GET.get("page"))
     return render(request, "safety/list_adverse_events.html", {"page": page, "form": form, "counts": counts})
 
 
@@ -64,7 +65,6 @@ def event_context(request, patient, heading, **more):
     context = {
         "patient": patient,
         "heading": heading,
-        "terms": terms(),
         "cancel": reverse("patients:show_patient", args=[patient.pk]),
         **more,
     }
@@ -89,7 +89,7 @@ def report_adverse_event(request, patient_pk):
 
 
 def load_event(user, pk):
-    events = AdverseEvent.objects.visible_to(user).select_related("patient__site", "reported_by")
+    events = AdverseEvent.objects.visible_to(user).with_codes().select_related("patient__site", "reported_by")
     return get_object_or_404(events, pk=pk)
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from safety import consistency
 from tests.rules.protocols import product, protocol
 from trialsite.protocol import Infusions
 from visits import infusing
@@ -200,6 +201,26 @@ def treatment(*regimens):
 
 def event(began_on, died_on=None):
     return problems_of_event(began_on, Surroundings(consented_on=CONSENT, died_on=died_on))
+
+
+def within(given=2, consented_on=CONSENT, **differs):
+    """The fields of one event, beside each other: a mild one that goes on, unless told otherwise."""
+    usual = {"is_serious": False, "outcome": "not_recovered", "grade": 1, "is_ongoing": True, "ended_on": None,
+             "began_on": DAY, "aware_on": DAY, "infusion_number": None, "relationship": "not_related"}  # fmt: skip
+    around = consistency.Surroundings(
+        consented_on=consented_on, infusions_given=given, first_infusion_on=DAY - days(5) if given else None,
+        today=DAY + days(30),
+    )  # fmt: skip
+    return list(consistency.problems_within({**usual, **differs}, around))
+
+
+def dead(**differs):
+    died = {"is_serious": True, "is_fatal": True, "outcome": "fatal", "grade": 5, "is_ongoing": False, "ended_on": DAY}
+    return within(**{**died, **differs})
+
+
+def over(**differs):
+    return within(**{"is_ongoing": False, "ended_on": DAY + days(2), "outcome": "recovered", **differs})
 
 
 # --- the tables: code of the check -> (what is looked at, lines of (what was entered, does it speak)) ----------
@@ -413,6 +434,56 @@ TABLES = {
     "event_after_death": (event, [
         ({"began_on": DAY, "died_on": DAY}, SILENT), ({"began_on": DAY + days(1), "died_on": DAY}, SPEAKS),
         ({"began_on": DAY}, SILENT),
+    ]),
+    "event_no_criterion": (within, [
+        ({}, SILENT), ({"is_serious": True}, SPEAKS), ({"is_serious": True, "is_hospitalisation": True}, SILENT),
+    ]),
+    "event_not_serious": (within, [
+        ({}, SILENT), ({"is_important": True}, SPEAKS), ({"is_serious": True, "is_important": True}, SILENT),
+    ]),
+    # death: the criterion, the outcome and the grade stand or fall together
+    "event_death_criterion": (dead, [
+        ({}, SILENT), ({"is_fatal": False, "is_important": True}, SPEAKS), ({"outcome": "recovered", "grade": 4}, SILENT),
+        ({"is_fatal": False, "is_important": True, "outcome": "recovered"}, SPEAKS),
+        ({"is_fatal": False, "is_important": True, "outcome": "recovered", "grade": 4}, SILENT),
+    ]),
+    "event_death_outcome": (dead, [({}, SILENT), ({"outcome": "recovered"}, SPEAKS), ({"grade": 4}, SILENT)]),
+    "event_death_grade": (dead, [({}, SILENT), ({"grade": 4}, SPEAKS), ({"outcome": "recovered"}, SILENT)]),
+    # going on or over
+    "event_ongoing_ended": (within, [
+        ({}, SILENT), ({"ended_on": DAY}, SPEAKS), ({"ended_on": DAY, "is_ongoing": False}, SILENT),
+    ]),
+    "event_ongoing_resolved": (within, [
+        ({}, SILENT), ({"outcome": "recovered"}, SPEAKS), ({"outcome": "recovered_with_sequelae"}, SPEAKS),
+        ({"outcome": "fatal"}, SPEAKS), ({"outcome": "recovering"}, SILENT), ({"outcome": "unknown"}, SILENT),
+    ]),
+    "event_without_end": (over, [({}, SILENT), ({"ended_on": None}, SPEAKS), ({"is_ongoing": True, "ended_on": None}, SILENT)]),
+    "event_ended_unresolved": (over, [
+        ({}, SILENT), ({"outcome": "recovering"}, SPEAKS), ({"outcome": "not_recovered"}, SPEAKS),
+        ({"outcome": "unknown"}, SILENT),
+    ]),
+    "event_end_before_onset": (over, [
+        ({"ended_on": DAY}, SILENT), ({"ended_on": DAY - days(1)}, SPEAKS), ({"ended_on": None}, SILENT),
+    ]),
+    "event_in_future": (over, [
+        ({"ended_on": DAY + days(30)}, SILENT), ({"ended_on": DAY + days(31)}, SPEAKS),
+        ({"began_on": DAY + days(30)}, SILENT), ({"began_on": DAY + days(31)}, SPEAKS),
+    ]),
+    "event_unconsented": (within, [({}, SILENT), ({"consented_on": None}, SPEAKS)]),
+    "event_aware_before": (within, [
+        ({}, SILENT), ({"aware_on": DAY - days(1)}, SPEAKS), ({"aware_on": None}, SILENT),
+    ]),
+    "event_infusion_unknown": (within, [
+        ({"infusion_number": 2}, SILENT), ({"infusion_number": 3}, SPEAKS), ({"infusion_number": 1, "given": 0}, SPEAKS),
+    ]),
+    "event_before_infusion": (within, [
+        ({"infusion_number": 1, "began_on": DAY - days(5)}, SILENT),
+        ({"infusion_number": 1, "began_on": DAY - days(6)}, SPEAKS), ({"began_on": DAY - days(6)}, SILENT),
+    ]),
+    "event_related_untreated": (within, [
+        ({"given": 0}, SILENT), ({"given": 0, "relationship": "unlikely"}, SILENT),
+        ({"given": 0, "relationship": "possible"}, SPEAKS), ({"given": 0, "relationship": "definite"}, SPEAKS),
+        ({"relationship": "possible"}, SILENT),
     ]),
 }  # fmt: skip
 

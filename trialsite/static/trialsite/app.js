@@ -341,6 +341,14 @@
   document.addEventListener("click", (event) => {
     const add = event.target.closest("[data-add-row]");
     if (add) addRow(add);
+    const fill = event.target.closest("[data-fills]");
+    if (fill) {
+      const field = fill.form.elements[fill.dataset.fills];
+      field.value = fill.value;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+      fill.closest(".suggestions").remove();
+      field.focus();
+    }
     if (event.target.closest("[data-shortcuts-open]")) openShortcuts();
     const no = event.target.closest("dialog button[value=no]");
     if (no) no.closest("dialog").close();

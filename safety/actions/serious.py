@@ -1,0 +1,258 @@
+"""Serious cases: opened with the event, followed as facts change, judged by the sponsor, frozen in versions, reported.
+
+Nothing here changes what the site entered: the sponsor's judgement stands beside the investigator's (ICH E6(R3) 3.16.1)."""
+
+from django.db import connection
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from patients.actions import lock_open_patient
+from patients.models import Medication
+from safety.cases import (
+    changed_between,
+    clocks_of,
+    content_of,
+    digest_of,
+    facts_of,
+    next_due,
+    proposal_for,
+    with_clocks,
+)
+from safety.models import (
+    CaseFact,
+    CaseLink,
+    CaseVersion,
+    Expectedness,
+    FactCause,
+    SeriousCase,
+    SponsorAssessment,
+    Submission,
+)
+from trialsite import trial
+from trialsite.audit import acting
+from trialsite.saving import Refused, check_version
+from visits.models import Measurement
+
+
+def follow_event(*, event, cause=FactCause.EVENT_CHANGED, by):
+    """Open the case of an event that is serious, or note what a change of the event means for its clocks.
+
+    Called in the transaction that stored the event, after it was stored. Gives the case, or None."""
+    case = SeriousCase.objects.select_for_update(of=("self",)).filter(event=event).first()
+    if case is None:
+        return _open(event, by) if event.is_serious and not event.is_withdrawn else None
+    if event.is_withdrawn:
+        cause = FactCause.EVENT_WITHDRAWN
+    with acting(by, "the event of the case was changed"):
+        assessment = _last_assessment(case)
+        noted = _note_facts(case, event, assessment, cause)
+        if assessment and not event.is_withdrawn:  # it was about the event as it stood then
+            listed = proposal_for(event).because.stored() == assessment.because
+            case.waits_for_judgement = case.waits_for_judgement or noted or not listed
+        case.waits_for_judgement = case.waits_for_judgement and not event.is_withdrawn
+        _settle(case, "waits_for_judgement")
+    return case
+
+
+def _open(event, by):
+    patient = event.patient
+    with connection.cursor() as cursor:
+        cursor.execute("select nextval(pg_get_serial_sequence(%s, 'id'))", [SeriousCase._meta.db_table])
+        pk = cursor.fetchone()[0]
+    now = timezone.now()
+    with acting(by, "the case of a serious event is opened"):
+        case = SeriousCase.objects.create(
+            pk=pk, patient=patient, event=event, opened_by=by, opened_at=now, sponsor_knew_at=now,
+            number=f"{patient.site.country}-{trial.protocol(event.protocol_version).trial.id}-{pk:05d}",
+            serious_since=now if event.version > 1 else None,
+        )  # fmt: skip
+        _note_facts(case, event, None, FactCause.OPENED)
+        _settle(case)
+    return case
+
+
+def _last_assessment(case):
+    return SponsorAssessment.objects.filter(case=case).order_by("id").last()
+
+
+def _note_facts(case, event, assessment, cause):
+    """Write down what is known from now on, if it differs from what was. Gives whether it did."""
+    facts = facts_of(event, assessment)
+    values = {name: getattr(facts, name) for name in ("is_serious", "is_grave", "is_suspected", "is_unexpected")}
+    last = CaseFact.objects.filter(case=case).order_by("id").last()
+    if last and all(getattr(last, name) == value for name, value in values.items()):
+        return False
+    CaseFact.objects.create(case=case, patient_id=case.patient_id, cause=cause, **values)
+    return True
+
+
+def _settle(case, *changed, touched=False):
+    """Keep when the next reports are due, and store the case with it where anything is new."""
+    whole = with_clocks(SeriousCase.objects.filter(pk=case.pk)).get()
+    for name in changed:
+        setattr(whole, name, getattr(case, name))
+    found = clocks_of(whole)
+    due = {"site_due_at": next_due(found, "site"), "sponsor_due_at": next_due(found, "sponsor")}
+    if changed or touched or any(getattr(case, name) != value for name, value in due.items()):
+        for name, value in due.items():
+            setattr(case, name, value)
+        case.version += 1
+        case.save(update_fields=["site_due_at", "sponsor_due_at", "version", *changed])
+
+
+def _locked(case, version):
+    locked = (
+        SeriousCase.objects.select_for_update(of=("self",)).select_related("event", "patient__site").get(pk=case.pk)
+    )
+    check_version(locked, version)
+    return locked
+
+
+def judge_case(*, case, causality, expectedness, comment, reason="", version, by):
+    """Write down the sponsor's judgement; a later one needs the reason. Raises Refused."""
+    with acting(by, reason or "the sponsor judged the case"):
+        case = _locked(case, version)
+        before = _last_assessment(case)
+        if before and not reason.strip():
+            raise Refused({"reason": [_("Write why the case is judged anew.")]})
+        proposal = proposal_for(case.event)
+        assessment = SponsorAssessment.objects.create(
+            case=case, patient_id=case.patient_id, causality=causality, expectedness=expectedness, comment=comment,
+            reason=reason if before else "", event_version=case.event.version, judged_by=by,
+            proposed=Expectedness.EXPECTED if proposal.is_expected else Expectedness.UNEXPECTED,
+            because=proposal.because.stored(),
+        )  # fmt: skip
+        _note_facts(case, case.event, assessment, FactCause.JUDGED)
+        case.waits_for_judgement = False
+        _settle(case, "waits_for_judgement")
+    return assessment
+
+
+def set_case_links(*, case, measurements, medications, suspects=(), version, by):
+    """Say which results and medications belong to the case; `suspects` are the medications suspected beside the product.
+
+    Records of another patient are refused."""
+    with acting(by, "the records linked to the case were chosen"):
+        lock_open_patient(case.patient)
+        case = _locked(case, version)
+        wanted = {("measurement_id", pk): False for pk in measurements}
+        wanted |= {("medication_id", pk): pk in set(suspects) for pk in {*medications, *suspects}}
+        _refuse_records_of_others(case, wanted)
+        for link in CaseLink.objects.select_for_update().filter(case=case):
+            name = "measurement_id" if link.measurement_id else "medication_id"
+            is_suspect = wanted.pop((name, getattr(link, name)), None)
+            new = {"is_withdrawn": is_suspect is None, "is_suspect": bool(is_suspect)}
+            if any(getattr(link, field) != value for field, value in new.items()):
+                link.is_withdrawn, link.is_suspect = new["is_withdrawn"], new["is_suspect"]
+                link.version += 1
+                link.save(update_fields=["is_withdrawn", "is_suspect", "version"])
+        CaseLink.objects.bulk_create(
+            CaseLink(case=case, patient_id=case.patient_id, is_suspect=is_suspect, **{name: pk})
+            for (name, pk), is_suspect in wanted.items()
+        )
+        case.version += 1
+        case.save(update_fields=["version"])
+    return case
+
+
+def _refuse_records_of_others(case, wanted):
+    for model, name in ((Measurement, "measurement_id"), (Medication, "medication_id")):
+        asked = {pk for its, pk in wanted if its == name}
+        if asked and model.objects.filter(pk__in=asked, patient=case.patient_id).count() != len(asked):
+            raise Refused(_("A record of another patient cannot be linked."))
+
+
+def correct_knowledge(*, case, reason, sponsor_knew_at=None, serious_since=None, version, by):
+    """Correct from when the sponsor, or the site, knew. Later than the case was opened it cannot have been."""
+    if not reason.strip():
+        raise Refused({"reason": [_("Write why the entry is changed.")]})
+    with acting(by, reason):
+        case = _locked(case, version)
+        given = {"sponsor_knew_at": sponsor_knew_at, "serious_since": serious_since}
+        given = {name: value for name, value in given.items() if value is not None}
+        for name, value in given.items():
+            if value > case.opened_at:
+                raise Refused({name: [_("The case was opened before: it was known then at the latest.")]})
+            setattr(case, name, value)
+        _settle(case, *given)
+    return case
+
+
+def make_case_version(*, case, summary="", by_site=False, version, by):
+    """Freeze the case as it stands. A version that would say the same as the last one is refused."""
+    with acting(by, "the case is frozen in a version"):
+        case = _locked(case, version)
+        made = _freeze(case, summary, by_site, by)
+        _settle(case, touched=True)
+    return made
+
+
+def _freeze(case, summary, by_site, by):
+    last = CaseVersion.objects.filter(case=case).order_by("number").last()
+    content = content_of(case)
+    changed = changed_between(last.content, content) if last else []
+    if last and not changed and not summary.strip():
+        raise Refused(_("Nothing has changed since the last version: there is nothing to follow up."))
+    return CaseVersion.objects.create(
+        case=case, patient_id=case.patient_id, number=last.number + 1 if last else 0, summary=summary, content=content,
+        digest=digest_of(content), changed=changed, by_site=by_site, made_by=by,
+    )  # fmt: skip
+
+
+def report_case(*, case, summary="", version, by):
+    """The site reports to the sponsor: freezes the case in a version that the sponsor has with it."""
+    with acting(by, "the site reported the case to the sponsor"):
+        lock_open_patient(case.patient)
+        case = _locked(case, version)
+        made = _freeze(case, summary, True, by)
+        for duty in trial.protocol(case.protocol_version).safety_reporting:
+            if duty.to == "sponsor":
+                is_first = not Submission.objects.filter(case=case, duty=duty.code, stage="first").exists()
+                _submit(case, made, duty.code, "first" if is_first else "follow_up", made.made_at, "", by)
+        _settle(case, touched=True)
+    return made
+
+
+def record_submission(*, case, case_version, duty, stage, sent_at, reference="", version, by):
+    """Write down that a version was sent to whom the protocol names `duty`. Raises Refused."""
+    if sent_at > timezone.now():
+        raise Refused({"sent_at": [_("The date is in the future.")]})
+    if stage != "follow_up" and case.submissions.filter(duty=duty, stage=stage).exists():
+        raise Refused(_("This report was recorded before."))
+    with acting(by, "a report of the case was recorded"):
+        case = _locked(case, version)
+        if sent_at < case.site_knew_at:
+            raise Refused({"sent_at": [_("The report cannot be older than the knowledge of the event.")]})
+        sent = _submit(case, case_version, duty, stage, sent_at, reference, by)
+        _settle(case, touched=True)
+    return sent
+
+
+def _submit(case, case_version, duty, stage, sent_at, reference, by):
+    found = clocks_of(with_clocks(SeriousCase.objects.filter(pk=case.pk)).get())
+    due = [
+        clock.due_at
+        for clock in found
+        if clock.duty.code == duty and clock.stage.name.lower() == stage and clock.is_open
+    ]
+    return Submission.objects.create(
+        case=case, patient_id=case.patient_id, case_version=case_version, duty=duty, stage=stage, sent_at=sent_at,
+        reference=reference, sent_by=by, due_at=min(due, default=None),
+    )  # fmt: skip
+
+
+def acknowledge_submission(*, submission, acknowledged_at, acknowledgement, version, reason="", by):
+    """Write down what was answered to a report; a later change needs the reason."""
+    if acknowledged_at > timezone.now():
+        raise Refused({"acknowledged_at": [_("The date is in the future.")]})
+    with acting(by, reason or "the report was acknowledged"):
+        submission = Submission.objects.select_for_update(of=("self",)).get(pk=submission.pk)
+        check_version(submission, version)
+        if submission.acknowledged_at and not reason.strip():
+            raise Refused({"reason": [_("Write why the entry is changed.")]})
+        if acknowledged_at < submission.sent_at:
+            raise Refused({"acknowledged_at": [_("The answer is older than the report.")]})
+        submission.acknowledged_at, submission.acknowledgement = acknowledged_at, acknowledgement
+        submission.version += 1
+        submission.save(update_fields=["acknowledged_at", "acknowledgement", "version"])
+    return submission

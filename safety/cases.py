@@ -1,0 +1,172 @@
+"""Serious cases as they stand: the facts that start clocks, the clocks, and the content of a version. Reads, writes nothing.
+
+The content of a version holds no arm, lot, product or dose: in a masked trial nobody who reads it is unmasked."""
+
+import hashlib
+import json
+from zoneinfo import ZoneInfo
+
+from django.db.models import Prefetch
+from django.utils import timezone
+
+from patients.models import ArtRegimen, HivHistory, MedicalHistory
+from safety.clocks import Facts, Known, Sent, clocks, is_suspected
+from safety.expectedness import propose
+from safety.models import RELATED, SERIOUSNESS, CaseLink, CaseVersion, Causality, Expectedness
+from trialsite import trial
+from visits.models import Infusion
+
+
+def zone_of(case):
+    return ZoneInfo(case.patient.site.timezone)
+
+
+def proposal_for(event):
+    """What the reference safety information of the protocol says of the event (safety/expectedness.py)."""
+    expected = trial.protocol(event.protocol_version).expected_events
+    return propose(
+        expected, terms=(event.term,), grade=event.grade, is_serious=event.is_serious, is_fatal=event.is_fatal
+    )
+
+
+def was_treated_before(event):
+    """Had the patient had an infusion (in a trial without them: been randomised) by the day of the onset?"""
+    if not trial.protocol(event.protocol_version).infusions:
+        return event.patient.day_0 is not None and event.patient.day_0 <= event.began_on
+    first = Infusion.objects.filter(patient=event.patient_id).order_by("started_at").first()
+    zone = ZoneInfo(event.patient.site.timezone)
+    return first is not None and first.started_at.astimezone(zone).date() <= event.began_on
+
+
+def facts_of(event, assessment):
+    """What is known now, with the sponsor's last judgement (None: not judged yet)."""
+    if assessment is None:
+        unexpected = not proposal_for(event).is_expected
+    else:
+        unexpected = assessment.expectedness == Expectedness.UNEXPECTED
+    return Facts(
+        is_serious=event.is_serious and not event.is_withdrawn,
+        is_grave=event.is_fatal or event.is_life_threatening,
+        is_suspected=is_suspected(
+            was_treated=was_treated_before(event),
+            by_investigator=event.relationship in RELATED,
+            by_sponsor=None if assessment is None else assessment.causality == Causality.SUSPECTED,
+        ),
+        is_unexpected=unexpected,
+    )
+
+
+def with_clocks(cases):
+    """The cases with all that `clocks_of` asks for, in four statements."""
+    return cases.select_related("event", "patient__site").prefetch_related(
+        "facts", "submissions", Prefetch("versions", CaseVersion.objects.defer("content"))
+    )
+
+
+def clocks_of(case, now=None):
+    """Every deadline that the case has or had; see safety/clocks.py."""
+    known = [
+        Known(fact.known_at, Facts(fact.is_serious, fact.is_grave, fact.is_suspected, fact.is_unexpected))
+        for fact in case.facts.all()
+    ]
+    if known:
+        known[0] = Known(case.sponsor_knew_at, known[0].facts)
+    numbers = {version.pk: version.number for version in case.versions.all()}
+    return clocks(
+        trial.protocol(case.protocol_version).safety_reporting,
+        known,
+        site_knew_at=case.site_knew_at,
+        zone=zone_of(case),
+        versions=[(version.number, version.made_at) for version in case.versions.all()],
+        sent=[Sent(s.duty, s.stage, numbers[s.case_version_id], s.sent_at) for s in case.submissions.all()],
+        now=now or timezone.now(),
+    )
+
+
+def next_due(found, owed_by):
+    """The earliest open deadline of these clocks that the site, or the sponsor, owes; None when there is none."""
+    return min((clock.due_at for clock in found if clock.is_open and clock.duty.owed_by == owed_by), default=None)
+
+
+# --- what a version says ------------------------------------------------------------------------------
+
+EVENT_FIELDS = (
+    "term", "body_system", "began_on", "is_ongoing", "ended_on", "grade", "is_serious", *SERIOUSNESS, "relationship",
+    "procedure_relationship", "action_taken", "other_action", "outcome", "infusion_number", "aware_at",
+)  # fmt: skip
+MEDICATION_FIELDS = ("treatment", "indication", "dose", "dose_unit", "frequency", "route", "started_on", "is_ongoing",
+                     "ended_on")  # fmt: skip
+
+
+def content_of(case):
+    """The case as it stands now, as values for JSON: codes, numbers and texts as entered, in no language."""
+    event, patient = case.event, case.patient
+    protocol = trial.protocol(case.protocol_version)
+    assessment = case.assessments.order_by("id").last()
+    links = CaseLink.objects.filter(case=case, is_withdrawn=False).select_related("measurement", "medication")
+    histories = MedicalHistory.objects.filter(patient=patient, is_withdrawn=False)
+    regimens = ArtRegimen.objects.filter(patient=patient, is_withdrawn=False)
+    hiv = HivHistory.objects.filter(patient=patient).first()
+    infusions = Infusion.objects.filter(patient=patient).order_by("number")
+    return {
+        "case": {"number": case.number, "opened_at": at(case.opened_at), "site_knew_at": at(case.site_knew_at),
+                 "sponsor_knew_at": at(case.sponsor_knew_at)},
+        "trial": {"id": protocol.trial.id, "version": protocol.version, "registry": protocol.trial.registry},
+        "patient": {"number": patient.number, "sex": patient.sex, "birth_year": patient.birth_date.year,
+                    "age": patient.age_on(event.began_on), "country": patient.site.country,
+                    "site": str(patient.site), "zone": patient.site.timezone},
+        "event": {name: plain(getattr(event, name)) for name in EVENT_FIELDS},
+        "narrative": event.narrative,
+        "reporter": {"name": event.reported_by.full_name, "at": at(event.reported_at)},
+        "sponsor": None if assessment is None else {
+            "causality": assessment.causality, "expectedness": assessment.expectedness, "comment": assessment.comment,
+            "by": assessment.judged_by.full_name, "at": at(assessment.judged_at),
+        },
+        "infusions": [{"number": i.number, "started_at": at(i.started_at), "stopped_at": at(i.stopped_at),
+                       "volume_ml": plain(i.volume_ml), "given_percent": plain(i.given_percent)} for i in infusions],
+        "labs": [
+            {"test": m.test, "result": f"{m.operator}{plain(m.value)}" if m.value is not None else m.text or m.typed,
+             "unit": m.unit, "low": plain(m.low), "high": plain(m.high), "flag": m.flag, "on": plain(m.collected_on)}
+            for m in (link.measurement for link in links if link.measurement_id)
+        ],
+        "medications": [
+            {**{name: plain(getattr(link.medication, name)) for name in MEDICATION_FIELDS}, "suspect": link.is_suspect}
+            for link in links if link.medication_id
+        ],
+        "histories": [{"term": h.term, "started_on": h.started_on, "is_ongoing": h.is_ongoing, "ended_on": h.ended_on}
+                      for h in histories],
+        "hiv": {"diagnosed_on": hiv.diagnosed_on, "stage": hiv.cdc_stage} if hiv else None,
+        "regimens": [{"drugs": r.drugs, "started_on": r.started_on, "is_ongoing": r.is_ongoing, "ended_on": r.ended_on}
+                     for r in regimens],
+    }  # fmt: skip
+
+
+def at(instant):
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ") if instant else None
+
+
+def plain(value):
+    """A value as JSON keeps it; numbers as text without trailing zeros, so that none is rounded."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if hasattr(value, "hour"):
+        return at(value)
+    return value.isoformat() if hasattr(value, "isoformat") else f"{value.normalize():f}"
+
+
+def digest_of(content):
+    """SHA-256 of the content as canonical JSON: keys sorted, no spaces."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def changed_between(old, new):
+    """The names of what differs: `event.grade`, `labs`, `narrative`."""
+    found = []
+    for section in new:
+        before, after = old.get(section), new[section]
+        if isinstance(after, dict) and isinstance(before, dict):
+            found += [f"{section}.{name}" for name in after if after[name] != before.get(name)]
+        elif before != after:
+            found.append(section)
+    return found

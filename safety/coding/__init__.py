@@ -1,0 +1,1 @@
+"""Coding: the words of a record, as they were typed, and the term of a dictionary beside them."""

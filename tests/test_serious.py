@@ -1,0 +1,279 @@
+"""Serious cases: opened with the event, followed, judged, reported."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from patients.models import Medication
+from safety import actions
+from safety.cases import clocks_of, digest_of, with_clocks
+from safety.models import CaseFact, CaseVersion, SeriousCase, SponsorAssessment, Submission
+from trialsite.saving import Refused, Stale
+from visits.models import Measurement
+
+SERIOUS = {"is_serious": True, "is_hospitalisation": True, "grade": 3, "relationship": "possible", "infusion_number": 1}
+
+
+@pytest.fixture(scope="module")
+def patient(world):
+    """One who has had the first infusion."""
+    return world.infused()
+
+
+def report(universe, patient, **changes):
+    return universe.event(patient, **{**SERIOUS, **changes})
+
+
+def case_of(event):
+    return SeriousCase.objects.select_related("event", "patient__site").get(event=event)
+
+
+def shown(case):
+    """clock -> state, as the case stands now."""
+    found = clocks_of(with_clocks(SeriousCase.objects.filter(pk=case.pk)).get())
+    return {clock.key: clock.state.name for clock in found}
+
+
+def judge(universe, case, causality="suspected", expectedness="unexpected", **more):
+    values = {"comment": "Close in time.", "version": None, "by": universe.samuel, **more}
+    return actions.judge_case(case=case, causality=causality, expectedness=expectedness, **values)
+
+
+def change(universe, event, **values):
+    return actions.change_adverse_event(event=event, values=values, version=None, reason="new facts", by=universe.chen)
+
+
+# --- the case ------------------------------------------------------------------------------------------------
+
+
+def test_a_serious_event_opens_its_case_and_starts_the_clocks(unchanged, patient):
+    aware = timezone.now() - timedelta(hours=3)
+    case = case_of(report(unchanged, patient, aware_at=aware))
+    assert case.number == f"CN-UCMSC_INR-{case.pk:05d}"
+    assert case.waits_for_judgement
+    assert case.site_due_at == aware + timedelta(hours=24)
+    assert shown(case) == {"SPONSOR.first": "DUE", "ETHICS.first": "DUE", "AUTHORITY_15.first": "DUE"}
+    assert 14 < (case.sponsor_due_at - timezone.now()).days + 1 <= 16
+
+
+def test_an_event_that_is_not_serious_opens_none_until_it_is(unchanged, patient):
+    event = unchanged.event(patient, aware_at=timezone.now() - timedelta(hours=1))
+    assert not SeriousCase.objects.filter(event=event).exists()
+    change(unchanged, event, **SERIOUS)
+    case = case_of(event)
+    assert case.site_knew_at == case.opened_at, "the 24 hours count from when it was known to be serious"
+
+
+def test_each_case_has_a_number_of_its_own(unchanged, patient):
+    numbers = {case_of(report(unchanged, patient)).number for _ in range(3)}
+    assert len(numbers) == 3
+
+
+def test_an_event_that_is_no_longer_serious_keeps_its_case_and_shows_what_ended(unchanged, patient):
+    event = report(unchanged, patient)
+    change(unchanged, event, is_serious=False, is_hospitalisation=False)
+    case = case_of(event)
+    assert shown(case) == {"SPONSOR.first": "ENDED", "ETHICS.first": "ENDED", "AUTHORITY_15.first": "ENDED"}
+    assert (case.site_due_at, case.sponsor_due_at) == (None, None)
+
+
+def test_an_event_entered_in_error_ends_its_clocks(unchanged, patient):
+    event = report(unchanged, patient)
+    actions.withdraw_adverse_event(event=event, version=None, reason="other patient", by=unchanged.chen)
+    case = case_of(event)
+    assert set(shown(case).values()) == {"ENDED"} and not case.waits_for_judgement
+    assert [fact.cause for fact in case.facts.all()] == ["opened", "event_withdrawn"]
+
+
+def test_an_event_that_becomes_life_threatening_starts_the_seven_days(unchanged, patient):
+    event = report(unchanged, patient)
+    change(unchanged, event, is_life_threatening=True, grade=4)
+    found = shown(case_of(event))
+    assert found["AUTHORITY_7.first"] == found["AUTHORITY_7.complete"] == "DUE"
+    assert found["AUTHORITY_15.first"] == "ENDED"
+
+
+def test_what_changes_no_fact_is_not_noted(unchanged, patient):
+    event = report(unchanged, patient)
+    change(unchanged, event, narrative="More is known.")
+    assert CaseFact.objects.filter(case__event=event).count() == 1
+
+
+def test_before_any_infusion_nobody_suspects_the_product(unchanged):
+    event = report(unchanged, unchanged.screened(), relationship="not_related", infusion_number=None)
+    assert shown(case_of(event)) == {"SPONSOR.first": "DUE", "ETHICS.first": "DUE"}
+
+
+# --- the sponsor judges --------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R14")
+def test_the_sponsor_judges_beside_the_investigator_and_changes_no_event(unchanged, patient):
+    event = report(unchanged, patient, relationship="not_related", infusion_number=None)
+    stored = {field.attname: getattr(event, field.attname) for field in event._meta.concrete_fields}
+    case = case_of(event)
+    judge(unchanged, case, "excluded")
+    event.refresh_from_db()
+    assert {field.attname: getattr(event, field.attname) for field in event._meta.concrete_fields} == stored
+    case.refresh_from_db()
+    assert not case.waits_for_judgement and case.sponsor_due_at is None
+    assert shown(case)["AUTHORITY_15.first"] == "ENDED"
+
+
+def test_what_the_investigator_suspects_the_sponsor_cannot_exclude(unchanged, patient):
+    case = case_of(report(unchanged, patient, relationship="possible"))
+    judge(unchanged, case, "excluded")
+    assert shown(case)["AUTHORITY_15.first"] == "DUE"
+
+
+def test_what_is_judged_expected_is_not_reported_rapidly(unchanged, patient):
+    case = case_of(report(unchanged, patient))
+    judge(unchanged, case, "suspected", "expected")
+    assert shown(case)["AUTHORITY_15.first"] == "ENDED"
+
+
+def test_the_list_of_the_protocol_proposes(unchanged, patient):
+    reaction = case_of(report(unchanged, patient, term="Infusion related reaction"))
+    assert "AUTHORITY_15.first" not in shown(reaction)
+    assessment = judge(unchanged, reaction)
+    assert assessment.proposed == "expected" and "up to grade 3" in assessment.because_text
+    assert shown(reaction)["AUTHORITY_15.first"] == "DUE", "the sponsor judged otherwise"
+
+
+def test_a_second_judgement_needs_a_reason_and_both_stay(unchanged, patient):
+    case = case_of(report(unchanged, patient))
+    judge(unchanged, case)
+    with pytest.raises(Refused) as refusal:
+        judge(unchanged, case, expectedness="expected")
+    assert "reason" in refusal.value.errors
+    judge(unchanged, case, expectedness="expected", reason="new brochure")
+    assert SponsorAssessment.objects.filter(case=case).count() == 2
+
+
+def test_a_judged_event_that_grows_graver_waits_for_a_judgement_again(unchanged, patient):
+    event = report(unchanged, patient, term="Infusion related reaction")
+    judge(unchanged, case_of(event), "suspected", "expected")
+    change(unchanged, event, narrative="No news.")
+    assert not case_of(event).waits_for_judgement
+    change(unchanged, event, grade=4)
+    assert case_of(event).waits_for_judgement
+
+
+def test_a_judgement_of_an_older_version_is_refused(unchanged, patient):
+    event = report(unchanged, patient)
+    seen = case_of(event).version
+    change(unchanged, event, is_life_threatening=True, grade=4)
+    with pytest.raises(Stale):
+        judge(unchanged, case_of(event), version=seen)
+
+
+# --- versions and reports ------------------------------------------------------------------------------------
+
+
+def to_sponsor(universe, case, summary=""):
+    return actions.report_case(case=case, summary=summary, version=None, by=universe.wang)
+
+
+def sent(universe, case, version, duty="AUTHORITY_15", stage="first", at=None, **more):
+    return actions.record_submission(
+        case=case, case_version=version, duty=duty, stage=stage, sent_at=at or timezone.now(), version=None,
+        by=universe.samuel, **more,
+    )  # fmt: skip
+
+
+def test_the_report_to_the_sponsor_freezes_the_initial_version_and_stops_the_clock(unchanged, patient):
+    case = case_of(report(unchanged, patient, narrative="Fever since the morning."))
+    version = to_sponsor(unchanged, case)
+    assert (version.number, version.by_site, version.changed) == (0, True, [])
+    assert version.content["narrative"] == "Fever since the morning."
+    assert version.digest == digest_of(CaseVersion.objects.get(pk=version.pk).content)
+    assert shown(case)["SPONSOR.first"] == "DONE" and shown(case)["ETHICS.first"] == "DUE"
+
+
+def test_a_follow_up_says_what_changed_and_is_refused_when_nothing_did(unchanged, patient):
+    event = report(unchanged, patient)
+    case = case_of(event)
+    to_sponsor(unchanged, case)
+    with pytest.raises(Refused, match="Nothing has changed"):
+        to_sponsor(unchanged, case)
+    change(unchanged, event, narrative="Blood cultures are negative.", outcome="recovering")
+    second = to_sponsor(unchanged, case_of(event), "cultures")
+    assert (second.number, second.changed) == (1, ["event.outcome", "narrative"])
+    assert [s.stage for s in Submission.objects.filter(case=case, duty="SPONSOR")] == ["first", "follow_up"]
+    first = CaseVersion.objects.get(case=case, number=0)
+    assert first.content["narrative"] == "" and first.digest == digest_of(first.content)
+
+
+def test_a_report_to_the_authority_stops_its_clock_and_a_follow_up_starts_one(unchanged, patient):
+    event = report(unchanged, patient)
+    case = case_of(event)
+    submission = sent(unchanged, case, to_sponsor(unchanged, case), reference="NMPA-1")
+    assert submission.due_at == case.sponsor_due_at
+    assert shown(case)["AUTHORITY_15.first"] == "DONE"
+    case.refresh_from_db()
+    assert case.sponsor_due_at is None
+    change(unchanged, event, narrative="More.")
+    second = to_sponsor(unchanged, case)
+    assert shown(case)["AUTHORITY_15.follow_up.1"] == "DUE"
+    sent(unchanged, case, second, stage="follow_up")
+    assert shown(case)["AUTHORITY_15.follow_up.1"] == "DONE"
+
+
+def test_what_cannot_have_been_sent_is_refused(unchanged, patient):
+    case = case_of(report(unchanged, patient))
+    version = to_sponsor(unchanged, case)
+    for at in (timezone.now() + timedelta(hours=1), case.site_knew_at - timedelta(minutes=1)):
+        with pytest.raises(Refused) as refusal:
+            sent(unchanged, case, version, at=at)
+        assert "sent_at" in refusal.value.errors
+    sent(unchanged, case, version)
+    with pytest.raises(Refused, match="before"):
+        sent(unchanged, case, version)
+
+
+def test_an_answer_is_noted_and_changed_with_a_reason_only(unchanged, patient):
+    case = case_of(report(unchanged, patient))
+    submission = sent(unchanged, case, to_sponsor(unchanged, case))
+    answer = {"submission": submission, "version": None, "by": unchanged.samuel}
+    actions.acknowledge_submission(acknowledged_at=timezone.now(), acknowledgement="Received 4711", **answer)
+    with pytest.raises(Refused):
+        actions.acknowledge_submission(acknowledged_at=timezone.now(), acknowledgement="4712", **answer)
+    changed = actions.acknowledge_submission(
+        acknowledged_at=timezone.now(), acknowledgement="4712", reason="slip", **answer
+    )
+    assert changed.acknowledgement == "4712"
+
+
+def test_the_sponsor_may_have_known_earlier_but_not_later(unchanged, patient):
+    case = case_of(report(unchanged, patient))
+    due = case.sponsor_due_at
+    earlier = case.opened_at - timedelta(days=2)
+    actions.correct_knowledge(case=case, sponsor_knew_at=earlier, reason="telephone", version=None, by=unchanged.samuel)
+    case.refresh_from_db()
+    assert abs(due - case.sponsor_due_at - timedelta(days=2)) <= timedelta(hours=1)  # summer time may begin between
+    with pytest.raises(Refused):
+        later = case.opened_at + timedelta(days=2)
+        actions.correct_knowledge(case=case, sponsor_knew_at=later, reason="x", version=None, by=unchanged.samuel)
+
+
+def test_results_and_medications_are_linked_and_unlinked_but_not_those_of_others(unchanged, patient):
+    case = case_of(report(unchanged, patient))
+    result = Measurement.objects.filter(patient=patient, value__isnull=False).first()
+    drug = Medication.objects.filter(patient=patient).first()
+    if drug is None:
+        from patients.actions import save_line
+
+        values = {"treatment": "Cotrimoxazole", "started_on": "2024", "is_ongoing": True}
+        drug = save_line(model=Medication, patient=patient, values=values, by=unchanged.chen)
+    link = {"case": case, "version": None, "by": unchanged.chen}
+    actions.set_case_links(measurements=[result.pk], medications=[drug.pk], suspects=[drug.pk], **link)
+    version = to_sponsor(unchanged, case)
+    assert [lab["test"] for lab in version.content["labs"]] == [result.test]
+    assert [(m["treatment"], m["suspect"]) for m in version.content["medications"]] == [(drug.treatment, True)]
+    actions.set_case_links(measurements=[], medications=[drug.pk], **link)
+    assert to_sponsor(unchanged, case).changed == ["labs", "medications"]
+    other = unchanged.with_results()
+    with pytest.raises(Refused, match="another patient"):
+        stranger = Measurement.objects.filter(patient=other).first()
+        actions.set_case_links(measurements=[stranger.pk], medications=[], **link)
