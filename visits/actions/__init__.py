@@ -3,7 +3,7 @@
 Views, commands, importers, demo data and tests call these, by `from visits import actions`."""
 
 from visits.actions.feeds import end_feed, renew_feed
-from visits.actions.infusions import latest_weight, prepare_infusion, record_infusion
+from visits.actions.infusions import latest_weight, prepare_infusion, preview_infusion, record_infusion
 from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, release_lot
 from visits.actions.panels import clear_panel, mark_panel_not_done, preview_panel, record_panel
 from visits.actions.plan import (
@@ -78,6 +78,7 @@ __all__ = [
     "plan_screening",
     "plan_visits",
     "prepare_infusion",
+    "preview_infusion",
     "preview_panel",
     "raise_query",
     "raise_record_queries",

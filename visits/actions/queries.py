@@ -30,7 +30,7 @@ from visits.models import (
 
 
 def raise_check_queries(
-    problems, changed, *, read, patient, panel=None, infusion=None, whole="", confirmed=(), asked=None, by
+    problems, changed, *, read, patient, panel=None, infusion=None, whole="", confirmed=(), asked=None, shown=None, by
 ):  # fmt: skip
     """What becomes of the soft problems of what was just entered: a query each, unless one asks it already or the
     person confirmed the value (`confirmed`: keys check, test and, of an infusion, minute). Every time that a check
@@ -39,14 +39,18 @@ def raise_check_queries(
 
     `read` are the results as saved, `changed` what was typed before, by (test, minute); `whole` is what
     was typed that a check about the whole form looks at (of a panel the day). A change answers the open queries of checks about the value, and
-    closes those whose check is now satisfied."""
+    closes those whose check is now satisfied. Where `shown` is given, the tokens of what the person has been asked, what
+    is neither among them nor confirmed raises Questions."""
     queries = list(_open_queries(panel, infusion).select_for_update(of=("self",)))
     firings = _firings(panel, infusion)
     entry = Entry(read, changed, whole, panel is not None)
     broken = {_identity(key_of(p)): p for p in problems}
     confirmed = {_identity((*key, None)[:3]) for key in confirmed}
     raised, fired = [], []
-    for problem in _still_to_ask(problems, entry, queries, firings):
+    to_ask = _still_to_ask(problems, entry, queries, firings)
+    if shown is not None:
+        ask_first([(question_of(p, entry), _identity(key_of(p))) for p in to_ask], shown, confirmed)
+    for problem in to_ask:
         code, test, minute = key_of(problem)
         said = problem.text.stored()
         firing = CheckFiring(
@@ -107,6 +111,7 @@ class Entry:
         return firing.typed != self.typed(firing.test, firing.minute)
 
 
+# the name of a field, which is kept with what was asked about it
 ASKED_FIELD = re.compile(r"[A-Za-z0-9_]{0,24}")
 # asked at one form of a visit, and about all of them
 OF_THE_VISIT = [c.code for c in edit_checks.CHECKS if c.once_a_visit or c.subject == edit_checks.Subject.VISIT]
@@ -147,11 +152,23 @@ def _still_to_ask(problems, entry, queries, firings):
     return [problem for problem in waiting if edit_checks.retirement_key(problem.code, problem.test) not in gone]
 
 
-def not_asked_yet(problems, changed, *, read, panel, whole):
-    """Those soft problems of a panel that saving it would ask about. `changed` are the (test, minute) that differ."""
-    return _still_to_ask(
-        problems, Entry(read, changed, whole, True), _open_queries(panel, None), _firings(panel, None)
-    )  # fmt: skip
+def not_asked_yet(problems, changed, *, read, panel=None, infusion=None, whole):
+    """Those soft problems of a panel or an infusion that saving it would ask about. `changed` are the (test, minute)
+    that differ."""
+    entry = Entry(read, changed, whole, panel is not None)
+    if panel is None and infusion is None:
+        return _still_to_ask(problems, entry, [], [])
+    return _still_to_ask(problems, entry, _open_queries(panel, infusion), _firings(panel, infusion))
+
+
+def field_of(test, minute):
+    """The name of the field of a form in which a value stands."""
+    return test if minute is None else f"{test}_{minute}"
+
+
+def question_of(problem, entry):
+    code, test, minute = key_of(problem)
+    return Question(code, field_of(test, minute), entry.typed(test, minute), problem.text)
 
 
 def key_of(problem):
