@@ -67,7 +67,7 @@ def halts_to_decide():
     rows, count = first_of(Halt.objects.open().select_related("patient").order_by("opened_at"))
     items = [
         {"label": halt.what, "url": f"{reverse('safety:record_recommendation')}?halt={halt.pk}", "status": "halted",
-         "status_text": _("in force"), "note": halt.cause, "when": halt.opened_at.date()}
+         "status_text": _("in force"), "note": halt.reason, "when": halt.opened_at.date()}
         for halt in rows
     ]  # fmt: skip
     url = reverse("patients:list_halts")

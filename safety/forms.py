@@ -197,14 +197,27 @@ class DismissalForm(DataForm):
     reason = ClearTextField(label=_("Why this is no deviation"), max_length=500, lines=2)
 
 
-class DeviationFilter(forms.Form):
-    """What the two listings of deviations show; everything optional, nothing free."""
+class EventChoiceField(forms.ModelChoiceField):
+    def label_from_instance(self, event):
+        return f"{event}, {event.began_on}"
+
+
+class ResultOfEventForm(DataForm):
+    event = EventChoiceField(None, label=_("Adverse event"), empty_label="—")
+
+    def __init__(self, *args, events, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["event"].queryset = events
+
+
+class DeclineResultForm(DataForm):
+    reason = ClearTextField(label=_("Why this is no adverse event"), max_length=500, lines=2)
+
+
+class ResultFilter(forms.Form):
+    """Which results the page shows; nothing free."""
 
     site = forms.ModelChoiceField(None, required=False, label=_("Site"), empty_label=_("all"))
-    category = forms.ChoiceField(required=False, label=_("Category"), choices=[("", _("all")), *CATEGORY_CHOICES])
-    important = forms.ChoiceField(
-        required=False, label=_("Important"), choices=[("", _("all")), ("Y", _("important only"))]
-    )
 
     def __init__(self, *args, sites, **kwargs):
         super().__init__(*args, **kwargs)
@@ -215,6 +228,15 @@ class DeviationFilter(forms.Form):
         """What was chosen; a choice that does not exist chooses nothing."""
         self.is_valid()
         return getattr(self, "cleaned_data", {})
+
+
+class DeviationFilter(ResultFilter):
+    """What the two listings of deviations show; everything optional, nothing free."""
+
+    category = forms.ChoiceField(required=False, label=_("Category"), choices=[("", _("all")), *CATEGORY_CHOICES])
+    important = forms.ChoiceField(
+        required=False, label=_("Important"), choices=[("", _("all")), ("Y", _("important only"))]
+    )
 
 
 class RecordedFilter(DeviationFilter):

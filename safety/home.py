@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from patients.models import Patient
+from safety.abnormal_results import unjudged_results
 from safety.actions.board import RECEIVERS
 from safety.coding import work
 from safety.coding.rules import CodingState
@@ -14,11 +15,14 @@ from safety.proposals import unjudged_among
 from trialsite.models import JobState
 from trialsite.roles import Permission, can, within_sites
 from trialsite.sections import SHOWN, at_chosen_site, chosen_site, first_of, later, section
+from trialsite.templatetags.trial import unit_text
 
 
 def sections(user, filters):
     if can(user, Permission.VIEW_ADVERSE_EVENTS):
         yield serious_and_open(user, filters)
+    if can(user, Permission.REPORT_ADVERSE_EVENTS):
+        yield later(RESULTS, "safety:show_abnormal_results", filters, url=reverse("safety:list_abnormal_results"))
     if can(user, Permission.RECORD_DEVIATIONS):
         yield later(TO_JUDGE, "safety:show_unjudged", filters, url=reverse("safety:list_proposals"))
     if can(user, Permission.CODE_TERMS):
@@ -32,6 +36,7 @@ def sections(user, filters):
 
 
 TO_JUDGE = gettext_lazy("Deviations to judge")
+RESULTS = gettext_lazy("Results that may be adverse events")
 
 
 def serious_and_open(user, filters):
@@ -98,6 +103,25 @@ def codes_to_approve(user, filters):
         for coding in rows
     ]  # fmt: skip
     return section(_("Codes to approve"), items, count, url=url, empty=_("No code waits for you."))
+
+
+def results_to_judge(user, filters):
+    """The graded results that nobody has judged, the worst first."""
+    patients = within_sites(Patient.objects.all(), user, Permission.REPORT_ADVERSE_EVENTS, "site")
+    waiting = unjudged_results(at_chosen_site(patients, filters, "site"))
+    waiting.sort(key=lambda one: -one.measurement.grade)
+    items = [
+        {
+            "label": f"{one.patient.number} · {one.test.name} {one.measurement.typed} {unit_text(one.unit)}".strip(),
+            "url": reverse("safety:list_abnormal_results") + f"?patient={one.patient.pk}",
+            "grade": one.measurement.grade,
+            "note": one.visit.code,
+            "when": one.measurement.collected_on,
+        }
+        for one in waiting[:SHOWN]
+    ]
+    url = reverse("safety:list_abnormal_results")
+    return section(RESULTS, items, len(waiting), url=url, urgent=True, empty=_("Nothing waits for a judgement."))
 
 
 def reports(user):

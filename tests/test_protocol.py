@@ -711,6 +711,18 @@ FAULTS = {
     "ten thousand brackets": (
         "[2, 4]", "[" * 10_000, "(file)", "expected TOML with numbers and nesting of ordinary size",
     ),
+    "no such scale": ('scale = "daids-2.1"', 'scale = "daids-2.0"', "grading.scale", "daids-2.1, found 'daids-2.0'"),
+    "no such row": ('["platelets_low"]', '["plates_low"]', "tests[#] (PLAT).grade_rows", "a row of daids-2.1, found 'plates_low'"),
+    "a row in other units": (
+        'grade_rows = ["anc_low"]', 'grade_rows = ["glucose_low"]', "tests[#] (NEUT).grade_rows",
+        "expected a unit of row 'glucose_low' (mg/dL, mmol/L)",
+    ),
+    "a row that a person grades": ('["anc_low"]', '["rash"]', "tests[#] (NEUT).grade_rows", "which a person grades"),
+    "no such answer": ('yes = ["Y"], no', 'yes = ["YES"], no', "tests[#] (GLUC).grade_facts", "a choice of 'GLUCFAST', found 'YES'"),
+    "rows without a scale": (
+        'scale = "daids-2.1"  # default\nreaction_scale = "ctcae-5.0"', 'reaction_scale = "ctcae-5.0"', "grading.scale",
+        "expected, but it is not there",
+    ),
 }  # fmt: skip
 
 

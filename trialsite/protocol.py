@@ -421,13 +421,26 @@ class CodingPlan(Part):
 # --- what is watched -----------------------------------------------------------------------------
 
 
+class Population(Part):
+    """What holds of every patient, as far as rows of a scale ask for it; None where it depends on the result."""
+
+    fasting: Flag | None = None
+    non_axillary: Flag | None = None
+    hiv_infected: Flag | None = None
+    anticoagulated: Flag | None = None
+
+    @property
+    def facts(self) -> dict[str, bool]:
+        return {name: known for name in scales.FACTS if (known := getattr(self, name)) is not None}
+
+
 class GradingPlan(Part):
     """By which scale results are graded (and by which infusion reactions), which facts hold of all patients, and from
     which grade on a result proposes an adverse event, in general and where it is worse than the baseline."""
 
     scale: Text
     reaction_scale: Text | None = None
-    population: dict[scales.Fact, Flag] = {}
+    population: Population | None = None
     propose_from_grade: Annotated[Whole, Field(ge=1, le=4)] | None = None
     propose_worse_from_grade: Annotated[Whole, Field(ge=1, le=4)] | None = None
 
@@ -538,6 +551,9 @@ class Protocol(Part):
 
     def criteria_for(self, sex: str) -> tuple[Criterion, ...]:
         return tuple(c for c in self.eligibility.criteria if c.only_for_sex in (None, sex))
+
+    def stopping_rule(self, code: str) -> StoppingRule:
+        return self._by_code["stopping_rules"][code]
 
     def visit_of_infusion(self, number: int) -> Visit:
         return next(visit for visit in self.visits if visit.infusion == number)

@@ -19,6 +19,7 @@ from decimal import Decimal
 from enum import StrEnum
 from itertools import pairwise
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
 from patients.eligibility import possible_days
@@ -51,12 +52,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is known beside the form itself. Results are by test code, `window` is the visit's first and last day on
+    """What is known beside the form itself. Results are by test code; `baseline` are the last ones before the first infusion,
+    each with its grade and direction, for what was collected after it. `window` is the visit's first and last day on
     time, `other_visits` are (planned, taken place, code) of the other planned visits that took place."""
 
     sex: str = ""
     previous: Results = field(default_factory=dict)
     same_visit: Results = field(default_factory=dict)
+    baseline: dict[str, tuple[Result, int | None, str]] = field(default_factory=dict)
     visit: str = ""
     planned_on: date | None = None
     window: tuple[date, date] | None = None
@@ -671,6 +674,12 @@ CHECKS: tuple[Check, ...] = (
 )  # fmt: skip
 
 BY_CODE = {check.code: check for check in CHECKS}
+
+
+def title_of(code: str) -> str:
+    """The title of a check in the language of the reader."""
+    return gettext(BY_CODE[code].title) if code in BY_CODE else code
+
 
 
 def problem(code: str, test: str = "", /, **values) -> Problem:

@@ -19,6 +19,7 @@ from visits.models import (
     Reaction,
     ReferenceRange,
     Review,
+    SupersededGrade,
     Visit,
 )
 
@@ -36,7 +37,10 @@ TABLES = [
                  "value": "what was typed, as a number in unit; operator stands before it",
                  "low": "reference range on that day, in unit", "high": "reference range on that day, in unit",
                  "reported_low": "reference range of the laboratory, in reported_unit",
-                 "reported_high": "reference range of the laboratory, in reported_unit"}),
+                 "reported_high": "reference range of the laboratory, in reported_unit",
+                 "grade": "0 to 5 by grade_row of grade_scale; blank: not graded, see ungraded_because"}),
+    Table("superseded_grades", _("Grades that were given anew"), SupersededGrade,
+          paths={"visit": ("measurement__panel__visit__code", "measurement__infusion__visit__code"), "test": "measurement__test"}),
     Table("laboratories", _("Laboratories"), Laboratory, site="site", everybodys=True),
     Table("reference_ranges", _("Reference ranges of laboratories"), ReferenceRange, site="laboratory__site", everybodys=True,
           paths={"laboratory": "laboratory__code"}, units={"low": "see unit", "high": "see unit"}),

@@ -219,7 +219,8 @@ def reading_of(
 def facts_for(protocol: Protocol, test: Test, answers: Mapping[str, str]) -> dict[str, bool]:
     """What is known beside a result: what holds of all patients, and what `answers` (codes of choices, by the code of
     the test, of the same visit) say."""
-    facts = dict(protocol.grading.population)
+    population = protocol.grading.population
+    facts = population.facts if population else {}
     for fact in test.grade_facts:
         answer = answers.get(fact.test, "")
         if answer in fact.yes or answer in fact.no:

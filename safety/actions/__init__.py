@@ -1,5 +1,6 @@
 """Everything that writes about what went wrong: one file per noun."""
 
+from safety.actions.abnormal import add_result_to_event, decline_result, report_proposed_event, restore_result
 from safety.actions.adverse_events import (
     change_adverse_event,
     report_adverse_event,
@@ -55,6 +56,7 @@ from safety.actions.serious import (
     report_case,
     set_case_links,
 )
+from safety.actions.stopping import watch_after_disposition, watch_after_infusion, watch_events, watch_rules
 
 __all__ = [
     "MEANING",
@@ -62,6 +64,7 @@ __all__ = [
     "Words",
     "acknowledge_recommendation",
     "acknowledge_submission",
+    "add_result_to_event",
     "approve_codings",
     "change_adverse_event",
     "change_deviation",
@@ -69,6 +72,7 @@ __all__ = [
     "code_terms",
     "confirm_reading",
     "correct_knowledge",
+    "decline_result",
     "digest_of",
     "dismiss_proposal",
     "draw_arm_letters",
@@ -87,14 +91,20 @@ __all__ = [
     "repeat_dsmb_report",
     "report_adverse_event",
     "report_case",
+    "report_proposed_event",
     "request_casebook",
     "request_dsmb_report",
     "resolve_action_item",
     "restate_codings",
     "restore_proposal",
+    "restore_result",
     "set_case_links",
     "sign_recommendation",
     "use_dictionary",
+    "watch_after_disposition",
+    "watch_after_infusion",
+    "watch_events",
+    "watch_rules",
     "withdraw_adverse_event",
     "withdraw_deviation",
     "withdraw_recommendation",

@@ -11,11 +11,12 @@ from django.utils.translation import gettext_lazy
 
 from patients.actions import lock_open_patient, next_version
 from patients.models import Hold, Patient
+from safety.actions.stopping import watch_events
 from safety.coding.rules import CODING_TRANSITIONS, PATH, SOURCES, CodingState, Kind, key_of, may_approve
 from safety.coding.search import dictionary_of, exact_term
 from safety.coding.versions import Fate
 from safety.coding.work import LIVE, fate_of, terms_after
-from safety.models import Coding, Dictionary
+from safety.models import AdverseEvent, Coding, Dictionary
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.roles import Permission, require, within_sites
@@ -136,6 +137,9 @@ def approve_codings(*, seen, by):
             for one in earlier:
                 _move(one, CodingState.VOID, reason=coding.reason or for_the_record(gettext_lazy("Coded anew")))
             approved.append(_move(coding, CodingState.APPROVED, judged_by=by, judged_at=timezone.now()))
+        events = [coding.record_id for coding in approved if coding.kind == Kind.ADVERSE_EVENT]
+        if events:
+            watch_events(events=AdverseEvent.objects.filter(pk__in=events), by=by)
     return approved
 
 

@@ -1,5 +1,6 @@
 """What went wrong, and may the trial go on."""
 
+from safety.models.abnormal import DeclinedResult, ResultOfEvent
 from safety.models.adverse_events import (
     RELATED,
     SERIOUSNESS,
@@ -48,6 +49,7 @@ from safety.models.serious import (
     SponsorAssessment,
     Submission,
 )
+from safety.models.stopping import Crossing
 
 __all__ = [
     "CATEGORIES",
@@ -69,7 +71,9 @@ __all__ = [
     "Causality",
     "ClosedMinutes",
     "Coding",
+    "Crossing",
     "Decision",
+    "DeclinedResult",
     "Deviation",
     "Dictionary",
     "DictionaryTerm",
@@ -85,6 +89,7 @@ __all__ = [
     "Recommendation",
     "Relationship",
     "Release",
+    "ResultOfEvent",
     "SeriousCase",
     "SponsorAssessment",
     "Submission",

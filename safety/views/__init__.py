@@ -1,5 +1,14 @@
 """Pages about what went wrong: one file per noun, as the actions."""
 
+from safety.views.abnormal import (
+    add_result_to_event,
+    count_abnormal_results,
+    decline_result,
+    list_abnormal_results,
+    report_proposed_event,
+    restore_result,
+    show_abnormal_results,
+)
 from safety.views.adverse_events import (
     change_adverse_event,
     list_adverse_events,
@@ -42,14 +51,18 @@ from safety.views.reports import download_file, list_reports, request_report, sh
 
 __all__ = [
     "acknowledge_recommendation",
+    "add_result_to_event",
     "approve_codes",
     "change_adverse_event",
     "change_deviation",
     "code_term",
     "confirm_reading",
+    "count_abnormal_results",
+    "decline_result",
     "dismiss_proposal",
     "download_certified_copy",
     "download_file",
+    "list_abnormal_results",
     "list_adverse_events",
     "list_codes",
     "list_deviations",
@@ -62,10 +75,13 @@ __all__ = [
     "reject_code",
     "release_report",
     "report_adverse_event",
+    "report_proposed_event",
     "request_certified_copy",
     "request_report",
     "resolve_action_item",
     "restore_proposal",
+    "restore_result",
+    "show_abnormal_results",
     "show_adverse_event",
     "show_casebook",
     "show_certified_copy",

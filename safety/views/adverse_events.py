@@ -102,7 +102,10 @@ def show_adverse_event(request, pk):
         and not event.is_withdrawn and not event.patient.is_held
     )  # fmt: skip
     marks = marks_of_parts(request.user, event, [])
-    context = event_context(request, event.patient, event.term, event=event, may_change=may_change, marks=marks)
+    results = event.results.filter(is_withdrawn=False).select_related("measurement").order_by("measurement__collected_on")
+    context = event_context(
+        request, event.patient, event.term, event=event, may_change=may_change, marks=marks, results=results
+    )
     return render(request, "safety/show_adverse_event.html", context())
 
 

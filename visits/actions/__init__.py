@@ -3,9 +3,16 @@
 Views, commands, importers, demo data and tests call these, by `from visits import actions`."""
 
 from visits.actions.feeds import end_feed, renew_feed
+from visits.actions.grades import differing_grades, regrade
 from visits.actions.infusions import latest_weight, prepare_infusion, preview_infusion, record_infusion
 from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, release_lot
-from visits.actions.panels import clear_panel, mark_panel_not_done, preview_panel, record_panel
+from visits.actions.panels import (
+    clear_panel,
+    mark_panel_not_done,
+    preview_panel,
+    preview_panel_and_grades,
+    record_panel,
+)
 from visits.actions.plan import (
     add_unscheduled_visit,
     died_on,
@@ -63,6 +70,7 @@ __all__ = [
     "copy_ranges",
     "create_laboratory",
     "died_on",
+    "differing_grades",
     "end_feed",
     "end_range",
     "follow_amendment",
@@ -80,6 +88,7 @@ __all__ = [
     "prepare_infusion",
     "preview_infusion",
     "preview_panel",
+    "preview_panel_and_grades",
     "raise_query",
     "raise_record_queries",
     "receive_lot",
@@ -88,6 +97,7 @@ __all__ = [
     "record_lot_tests",
     "record_missed_visit",
     "record_panel",
+    "regrade",
     "reject_lot",
     "release_lot",
     "renew_feed",

@@ -4,16 +4,20 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
+from django.conf import settings
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from patients.actions import day_at, lock_open_patient, next_version, refuse_when_halted
+from patients.actions import day_at, hold_halts, lock_open_patient, next_version, refuse_when_halted
 from patients.models import AllocationSlot, Blocked, State
 from trialsite.audit import acting
+from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from trialsite.words import Sentence
 from visits import edit_checks, infusing, results
+from visits.actions.grades import Grading, answers_at
 from visits.actions.lots import lock_lot
 from visits.actions.panels import by_field, store_results
 from visits.actions.plan import lock_visit, mark_attended, move_plan, refuse_impossible_day
@@ -109,7 +113,7 @@ def prepare_infusion(
     *, visit, lot, weight_kg, prepared_dose=None, viability_percent=None, label, prepared_at, version=None, by
 ):
     """Prepare the bag of one infusion: the dose follows from the protocol and the weight."""
-    with acting(by, "infusion prepared"):
+    with acting(by, because("infusion prepared")):
         patient = lock_open_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
         visit = lock_visit(visit, version)
         number = _infusion_number(visit)
@@ -169,8 +173,9 @@ def record_infusion(
     Soft problems open a query each, unless in `confirmed`: (check, field). Where `asked` is given, the tokens of what the
     person has been asked, what is not among them is asked first: Questions."""
     monitoring = monitoring or {}
-    with acting(by, reason or "infusion recorded"):
+    with acting(by, reason or because("infusion recorded")):
         patient = lock_open_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
+        hold_halts()  # what is recorded here may itself meet a stopping rule
         visit = lock_visit(visit)
         protocol, number = visit.protocol, _infusion_number(visit)
         preparation = Preparation.objects.select_related("lot").filter(patient=patient, number=number).first()
@@ -225,6 +230,7 @@ def record_infusion(
             {(code, minute): (tests[code], result) for (code, minute), result in read.items()},
             there,
             owner={"infusion": infusion}, patient=patient, collected_on=on,
+            grading=Grading(protocol, patient, on, answers_at(visit, tests.values())),
         )  # fmt: skip
         _replace_lines(infusion, Interruption, ("stopped_at", "resumed_at", "cause"), interruptions)
         _replace_lines(infusion, Reaction, ("term", "began_at", "grade"), reactions)
@@ -237,7 +243,9 @@ def record_infusion(
             asked=_keys_of_tokens(asked or (), protocol.infusions), shown=asked, by=by,
         )  # fmt: skip
         if number == 1 and patient.day_0 != on:
-            move_plan(patient=patient, day_0=on, reason=f"the first infusion was given on {on}", by=by)
+            move_plan(patient=patient, day_0=on, reason=because("the first infusion was given on %(day)s", day=on), by=by)
+        for name in settings.AFTER_INFUSION:
+            import_string(name)(infusion=infusion, by=by)
     return infusion
 
 

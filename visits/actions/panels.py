@@ -6,14 +6,24 @@ from django.utils.translation import gettext as _
 
 from patients.actions import next_version, refuse_when_held
 from trialsite.audit import acting
+from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from visits import edit_checks, ranges, results
+from visits.actions.grades import (
+    Grading,
+    first_infusion_began,
+    grade_anew,
+    held_as_stored,
+    is_baseline_of,
+    ungraded,
+)
 from visits.actions.plan import mark_attended, move_panel, plan_again_when_empty, refuse_impossible_day
 from visits.actions.queries import not_asked_yet, raise_check_queries
 from visits.actions.reviews import marks_void
 from visits.contents import columns_of
+from visits.grading import asked_for
 from visits.laboratories import laboratories_for, ranges_for
-from visits.models import Measurement, Missing, PanelRecord, PanelState, Visit, VisitState
+from visits.models import GRADE_COLUMNS, Measurement, Missing, PanelRecord, PanelState, Visit, VisitState
 from visits.units import rounded, unit_of
 
 AS_IT_STANDS = object()
@@ -44,7 +54,7 @@ def record_panel(
     `laboratory` measured it, None for none that is known: its ranges on the day of collection are stored with the
     results, and taken anew when the laboratory or that day is changed. `asked` is what checks said while the form was filled in: what was typed
     then, by (check, test)."""
-    with acting(by, reason or "first entry"):
+    with acting(by, reason or because("first entry")):
         panel = lock_panel(panel, version)
         patient = panel.patient
         if panel.was_touched and not reason.strip():
@@ -57,7 +67,8 @@ def record_panel(
         units = {code: m.reported_unit for code, m in there.items() if m.typed} | (units or {})
         read = _read(tests, {code: m.typed for code, m in there.items() if not m.is_computed} | values, units)
         lacking = _lacking(tests, read, {code: m.missing_because for code, m in there.items()} | (missing or {}))
-        problems = _look_at(panel, tests, read, collected_on)
+        around = _surroundings(panel, tests, collected_on, collected_at)
+        problems = _look_at(panel, tests, read, collected_on, around)
         if not any(read.get(test.code) for test in tests if not test.computed) and set(lacking.values()) <= {PENDING}:
             raise Refused(_("Nothing is entered. If the panel was not done, say so and why."))
         if hard := [problem for problem in problems if problem.hard]:
@@ -68,6 +79,7 @@ def record_panel(
             {(code, None): m for code, m in there.items()},
             owner={"panel": panel}, patient=patient, collected_on=collected_on, lacking=lacking,
             held=ranges_for(panel, laboratory, collected_on), all_anew=(laboratory.pk if laboratory else None) != panel.laboratory_id,
+            grading=Grading.of(panel.protocol, patient, collected_on, read, around),
         )  # fmt: skip
         panel.laboratory = laboratory
         move_panel(panel, PanelState.BEGUN if PENDING in lacking.values() else PanelState.ENTERED)
@@ -96,6 +108,15 @@ def preview_panel(*, panel, values, units=None, missing=None, collected_on=None)
     which nothing can have been done one at "collected_on"; both are then left out of what is compared. What an open
     query asks already, and what was confirmed, is not asked again. `key_of` gives what `record_panel` takes as
     `confirmed` and `asked`."""
+    return preview_panel_and_grades(
+        panel=panel, values=values, units=units, missing=missing, collected_on=collected_on
+    )[0]
+
+
+def preview_panel_and_grades(
+    *, panel, values, units=None, missing=None, collected_on=None, collected_at=None, held=()
+):  # fmt: skip
+    """The same, and by test code the grades (`visits.grading.Grade`) of results held against the ranges `held`."""
     tests = panel.protocol.tests_of(panel.code)
     there = {m.test: m for m in panel.measurements.all()}
     typed = {code: m.typed for code, m in there.items() if not m.is_computed} | values
@@ -114,10 +135,17 @@ def preview_panel(*, panel, values, units=None, missing=None, collected_on=None)
     except Refused as refusal:
         refused += [edit_checks.Problem("day", "collected_on", text, hard=True)
                     for texts in refusal.errors.values() for text in texts]  # fmt: skip
-    problems = _look_at(panel, tests, read, on)
+    around = _surroundings(panel, tests, on, collected_at)
+    problems = _look_at(panel, tests, read, on, around)
     changed = {(code, None) for code, result in read.items() if _is_another(there.get(code), result, units.get(code))}
     soft = not_asked_yet([p for p in problems if not p.hard], changed, read=read, panel=panel, whole=on.isoformat())
-    return refused + [p for p in problems if p.hard] + soft
+    grading = Grading.of(panel.protocol, panel.patient, on, read, around)
+    about = {"sex": panel.patient.sex, "age": panel.patient.age_on(on), "on": on}
+    grades = {
+        test.code: grading.grade(test, result, ranges.held_against(held, test, result.unit, **about))
+        for test in tests if test.grade_rows and (result := read.get(test.code))
+    }  # fmt: skip
+    return refused + [p for p in problems if p.hard] + soft, grades
 
 
 def _is_another(m, result, unit):
@@ -130,25 +158,25 @@ def _is_another(m, result, unit):
 PENDING = Missing.PENDING
 
 
-def _look_at(panel, tests, read, collected_on):
+def _look_at(panel, tests, read, collected_on, around):
     """The problems of the results that were read, to which those that are computed are added."""
-    around = _surroundings(panel, tests, collected_on)
     for test in tests:
         if test.computed:
             read[test.code] = results.compute(test, around.same_visit | read)
     return edit_checks.find_problems(panel.protocol, panel.code, read, around=around, on=collected_on)
 
 
-def _surroundings(panel, tests, collected_on):
-    """What the edit checks may ask for beside this panel, in two statements."""
+def _surroundings(panel, tests, collected_on, collected_at):
+    """What the edit checks and the grades may ask for beside this panel, in two statements."""
     visit = panel.visit
-    here, earlier = _other_results(panel, tests, collected_on)
+    here, earlier, baseline = _other_results(panel, tests, collected_on, collected_at)
     others = Visit.objects.filter(patient=panel.patient_id, is_scheduled=True, state=VisitState.ATTENDED)
     taken_place = others.exclude(pk=visit.pk).values_list("planned_on", "attended_on", "code")
     return edit_checks.Surroundings(
         sex=panel.patient.sex,
         previous=earlier,
         same_visit=here,
+        baseline=baseline,
         visit=visit.code,
         planned_on=visit.planned_on if visit.is_scheduled else None,
         window=(visit.earliest, visit.latest) if visit.is_scheduled else None,
@@ -189,7 +217,7 @@ def _laboratory_of(panel, laboratory):
 
 def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
     """Record that a panel was not done, and why. Entered values stay in the history only when they are taken back."""
-    with acting(by, reason or f"not done: {not_done_because}"):
+    with acting(by, reason or because("not done: %(why)s", why=not_done_because)):
         panel = lock_panel(panel, version)
         errors = {}
         if not not_done_because.strip():
@@ -201,7 +229,7 @@ def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
         panel.entered_by, panel.entered_at = by, timezone.now()
         next_version(panel, "state", "not_done_because", "entered_by", "entered_at")
         if panel.version > 2:
-            marks_void(record=panel, reason=reason or f"not done: {not_done_because}", by=by)
+            marks_void(record=panel, reason=reason or because("not done: %(why)s", why=not_done_because), by=by)
     return panel
 
 
@@ -213,7 +241,7 @@ def clear_panel(*, panel, version, reason, by):
             raise Refused({"reason": [_("Write why the entry is taken back.")]})
         panel.measurements.exclude(typed="", missing_because="").update(
             typed="", operator="", value=None, text="", flag="", missing_because="", version=F("version") + 1,
-            low=None, high=None, reported_unit="", reported_low=None, reported_high=None, reference=None,
+            low=None, high=None, reported_unit="", reported_low=None, reported_high=None, reference=None, **ungraded(),
         )  # fmt: skip
         move_panel(panel, PanelState.EXPECTED)
         panel.not_done_because, panel.laboratory = "", None
@@ -248,24 +276,31 @@ def as_result(m):
     return results.Result(m.typed, m.operator, m.value, m.text, unit) if m.typed else None
 
 
-def _other_results(panel, tests, collected_on):
-    """Those results of other panels that the checks and the computed tests of this one ask for, by test code: of the
-    same visit, and the patient's latest earlier ones."""
+def _other_results(panel, tests, collected_on, collected_at):
+    """Those results of other panels that the checks, the computed tests and the grades of this one ask for, by test code:
+    of the same visit, the patient's latest earlier ones, and the baseline ones (`visits.edit_checks.Surroundings`)."""
+    own = {test.code for test in tests}
+    graded = own & panel.protocol.graded_tests
     in_visit, before = edit_checks.looked_up(panel.protocol, panel.code)
-    in_visit |= {code for test in tests if test.computed for code in test.computed.of} - {test.code for test in tests}
-    if not in_visit | before:
-        return {}, {}
+    in_visit |= {code for test in tests if test.computed for code in test.computed.of} - own
+    in_visit |= {code for test in tests if test.grade_rows for code in asked_for(test)} - own
+    wanted = in_visit | before | graded
+    if not wanted:
+        return {}, {}, {}
     measured = (
-        Measurement.objects.filter(patient=panel.patient_id, test__in=in_visit | before, panel__isnull=False)
-        .exclude(panel=panel).exclude(typed="").annotate(visit_id=F("panel__visit")).order_by("collected_on", "id")
+        Measurement.objects.filter(patient=panel.patient_id, test__in=wanted, panel__isnull=False)
+        .exclude(panel=panel).exclude(typed="").order_by("collected_on", "id")
+        .annotate(visit_id=F("panel__visit"), at=F("panel__collected_at"), treated_at=first_infusion_began())
     )  # fmt: skip
-    here, earlier = {}, {}
+    here, earlier, baseline = {}, {}, {}
     for m in measured:
         if m.visit_id == panel.visit_id and m.test in in_visit:
             here[m.test] = as_result(m)
         if m.collected_on < collected_on and m.test in before:
             earlier[m.test] = as_result(m)
-    return here, earlier
+        if m.test in graded and is_baseline_of(m, panel.patient, collected_on, collected_at):
+            baseline[m.test] = (as_result(m), m.grade, m.grade_direction)
+    return here, earlier, baseline
 
 
 def by_field(problems):
@@ -275,15 +310,19 @@ def by_field(problems):
     return errors
 
 
-def store_results(wanted, there, *, owner, patient, collected_on, lacking=None, held=(), all_anew=False):
+def store_results(wanted, there, *, owner, patient, collected_on, lacking=None, held=(), all_anew=False, grading):
     """Write the results that are new or differ; gives what was typed before, by the keys (test, minute) of the values
     that changed.
 
     The range of a result, one of `held` (the laboratory's on that day) or the protocol's, is taken when the result is
-    first stored, when it or its day changes, or for `all_anew`; and then stays. `lacking` says by test code why a value
-    is not there."""
-    new, changed, before = [], [], {}
+    first stored, when it or its day changes, or for `all_anew`; and then stays. `grading` grades what is stored, and anew
+    what depends on an answer that changes. `lacking` says by test code why a value is not there."""
+    new, changed, graded_anew, before = [], [], [], {}
     age = patient.age_on(collected_on)
+    moved = {
+        code for (code, minute), (_test, result) in wanted.items()
+        if (m := there.get((code, minute))) and m.typed != (result.typed if result else "")
+    }  # fmt: skip
     for (code, minute), (test, result) in wanted.items():
         m = there.get((code, minute))
         why = (lacking or {}).get(code, "")
@@ -294,6 +333,8 @@ def store_results(wanted, there, *, owner, patient, collected_on, lacking=None, 
         is_in_other_unit = m is not None and bool(m.typed and typed) and (m.reported_unit or m.unit) != unit
         is_as_it_was = m is not None and (m.typed, m.missing_because, m.collected_on) == (typed, why, collected_on)
         if is_as_it_was and not (typed and (all_anew or is_in_other_unit)):
+            if typed and moved & asked_for(test):
+                graded_anew.append(grade_anew(m, grading.columns(test, result, held_as_stored(m))))
             continue
         if m is None or m.typed != typed or is_in_other_unit:
             before[code, minute] = m.typed if m else ""
@@ -308,6 +349,7 @@ def store_results(wanted, there, *, owner, patient, collected_on, lacking=None, 
             **as_stored(against),
             "missing_because": why,
             "flag": results.flag(result, against),
+            **grading.columns(test, result, against),
             "is_computed": test.computed is not None,
             "collected_on": collected_on,
         }
@@ -322,6 +364,8 @@ def store_results(wanted, there, *, owner, patient, collected_on, lacking=None, 
         Measurement.objects.bulk_create(new)
     if changed:
         Measurement.objects.bulk_update(changed, [*content, "version"])
+    if graded_anew:
+        Measurement.objects.bulk_update(graded_anew, [*GRADE_COLUMNS, "version"])
     return before
 
 

@@ -10,16 +10,19 @@ from visits.models.infusions import (
     Reaction,
 )
 from visits.models.panels import (
+    GRADE_COLUMNS,
     PANEL_TRANSITIONS,
     UNFINISHED,
     WITH_VALUES,
     Flag,
+    GradeDirection,
     Laboratory,
     Measurement,
     Missing,
     PanelRecord,
     PanelState,
     ReferenceRange,
+    SupersededGrade,
 )
 from visits.models.plan import CalendarFeed, Visit, VisitState
 from visits.models.queries import (
@@ -40,6 +43,7 @@ from visits.models.reviews import Mark, Review
 __all__ = [
     "CHANGED_SATISFIED",
     "CHANGED_STILL_ASKS",
+    "GRADE_COLUMNS",
     "PANEL_TRANSITIONS",
     "QUERY_TRANSITIONS",
     "UNFINISHED",
@@ -47,6 +51,7 @@ __all__ = [
     "CalendarFeed",
     "CheckFiring",
     "Flag",
+    "GradeDirection",
     "Infusion",
     "Interruption",
     "Laboratory",
@@ -67,6 +72,7 @@ __all__ = [
     "ReferenceRange",
     "RetiredCheck",
     "Review",
+    "SupersededGrade",
     "Visit",
     "VisitState",
     "answered_queries",

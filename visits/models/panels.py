@@ -3,12 +3,14 @@
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import PatientRecord, Sex, person
 from trialsite import trial
 from trialsite.models import Site
 from trialsite.roles import Permission, sites_where
+from visits import grading
 from visits.models.plan import Visit
 
 
@@ -61,7 +63,9 @@ def _at_sites_or_for_all(records, user, site):
 class Laboratory(models.Model):
     """A laboratory that measures for one site, or for all when `site` is empty."""
 
-    site = models.ForeignKey(Site, models.PROTECT, null=True, blank=True, related_name="laboratories")
+    site = models.ForeignKey(
+        Site, models.PROTECT, null=True, blank=True, related_name="laboratories", verbose_name=_("site")
+    )
     code = models.CharField(_("code"), max_length=24, unique=True)
     name = models.CharField(_("name"), max_length=200)
     is_active = models.BooleanField(_("in use"), default=True)
@@ -70,6 +74,7 @@ class Laboratory(models.Model):
     objects = LaboratoryQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("laboratory")
         ordering = ["code"]
         verbose_name_plural = "laboratories"
 
@@ -95,7 +100,7 @@ class ReferenceRange(models.Model):
     All bounds are inclusive; blank sex means both, no age or date means without bound. A range that was wrong is
     marked as withdrawn and another one entered: results keep the range that they were held against."""
 
-    laboratory = models.ForeignKey(Laboratory, models.PROTECT, related_name="ranges")
+    laboratory = models.ForeignKey(Laboratory, models.PROTECT, related_name="ranges", verbose_name=_("laboratory"))
     test = models.CharField(_("test"), max_length=24)
     unit = models.CharField(_("unit"), max_length=40)
     sex = models.CharField(_("sex"), max_length=1, choices=Sex.choices, blank=True)
@@ -111,6 +116,7 @@ class ReferenceRange(models.Model):
     objects = ReferenceRangeQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("reference range")
         ordering = ["laboratory", "test", "sex", "from_age", "valid_from"]
         constraints = [
             models.CheckConstraint(condition=Q(low__isnull=False) | Q(high__isnull=False), name="a_range_has_a_bound"),
@@ -132,11 +138,11 @@ class ReferenceRange(models.Model):
 class PanelRecord(PatientRecord):
     """A panel of a visit: the form, its state, and who filled it in."""
 
-    visit = models.ForeignKey(Visit, models.PROTECT, related_name="panels")
-    code = models.CharField(max_length=24)
-    protocol_version = models.CharField(max_length=20)
-    position = models.PositiveIntegerField(default=0)
-    state = models.CharField(max_length=10, choices=PanelState.choices, default=PanelState.EXPECTED)
+    visit = models.ForeignKey(Visit, models.PROTECT, related_name="panels", verbose_name=_("visit"))
+    code = models.CharField(_("panel"), max_length=24)
+    protocol_version = models.CharField(_("protocol version"), max_length=20)
+    position = models.PositiveIntegerField(_("place in the visit"), default=0)
+    state = models.CharField(_("status"), max_length=10, choices=PanelState.choices, default=PanelState.EXPECTED)
     collected_on = models.DateField(_("collected on"), null=True)
     collected_at = models.TimeField(_("time"), null=True)
     laboratory = models.ForeignKey(
@@ -144,10 +150,11 @@ class PanelRecord(PatientRecord):
     )
     not_done_because = models.CharField(_("not done because"), max_length=500, blank=True)
     comment = models.TextField(_("comment"), blank=True)
-    entered_by = person(null=True)
-    entered_at = models.DateTimeField(null=True)
+    entered_by = person(_("entered by"), null=True)
+    entered_at = models.DateTimeField(_("entered at"), null=True)
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("panel")
         ordering = ["visit", "position"]
         default_related_name = "panels"
         constraints = [
@@ -156,7 +163,7 @@ class PanelRecord(PatientRecord):
         ]
 
     def __str__(self):
-        return f"panel {self.code}"
+        return self.protocol.panel(self.code).name
 
     @property
     def was_touched(self):
@@ -174,7 +181,39 @@ class Flag(models.TextChoices):
     HIGH = "H", _("high")
 
 
-class Measurement(PatientRecord):
+class GradeDirection(models.TextChoices):
+    LOW = grading.LOW, _("low")
+    HIGH = grading.HIGH, _("high")
+
+
+UNGRADED = [(reason.value, words) for reason, words in grading.TOLD.items()]
+
+
+class GradedRecord(PatientRecord):
+    """A result's grade, SDTM's LBTOXGR: 0 to 5, or none and `ungraded_because`; by which row of which version of which scale (both
+    empty where nothing grades the test). `baseline_grade` is that of the last result before the first infusion, where there
+    was one, in the same direction. One that is to be confirmed asks for more than the number."""
+
+    grade = models.PositiveSmallIntegerField(_("grade"), null=True)
+    grade_direction = models.CharField(_("direction"), max_length=1, choices=GradeDirection.choices, blank=True)
+    grade_scale = models.CharField(_("scale"), max_length=40, blank=True)
+    grade_scale_version = models.CharField(_("version of the scale"), max_length=20, blank=True)
+    grade_row = models.CharField(_("row of the scale"), max_length=200, blank=True)
+    grade_is_to_confirm = models.BooleanField(_("to be confirmed"), default=False)
+    baseline_grade = models.PositiveSmallIntegerField(_("grade of the baseline"), null=True)
+    ungraded_because = models.CharField(_("not gradable because"), max_length=20, choices=UNGRADED, blank=True)
+
+    class Meta(PatientRecord.Meta):
+        abstract = True
+
+
+GRADE_COLUMNS = (
+    "grade", "grade_direction", "grade_scale", "grade_scale_version", "grade_row", "grade_is_to_confirm", "baseline_grade",
+    "ungraded_because",
+)  # fmt: skip
+
+
+class Measurement(GradedRecord):
     """One result: as it was reported, and what that means. SDTM's Findings, one row per test.
 
     As reported: `typed`, in `reported_unit`, against `reported_low` to `reported_high` (LBORRES, LBORRESU, LBORNRLO,
@@ -183,27 +222,34 @@ class Measurement(PatientRecord):
     when the value was collected: `reference`, or the protocol's own when that is empty. A value that is not there
     says why in `missing_because`."""
 
-    panel = models.ForeignKey(PanelRecord, models.PROTECT, null=True, related_name="measurements")
-    infusion = models.ForeignKey("visits.Infusion", models.PROTECT, null=True, related_name="measurements")
+    panel = models.ForeignKey(
+        PanelRecord, models.PROTECT, null=True, related_name="measurements", verbose_name=_("panel")
+    )
+    infusion = models.ForeignKey(
+        "visits.Infusion", models.PROTECT, null=True, related_name="measurements", verbose_name=_("infusion")
+    )
     minute = models.PositiveIntegerField(_("minutes after start"), null=True)
-    test = models.CharField(max_length=24)
-    typed = models.CharField(max_length=500, blank=True)
-    operator = models.CharField(max_length=1, blank=True)
-    value = models.DecimalField(max_digits=18, decimal_places=4, null=True)
-    text = models.CharField(max_length=500, blank=True)
-    unit = models.CharField(max_length=40, blank=True)
-    low = models.DecimalField(max_digits=18, decimal_places=4, null=True)
-    high = models.DecimalField(max_digits=18, decimal_places=4, null=True)
+    test = models.CharField(_("test"), max_length=24)
+    typed = models.CharField(_("as typed"), max_length=500, blank=True)
+    operator = models.CharField(_("limit sign"), max_length=1, blank=True)
+    value = models.DecimalField(_("standardised value"), max_digits=18, decimal_places=4, null=True)
+    text = models.CharField(_("value as a word"), max_length=500, blank=True)
+    unit = models.CharField(_("standard unit"), max_length=40, blank=True)
+    low = models.DecimalField(_("lower limit, standardised"), max_digits=18, decimal_places=4, null=True)
+    high = models.DecimalField(_("upper limit, standardised"), max_digits=18, decimal_places=4, null=True)
     reported_unit = models.CharField(_("unit"), max_length=40, blank=True)
     reported_low = models.DecimalField(_("lower limit"), max_digits=18, decimal_places=4, null=True)
     reported_high = models.DecimalField(_("upper limit"), max_digits=18, decimal_places=4, null=True)
-    reference = models.ForeignKey(ReferenceRange, models.PROTECT, null=True, related_name="measurements")
-    missing_because = models.CharField(max_length=14, choices=Missing.choices, blank=True)
-    flag = models.CharField(max_length=1, choices=Flag.choices, blank=True)
-    is_computed = models.BooleanField(default=False)
-    collected_on = models.DateField()
+    reference = models.ForeignKey(
+        ReferenceRange, models.PROTECT, null=True, related_name="measurements", verbose_name=_("reference range")
+    )
+    missing_because = models.CharField(_("missing because"), max_length=14, choices=Missing.choices, blank=True)
+    flag = models.CharField(_("flag"), max_length=1, choices=Flag.choices, blank=True)
+    is_computed = models.BooleanField(_("computed"), default=False)
+    collected_on = models.DateField(_("collected on"))
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("measurement")
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(
@@ -221,8 +267,28 @@ class Measurement(PatientRecord):
             models.CheckConstraint(
                 condition=Q(typed="") | Q(missing_because=""), name="what_is_there_is_not_missing"
             ),
+            models.CheckConstraint(condition=Q(grade=None) | Q(grade__lte=5), name="a_result_is_graded_0_to_5"),
+            models.CheckConstraint(
+                condition=Q(grade=None) | Q(ungraded_because=""), name="what_is_graded_is_not_ungradable"
+            ),
         ]  # fmt: skip
         indexes = [models.Index(fields=["patient", "test", "collected_on"])]
 
     def __str__(self):
         return f"{self.test} {self.typed}"
+
+
+class SupersededGrade(GradedRecord):
+    """The grade that a result had until it was graded anew, with the reason. The result itself has the one that holds."""
+
+    measurement = models.ForeignKey(Measurement, models.PROTECT, related_name="superseded_grades")
+    reason = models.CharField(_("reason"), max_length=500)
+    superseded_by = person()
+    superseded_at = models.DateTimeField(default=timezone.now)
+
+    class Meta(GradedRecord.Meta):
+        ordering = ["-superseded_at", "-id"]
+        default_related_name = "superseded_grades"
+
+    def __str__(self):
+        return f"{self.grade_scale} {self.grade_scale_version}: {self.grade}"

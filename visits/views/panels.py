@@ -12,14 +12,15 @@ from patients.forms import ReasonForm
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
 from visits import actions, forms, ranges, results, trend
+from visits.grading import asked_for
 from visits.laboratories import default_laboratory, laboratories_for, ranges_for
 from visits.models import (
     UNFINISHED,
-    Flag,
     Measurement,
     Missing,
     QueryState,
 )
+from visits.views.grades import flag_of, grade_of, grade_told
 from visits.views.marks import marks_of_parts
 from visits.views.plan import is_open, load_panel, visit_context
 
@@ -42,6 +43,7 @@ def panel_rows(form, tests, stored, earlier, queries, held):
             "units": units,
             "range": was,
             "flag": flag_of(m.flag) if m else None,
+            "grade": grade_of(m) if m else None,
             "query": {"url": reverse("visits:show_query", args=[query.pk]), "text": _("Query")} if query else None,
             **earlier_of(test, earlier.get(test.code, [])),
         }  # fmt: skip
@@ -59,10 +61,6 @@ def panel_rows(form, tests, stored, earlier, queries, held):
             }  # fmt: skip
         rows.append(row)
     return rows
-
-
-def flag_of(flag):
-    return {"kind": "high" if flag == Flag.HIGH else "low", "text": Flag(flag).label} if flag else None
 
 
 def earlier_of(test, measurements):
@@ -191,6 +189,7 @@ def enter_panel(request, pk):
 
     def context():
         there, before = measurements_of(panel, tests) if request.method == "POST" else (stored, earlier)
+        plan = protocol.grading
         queries = {query.test: query for query in panel.queries.exclude(state=QueryState.CLOSED)}
         return {
             **visit_context(request, panel.visit, name)(),
@@ -200,6 +199,7 @@ def enter_panel(request, pk):
             "goes_on": panel.state in UNFINISHED,
             "rows": panel_rows(form, tests, there, before, queries, held),
             "may_query": can(request.user, Permission.RAISE_QUERIES, site),
+            "proposes": plan is not None and any(plan.proposes(m.grade, m.baseline_grade) for m in there.values()),
             "whole_panel_query": queries.get(""),
             "marks": marks_of_parts(request.user, panel, there.values()),
         }
@@ -221,7 +221,7 @@ def where_next(request, panel):
 @needs(Permission.ENTER_DATA)
 @require_POST
 def check_panel(request, pk):
-    """What saving would ask or refuse, and the flags, while the form is filled in. Writes nothing."""
+    """What saving would ask or refuse, the flags and the grades, while the form is filled in. Writes nothing."""
     panel = load_panel(request.user, pk)
     require(request.user, Permission.ENTER_DATA, panel.patient.site)
     stored, earlier = measurements_of(panel, panel.protocol.tests_of(panel.code))
@@ -231,9 +231,11 @@ def check_panel(request, pk):
     if (day and day != held.on) or chosen != panel.laboratory:
         held = Ranges(panel, chosen, day or held.on)
     readable = {test.code: form.cleaned_data[test.code] for test in form.tests if test.code in form.cleaned_data}
-    problems = actions.preview_panel(
-        panel=panel, values=readable, units=form.units, missing=form.missing, collected_on=day
-    )
+    problems, grades = actions.preview_panel_and_grades(
+        panel=panel, values=readable, units=form.units, missing=form.missing, collected_on=day,
+        collected_at=form.cleaned_data.get("collected_at"), held=held.held,
+    )  # fmt: skip
+    moved = {code for code, typed in readable.items() if code in stored and stored[code].typed != typed}
     rows = []
     for test in form.tests:
         typed, unit = readable.get(test.code, ""), form.fields[test.code].unit
@@ -243,6 +245,8 @@ def check_panel(request, pk):
             "code": test.code, "test": test, "typed": typed,
             "errors": form.errors.get(test.code, []) or [problem.text for problem in of_test if problem.hard],
             "flag": held.flag(test, result),
+            "grade": grade_told(g.grade, g.is_to_confirm, g.because) if (g := grades.get(test.code)) else None,
+            "is_graded_anew": bool(asked_for(test) & moved),
             "questions": questions_of([p for p in of_test if not p.hard], typed, form),
             "range": held.words(test, unit), "unit": unit or test.unit,
             **earlier_of(test, earlier.get(test.code, [])),

@@ -1,7 +1,7 @@
 """The plan: patients by visits, one visit, which visits took place."""
 
 from django.core.paginator import Paginator
-from django.db.models import Count, OuterRef, Q
+from django.db.models import Count, Max, OuterRef, Q
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -224,7 +224,7 @@ def show_visit(request, pk):
         visit.panels.annotate(
             open_queries=Count("queries", filter=open_queries("queries__"), distinct=True),
             answered_queries=Count("queries", filter=answered_queries("queries__"), distinct=True),
-            values=Count("measurements", distinct=True),
+            values=Count("measurements", distinct=True), worst=Max("measurements__grade"),
         ).select_related("entered_by").order_by("position")
     )  # fmt: skip
     for panel in panels:

@@ -20,6 +20,7 @@ from visits import actions, forms, waiting
 from visits.contents import CASEBOOK, INFUSIONS, PANELS, Form, asked_of, kinds, load_forms, number_of, queries_on
 from visits.models import Infusion, Mark, PanelState, Review, Visit, open_queries
 from visits.reviews import MEANING_OF_CASEBOOK, MEANINGS, STEPS, reasons_not_to
+from visits.views.grades import flag_of, grade_of
 from visits.views.marks import PAGES
 from visits.views.plan import load_visit, visit_context, visit_title
 
@@ -304,7 +305,8 @@ def _rows_of_panel(form):
         m = there.get(test.code)
         value = test.choice_label(m.typed) if m and m.typed else m.get_missing_because_display() if m else ""
         is_there = bool(m and (m.typed or m.missing_because)) and not m.is_computed
-        rows.append(row_of(test.name, value, m.reported_unit or m.unit if m and m.typed else "", test.code, is_there))
+        row = row_of(test.name, value, m.reported_unit or m.unit if m and m.typed else "", test.code, is_there)
+        rows.append(row | {"flag": flag_of(m.flag), "grade": grade_of(m)} if m else row)
     if panel.comment:
         rows.append(row_of(_("Comment"), panel.comment))
     return rows

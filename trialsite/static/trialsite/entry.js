@@ -177,11 +177,11 @@
         row.classList.toggle("has-error", isRefused);
         row.classList.toggle("has-question", !!place.querySelector(".question"));
         const flags = row.querySelector(".flags"), was = stored.get(row);
-        const isAsStored = field.value === was.value && unitOf(row) === was.unit && around() === storedAround;
+        const isAsStored = field.value === was.value && unitOf(row) === was.unit && around() === storedAround && !("regraded" in found.dataset);
         row.querySelector(".range").textContent = isAsStored ? was.range : found.querySelector(".range").textContent;
         if (isAsStored) flags.innerHTML = was.flags;
         else {
-          all(".status:not(a), .grade", flags).forEach((one) => one.remove());
+          all(".status:not(a), .grade, .ungraded", flags).forEach((one) => one.remove());
           flags.prepend(...found.querySelector(".flags").childNodes);
         }
         leaveAside(row);

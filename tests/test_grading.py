@@ -1,0 +1,167 @@
+"""Grades that are stored with results: at the save, in the unit of the report, against the baseline; and given anew."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from patients.demo import fresh
+from tests.universe import fields_of, send
+from trialsite.audit import acting
+from trialsite.models import AuditEvent
+from trialsite.saving import Refused
+from visits import actions
+from visits.models import Measurement, Review, SupersededGrade
+
+
+def save(panel, by, on=None, reason="", **values):
+    units = {name: values.pop(f"unit_{name}") for name in list(values) if f"unit_{name}" in values}
+    actions.record_panel(
+        panel=panel, values=values, units=units, collected_on=on or panel.visit.on, version=None, reason=reason, by=by
+    )
+    return {m.test: m for m in Measurement.objects.filter(panel=panel)}
+
+
+def graded(m):
+    return (m.grade, m.grade_row, m.grade_direction, m.ungraded_because)
+
+
+@pytest.mark.requirement("R41")
+def test_a_result_is_stored_with_its_grade_scale_version_and_row(unchanged):
+    patient = unchanged.screened(sex="M")
+    panel = unchanged.panel(patient, "SCR", "chemistry")
+    saved = save(
+        panel, unchanged.chen, on=patient.screened_on, ALT="251", K="3.20", SODIUM="140.0", GLUC="7.00", UREA="5.0"
+    )
+    assert graded(saved["ALT"]) == (3, "alt_high", "H", "")
+    assert (saved["ALT"].grade_scale, saved["ALT"].grade_scale_version) == ("DAIDS", "2.1")
+    assert graded(saved["K"]) == (1, "potassium_low", "L", "")
+    assert graded(saved["SODIUM"]) == (0, "sodium_high sodium_low", "", "")
+    assert saved["GLUC"].grade is None and saved["GLUC"].ungraded_because == "fasting"
+    assert graded(saved["UREA"]) == (None, "", "", "") and saved["UREA"].grade_scale == ""
+
+
+def test_low_cd4_is_not_graded_in_people_with_hiv(unchanged):
+    patient = unchanged.screened()
+    saved = save(
+        unchanged.panel(patient, "SCR", "t_cells"), unchanged.chen, on=patient.screened_on, CD4="90", CD8="500"
+    )
+    assert graded(saved["CD4"]) == (None, "cd4_low", "", "hiv")
+
+
+def test_an_answer_that_changes_grades_anew_what_depends_on_it_and_nothing_else(unchanged):
+    patient = unchanged.screened()
+    panel = unchanged.panel(patient, "SCR", "chemistry")
+    on = patient.screened_on
+    save(panel, unchanged.chen, on=on, GLUC="7.00", K="4.00")
+    saved = save(panel, unchanged.chen, on=on, reason="asked the patient", GLUCFAST="N")
+    assert graded(saved["GLUC"]) == (1, "glucose_nonfasting_high", "H", "")
+    assert (saved["GLUC"].version, saved["K"].version) == (2, 1)
+    saved = save(panel, unchanged.chen, on=on, reason="asked again", GLUCFAST="Y")
+    assert graded(saved["GLUC"]) == (2, "glucose_fasting_high", "H", "")
+    trail = AuditEvent.objects.filter(table="visits_measurement", record_id=saved["GLUC"].pk, operation="update")
+    assert [event.before["grade"] for event in trail.order_by("id")] == [None, 1]
+
+
+def test_a_value_that_changes_has_a_new_grade(unchanged):
+    patient = unchanged.screened(sex="M")
+    panel = unchanged.panel(patient, "SCR", "chemistry")
+    save(panel, unchanged.chen, on=patient.screened_on, ALT="251")
+    assert graded(save(panel, unchanged.chen, on=patient.screened_on, reason="typo", ALT="25")["ALT"])[0] == 0
+    cleared = save(panel, unchanged.chen, on=patient.screened_on, reason="wrong tube", ALT="", K="4.00")["ALT"]
+    assert graded(cleared) == (None, "", "", "")
+
+
+def test_a_result_is_graded_in_the_unit_of_the_report(unchanged):
+    patient = unchanged.screened()
+    panel = unchanged.panel(patient, "SCR", "chemistry")
+    on = patient.screened_on
+    # 125 mg/dL is 6.94 mmol/L; 250.5 mg/dL is 13.905: in each system the grade of its own bounds
+    saved = save(panel, unchanged.chen, on=on, GLUC="250.1", unit_GLUC="mg/dL", GLUCFAST="Y")
+    assert saved["GLUC"].value == Decimal("13.8823") and saved["GLUC"].grade == 3
+    saved = save(panel, unchanged.chen, on=on, reason="unit", GLUC="13.88", unit_GLUC="mmol/L")
+    assert saved["GLUC"].grade == 2
+
+
+@pytest.fixture
+def followed(unchanged):
+    """A patient after the first infusion, with a creatinine of 60 at screening and of 80 on day 0."""
+    patient = unchanged.infused(sex="M")
+    for visit, value in (("SCR", "60"), ("W0", "80")):
+        panel = unchanged.panel(patient, visit, "chemistry")
+        on = panel.collected_on or patient.day_0
+        save(panel, unchanged.chen, on=on, reason="source checked", CREAT=value)
+    return fresh(patient)
+
+
+def test_the_baseline_is_the_last_result_before_the_first_infusion(unchanged, followed):
+    panel = unchanged.panel(followed, "W0", "chemistry")
+    own = Measurement.objects.get(panel=panel, test="CREAT")
+    assert own.baseline_grade is None  # it is the baseline
+    later = unchanged.panel(followed, "W1", "chemistry")
+    around = actions.panels._surroundings(
+        later, later.protocol.tests_of("chemistry"), followed.day_0 + timedelta(days=7), None
+    )
+    assert around.baseline["CREAT"][0].value == 80 and around.baseline["CREAT"][1] == 0
+    now = actions.preview_panel_and_grades(
+        panel=later, values={"CREAT": "125"}, collected_on=followed.day_0 + timedelta(days=7)
+    )[1]
+    assert now["CREAT"].grade == 3  # 125 is 1.56 times 80, and 1.29 times the limit of 97
+
+
+def test_grades_are_given_anew_only_by_a_person_with_a_reason_and_the_old_is_kept(unchanged):
+    patient = unchanged.screened(sex="M")
+    panel = unchanged.panel(patient, "SCR", "chemistry")
+    save(panel, unchanged.chen, on=patient.screened_on, ALT="251", K="4.00")
+    with acting(unchanged.system, "as an older scale would have graded"):
+        Measurement.objects.filter(panel=panel, test="ALT").update(grade=2, grade_scale_version="2.0")
+    [one] = actions.differing_grades(Measurement.objects.filter(panel=panel))
+    assert one.grades == ("2", "3")
+    assert Measurement.objects.get(panel=panel, test="ALT").grade == 2  # looking changes nothing
+    with pytest.raises(Refused):
+        actions.regrade(reason=" ", by=unchanged.david)
+    version = panel.version
+    changed, left = actions.regrade(reason="DAIDS 2.1 replaces 2.0", by=unchanged.david)
+    assert (len(changed), left) == (1, [])
+    m = Measurement.objects.get(panel=panel, test="ALT")
+    assert (m.grade, m.grade_scale_version, m.version) == (3, "2.1", 2)
+    old = SupersededGrade.objects.get(measurement=m)
+    assert (old.grade, old.grade_scale_version, old.reason, old.superseded_by) == (
+        2,
+        "2.0",
+        "DAIDS 2.1 replaces 2.0",
+        unchanged.david,
+    )
+    panel.refresh_from_db()
+    assert panel.version > version
+    assert actions.differing_grades(Measurement.objects.filter(panel=panel)) == []
+
+
+def test_what_is_frozen_keeps_its_grade(unchanged):
+    patient = unchanged.screened(sex="M")
+    panel = unchanged.panel(patient, "SCR", "chemistry")
+    save(panel, unchanged.chen, on=patient.screened_on, ALT="251")
+    with acting(unchanged.system, "for the test"):
+        Measurement.objects.filter(panel=panel, test="ALT").update(grade=2)
+        type(panel.visit).objects.filter(pk=panel.visit_id).update(hold="frozen")
+    changed, left = actions.regrade(reason="again", by=unchanged.david)
+    assert changed == [] and [one.measurement.test for one in left] == ["ALT"]
+
+
+def test_grade_and_reason_come_back_on_leaving_the_field(unchanged):
+    patient = unchanged.screened(sex="M")
+    panel = unchanged.panel(patient, "SCR", "chemistry")
+    chen, url = unchanged.client(unchanged.chen), f"/visits/panels/{panel.pk}/"
+    typed = {"ALT": "251", "GLUC": "7.00", "K": "4.00", "collected_on": patient.screened_on.isoformat()}
+    answer = chen.post(f"{url}check/", {**fields_of(chen.get(url)), **typed}, headers={"X-Background": "1"})
+    rows = {row["code"]: row for row in answer.context["rows"]}
+    assert rows["ALT"]["grade"] == {"kind": "g3", "text": "grade 3"} and rows["ALT"]["flag"]["kind"] == "high"
+    assert "fasting" in rows["GLUC"]["grade"]["why"] and rows["K"]["grade"] is None
+    assert 'class="grade g3"' in answer.content.decode()
+    assert not Measurement.objects.filter(panel=panel).exists()
+    assert send(chen, url, **typed).status_code == 302
+    assert 'class="grade g3"' in chen.get(url).content.decode()
+    assert 'class="grade g3"' in chen.get(f"/visits/{panel.visit_id}/").content.decode()
+    wang = unchanged.client(unchanged.wang)
+    assert 'class="grade g3"' in wang.get(f"/visits/check/sign/record/visits/panelrecord/{panel.pk}/").content.decode()
+    assert not Review.objects.exists()

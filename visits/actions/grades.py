@@ -1,0 +1,225 @@
+"""Grades of results: given when a result is saved, and given anew by a person, with the reason."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from django.db.models import F, OuterRef, Subquery
+from django.utils.translation import gettext as _
+
+from patients.actions import next_version
+from patients.models import Hold, Patient
+from trialsite import scales
+from trialsite.audit import acting
+from trialsite.protocol import Protocol
+from trialsite.saving import Refused
+from visits import grading, results
+from visits.actions.reviews import marks_void
+from visits.models import GRADE_COLUMNS, Infusion, Measurement, PanelRecord, SupersededGrade
+from visits.ranges import Held
+from visits.units import rounded, standardised, unit_of
+
+
+@dataclass
+class Grading:
+    """What grades the results of one form: `answers` are the choices of the visit, by test code; `baseline` are the results
+    before the first infusion, each with its grade and direction (visits.edit_checks.Surroundings)."""
+
+    protocol: Protocol
+    patient: Patient
+    on: date
+    answers: dict = field(default_factory=dict)
+    baseline: dict = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, protocol, patient, on, read, around):
+        """From the results of a form, `read` by test code, and what stands beside it."""
+        choices = {code: result.text for code, result in (around.same_visit | read).items() if result and result.text}
+        return cls(protocol, patient, on, choices, around.baseline)
+
+    def grade(self, test, result, against):
+        """The grade of a result that is held against a range (None: against none); None where nothing grades it."""
+        base = self.baseline.get(test.code)
+        return grading.grade_result(
+            self.protocol, test, result, answers=self.answers,
+            # as they are stored and shown, so that grading anew what is stored gives the same
+            low=rounded(against.reported_low) if against else None,
+            high=rounded(against.reported_high) if against else None,
+            baseline=grading.baseline_value(test, base[0]) if base else None,
+            sex=self.patient.sex, age=self.patient.age_on(self.on),
+        )  # fmt: skip
+
+    def columns(self, test, result, against):
+        """The grade as it is stored."""
+        grade = self.grade(test, result, against)
+        if grade is None:
+            return ungraded()
+        scale = scales.scale(self.protocol.grading.scale)
+        _result, before, direction = self.baseline.get(test.code, (None, None, ""))
+        return {
+            "grade": grade.grade,
+            "grade_direction": grade.direction,
+            "grade_scale": scale.name,
+            "grade_scale_version": scale.version,
+            "grade_row": grade.row,
+            "grade_is_to_confirm": grade.is_to_confirm,
+            "baseline_grade": grading.baseline_grade(grade, before, direction),
+            "ungraded_because": str(grade.because),
+        }
+
+
+def answers_at(visit, tests):
+    """The choices at a visit on which the grades of these tests depend, by test code."""
+    asked = {code for test in tests if test.grade_rows for code in grading.asked_for(test)}
+    if not asked:
+        return {}
+    given = Measurement.objects.filter(patient=visit.patient_id, panel__visit=visit, test__in=asked).exclude(typed="")
+    return dict(given.values_list("test", "text"))
+
+
+def ungraded():
+    """The columns of what nothing grades."""
+    return {name: Measurement._meta.get_field(name).get_default() for name in GRADE_COLUMNS}
+
+
+def held_as_stored(m):
+    """The range that a stored result is held against."""
+    return Held(m.reference_id, m.low, m.high, m.reported_low, m.reported_high)
+
+
+def grade_anew(m, columns):
+    """The measurement with another grade, not yet saved."""
+    for name, value in columns.items():
+        setattr(m, name, value)
+    m.version += 1
+    return m
+
+
+# --- the baseline -----------------------------------------------------------------------------------------
+
+
+def first_infusion_began():
+    """When the first infusion of a measurement's patient began, as an expression."""
+    return Subquery(Infusion.objects.filter(patient=OuterRef("patient"), number=1).values("started_at")[:1])
+
+
+def is_baseline_of(m, patient, on, at):
+    """May this result be the baseline of one that was collected on this day, at this time? It is loaded with `at` and
+    `treated_at`; of several, the last one is."""
+    began = m.treated_at and m.treated_at.astimezone(ZoneInfo(patient.site.timezone)).time()
+    when = {"day_0": patient.day_0, "began_at": began}
+    return grading.is_before_treatment(m.collected_on, m.at, **when) and not grading.is_before_treatment(on, at, **when)
+
+
+# --- graded anew ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OtherGrade:
+    """A stored result whose grade by what holds now differs from the one it has."""
+
+    measurement: Measurement
+    columns: dict  # as they would be stored
+    is_closed: bool  # frozen or locked: it is left as it is
+
+    @property
+    def form(self):
+        return self.measurement.panel or self.measurement.infusion
+
+    @property
+    def grades(self):
+        """(as it is, as it would be), as text."""
+        return tuple(
+            str(said["ungraded_because"] or ("–" if said["grade"] is None else said["grade"]))
+            for said in (columns_of(self.measurement), self.columns)
+        )
+
+
+def columns_of(m):
+    return {name: getattr(m, name) for name in GRADE_COLUMNS}
+
+
+def differing_grades(records=None):
+    """The results, among `records` (all), that would now have another grade, row or baseline; by patient and day.
+
+    That is so after another scale or row in a protocol file, after a baseline was entered late or corrected, after day 0 has
+    moved, and for results that were entered before anything graded them."""
+    found, by_patient = [], {}
+    everything = (
+        Measurement.objects.exclude(typed="")
+        .select_related("patient__site", "panel__visit", "infusion__visit")
+        .annotate(at=F("panel__collected_at"), treated_at=first_infusion_began()).order_by("collected_on", "id")
+    )  # fmt: skip
+    if records is not None:
+        everything = everything.filter(patient__in=records.values("patient"))
+    for m in everything:
+        by_patient.setdefault(m.patient_id, []).append(m)
+    wanted = None if records is None else set(records.values_list("pk", flat=True))
+    for measured in by_patient.values():
+        answers, now = {}, {}
+        for m in measured:
+            if m.panel_id and m.text:
+                answers.setdefault(m.panel.visit_id, {})[m.test] = m.text
+        for m in measured:
+            now[m.pk] = _columns_now(m, measured, answers, now)
+            if now[m.pk] != columns_of(m) and (wanted is None or m.pk in wanted):
+                visit = (m.panel or m.infusion).visit
+                found.append(OtherGrade(m, now[m.pk], (m.patient.hold, visit.hold) != (Hold.OPEN, Hold.OPEN)))
+    return sorted(
+        found, key=lambda one: (one.measurement.patient.number, one.measurement.collected_on, one.measurement.pk)
+    )
+
+
+def _columns_now(m, measured, answers, now):
+    """`measured` are all results of the patient by day, `now` the columns of those that were collected before."""
+    form = m.panel or m.infusion
+    protocol = form.protocol if m.panel else form.visit.protocol
+    if m.test not in protocol.graded_tests:
+        return ungraded()
+    test, baseline = protocol.test(m.test), {}
+    for other in measured if m.panel_id else ():
+        is_earlier = other.test == m.test and other.panel_id and other.pk in now
+        if is_earlier and is_baseline_of(other, m.patient, m.collected_on, m.at):
+            base = now[other.pk]
+            baseline[m.test] = (result_of(test, other), base["grade"], base["grade_direction"])
+    grading_now = Grading(protocol, m.patient, m.collected_on, answers.get(form.visit_id, {}), baseline)
+    return grading_now.columns(
+        test, result_of(test, m), held_as_stored(m) if m.low is not None or m.high is not None else None
+    )
+
+
+def result_of(test, m):
+    """A stored result, exactly as it was typed: the stored value is rounded."""
+    unit = "" if m.reported_unit == m.unit else m.reported_unit
+    number = results.read_number(m.typed) if test.kind == "number" else None
+    value = standardised(number[1], unit_of(test, unit)) if number else None
+    return results.Result(m.typed, m.operator, value, m.text, unit)
+
+
+def regrade(*, reason, by):
+    """Give every open result that differs the grade that holds now, with the reason. The old grade stays as a record of its
+    own; marks on the changed results become void. Gives (those changed, those left: frozen or locked)."""
+    if not reason.strip():
+        raise Refused({"reason": [_("Write why results are graded anew.")]})
+    with acting(by, reason):
+        patients = sorted({one.measurement.patient_id for one in differing_grades()})
+        list(Patient.objects.select_for_update().filter(pk__in=patients).order_by("pk"))  # no form of theirs moves now
+        differing = differing_grades(Measurement.objects.filter(patient__in=patients))
+        wanted = [one for one in differing if not one.is_closed]
+        old = [
+            SupersededGrade(
+                patient_id=one.measurement.patient_id, measurement=one.measurement, reason=reason.strip()[:500],
+                superseded_by=by, **columns_of(one.measurement),
+            )
+            for one in wanted if one.measurement.grade_scale
+        ]  # fmt: skip
+        SupersededGrade.objects.bulk_create(old)
+        changed = [grade_anew(one.measurement, one.columns) for one in wanted]
+        Measurement.objects.bulk_update(changed, [*GRADE_COLUMNS, "version"], batch_size=500)
+        touched = {}
+        for one in wanted:
+            touched.setdefault(one.form, set()).add(one.measurement.test)
+        for form, tests in touched.items():  # whoever has the form open sees the change before saving
+            next_version(form)
+            marks_void(record=form, fields=tests if isinstance(form, PanelRecord) else None, reason=reason, by=by)
+    return wanted, [one for one in differing if one.is_closed]
