@@ -202,10 +202,13 @@ def next_version(record, *fields):
 # --- histories and medication --------------------------------------------------------------------
 
 
-def save_line(*, model, patient, values, line=None, version=None, reason="", confirmed=(), by):
+def save_line(*, model, patient, values, line=None, version=None, reason="", confirmed=(), asked=None, by):
     """Add a line to a list of the patient (history, treatment, medication), or change one.
 
-    What the edit checks of the floors above ask about it becomes a query, unless it is in `confirmed`: (check, field)."""
+    What the edit checks of the floors above ask about it becomes a query, unless it is in `confirmed`: (check, field).
+    Where a person can be asked, `asked` are the tokens of what was asked (trialsite.saving.Question); what is not among
+    them raises Questions, and nothing is saved."""
+    answers = {"confirmed": confirmed, "asked": asked}
     with acting(by, reason):
         patient = lock_open_patient(patient)
         refuse_before_consent(patient)
@@ -214,7 +217,7 @@ def save_line(*, model, patient, values, line=None, version=None, reason="", con
                 raise Refused(_("The HIV history was entered already; change that one."))
             _refuse_impossible_span(model, values)
             line = model.objects.create(patient=patient, protocol_version=patient.protocol_version, **values)
-            _announce("AFTER_LINE_SAVED", line=line, confirmed=confirmed, by=by)
+            _announce("AFTER_LINE_SAVED", line=line, **answers, by=by)
             return line
         line = model.objects.select_for_update().get(pk=line.pk, patient=patient)
         check_version(line, version)
@@ -225,7 +228,7 @@ def save_line(*, model, patient, values, line=None, version=None, reason="", con
             setattr(line, name, value)
         _refuse_impossible_span(model, line.__dict__)
         next_version(line, *values)
-        _announce("AFTER_LINE_SAVED", line=line, confirmed=confirmed, by=by)
+        _announce("AFTER_LINE_SAVED", line=line, **answers, by=by)
         _announce("AFTER_CHANGE", record=line, reason=reason, by=by)
         return line
 
