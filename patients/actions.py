@@ -27,13 +27,16 @@ from patients.models import (
     Patient,
     Scope,
     State,
+    Unmasking,
 )
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.clock import only_site
 from trialsite.models import Site, VersionApproval
+from trialsite.outbox import ask_for
+from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
-from trialsite.words import for_the_record
+from trialsite.words import Sentence, for_the_record
 
 # how long a patient's randomisation may wait for those before it
 TURNSTILE_PATIENCE = "30s"
@@ -134,7 +137,7 @@ def correct_birth_date(*, patient, birth_date, version, reason, by):
 def record_consent(*, patient, form_version, language, signed_on, obtained_by, version, by):
     """Add a consent. Who consents again on a form of a later protocol version moves to that version: what was entered
     stays as it is, what is still planned follows."""
-    with acting(by, f"consent {form_version} signed on {signed_on}"):
+    with acting(by, because("consent %(form)s signed on %(day)s", form=form_version, day=signed_on)):
         patient = lock_open_patient(patient, version)
         offered = consent_forms_for(patient)
         form, version, approved_on = offered.get(form_version, (None, "", None))
@@ -289,7 +292,7 @@ def assess_eligibility(*, patient, assessed_on, answers, comments, version, by):
 
     `answers` says of each criterion whether its statement holds; `comments` explain an answer that differs from
     what the rule worked out."""
-    with acting(by, f"eligibility assessed on {assessed_on}"):
+    with acting(by, because("eligibility assessed on %(day)s", day=assessed_on)):
         patient = lock_open_patient(patient, version)
         if patient.state not in (State.SCREENING, State.ELIGIBLE):
             raise Refused(
@@ -350,7 +353,7 @@ def make_allocation_list(*, slots_per_stratum, seed, by):
     protocol = trial.current_protocol()
     if protocol.allocation.method != "permuted_blocks":
         raise Refused(_("This protocol's list is made elsewhere; import it."))
-    with acting(by, "randomisation list made"):
+    with acting(by, because("randomisation list made")):
         strata = _strata_without_slots(protocol)
         slots = randomisation.make_list(protocol, strata, slots_per_stratum, seed)
         return _store_list(protocol, slots, algorithm=randomisation.ALGORITHM, seed=seed, by=by)
@@ -359,7 +362,7 @@ def make_allocation_list(*, slots_per_stratum, seed, by):
 def import_allocation_list(*, text, by):
     """Take over a list that was made elsewhere. Raises BadList with every bad cell."""
     protocol = trial.current_protocol()
-    with acting(by, "randomisation list imported"):
+    with acting(by, because("randomisation list imported")):
         slots = randomisation.from_csv(text, protocol, _strata_without_slots(protocol))
         return _store_list(protocol, slots, algorithm="imported", seed="", by=by)
 
@@ -403,7 +406,7 @@ def randomise_patient(*, patient, day_0, version, by):
 
     The place is taken last: who comes at the same time waits a few milliseconds at a lock on the first list and
     then sees which places are gone, so that places go out one after another and none twice."""
-    with acting(by, f"randomised, day 0 planned for {day_0}"):
+    with acting(by, because("randomised, day 0 planned for %(day)s", day=day_0)):
         patient = lock_open_patient(patient, version)
         if patient.state != State.ELIGIBLE:
             raise Refused(
@@ -471,12 +474,40 @@ def set_day_0(*, patient, day_0, reason, by):
     return patient
 
 
+# --- emergency unmasking ----------------------------------------------------------------------------------
+
+UNMASKING_NOTICE = "patients.tasks.send_unmasking_notice"
+
+
+def unmask_patient(*, patient, category, explanation, by):
+    """Write down that `by` is told the arm of one patient, and why; the sponsor is told that, not the arm. Raises Refused.
+
+    Call it after `confirm_signer`; `patients.arms.arm_told_by` then tells the arm. It waits for no lock of ours and asks
+    for no hold: in an emergency nothing may stand in the way."""
+    if not trial.current_protocol().is_masked:
+        raise Refused(_("This trial is open: nothing is masked."))
+    if not AllocationSlot.objects.filter(patient=patient).exists():
+        raise Refused(_("The patient is not randomised: there is no arm to tell."))
+    if not explanation.strip():
+        raise Refused({"explanation": [_("Write why the arm must be known.")]})
+    with acting(by):
+        unmasking = Unmasking.objects.create(
+            patient=patient,
+            category=category,
+            explanation=explanation,
+            unmasked_by=by,
+            is_again=Unmasking.objects.filter(patient=patient, unmasked_by=by).exists(),
+        )
+        ask_for(UNMASKING_NOTICE, unmasking_id=unmasking.pk)
+    return unmasking
+
+
 # --- the end of a patient's way -------------------------------------------------------------------------
 
 
 def record_disposition(*, patient, state, on, explanation="", version, by):
     """Record that screening failed, or that the patient completed, withdrew, was lost or died."""
-    with acting(by, f"{for_the_record(State(state).label)} on {on}"):
+    with acting(by, because("end of participation on %(day)s", day=on)):
         patient = lock_open_patient(patient, version)
         errors = {}
         if state not in TRANSITIONS[State(patient.state)] or state in (State.ELIGIBLE, State.SCREENING):
@@ -500,25 +531,31 @@ def record_disposition(*, patient, state, on, explanation="", version, by):
         )
         patient.state = state
         next_version(patient, "state")
+        _announce("AFTER_DISPOSITION", disposition=disposition, by=by)
     return disposition
 
 
 # --- halts -------------------------------------------------------------------------------------------------
 
 
-def open_halt(*, scope, blocks, cause, patient=None, arm="", by):
-    """Hold the trial, an arm or a patient until a decision lifts it."""
+def open_halt(*, scope, blocks, cause, patient=None, arm="", rule="", by):
+    """Hold the trial, an arm or a patient until a decision lifts it. A halt that a stopping rule opens has a `Sentence`
+    as its cause and, unless that could tell an arm, the code of the `rule`."""
     if (scope == Scope.PATIENT) != (patient is not None):
         raise Refused({"patient": [_("Name the patient exactly when one patient is held.")]})
     if (scope == Scope.ARM) != bool(arm):
         raise Refused({"arm": [_("Name the arm exactly when one arm is held.")]})
     if not blocks:
         raise Refused({"blocks": [_("Say what is blocked.")]})
-    with acting(by, cause):
-        _pass_halt_gate(shared=False)
+    protocol = trial.current_protocol()
+    told = cause.stored() if isinstance(cause, Sentence) else {}
+    words = for_the_record(cause, protocol_of=Halt(protocol_version=protocol.version)) if told else cause
+    with acting(by, "" if told else words):  # a rule's halt keeps the reason of the watch: who saved what met it
+        hold_halts()
         return Halt.objects.create(
-            scope=scope, patient=patient, arm=arm, blocks=list(blocks), cause=cause, opened_by=by
-        )
+            scope=scope, patient=patient, arm=arm, blocks=list(blocks), cause=words, cause_told=told, rule=rule,
+            protocol_version=protocol.version, opened_by=by,
+        )  # fmt: skip
 
 
 def lift_halt(*, halt, decision, by):
@@ -542,10 +579,19 @@ def refuse_when_halted(what, *, patient=None, arm=None, at=None):
     _pass_halt_gate(shared=True)
     blocking = Halt.objects.blocking(what, patient=patient, arm=arm)
     halt = blocking.filter(opened_at__lte=at or timezone.now()).first()
-    if halt is not None:
-        raise Refused(
-            _("Held since %(opened_at)s: %(cause)s") % {"opened_at": f"{halt.opened_at:%Y-%m-%d}", "cause": halt.cause}
-        )
+    if halt is None:
+        return
+    cause = halt.reason
+    if halt.scope == Scope.ARM and arm is None and trial.current_protocol().is_masked:
+        cause = _("the safety board decides.")  # that an arm is held, and why, is not for masked eyes
+    raise Refused(
+        _("Held since %(opened_at)s: %(cause)s") % {"opened_at": f"{halt.opened_at:%Y-%m-%d}", "cause": cause}
+    )
+
+
+def hold_halts():
+    """From here to the end of the transaction nobody else opens or lifts a halt, nor does what a halt would block."""
+    _pass_halt_gate(shared=False)
 
 
 def _pass_halt_gate(*, shared):

@@ -1,8 +1,15 @@
 """Who sees which arm: the only place that reads arms for people."""
 
+from datetime import timedelta
+
+from django.utils import timezone
+
 from patients.models import AllocationSlot
 from trialsite import trial
-from trialsite.roles import can_see_arm
+from trialsite.roles import Permission, can, can_see_arm
+
+# so long an unmasking shows the arm: an answer that was lost on the way can be loaded again, a page left open cannot
+TOLD_FOR = timedelta(minutes=10)
 
 
 def arms_seen_by(user, patients):
@@ -12,6 +19,18 @@ def arms_seen_by(user, patients):
     if not seen:
         return {}
     return dict(AllocationSlot.objects.filter(patient__in=seen).values_list("patient_id", "arm"))
+
+
+def arm_told_by(unmasking, user):
+    """The arm that this unmasking tells `user`, or None: only who unmasked is told, only while that person may unmask at
+    this site, and only for some minutes. Nobody else learns anything by it, and of no other patient."""
+    is_theirs = unmasking.unmasked_by_id == user.pk
+    age = timezone.now() - unmasking.unmasked_at
+    if not (is_theirs and timedelta(0) <= age <= TOLD_FOR):
+        return None
+    if not can(user, Permission.UNMASK_PATIENTS, unmasking.patient.site):
+        return None
+    return AllocationSlot.objects.values_list("arm", flat=True).get(patient=unmasking.patient_id)
 
 
 def arm_position(code):

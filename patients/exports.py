@@ -15,8 +15,10 @@ from patients.models import (
     MedicalHistory,
     Medication,
     Patient,
+    Unmasking,
 )
 from trialsite.exchange.tables import Table
+from trialsite.roles import Permission
 
 PARTIAL = gettext_noop("day, or day and month, may be missing")
 PARTIAL_DATES = {"started_on": PARTIAL, "ended_on": PARTIAL}
@@ -36,6 +38,7 @@ TABLES = [
     # the free places, blocks and seeds are nobody's but the statistician's
     Table("allocations", _("Allocations"), AllocationSlot, shows_arm=True,
           leave_out=("allocation_list", "block", "block_size"), notes={"arm": "codes.csv has the name"}),
+    Table("unmaskings", _("Unmasked patients"), Unmasking, permission=Permission.VIEW_UNMASKINGS),
     Table("halts", _("Halts"), Halt, everybodys=True, arm_rows={"scope": "arm"}),
 ]  # fmt: skip
 

@@ -4,7 +4,7 @@ from django.db.models import Count, Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from patients.models import OPEN_STATES, AllocationSlot, Halt, Patient, State
+from patients.models import OPEN_STATES, AllocationSlot, Halt, Patient, State, Unmasking
 from patients.randomisation import strata
 from trialsite import trial
 from trialsite.models import Site, VersionApproval
@@ -21,6 +21,8 @@ def sections(user, filters):
         yield places_left()
     if can(user, Permission.RECORD_DECISIONS):
         yield halts_to_decide()
+    if can(user, Permission.VIEW_UNMASKINGS) and trial.current_protocol().is_masked:
+        yield unmasked(user, filters)
 
 
 def to_consent_again(user, filters):
@@ -65,13 +67,25 @@ def halts_to_decide():
     rows, count = first_of(Halt.objects.open().select_related("patient").order_by("opened_at"))
     items = [
         {"label": halt.what, "url": f"{reverse('safety:record_recommendation')}?halt={halt.pk}", "status": "halted",
-         "status_text": _("in force"), "note": halt.cause, "when": halt.opened_at.date()}
+         "status_text": _("in force"), "note": halt.reason, "when": halt.opened_at.date()}
         for halt in rows
     ]  # fmt: skip
     url = reverse("patients:list_halts")
     return section(
         _("Halts that wait for a decision"), items, count, url=url, urgent=True, empty=_("No halt is in force.")
     )
+
+
+def unmasked(user, filters):
+    unmaskings = at_chosen_site(Unmasking.objects.visible_to(user), filters, "patient__site")
+    rows, count = first_of(unmaskings.select_related("patient", "unmasked_by"))
+    items = [
+        {"label": one.patient.number, "url": reverse("patients:show_unmasking", args=[one.pk]), "status": "open",
+         "status_text": one.get_category_display(), "note": str(one.unmasked_by), "when": one.unmasked_at.date()}
+        for one in rows
+    ]  # fmt: skip
+    url = reverse("patients:list_unmaskings")
+    return section(_("Unmasked patients"), items, count, url=url, empty=_("Nobody was unmasked."))
 
 
 def places_left():

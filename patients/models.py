@@ -15,7 +15,9 @@ from trialsite.roles import Permission, within_sites
 from trialsite.words import Sentence
 
 
-def person(**kwargs):
+def person(words=None, **kwargs):
+    """A key of an account; `words` are its verbose name."""
+    kwargs.setdefault("verbose_name", words)
     return models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", **kwargs)
 
 
@@ -76,13 +78,13 @@ class Patient(models.Model):
 
     The arm is not here: it stands in AllocationSlot, so that who sees it is a question about one table."""
 
-    site = models.ForeignKey(Site, models.PROTECT, related_name="patients")
+    site = models.ForeignKey(Site, models.PROTECT, related_name="patients", verbose_name=_("site"))
     number = models.CharField(_("number"), max_length=20, unique=True)
-    sequence = models.PositiveIntegerField()
+    sequence = models.PositiveIntegerField(_("sequence number"))
     sex = models.CharField(_("sex"), max_length=1, choices=Sex.choices)
     birth_date = models.DateField(_("date of birth"))
     screened_on = models.DateField(_("screened on"))
-    state = models.CharField(max_length=20, choices=State.choices, default=State.SCREENING)
+    state = models.CharField(_("status"), max_length=20, choices=State.choices, default=State.SCREENING)
     day_0 = models.DateField(_("day 0"), null=True)
     protocol_version = models.CharField(_("protocol version"), max_length=20)
     hold = hold()
@@ -91,6 +93,7 @@ class Patient(models.Model):
     objects = PatientQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("patient")
         ordering = ["number"]
         constraints = [
             models.UniqueConstraint(fields=["site", "sequence"], name="one_patient_a_number_at_a_site"),
@@ -136,8 +139,8 @@ class ByPatientQuerySet(models.QuerySet):
 class PatientRecord(models.Model):
     """The base of every record of a patient."""
 
-    patient = models.ForeignKey(Patient, models.PROTECT)
-    version = models.PositiveIntegerField(default=1)
+    patient = models.ForeignKey(Patient, models.PROTECT, verbose_name=_("patient"))
+    version = models.PositiveIntegerField(_("version"), default=1)
 
     objects = ByPatientQuerySet.as_manager()
 
@@ -170,6 +173,7 @@ class Consent(PatientRecord):
     obtained_by = models.CharField(_("obtained by"), max_length=200)
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("consent")
         ordering = ["signed_on", "id"]
         constraints = [
             models.UniqueConstraint(fields=["patient", "form_version", "signed_on"], name="a_consent_is_recorded_once")
@@ -199,6 +203,7 @@ class HivHistory(PatientRecord):
     )  # fmt: skip
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("HIV history")
         constraints = [models.UniqueConstraint(fields=["patient"], name="one_hiv_history_a_patient")]
 
     def __str__(self):
@@ -215,6 +220,7 @@ class ArtRegimen(Line):
     change_reason = models.CharField(_("reason for the change"), max_length=200, blank=True)
 
     class Meta(Line.Meta):
+        verbose_name = _("antiretroviral treatment")
         ordering = ["started_on", "id"]
 
     def __str__(self):
@@ -228,6 +234,7 @@ class MedicalHistory(Line):
     ended_on = models.CharField(_("end"), max_length=10, blank=True)
 
     class Meta(Line.Meta):
+        verbose_name = _("medical history")
         ordering = ["id"]
         default_related_name = "medical_histories"
 
@@ -249,6 +256,7 @@ class Medication(Line):
     ended_on = models.CharField(_("end"), max_length=10, blank=True)
 
     class Meta(Line.Meta):
+        verbose_name = _("medication")
         ordering = ["started_on", "id"]
 
     def __str__(self):
@@ -259,11 +267,12 @@ class EligibilityAssessment(PatientRecord):
     """All criteria answered on one day, under one protocol version, by one person."""
 
     assessed_on = models.DateField(_("assessed on"))
-    protocol_version = models.CharField(max_length=20)
-    is_eligible = models.BooleanField()
-    unmet = models.JSONField(default=list)
+    protocol_version = models.CharField(_("protocol version"), max_length=20)
+    is_eligible = models.BooleanField(_("eligible"))
+    unmet = models.JSONField(_("criteria not met"), default=list)
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("eligibility assessment")
         ordering = ["id"]
         default_related_name = "assessments"
 
@@ -275,22 +284,25 @@ class EligibilityAssessment(PatientRecord):
 class CriterionAnswer(PatientRecord):
     """One criterion of an assessment: does its statement hold, what did the rule say, and from which evidence."""
 
-    assessment = models.ForeignKey(EligibilityAssessment, models.PROTECT, related_name="answers")
-    criterion = models.CharField(max_length=24)
-    holds = models.BooleanField()
-    computed = models.BooleanField(null=True)
+    assessment = models.ForeignKey(
+        EligibilityAssessment, models.PROTECT, related_name="answers", verbose_name=_("assessment")
+    )
+    criterion = models.CharField(_("criterion"), max_length=24)
+    holds = models.BooleanField(_("holds"))
+    computed = models.BooleanField(_("answer of the rule"), null=True)
     # in the language of the record, and as a sentence for readers of either (trialsite.words)
-    because = models.TextField(blank=True)
-    because_told = models.JSONField(default=dict, blank=True)
-    evidence = models.JSONField(default=list)
-    comment = models.TextField(blank=True)
+    because = models.TextField(_("why, when it was assessed"), blank=True)
+    because_told = models.JSONField(_("why"), default=dict, blank=True)
+    evidence = models.JSONField(_("evidence"), default=list)
+    comment = models.TextField(_("comment"), blank=True)
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("answer to a criterion")
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["assessment", "criterion"], name="a_criterion_is_answered_once")]
 
     def __str__(self):
-        return f"{self.criterion}: {'holds' if self.holds else 'does not hold'}"
+        return f"{self.criterion}: {gettext('holds') if self.holds else gettext('does not hold')}"
 
     @property
     def because_text(self):
@@ -309,6 +321,7 @@ class Disposition(PatientRecord):
     explanation = models.TextField(_("explanation"), blank=True)
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("end of participation")
         ordering = ["on", "id"]
 
     def __str__(self):
@@ -318,12 +331,15 @@ class Disposition(PatientRecord):
 class AllocationList(models.Model):
     """A randomisation list as the statistician made or imported it. Seed and blocks are the statistician's alone."""
 
-    protocol_version = models.CharField(max_length=20)
+    protocol_version = models.CharField(_("protocol version"), max_length=20)
     algorithm = models.CharField(max_length=40)
     seed = models.CharField(max_length=200, blank=True)
     sha256 = models.CharField(max_length=64)
-    made_by = person()
-    made_at = models.DateTimeField(default=timezone.now)
+    made_by = person(_("made by"))
+    made_at = models.DateTimeField(_("made at"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("randomisation list")
 
     def __str__(self):
         return f"list {self.pk} ({self.algorithm})"
@@ -337,19 +353,22 @@ class AllocationSlotQuerySet(models.QuerySet):
 class AllocationSlot(models.Model):
     """One place of the list. Taken by at most one patient, never given back."""
 
-    allocation_list = models.ForeignKey(AllocationList, models.PROTECT, related_name="slots")
-    stratum = models.CharField(max_length=60)
-    sequence = models.PositiveIntegerField()
-    block = models.PositiveIntegerField(null=True)
-    block_size = models.PositiveIntegerField(null=True)
-    arm = models.CharField(max_length=24)
+    allocation_list = models.ForeignKey(
+        AllocationList, models.PROTECT, related_name="slots", verbose_name=_("randomisation list")
+    )
+    stratum = models.CharField(_("stratum"), max_length=60)
+    sequence = models.PositiveIntegerField(_("place"))
+    block = models.PositiveIntegerField(_("block"), null=True)
+    block_size = models.PositiveIntegerField(_("size of the block"), null=True)
+    arm = models.CharField(_("arm"), max_length=24)
     patient = models.OneToOneField(Patient, models.PROTECT, null=True, related_name="slot")
-    taken_at = models.DateTimeField(null=True)
-    taken_by = person(null=True)
+    taken_at = models.DateTimeField(_("taken at"), null=True)
+    taken_by = person(_("taken by"), null=True)
 
     objects = AllocationSlotQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("place of the randomisation list")
         ordering = ["stratum", "sequence"]
         constraints = [
             models.UniqueConstraint(fields=["stratum", "sequence"], name="a_slot_stands_once_in_its_stratum"),
@@ -364,6 +383,43 @@ class AllocationSlot(models.Model):
         return f"{self.stratum} {self.sequence}"
 
 
+class WhyUnmasked(models.TextChoices):
+    """Why a patient's arm had to be known (ICH E6(R3) 2.4.8, 4.1.4: only where the treatment of the patient depends on it)."""
+
+    MEDICAL_EMERGENCY = "medical_emergency", _("medical emergency: the treatment depends on it")
+    OVERDOSE = "overdose", _("overdose or wrong product given")
+    PREGNANCY = "pregnancy", _("pregnancy")
+    OTHER = "other", _("another reason")
+
+
+class UnmaskingQuerySet(ByPatientQuerySet):
+    def visible_to(self, user):
+        return within_sites(self, user, Permission.VIEW_UNMASKINGS)
+
+    def until(self, instant):
+        """Those up to an instant, earliest first: what a report with this cut-off lists."""
+        return self.filter(unmasked_at__lte=instant).select_related("patient__site", "unmasked_by").order_by("pk")
+
+
+class Unmasking(PatientRecord):
+    """One person was told the arm of one patient in an emergency: who, when and why. The arm itself is not here."""
+
+    category = models.CharField(_("why"), max_length=20, choices=WhyUnmasked.choices)
+    explanation = models.TextField(_("explanation"))
+    unmasked_at = models.DateTimeField(_("unmasked at"), default=timezone.now)
+    unmasked_by = person(verbose_name=_("unmasked by"))
+    # the same person had unmasked this patient before, and looked again
+    is_again = models.BooleanField(_("looked again"), default=False)
+
+    objects = UnmaskingQuerySet.as_manager()
+
+    class Meta(PatientRecord.Meta):
+        ordering = ["-id"]
+
+    def __str__(self):
+        return gettext("unmasking of %(day)s") % {"day": f"{self.unmasked_at:%Y-%m-%d}"}
+
+
 class Scope(models.TextChoices):
     PATIENT = "patient", _("one patient")
     ARM = "arm", _("one arm")
@@ -376,13 +432,22 @@ class Blocked(models.TextChoices):
     INFUSE = "infuse", _("infusions")
 
 
+def blocked_told(what):
+    """What a halt blocks, in words."""
+    return str(dict(Blocked.choices).get(what, what))
+
+
 class HaltQuerySet(models.QuerySet):
     def open(self):
         return self.filter(lifted_at=None)
 
     def blocking(self, what, *, patient=None, arm=None):
-        """Open halts that stop `what` for this patient in this arm (or for anyone)."""
+        """Open halts that stop `what` for this patient in this arm (or for anyone).
+
+        Nobody is let in or randomised while one arm is held: the next place of the list may be in it."""
         which = Q(scope=Scope.TRIAL)
+        if what in (Blocked.ENROL, Blocked.RANDOMISE):
+            which |= Q(scope=Scope.ARM)
         if patient is not None:
             which |= Q(scope=Scope.PATIENT, patient=patient)
         if arm is not None:
@@ -394,25 +459,37 @@ class Halt(models.Model):
     """The trial, an arm or a patient is held: what is blocked until a decision lifts it."""
 
     scope = models.CharField(_("scope"), max_length=10, choices=Scope.choices)
-    patient = models.ForeignKey(Patient, models.PROTECT, null=True, blank=True, related_name="halts")
+    patient = models.ForeignKey(
+        Patient, models.PROTECT, null=True, blank=True, related_name="halts", verbose_name=_("patient")
+    )
     arm = models.CharField(_("arm"), max_length=24, blank=True)
     blocks = models.JSONField(_("blocks"), default=list)
+    # as stored words, and as a sentence for readers of either language when a stopping rule opened it
     cause = models.TextField(_("cause"))
-    opened_at = models.DateTimeField(default=timezone.now)
-    opened_by = person()
-    lifted_at = models.DateTimeField(null=True)
-    lifted_by = person(null=True)
+    cause_told = models.JSONField(_("cause"), default=dict, blank=True, editable=False)
+    # the stopping rule that opened it. Not kept while the trial is masked: it could tell an arm (safety.Crossing does)
+    rule = models.CharField(_("stopping rule"), max_length=24, blank=True, editable=False)
+    protocol_version = under_version()
+    opened_at = models.DateTimeField(_("opened at"), default=timezone.now)
+    opened_by = person(_("opened by"))
+    lifted_at = models.DateTimeField(_("lifted at"), null=True)
+    lifted_by = person(_("lifted by"), null=True)
     decision = models.TextField(_("decision"), blank=True)
     version = models.PositiveIntegerField(default=1)
 
     objects = HaltQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("halt")
         ordering = ["-opened_at"]
 
     def __str__(self):
         words = gettext("halt of %(scope)s since %(day)s")
         return words % {"scope": self.get_scope_display(), "day": f"{self.opened_at:%Y-%m-%d}"}
+
+    @property
+    def protocol(self):
+        return trial.protocol(self.protocol_version)
 
     @property
     def blocks_text(self):
@@ -430,4 +507,7 @@ class Halt(models.Model):
 
     @property
     def reason(self):
-        return self.cause
+        """Why, in the language of the reader."""
+        if not self.cause_told:
+            return self.cause
+        return str(Sentence.of(self.cause_told, self.protocol))

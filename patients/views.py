@@ -81,6 +81,12 @@ def strip_of(user, patient, arm=None):
     }
 
 
+def unmasked_text(patient):
+    """The mark of a patient who was unmasked: that and when, which tells no arm. The log has its own readers."""
+    first = patient.unmaskings.order_by("pk").first()
+    return _("unmasked on %(day)s") % {"day": actions.day_at(patient.site, first.unmasked_at)} if first else ""
+
+
 @needs(Permission.VIEW_PATIENTS)
 @require_GET
 def list_patients(request):
@@ -172,10 +178,14 @@ def show_patient(request, pk):
     consents = list(patient.consents.all())
     assessment = patient.assessments.last()
     dispositions = list(patient.dispositions.all())
+    is_masked = trial.current_protocol().is_masked
     context = {
         "patient": patient,
         "tabs": tabs_of(patient, "patients:show_patient"),
-        "strip": strip_of(request.user, patient),
+        "strip": strip_of(request.user, patient) | ({"note": unmasked_text(patient)} if is_masked else {}),
+        "may_unmask": is_masked
+        and patient.is_randomised
+        and can(request.user, Permission.UNMASK_PATIENTS, patient.site),
         "consents": consents,
         "may_enter": can(request.user, Permission.ENTER_DATA, patient.site) and not patient.is_held,
         "may_decide": can(request.user, Permission.DECIDE_ELIGIBILITY, patient.site) and not patient.is_held,

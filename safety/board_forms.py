@@ -53,7 +53,7 @@ class RecommendationForm(DataForm):
         super().__init__(*args, **kwargs)
         self.fields["report"].queryset = reports
         self.fields["lifts"].queryset = halts
-        self.fields["lifts"].label_from_instance = lambda halt: f"{halt.what}, {halt.opened_at:%Y-%m-%d}: {halt.cause}"
+        self.fields["lifts"].label_from_instance = lambda halt: f"{halt.what}, {halt.opened_at:%Y-%m-%d}: {halt.reason}"
         for n in range(1, ACTION_ITEMS + 1):
             self.fields[f"item_{n}"] = ClearTextField(
                 label=_("Action item %(n)s") % {"n": n}, max_length=2000, required=False

@@ -10,17 +10,20 @@ from datetime import date, timedelta
 from django.utils.timezone import now
 
 from patients import demo as entry
-from patients.actions import open_halt, today_at
-from patients.models import Blocked, Patient, Scope, Sex, State
+from patients.actions import UNMASKING_NOTICE, open_halt, today_at, unmask_patient
+from patients.models import Blocked, Patient, Scope, Sex, State, WhyUnmasked
 from patients.randomisation import NoStratum, stratum_of
 from safety import actions
 from safety.actions.reports import request_dsmb_report
+from safety.coding.rules import CodingState, Kind
+from safety.coding.search import dictionary_of, exact_term
+from safety.coding.work import codes, to_code, waiting_of
 from safety.deviations import Category
 from safety.models import ActionTaken, AdverseEvent, Decision, Expectedness, Outcome, Relationship
 from safety.proposals import unjudged_among
 from trialsite import trial
 from trialsite.demo import Agenda, at, chance, kept_in_the_outbox
-from trialsite.models import Site
+from trialsite.models import OutboxMessage, Site
 from trialsite.roles import Role
 from trialsite.saving import Refused
 from visits import demo as course
@@ -123,11 +126,12 @@ class Ailment:
     grades: tuple[int, ...] = (1, 1, 1, 2)
     relationship: str = Relationship.UNLIKELY
     taken: str = ""
+    system: str = ""  # where the words are no term of the dictionary
 
 
 AILMENTS = (
     Ailment("Upper respiratory infection", (4, 11), taken="Paracetamol"),
-    Ailment("Upper respiratory infection", (4, 11), relationship=Relationship.NOT_RELATED),
+    Ailment("Common cold", (4, 11), relationship=Relationship.NOT_RELATED, system="Infections and infestations"),
     Ailment("Headache", (1, 3), taken="Paracetamol"),
     Ailment("Diarrhea", (1, 5)),
     Ailment("Cough", (5, 20)),
@@ -141,6 +145,13 @@ AILMENTS = (
     Ailment("Hypertriglyceridemia", (60, 200), relationship=Relationship.NOT_RELATED),
     Ailment("Shingles", (10, 25), grades=(2,), relationship=Relationship.NOT_RELATED, taken="Aciclovir"),
 )
+# what is coded as what; of the late ones the codes still wait for approval, other words wait for a code
+CODED_AS = {
+    "Common cold": "Upper respiratory infection", "Chronic gastritis": "Gastritis", "Hyperlipidaemia": "Cholesterol high",
+    "Herpes zoster": "Shingles", "Syphilis, treated": "Infections and infestations - Other, specify",
+    "Prophylaxis of pneumocystis pneumonia": "Infections and infestations - Other, specify",
+}  # fmt: skip
+CODED_LATE = {"Renal calculus": "Renal calculi", "Depressive episode": "Depression"}
 AFTER_ANYTHING = (
     Ailment("Headache", (0, 2), relationship=Relationship.POSSIBLE),
     Ailment("Fatigue", (1, 4), grades=(1,), relationship=Relationship.POSSIBLE),
@@ -220,6 +231,7 @@ class Play:
         self.agenda = Agenda()
         self.first_reaction = self.first_halt = None
         self.judged = 0
+        self.has_rejected = False
         after_day_0 = self.protocol.visits_after_day_0
         self.length = max(visit.day for visit in after_day_0)
         self.planned = {visit.code: visit for visit in after_day_0}
@@ -338,6 +350,7 @@ class Play:
         for story in self.stories:
             self.on(story.site, story.screened_on, "10:00", self.screen, story=story)
         self.plan_meetings(begin)
+        self.plan_coding(begin)
         whole = (self.today - begin).days
         self.agenda.run(
             at(self.sites[0], self.today, "00:00"),
@@ -635,7 +648,7 @@ class Play:
         event = report_event(
             patient=story.patient, by=by, term=ailment.term, on=began_on, days=days, grade=lot.choice(ailment.grades),
             aware_on=today, relationship=relationship, infusion_number=infusion_number,
-            **{"action_taken": ActionTaken.NOT_APPLICABLE, **values},
+            **{"action_taken": ActionTaken.NOT_APPLICABLE, "body_system": ailment.system, **values},
         )  # fmt: skip
         self.follow_up(story, event, began_on + timedelta(days=days))
 
@@ -665,6 +678,13 @@ class Play:
         )
         course.enter_visit(patient=story.patient, code=visit.code, by=coordinator, on=today, body=story.body)
         self.follow_up(story, event, today + timedelta(days=12))
+        if self.protocol.is_masked:
+            unmask_patient(
+                patient=story.patient, category=WhyUnmasked.MEDICAL_EMERGENCY, by=investigator,
+                explanation="Pneumonia; the treatment depends on whether cells were infused.",
+            )  # fmt: skip
+            # the notice of a day in the past is not sent today
+            OutboxMessage.objects.filter(task=UNMASKING_NOTICE).update(done_at=now())
 
     def have_severe_event(self, *, story):
         if story.has_ended:
@@ -709,6 +729,40 @@ class Play:
                 category=category.value, description=description, corrective_action=action,
                 corrected_on=today if action and place < 6 else None,
             )  # fmt: skip
+
+    # --- coding
+
+    def plan_coding(self, begin):
+        """Every six weeks the data manager codes what has come, and the safety officer approves it after four days."""
+        for days in range(40, (self.today - begin).days - 6, 42):
+            day = begin + timedelta(days=days)
+            self.on(self.sites[0], day, "14:10", self.code_words, coded_as=CODED_AS)
+            self.on(self.sites[0], day + timedelta(days=4), "14:40", self.approve_codes)
+        self.on(self.sites[0], self.today - timedelta(days=2), "14:10", self.code_words, coded_as=CODED_LATE)
+
+    def code_words(self, *, coded_as):
+        by = self.people.who(Role.DATA_MANAGER)
+        waiting = {}
+        for one in waiting_of(to_code(by)):
+            waiting.setdefault(one.verbatim, []).append(one)
+        for verbatim, ones in waiting.items():
+            found = exact_term(dictionary_of(ones[0].kind), coded_as.get(verbatim, ""))
+            if found:
+                words = [actions.Words(Kind(one.kind), one.record_id, verbatim) for one in ones]
+                actions.code_terms(words=words, term=found, by=by)
+
+    def approve_codes(self):
+        """All that waits; the first treated syphilis goes back once."""
+        by = self.people.who(Role.SAFETY_OFFICER)
+        waiting = list(codes(by, CodingState.PROPOSED))
+        if not self.has_rejected and (odd := [one for one in waiting if one.verbatim.startswith("Syphilis")]):
+            actions.reject_coding(
+                coding=odd[0], version=odd[0].version, by=by, reason="Ask the site first which stage it was"
+            )
+            waiting.remove(odd[0])
+            self.has_rejected = True
+        if waiting:
+            actions.approve_codings(seen=[(one.pk, one.version) for one in waiting], by=by)
 
     # --- marks
 

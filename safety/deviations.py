@@ -85,6 +85,14 @@ class ConsentFact:
 
 
 @dataclass(frozen=True)
+class UnmaskingFact:
+    """The patient was unmasked: the number of the entry in the log, and the day. Not the arm."""
+
+    number: int
+    on: date
+
+
+@dataclass(frozen=True)
 class Screening:
     """What the rules say now of the criteria that a randomised patient was found to meet, as of that day.
 
@@ -108,6 +116,7 @@ class Course:
     signed: tuple[ConsentFact, ...] = ()
     first_panel_on: date | None = None
     screening: Screening | None = None
+    unmaskings: tuple[UnmaskingFact, ...] = ()
 
     @property
     def procedures(self) -> list[date]:
@@ -266,6 +275,12 @@ def criteria_breached(course: Course) -> Iterator[Seen]:
             yield Seen(code, screening.assessed_on, Sentence(text, {"criterion": code, "because": finding.because}))
 
 
+def emergency_unmaskings(course: Course) -> Iterator[Seen]:
+    for unmasking in course.unmaskings:
+        text = noop("The patient was unmasked in an emergency on %(day)s.")
+        yield Seen(str(unmasking.number), unmasking.on, Sentence(text, {"day": unmasking.on}))
+
+
 def _of_visit(visit: VisitFact, on: date, text: str, **values) -> Seen:
     window = {"earliest": visit.window.earliest, "latest": visit.window.latest}
     return Seen(visit.name.code, on, Sentence(text, {"visit": visit.name, **window, **values}), visit.name.code)
@@ -304,6 +319,7 @@ KINDS = (
     Kind("procedure_before_consent", Category.CONSENT, True, procedures_before_consent),
     Kind("reconsent_missing", Category.CONSENT, True, reconsents_missing),
     Kind("criterion_breached", Category.ELIGIBILITY, True, criteria_breached),
+    Kind("emergency_unmasking", Category.BLINDING, True, emergency_unmaskings),
 )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext_noop as _
 
-from trialsite.protocol import ExpectedEvent
+from trialsite.safety_reporting import ExpectedEvent
 from trialsite.words import Sentence
 
 

@@ -50,5 +50,6 @@ NOT_EXPORTED = {
     "safety.CasebookFile": COPIES,
     "safety.DsmbReport": REPORTS,
     "safety.DsmbFile": REPORTS,
+    "safety.Crossing": gettext_noop("worked out from the events; it could tell arms"),
     "safety.ArmLetter": gettext_noop("which letter stands for which arm is nobody's to read"),
 }

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy
 
 from patients.models import Patient
 from safety.abnormal_results import unjudged_results
+from safety.actions.board import RECEIVERS
 from safety.coding import work
 from safety.coding.rules import CodingState
 from safety.models import CATEGORIES, AdverseEvent, DsmbReport, Recommendation
@@ -30,6 +31,7 @@ def sections(user, filters):
         yield codes_to_approve(user, filters)
     if can(user, Permission.READ_OPEN_REPORTS):
         yield reports(user)
+    if any(can(user, permission) for permission in (Permission.RECORD_DECISIONS, *RECEIVERS)):
         yield recommendations(user)
 
 

@@ -13,8 +13,17 @@ from django.utils import timezone
 
 from patients.actions import day_at, today_at
 from patients.eligibility import Evidence, assess, facts_of
-from patients.models import ArtRegimen, Consent, CriterionAnswer, EligibilityAssessment, Patient
-from safety.deviations import ConsentFact, Course, InfusionFact, Screening, VisitFact, find_proposals, unjudged
+from patients.models import ArtRegimen, Consent, CriterionAnswer, EligibilityAssessment, Patient, Unmasking
+from safety.deviations import (
+    ConsentFact,
+    Course,
+    InfusionFact,
+    Screening,
+    UnmaskingFact,
+    VisitFact,
+    find_proposals,
+    unjudged,
+)
 from safety.models import Deviation, DismissedProposal
 from trialsite import trial
 from trialsite.words import Name
@@ -64,6 +73,10 @@ def course_of(patient):
         signed=tuple(ConsentFact(row["form"], _day(row["on"])) for row in patient.consents_signed),
         first_panel_on=patient.first_panel_on,
         screening=_screening(patient),
+        unmaskings=tuple(
+            UnmaskingFact(row["pk"], day_at(patient.site, datetime.fromisoformat(row["at"])))
+            for row in patient.unmasked
+        ),
     )
 
 
@@ -171,6 +184,8 @@ def _with_facts(patients):
             ),
             infusions_given=_infusions(mine),
             screening_results=_screening_results(mine, asked),
+            # who looks again learns nothing new
+            unmasked=_rows(Unmasking.objects.filter(**mine, is_again=False).order_by("pk"), pk="pk", at="unmasked_at"),
             regimens=_rows(
                 ArtRegimen.objects.filter(**mine, is_withdrawn=False), start="started_on", is_ongoing="is_ongoing"
             ),

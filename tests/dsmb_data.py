@@ -52,15 +52,15 @@ def small_protocol(**parts):
         "tests": [
             {"code": "WEIGHT", "name": "Weight", "unit": "kg", "decimals": 1, **number},
             {"code": "CD4", "name": "CD4 T cells", "unit": "cells/µL", **number},
-            {"code": "RNA", "name": "HIV-1 RNA", "unit": "copies/mL", "operators": ("<",), **number},
+            {"code": "HIVRNA", "name": "HIV-1 RNA", "unit": "copies/mL", "operators": ("<",), **number},
             {"code": "ALT", "name": "ALT", "unit": "U/L", **number},
             {"code": "TEMP", "name": "Temperature", "unit": "°C", "decimals": 1, **number},
         ],
-        "panels": [{"code": "BLOOD", "name": "Blood", "tests": ("WEIGHT", "CD4", "RNA", "ALT")}],
+        "panels": [{"code": "BLOOD", "name": "Blood", "tests": ("WEIGHT", "CD4", "HIVRNA", "ALT")}],
         "eligibility": {
             "inclusion": [
                 {"code": "I1", "text": "CD4 at most 250", "rule": {"test": "CD4", "at_most": 250}},
-                {"code": "I2", "text": "RNA at most 50", "rule": {"test": "RNA", "at_most": 50}},
+                {"code": "I2", "text": "RNA at most 50", "rule": {"test": "HIVRNA", "at_most": 50}},
             ],
         },
         "infusions": {

@@ -1,7 +1,11 @@
-"""The README's pictures, made again from a running demonstration:
+"""Pictures of a running demonstration, made by a real browser: the two of the README, or every main page.
 
 ./run demo                                                         # and in another terminal
 .venv/bin/python -m tests.screenshots http://127.0.0.1:8000 var/accounts.json docs/screenshots
+.venv/bin/python -m tests.screenshots http://127.0.0.1:8000 var/accounts.json /tmp/pages all [coordinator-01 ...]
+
+`all` makes a picture of every page of WAYS, in both languages and at 1280 and 400 px, into a folder outside the
+repository, to be looked at one by one.
 """
 
 import io
@@ -17,30 +21,107 @@ from tests.browser import CHROMIUM, FLAGS
 SIZE = {"width": 1280, "height": 990}
 COLOURS = 128  # enough for flat pages, and a third of the bytes
 
+# who: what the picture is called, and the way to it: an address, then the links to follow as CSS selectors
+VISIT = "/visits/ -> tr:has(.status-overdue) th a -> .timeline a:has(.status-entered, .status-signed)"
+WAYS = {
+    "coordinator-01": {
+        "start": "/", "patients": "/patients/", "screen": "/patients/screen/", "grid": "/visits/",
+        "calendar": "/visits/calendar/", "patient": "/visits/ -> tr:has(.status-overdue) th a",
+        "background": "/visits/ -> tr:has(.status-overdue) th a -> .nav-tabs a[href$='/background/']",
+        "casebook": "/visits/ -> tr:has(.status-overdue) th a -> .nav-tabs a[href*='/casebook/']",
+        "visit": VISIT, "panel": f"{VISIT} -> th a[href*='/panels/']",
+        "panel-to-enter": "/ -> .work-list a[href*='/panels/']",
+        "infusion": "/visits/ -> tr:has(.status-overdue) th a -> tr:has(.status-infusion) th a -> a[href$='/infusion/']",
+        "line": "/visits/ -> tr:has(.status-overdue) th a -> .nav-tabs a[href$='/background/'] -> #art a[href*='/lines/']",
+        "event": "/safety/events/ -> tbody a[href*='/safety/events/']",
+        "event-change": "/safety/events/ -> tbody a[href*='/safety/events/'] -> a[href$='/change/']",
+        "events": "/safety/events/", "deviations": "/safety/deviations/", "proposals": "/safety/deviations/proposals/",
+        "queries": "/visits/queries/", "query": "/visits/queries/ -> a[href^='/visits/queries/']", "account": "/account/",
+    },
+    "investigator-01": {
+        "start": "/", "to-sign": "/visits/check/", "sign": "/visits/check/ -> a[href*='/check/sign/visit/']",
+        "laboratories": "/visits/laboratories/",
+    },
+    "pharmacist-01": {"start": "/", "lots": "/visits/lots/", "lot": "/visits/lots/ -> tbody a[href*='/lots/']"},
+    "monitor": {
+        "start": "/", "grid": "/visits/", "to-verify": "/visits/check/",
+        "verify": "/visits/check/ -> a[href*='/check/verify/visit/']", "queries": "/visits/queries/",
+    },
+    "data-manager": {
+        "start": "/", "checks": "/visits/checks/", "laboratories": "/visits/laboratories/",
+        "laboratory": "/visits/laboratories/ -> tbody a[href*='/laboratories/']", "freeze": "/visits/freeze/",
+        "exports": "/exports/", "versions": "/versions/",
+    },
+    "statistician": {"start": "/", "allocation": "/patients/allocation/", "reports": "/safety/reports/"},
+    "safety-officer": {"start": "/", "events": "/safety/events/", "halts": "/patients/halts/"},
+    "dsmb-member": {"start": "/", "reports": "/safety/reports/", "report": "/safety/reports/ -> tbody a"},
+    "administrator": {"start": "/", "accounts": "/accounts/", "account": "/accounts/ -> tbody a"},
+}  # fmt: skip
+WIDTHS = (1280, 400)
+# code, as the account keeps it
+LANGUAGES = ("en", "zh-hans")
 
-def take(address, accounts, folder):
-    passwords = {account["user"]: account["password"] for account in json.loads(Path(accounts).read_text())}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
 
-        def signed_in(username):
-            page = browser.new_context(base_url=address, viewport=SIZE).new_page()
-            page.goto("/")
-            page.fill("[name=username]", username)
-            page.fill("[name=password]", passwords[username])
-            page.click("main button[type=submit]")
-            page.get_by_role("heading", name="Good day").wait_for()
-            return page
+class Visitors:
+    """People of the demonstration in a browser."""
 
-        page = signed_in("monitor")
-        page.goto("/visits/")
-        keep(page, folder / "grid.png")
-        page = signed_in("coordinator-01")
-        page.goto("/visits/")
-        page.locator("tr", has=page.locator(".status-overdue")).locator("th a").first.click()
-        page.locator(".uplot").wait_for()
-        keep(page, folder / "patient.png")
-        browser.close()
+    def __init__(self, browser, address, accounts):
+        self.browser, self.address = browser, address
+        self.passwords = {one["user"]: one["password"] for one in json.loads(Path(accounts).read_text())}
+
+    def come_in(self, username):
+        page = self.browser.new_context(base_url=self.address, viewport=SIZE).new_page()
+        page.goto("/")
+        page.fill("[name=username]", username)
+        page.fill("[name=password]", self.passwords[username])
+        page.click("main button[type=submit]")
+        page.locator(".top-bar .menu").wait_for()
+        return page
+
+
+def take_for_readme(visitors, folder):
+    page = visitors.come_in("monitor")
+    page.goto("/visits/")
+    keep(page, folder / "grid.png")
+    page = visitors.come_in("coordinator-01")
+    page.goto("/visits/")
+    page.locator("tr", has=page.locator(".status-overdue")).locator("th a").first.click()
+    page.locator(".uplot").wait_for()
+    keep(page, folder / "patient.png")
+
+
+def take_all(visitors, folder, people):
+    folder.mkdir(parents=True, exist_ok=True)
+    for username in people or WAYS:
+        page = visitors.come_in(username)
+        addresses = {name: found for name, way in WAYS[username].items() if (found := follow(page, way))}
+        for language in LANGUAGES:
+            speak(page, language)
+            for name, address in addresses.items():
+                for width in WIDTHS:
+                    page.set_viewport_size({"width": width, "height": SIZE["height"]})
+                    page.goto(address, wait_until="networkidle")
+                    page.screenshot(path=folder / f"{username}-{name}-{language}-{width}.png", full_page=True)
+        speak(page, LANGUAGES[0])
+        page.context.close()
+
+
+def follow(page, way):
+    """The address to which a way of WAYS leads, or None where the demonstration has no such link now."""
+    address, *links = way.split(" -> ")
+    page.goto(address)
+    for link in links:
+        found = page.locator(f"main {link}").first
+        if not found.count():
+            print(f"not there: {link} on {page.url}")
+            return None
+        page.goto(found.get_attribute("href"))
+    return page.url
+
+
+def speak(page, language):
+    page.goto("/account/")
+    page.locator(f"main .languages button[value={language}]").click()
 
 
 def keep(page, path):
@@ -51,4 +132,12 @@ def keep(page, path):
 
 
 if __name__ == "__main__":
-    take(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    address, accounts, folder, *rest = sys.argv[1:]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        visitors = Visitors(browser, address, accounts)
+        if rest:
+            take_all(visitors, Path(folder), rest[1:])
+        else:
+            take_for_readme(visitors, Path(folder))
+        browser.close()

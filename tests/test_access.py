@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from patients import actions as patient_actions
 from patients import demo as patient_steps
-from patients.models import AllocationSlot, Consent, Medication, Patient, Scope
+from patients.models import AllocationSlot, Consent, Medication, Patient, Scope, Unmasking
 from safety import actions as safety_actions
 from safety import demo as safety_steps
 from safety.actions.reports import request_dsmb_report
@@ -58,9 +58,12 @@ def fill(universe):
             "visits.panelrecord", panel.pk, panel.version, (panel.protocol.panel(panel.code).tests[0],)
         )
         [mark], _ = visit_actions.verify_forms(patient=patient, seen=[seen], by=universe.maria)
+        with acting(by):  # as if the trial were masked: an open one refuses it
+            unmasking = Unmasking.objects.create(patient=patient, category="other", explanation="x", unmasked_by=by)
         casebook = safety_actions.request_casebook(patient=patient, cutoff=timezone.now(), language="en", by=by)
         found[site.code] = {
             "casebook": casebook, "coding": Coding.objects.get(kind="adverse_event", record_id=event.pk),
+            "unmasking": unmasking,
             "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
             "event": event, "query": query, "lot": lot, "line": line, "deviation": deviation, "dismissed": dismissed,
             "laboratory": laboratory, "range": laboratory.ranges.first(),
@@ -121,6 +124,7 @@ def arguments_of(name, here, records):
         "patients:add_line": {"pk": patient, "kind": "medication"},
         "patients:change_line": line,
         "patients:withdraw_line": line,
+        "patients:show_unmasking": {"pk": here["unmasking"].pk},
         **{f"safety:{verb}_recommendation": {"pk": records["recommendation"].pk} for verb in ("show", "sign", "withdraw", "acknowledge")},
         "safety:resolve_action_item": {"pk": records["recommendation"].action_items.get().pk},
         "safety:release_report": {"pk": records["report"].pk},

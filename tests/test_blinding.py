@@ -18,7 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from patients import actions as patient_actions
-from patients.models import AllocationSlot, Halt, Patient, Scope
+from patients.models import AllocationSlot, Halt, Patient, Scope, Unmasking
 from safety import actions as safety_actions
 from safety import demo as safety_steps
 from safety.actions.reports import request_dsmb_report
@@ -79,6 +79,9 @@ def masked(django_db_setup, django_db_blocker):
             )
             request_dsmb_report(cutoff=timezone.now().date(), by=universe.sofia)
             visit_steps.ask(panel=PanelRecord.objects.first(), by=universe.maria)
+            patient_actions.unmask_patient(
+                patient=universe.patients[0], category="medical_emergency", explanation="Anaphylaxis", by=universe.wang
+            )
             yield universe
             transaction.set_rollback(True)
 
@@ -122,13 +125,13 @@ def crawl(client, start):
 
 def starting_points(universe):
     urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/queries/checks/", "/visits/lots/", "/safety/events/",
-            "/safety/deviations/", "/safety/deviations/proposals/", "/patients/halts/", "/patients/halts/open/", "/safety/reports/", "/patients/allocation/", "/exports/"]  # fmt: skip
+            "/safety/deviations/", "/safety/deviations/proposals/", "/patients/halts/", "/patients/halts/open/", "/patients/unmaskings/", "/safety/reports/", "/patients/allocation/", "/exports/"]  # fmt: skip
     for model, label in (
         (Patient, "patients/patient"), (Visit, "visits/visit"), (PanelRecord, "visits/panelrecord"),
         (Infusion, "visits/infusion"), (Preparation, "visits/preparation"), (Lot, "visits/lot"),
         (AllocationSlot, "patients/allocationslot"), (Query, "visits/query"), (AdverseEvent, "safety/adverseevent"),
         (Deviation, "safety/deviation"), (DismissedProposal, "safety/dismissedproposal"),
-        (Halt, "patients/halt"), (DsmbReport, "safety/dsmbreport"), (Measurement, "visits/measurement"),
+        (Halt, "patients/halt"), (Unmasking, "patients/unmasking"), (DsmbReport, "safety/dsmbreport"), (Measurement, "visits/measurement"),
     ):  # fmt: skip
         urls += [f"/history/{label}/{pk}/" for pk in model.objects.values_list("pk", flat=True)[:12]]
     for visit in Visit.objects.filter(patient__in=universe.patients)[:12]:
@@ -143,6 +146,46 @@ def test_no_blinded_role_reads_an_arm_a_product_or_a_lot_anywhere(masked, name):
     assert sum(answer.status_code == 200 for answer in answers.values()) > 30
     for url, answer in answers.items():
         assert not TELLING.search(answer.content + str(answer.headers).encode()), url
+
+
+@pytest.mark.requirement("R45", "R46")
+def test_who_unmasked_one_patient_reads_that_arm_on_one_page_and_nothing_else_anywhere(masked):
+    answers = crawl(masked.client(masked.wang), starting_points(masked))
+    telling = {url for url, answer in answers.items() if TELLING.search(answer.content + str(answer.headers).encode())}
+    assert telling == {f"/patients/unmaskings/{Unmasking.objects.get().pk}/"}
+
+
+# what differs from one answer to the next whatever the arms are
+PASSING = re.compile(rb'csrfmiddlewaretoken" value="[^"]*"|\b[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b|\b[0-2][0-9]:[0-5][0-9]\b')
+
+
+@pytest.mark.requirement("R45")
+@pytest.mark.parametrize("name", ["chen", "wang", "samuel", "ines"])
+def test_pages_are_equal_whatever_the_arms_mean(masked, name, monkeypatch):
+    """Each arm gets the name, product and place of the next one. What the unmasked page tells is left out: it must differ.
+
+    (That a slot's arm itself is exchanged cannot be tried in one database: a slot that is taken stays as it is.)"""
+
+    client = masked.client(getattr(masked, name))
+
+    def pages():
+        answers = crawl(client, starting_points(masked))
+        told = f"/patients/unmaskings/{Unmasking.objects.get().pk}/"
+        return {url: PASSING.sub(b"", answer.content) for url, answer in answers.items() if url != told}
+
+    before = pages()
+    other = turned(trial.current_protocol())
+    monkeypatch.setattr(trial, "versions", lambda: {other.version: other})
+    after = pages()
+    assert before.keys() == after.keys() and len(before) > 30
+    assert not [url for url in before if before[url] != after[url]]
+
+
+def turned(protocol):
+    """The protocol with its arms in another order, each with the name and the product of another."""
+    arms = protocol.arms
+    following = [arm.model_copy(update={"code": code.code}) for arm, code in zip([*arms[1:], arms[0]], arms, strict=True)]
+    return protocol.model_copy(update={"arms": type(arms)(following[::-1])})
 
 
 @pytest.mark.requirement("R45")

@@ -16,8 +16,9 @@ from django.utils import timezone
 from patients import demo as entry
 from patients.actions import today_at
 from patients.models import AllocationSlot, Consent, Disposition, Halt, Patient, State
+from safety.coding.work import to_code
 from safety.demo import play_trial, report_event, report_serious_event
-from safety.models import AdverseEvent, Deviation, DismissedProposal, DsmbReport
+from safety.models import AdverseEvent, Coding, Deviation, DismissedProposal, DsmbReport
 from safety.proposals import unjudged_among
 from trialsite import demo, trial
 from trialsite.models import AuditEvent, OutboxMessage, Site, User
@@ -68,6 +69,13 @@ def masked_trial(settings):
 def test_thirteen_patients_are_seven_and_six(trial_of_13):
     arms = Counter(AllocationSlot.objects.taken().values_list("arm", flat=True))
     assert arms == {"MSC": 7, "SALINE": 6}
+
+
+def test_some_words_are_coded_some_codes_wait_and_some_words_have_none(trial_of_13):
+    states = Counter(Coding.objects.values_list("state", "is_automatic"))
+    assert states["approved", True] > 10 and states["approved", False] > 10
+    assert states["proposed", False] and states["rejected", False]
+    assert to_code(trial_of_13.people.who(Role.DATA_MANAGER)).count()
 
 
 @pytest.mark.parametrize(

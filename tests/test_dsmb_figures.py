@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from math import comb
 
 import pytest
 from django.db import transaction
@@ -81,6 +82,21 @@ def test_quartiles_are_those_of_r_type_7(values, decimals, text):
 @pytest.mark.parametrize(("n", "limit"), [(3, 0.632), (7, 0.348), (13, 0.206), (24, 0.117), (48, 0.061), (72, 0.041)])
 def test_the_upper_limit_of_no_event_is_the_published_one(n, limit):
     assert round(counting.upper_limit_of_none(n), 3) == limit
+
+
+@pytest.mark.parametrize(("k", "n"), [(1, 7), (2, 7), (6, 7), (3, 13), (40, 100)])
+def test_an_exact_interval_leaves_two_and_a_half_per_cent_on_either_side(k, n):
+    """The definition of Clopper and Pearson, with sums of binomial terms."""
+    low, high = counting.exact_interval(k, n)
+    term = lambda i, p: comb(n, i) * p**i * (1 - p) ** (n - i)  # noqa: E731
+    assert sum(term(i, low) for i in range(k, n + 1)) == pytest.approx(0.025)
+    assert sum(term(i, high) for i in range(k + 1)) == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize("n", [1, 7, 13, 10_000])
+def test_an_exact_interval_of_none_and_of_all_has_its_closed_form(n):
+    assert counting.exact_interval(0, n) == (0, pytest.approx(1 - 0.025 ** (1 / n)))
+    assert counting.exact_interval(n, n) == (pytest.approx(0.025 ** (1 / n)), 1)
 
 
 # --- an empty trial
@@ -189,9 +205,9 @@ def test_baseline_is_the_last_result_on_or_before_day_0(trial):
     for arm, value in zip([CELLS, CELLS, WATER, WATER], cd4, strict=True):
         patient = trial.enrol(arm, DAY_0, art_since="2020")
         screening = trial.visit(patient, "SCR", DAY_0 - timedelta(days=14))
-        trial.measure(screening, CD4=999, RNA="<50", WEIGHT=60)
+        trial.measure(screening, CD4=999, HIVRNA="<50", WEIGHT=60)
         trial.measure(trial.visit(patient, "W0", DAY_0), CD4=value)
-        trial.measure(trial.visit(patient, "W4", DAY_0 + timedelta(days=28)), CD4=1, RNA=90)
+        trial.measure(trial.visit(patient, "W4", DAY_0 + timedelta(days=28)), CD4=1, HIVRNA=90)
     made = figures()
     table = made.open.item("T4")
     assert [column.title for column in table.columns] == ["Characteristic", "Total (N = 4)"]
@@ -222,18 +238,30 @@ def test_exposure_is_of_what_was_due(trial):
     late = trial.enrol(CELLS, CUTOFF - timedelta(days=10))
     trial.treat(late)
     trial.visit(late, "W4")  # not due yet
-    table = figures().open.item("T5")
-    assert rows(table, "Infusion 1")["Given of due, n/N (%)"] == ("4/4 (100.0)",)
-    assert rows(table, "Infusion 1")["Interrupted, n (%) of given"] == ("1 (25.0)",)
-    assert rows(table, "Infusion 1")["With a reaction, n (%) of given"] == ("1 (25.0)",)
-    assert rows(table, "Infusion 1")["Worst grade of a reaction"] == ("2",)
-    assert rows(table, "Infusion 2")["Given of due, n/N (%)"] == ("1/2 (50.0)",)
+    made = figures()
+    table = made.open.item("T5")
+    assert rows(table, "Infusion 1") == {"Given of due, n/N (%)": ("4/4 (100.0)",)}
+    assert rows(table, "Infusion 2") == {"Given of due, n/N (%)": ("1/2 (50.0)",)}
     assert rows(table, "Infusions given, patients, n (%)") == {
         "0": ("0 (0.0)",),
         "1": ("3 (75.0)",),
         "2": ("1 (25.0)",),
     }
-    assert rows(table, "Dose given of dose planned (%), each infusion")["Min–max"] == ("50.0–100.0",)
+    # what can tell the product is in the closed part alone; A is the water, B the cells
+    assert not any("Dose" in row.cells[0] or "Interrupted" in row.cells[0] for row in table.rows)
+    closed = made.closed.item("T5")
+    assert rows(closed, "Infusion 1")["Interrupted, n (%) of given"] == ("0 (0.0)", "1 (50.0)", "1 (25.0)")
+    doses = rows(closed, "Dose given of dose planned (%), each infusion")
+    assert doses["Min–max"] == ("100.0–100.0", "50.0–100.0", "50.0–100.0")
+    assert doses["Below 80 %, n (%)"] == ("0 (0.0)", "1 (33.3)", "1 (20.0)")
+    with pytest.raises(KeyError):
+        made.open.item("T11")
+    reactions = rows(made.closed.item("T11"))
+    assert reactions["Infusion 1"] == (
+        "2", "0 (0.0)", "0/0/0/0/0", "2", "1 (50.0)", "0/1/0/0/0", "4", "1 (25.0)", "0/1/0/0/0",
+    )  # fmt: skip
+    assert reactions["Infusion 2"][-3:] == ("1", "0 (0.0)", "0/0/0/0/0")
+    assert reactions["Chills"][-3:] == ("5", "1 (20.0)", "0/1/0/0/0")
 
 
 def test_data_quality_counts_what_was_due(trial):
@@ -296,9 +324,14 @@ def test_no_serious_event_is_told_with_what_it_proves(trial):
         for _ in range(n):
             trial.treat(trial.enrol(arm, DAY_0))
     made = figures()
-    limit = "the one-sided 95 % upper limit of the true rate is"
-    assert made.open.item("L1").notes == (f"None in 13 patients (all patients together): {limit} 20.6 %.",)
-    assert made.closed.item("L2").notes[1] == f"None in 7 patients (group B): {limit} 34.8 %."
+    assert made.open.item("L1").notes == (
+        "None of 13 (all patients together): the true rate may be up to 20.6 % (one-sided 95 % upper limit; exact "
+        "two-sided 95 % interval 0.0–24.7 %).",
+    )
+    assert made.closed.item("L2").notes[1].startswith("None of 7 (group B): the true rate may be up to 34.8 %")
+    assert rows(made.closed.item("T9"))["Serious"] == (
+        "0/6, 0.0 % (0.0–45.9; < 39.3)", "0/7, 0.0 % (0.0–41.0; < 34.8)", "0/13, 0.0 % (0.0–24.7; < 20.6)",
+    )  # fmt: skip
 
 
 def test_a_death_is_listed_with_its_last_infusion(trial):
@@ -320,7 +353,7 @@ def test_events_of_interest_are_counted(trial):
     patient = trial.enrol(CELLS, DAY_0)
     trial.treat(patient)
     trial.report(patient, "deep vein thrombosis", 2, DAY_0)
-    assert rows(figures().open.item("T6"), "Overview")["Of interest, by the reported term: Thrombosis"] == (
+    assert rows(figures().open.item("T6"), "Overview")["Of interest: Thrombosis"] == (
         "1 (100.0)",
         "1",
     )
@@ -329,10 +362,11 @@ def test_events_of_interest_are_counted(trial):
 # --- measurements
 
 
-def test_the_laboratory_summary_has_median_range_and_flags_by_visit(trial):
+def test_the_laboratory_summary_has_median_range_and_flags_by_visit(trial, monkeypatch):
+    monkeypatch.setattr(counting, "FEWEST", 1)
     for arm, alt in ((CELLS, 20), (CELLS, 31), (WATER, 90)):
         patient = trial.enrol(arm, DAY_0)
-        trial.measure(trial.visit(patient, "W0", DAY_0), ALT=alt, RNA="<50")
+        trial.measure(trial.visit(patient, "W0", DAY_0), ALT=alt, HIVRNA="<50")
         trial.measure(trial.visit(patient, "U1", DAY_0 + timedelta(days=9), scheduled=False), ALT=10)
     trial.measure(trial.visit(trial.screen(DAY_0), "SCR", DAY_0, start=DAY_0), ALT=77)  # never randomised
     made = figures()
@@ -356,14 +390,48 @@ def test_the_trend_has_a_line_for_each_patient_and_a_median_for_each_letter(tria
         ("A", ((0, 150.0), (28, 155.0)), (1, 1)), ("B", ((0, 150.0), (28, 200.0)), (2, 2)),
     }  # fmt: skip
     assert sorted(line.group for line in lines if line.role == "patient") == ["A", "B", "B"]
-    assert {line.group for line in made.open.item("F3").lines} == {""}
+    with pytest.raises(KeyError):  # of fewer than five there is no median for everybody to read
+        made.open.item("F3")
+
+
+def test_the_open_part_sums_nothing_up_of_fewer_than_five_and_draws_no_single_patient(trial):
+    for n in range(5):
+        patient = trial.enrol(CELLS, DAY_0)
+        trial.measure(trial.visit(patient, "W0", DAY_0), CD4=100 + n)
+        if n < 4:
+            trial.measure(trial.visit(patient, "W4", DAY_0 + timedelta(days=28)), CD4=200)
+    made = figures()
+    cd4 = rows(made.open.item("T8"), "CD4 T cells (cells/µL)")
+    assert cd4 == {"Week 0": ("5", "102.0 (100–104)", "0/0/0"), "Week 4": ("4", "*", "*")}
+    assert "*: of fewer than 5 results nothing is summed up." in made.open.item("T8").notes
+    assert rows(made.closed.item("T8"), "CD4 T cells (cells/µL)")["Week 4"][:2] == ("4", "200.0 (200–200)")
+    lines = made.open.item("F3").lines
+    assert {line.role for line in lines} == {"quartile", "median"}
+    assert [line.points for line in lines if line.role == "median"] == [((0, 102.0),)]
+
+
+def test_rebounds_of_the_viral_load_are_told_by_size_and_by_being_seen_twice(trial):
+    for arm, loads in ((CELLS, (60, 300)), (CELLS, (5000, "<50")), (WATER, ("<50", "<50")), (WATER, ())):
+        patient = trial.enrol(arm, DAY_0)
+        trial.measure(trial.visit(patient, "W0", DAY_0), HIVRNA=9000)  # before treatment: no rebound
+        for code, day, load in zip(("W4", "U1"), (28, 40), loads, strict=False):
+            visit = trial.visit(patient, code, DAY_0 + timedelta(days=day), scheduled=code != "U1")
+            trial.measure(visit, HIVRNA=load)
+    table = figures().closed.item("T14")
+    assert rows(table, "Highest after day 0") == {
+        "Patients with a result": ("1", "2", "3"), "Above 50": ("0 (0.0)", "2 (100.0)", "2 (66.7)"),
+        "Above 200": ("0 (0.0)", "2 (100.0)", "2 (66.7)"), "Above 1000": ("0 (0.0)", "1 (50.0)", "1 (33.3)"),
+    }  # fmt: skip
+    assert rows(table, "Two results in a row after day 0")["Both above 50"] == ("0 (0.0)", "1 (50.0)", "1 (33.3)")
+    assert rows(table, "Week 4")["Above 1000"] == ("0 (0.0)", "1 (50.0)", "1 (33.3)")
 
 
 def test_many_patients_are_drawn_as_a_band(trial, monkeypatch):
     monkeypatch.setattr(measurements, "MOST_LINES", 1)
+    monkeypatch.setattr(counting, "FEWEST", 1)
     for value in (100, 200):
         trial.measure(trial.visit(trial.enrol(CELLS, DAY_0), "W0", DAY_0), CD4=value)
-    assert [line.role for line in figures().open.item("F3").lines] == ["quartile", "quartile", "median"]
+    assert [line.role for line in figures().closed.item("F3").lines] == ["quartile", "quartile", "median"]
 
 
 # --- what must not be told, and what must stay so
@@ -372,7 +440,7 @@ def test_many_patients_are_drawn_as_a_band(trial, monkeypatch):
 def fill(trial, n=2):
     for arm in (CELLS, WATER) * n:
         patient = trial.enrol(arm, DAY_0, art_since="2019-05")
-        trial.measure(trial.visit(patient, "SCR", DAY_0 - timedelta(days=14)), CD4=120, RNA="<50", WEIGHT=60)
+        trial.measure(trial.visit(patient, "SCR", DAY_0 - timedelta(days=14)), CD4=120, HIVRNA="<50", WEIGHT=60)
         visit = trial.treat(patient, reaction_grades=[1], interrupted=True)
         trial.ask(trial.measure(visit, CD4=130, ALT=80), date(2026, 6, 1))
         trial.report(patient, "Fever", 2, DAY_0 + timedelta(days=1), is_hospitalisation=True)
@@ -443,10 +511,10 @@ def test_figures_come_back_from_their_json(trial):
 
 def test_the_number_of_queries_does_not_grow_with_the_patients(trial, django_assert_num_queries):
     fill(trial, 1)
-    with django_assert_num_queries(18):
+    with django_assert_num_queries(24):
         figures()
     fill(trial, 5)
-    with django_assert_num_queries(18):
+    with django_assert_num_queries(24):
         figures()
 
 
@@ -473,5 +541,6 @@ def test_a_protocol_without_infusions_and_cd4_has_its_report_too(monkeypatch):
         "C (N = 1)",
         "Total (N = 3)",
     ]
-    assert "infusion" not in everything(made.open).lower().replace("after infusion", "").replace("last infusion", "")
+    open_part = everything(made.open).lower().replace("after infusion", "").replace("last infusion", "")
+    assert "infusion" not in open_part
     assert [plot.number for plot in made.open.plots] == ["F2"]

@@ -82,7 +82,7 @@ def test_the_job_stores_everything_and_ends_its_message(filled, asked):
     files = {(file.part, file.name): file for file in report.files.all()}
     assert set(files) == {
         (part, f"{stem}{language}.{kind}")
-        for part, stems in (("open", ("report.pdf", "report.html", "figures.json", "enrolment.svg", "trend.svg")),
+        for part, stems in (("open", ("report.pdf", "report.html", "figures.json", "enrolment.svg")),
                             ("closed", ("report.pdf", "report.html", "figures.json", "trend.svg")))
         for stem, kind in (name.split(".") for name in stems)
         for language in ("", ".zh-hans")

@@ -164,7 +164,7 @@ def test_files_are_saved_and_figures_shown_and_neither_can_do_anything(client, s
     for name, kind, disposition in (
         ("report.pdf", "application/pdf", 'attachment; filename="DSMB-open-2026-06-30.pdf"'),
         ("report.html", "text/html; charset=utf-8", 'attachment; filename="DSMB-open-2026-06-30.html"'),
-        ("trend.svg", "image/svg+xml", "inline"),
+        ("enrolment.svg", "image/svg+xml", "inline"),
     ):
         answer = client.get(address("download_file", report.pk, "open", name))
         assert (answer["Content-Type"], answer["Content-Disposition"]) == (kind, disposition)

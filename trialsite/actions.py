@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.models import Grant, LostFactor, Site, User, VersionApproval
+from trialsite.reasons import because
 from trialsite.roles import AT_A_SITE, Role
 from trialsite.saving import Refused
 
@@ -74,7 +75,7 @@ def release_version(*, site, protocol_version, approved_on, approved_by, by):
         errors["protocol_version"] = [_("This version is released at the site already.")]
     if errors:
         raise Refused(errors)
-    with acting(by, f"approved on {approved_on}"):
+    with acting(by, because("approved on %(day)s", day=approved_on)):
         return VersionApproval.objects.create(
             site=site,
             protocol_version=protocol_version,
@@ -206,7 +207,7 @@ def choose_language(*, language, by):
     """Show all pages to this person in `language` (a code of settings.LANGUAGES) from now on. Raises Refused."""
     if language not in dict(settings.LANGUAGES):
         raise Refused({"language": [_("There is no such language.")]})
-    with acting(by, "own language chosen"):
+    with acting(by, because("own language chosen")):
         user = lock_account(by)
         user.language = language
         user.save(update_fields=["language"])
@@ -221,7 +222,7 @@ def change_password(*, user, password, token=None, by):
 
     `token` is that of a one-time link; it is judged again under the lock, so that a link works once."""
     check_new_password(user, password)
-    with acting(by, "one-time link" if token else "own password changed"):
+    with acting(by, because("one-time link" if token else "own password changed")):
         user = lock_account(user)
         if token is not None and not (user.is_active and default_token_generator.check_token(user, token)):
             raise Refused(_("This link was used or has expired."))

@@ -1,14 +1,12 @@
 """What the trail says of a record, and of the lines that belong to it, in words for its history page."""
 
-from django.core.exceptions import FieldDoesNotExist
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
-from trialsite.audit import changes_of
+from trialsite import trial
 from trialsite.models import AuditEvent, User
-from trialsite.roles import Role
+from trialsite.reasons import reason_told
+from trialsite.telling import OPERATIONS, Teller, keys_in, kind_told, names_of, roles_told
 
-OPERATIONS = {"insert": gettext_lazy("entered"), "update": gettext_lazy("changed"), "delete": gettext_lazy("deleted")}
 # of lines that are one value each, the columns worth reading, the value first; the others follow from it
 WORTH_READING = {
     "visits_measurement": ("typed", "flag", "grade"),
@@ -19,21 +17,22 @@ WORTH_READING = {
 WORTH_READING_WHEN_CHANGED = {"visits_measurement": ("reported_unit", "reported_low", "reported_high")}
 # what is no line of the record, although it points at it: each of these has a page of its own
 NO_LINES = {("visits.Laboratory", "panels"), ("visits.ReferenceRange", "measurements")}
-# columns that say nothing beside the record
-UNTOLD = {"id", "version", "patient_id", "said"}
+# what a page of one record need not say: a sentence that stands in words beside it, and the digest of a mark
+LEFT_OUT = {"said", "digest"}
 
 
 def entries_of(record, user, hidden=()):
     """Newest first: at, by, role, what, reason, changes (field, old, new), as _history.html asks for them.
 
     A save that touched the record and its lines is one entry. Lines in the tables `hidden` are left out."""
-    parts = parts_of(record, user, hidden)
+    parts = {part.table: part for part in parts_of(record, user, hidden)}
     own = record._meta.db_table
+    events = list(AuditEvent.objects.of_rows({own: [record.pk], **{table: part.ids for table, part in parts.items()}}))
+    teller = Teller(_protocol_of(record), _names_for(record, events, user, hidden))
     entries = []
-    for event in AuditEvent.objects.of_rows({own: [record.pk], **{part.table: part.ids for part in parts}}):
+    for event in events:
         is_own = event.table == own
-        part = None if is_own else next(part for part in parts if part.table == event.table)
-        changes = own_changes(record, event) if is_own else part.changes(record, event)
+        changes = own_changes(teller, event) if is_own else parts[event.table].changes(teller, event)
         if not (changes or is_own):
             continue
         last = entries[-1] if entries else None
@@ -41,16 +40,29 @@ def entries_of(record, user, hidden=()):
             last = Entry(event)
             entries.append(last)
         last.add(event, changes, is_own)
-    return with_names([entry.shown() for entry in reversed(entries)])
+    return [entry.shown() for entry in reversed(entries)]
 
 
-def with_names(entries):
-    """The same, with people's names for the keys of their accounts."""
-    told = [change for entry in entries for change in entry["changes"] if change["is_person"]]
-    people = User.objects.in_bulk({key for change in told for key in (change["old"], change["new"]) if key})
-    for change in told:
-        change["old"], change["new"] = (people.get(change[side], change[side]) for side in ("old", "new"))
-    return entries
+def _names_for(record, events, user, hidden):
+    """What the record points at is called, and the people of its lines; what else the lines point at is not told."""
+    keys = keys_in(event for event in events if event.table == record._meta.db_table)
+    keys[User] |= keys_in(events, WORTH_READING)[User]
+    known = {type(record): {record.pk: record}}
+    for field in record._meta.concrete_fields:
+        if field.is_relation and field.is_cached(record) and getattr(record, field.name):
+            known[field.related_model] = {getattr(record, field.attname): getattr(record, field.name)}
+    for model, names in known.items():
+        keys[model] -= names.keys()
+    return names_of(keys, user, hidden, known)
+
+
+def _protocol_of(record):
+    """The version that names what the record is about."""
+    return (
+        getattr(record, "protocol", None)
+        or getattr(getattr(record, "patient", None), "protocol", None)
+        or (trial.current_protocol())
+    )
 
 
 class Entry:
@@ -72,31 +84,16 @@ class Entry:
     def shown(self):
         return {
             "at": self.first.at, "by": self.first.by_name, "role": roles_told(self.first.by_roles),
-            "what": OPERATIONS[self.what], "reason": self.first.reason, "changes": self.own + self.lines,
+            "what": OPERATIONS[self.what], "reason": reason_told(self.first.reason), "changes": self.own + self.lines,
         }  # fmt: skip
 
 
-def roles_told(stored):
-    """The roles that somebody held when acting, in words; the trail keeps their codes."""
-    codes = [code for code in stored.split(",") if code]
-    return ", ".join(str(Role(code).label) if code in Role.values else code for code in codes)
-
-
-def own_changes(record, event):
+def own_changes(teller, event):
     return [
-        told_change(column_label(record, column), record, column, old, new)
-        for column, old, new in changes_of(event)
-        if column not in UNTOLD and not (is_blank(old) and is_blank(new))
+        {"field": label, "old": old, "new": new}
+        for column, label, old, new in teller.changes(event)
+        if column not in LEFT_OUT
     ]
-
-
-def told_change(field, model, column, old, new):
-    columns = {field.attname: field.related_model for field in model._meta.concrete_fields}
-    return {"field": field, "old": old, "new": new, "is_person": columns.get(column) is User}
-
-
-def is_blank(value):
-    return value is None or value == ""
 
 
 class Part:
@@ -105,35 +102,34 @@ class Part:
     def __init__(self, model, column, ids):
         self.model, self.column, self.ids, self.table = model, column, ids, model._meta.db_table
 
-    def changes(self, record, event):
-        name = self.name(record, event.after or event.before)
+    def changes(self, teller, event):
+        name = self.name(teller, event.after or event.before)
         value, *others = WORTH_READING.get(self.table, (None,))
         if event.operation == "update":
             others += WORTH_READING_WHEN_CHANGED.get(self.table, ())
         told = []
-        for column, old, new in changes_of(event):
-            if column in (*UNTOLD, self.column) or (is_blank(old) and is_blank(new)):
+        for column, label, old, new in teller.changes(event, only_named=True):
+            if column == self.column or column in LEFT_OUT:
                 continue
             if column == value:
-                told.insert(0, told_change(name, self.model, column, old, new))
+                told.insert(0, {"field": name, "old": old, "new": new})
             elif value is None or column in others:
-                field = f"{name}: {column_label(self.model, column)}"
-                told.append(told_change(field, self.model, column, old, new))
+                told.append(
+                    {"field": _("%(line)s: %(column)s") % {"line": name, "column": label}, "old": old, "new": new}
+                )
         return told
 
-    def name(self, record, line):
+    def name(self, teller, line):
         """What the line is called: the test, the criterion, or what its kind is called."""
         if self.table == "visits_measurement":
-            name = record.patient.protocol.test(line["test"]).name
-            return (
-                name
-                if line["minute"] is None
-                else _("%(test)s, %(minute)s min") % {"test": name, "minute": line["minute"]}
-            )
+            name = teller.named("test", line["test"])
+            if line["minute"] is None:
+                return name
+            return _("%(test)s, %(minute)s min") % {"test": name, "minute": line["minute"]}
         for column in ("criterion", "code"):
             if line.get(column):
                 return line[column]
-        return f"{self.model._meta.verbose_name} {line['id']}"
+        return f"{kind_told(self.table)} {line['id']}"
 
 
 def parts_of(record, user, hidden):
@@ -149,12 +145,3 @@ def parts_of(record, user, hidden):
         ids = list(door(user).filter(**{key.name: record}).order_by().values_list("pk", flat=True))
         parts.append(Part(model, key.column, ids))
     return parts
-
-
-def column_label(model, column):
-    for name in (column, column.removesuffix("_id")):
-        try:
-            return model._meta.get_field(name).verbose_name
-        except FieldDoesNotExist:
-            continue
-    return column

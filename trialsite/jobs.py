@@ -20,12 +20,12 @@ from django.db import InterfaceError, OperationalError, connection, models, tran
 from django.db.models import Max
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 
 from trialsite.as_of import StillWriting
 from trialsite.audit import acting, request_id
 from trialsite.models import AuditEvent, JobState, User
 from trialsite.outbox import ask_for, mark_done
+from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 
 log = logging.getLogger(__name__)
@@ -34,11 +34,11 @@ log = logging.getLogger(__name__)
 MOST_BEGINNINGS = 50
 UNDER_WAY = (JobState.WAITING, JobState.RUNNING)
 # the reasons in the trail
-BEGUN = gettext_noop("the making is begun")
-BEING_MADE = gettext_noop("is being made")
-MADE = gettext_noop("was made")
-NOT_MADE = gettext_noop("could not be made")
-AGAIN = gettext_noop("requested again after a failure")
+BEGUN = because("the making is begun")
+BEING_MADE = because("is being made")
+MADE = because("was made")
+NOT_MADE = because("could not be made")
+AGAIN = because("requested again after a failure")
 
 
 @dataclass(frozen=True)

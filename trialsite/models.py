@@ -27,6 +27,7 @@ class Site(models.Model):
     timezone = models.CharField(_("time zone"), max_length=64)
 
     class Meta:
+        verbose_name = _("site")
         ordering = ["code"]
 
     def __str__(self):
@@ -54,15 +55,16 @@ class VersionApproval(models.Model):
     """That the ethics committee of a site approved a later protocol version: from then on patients enter under it, and
     those in the trial move to it when they consent again (ICH E6(R3) 4.3.5, 2.8)."""
 
-    site = models.ForeignKey(Site, models.PROTECT, related_name="approvals")
+    site = models.ForeignKey(Site, models.PROTECT, related_name="approvals", verbose_name=_("site"))
     protocol_version = models.CharField(_("protocol version"), max_length=20)
     approved_on = models.DateField(_("approved on"))
     approved_by = models.CharField(_("approved by"), max_length=200)
-    released_by = models.ForeignKey("trialsite.User", models.PROTECT, related_name="+")
+    released_by = models.ForeignKey("trialsite.User", models.PROTECT, related_name="+", verbose_name=_("released by"))
 
     objects = VersionApprovalQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("approval of a protocol version")
         ordering = ["site", "approved_on"]
         constraints = [models.UniqueConstraint(fields=["site", "protocol_version"], name="approved_once_at_a_site")]
 
@@ -90,7 +92,7 @@ class User(AbstractBaseUser):
     is_system = models.BooleanField(_("system account"), default=False)
     # empty: as the browser asks
     language = models.CharField(_("language"), max_length=10, choices=settings.LANGUAGES, blank=True, default="")
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     last_login = None
 
     objects = UserManager()
@@ -100,6 +102,7 @@ class User(AbstractBaseUser):
     REQUIRED_FIELDS = ["full_name"]
 
     class Meta:
+        verbose_name = _("account")
         ordering = ["username"]
         constraints = [models.UniqueConstraint(Lower("username"), name="user_names_differ_in_more_than_case")]
 
@@ -136,16 +139,17 @@ class GrantQuerySet(models.QuerySet):
 class Grant(models.Model):
     """A role that a person holds at a site, or at all sites when `site` is empty."""
 
-    user = models.ForeignKey(User, models.PROTECT, related_name="grants")
-    role = models.CharField(max_length=20, choices=Role.choices)
-    site = models.ForeignKey(Site, models.PROTECT, null=True, blank=True, related_name="grants")
-    granted_by = models.ForeignKey(User, models.PROTECT, related_name="+")
-    granted_at = models.DateTimeField(default=timezone.now)
-    revoked_at = models.DateTimeField(null=True, blank=True)
+    user = models.ForeignKey(User, models.PROTECT, related_name="grants", verbose_name=_("account"))
+    role = models.CharField(_("role"), max_length=20, choices=Role.choices)
+    site = models.ForeignKey(Site, models.PROTECT, null=True, blank=True, related_name="grants", verbose_name=_("site"))
+    granted_by = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name=_("granted by"))
+    granted_at = models.DateTimeField(_("granted at"), default=timezone.now)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True)
 
     objects = GrantQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("role of an account")
         constraints = [
             models.UniqueConstraint(
                 fields=["user", "role", "site"],

@@ -161,9 +161,9 @@ def discard_draft(request):
 
 # --- history ------------------------------------------------------------------------------------
 
-# tables whose rows tell the arm, or the places still free: only for those who may know
+# tables whose rows tell the arm (or might, in somebody's words), or the places still free: only for those who may know
 SECRET_TABLES = {"patients_allocationslot", "patients_allocationlist", "visits_lot", "visits_lottest",
-                 "visits_preparation", "safety_armletter"}  # fmt: skip
+                 "visits_preparation", "safety_armletter", "safety_crossing", "patients_unmasking"}  # fmt: skip
 
 
 def sees_secret_tables(user, site=None):
@@ -190,8 +190,9 @@ def load_audited_record(user, app, model, pk):
     door = getattr(model_class.objects, "visible_to", None)
     if app not in ("patients", "visits", "safety") or door is None:
         raise Http404
-    of_a_patient = any(field.name == "patient" for field in model_class._meta.fields)
-    records = door(user).select_related("patient__site") if of_a_patient else door(user)
+    names = {field.name for field in model_class._meta.fields}
+    of_a_patient = "patient" in names
+    records = door(user).select_related("patient__site", *{"visit"} & names) if of_a_patient else door(user)
     record = records.filter(pk=pk).first()
     if record is None:
         raise Http404

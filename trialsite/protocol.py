@@ -54,6 +54,7 @@ from trialsite.protocol_parts import (
 from trialsite.protocol_parts import at as _at
 from trialsite.protocol_parts import repeated as _repeated
 from trialsite.protocol_parts import unknown as _unknown
+from trialsite.safety_reporting import ExpectedEvent, ReportingDuty, faults_of_reporting
 from trialsite.stopping_rules import EventOfInterest, Sentinel, StoppingRule, faults_of_stopping
 
 # --- what is given ----------------------------------------------------------------------------
@@ -452,46 +453,6 @@ class GradingPlan(Part):
         return bool(self.propose_worse_from_grade) and grade >= self.propose_worse_from_grade and grade > (baseline or 0)
 
 
-# --- what is told of serious events ----------------------------------------------------------------
-
-
-class ExpectedEvent(Part):
-    """A reaction of the reference safety information: what is no worse than this is expected.
-
-    `worst_grade` 5 says that death is expected; unless `serious`, a serious course is not."""
-
-    code: Code
-    terms: tuple[Text, ...] = Field(min_length=1)
-    worst_grade: Annotated[Whole, Field(ge=1, le=5)]
-    serious: Flag = False
-
-
-class ReportingDuty(Part):
-    """To whom which serious events are reported, and by when: `hours` from the instant, or `days` from the day, at which
-    who owes it first knew. That day has the number `first_day`; see safety/clocks.py."""
-
-    code: Code
-    name: Text
-    to: Literal["sponsor", "ethics_committee", "authority"]
-    owed_by: Literal["site", "sponsor"]
-    events: Literal["serious", "susar", "grave_susar", "other_susar"]
-    hours: Positive | None = None
-    days: Positive | None = None
-    first_day: Annotated[Whole, Field(ge=0, le=1)] = 0
-    complete_days: Positive | None = None
-    follow_up_days: Positive | None = None
-
-    @model_validator(mode="after")
-    def one_way_to_count(self):
-        if (self.hours is None) == (self.days is None):
-            raise ValueError("expected exactly one of hours and days")
-        if self.to == "sponsor" and self.owed_by != "site":
-            raise ValueError("expected owed_by = 'site' for what is reported to the sponsor")
-        if self.owed_by == "site" and self.events != "serious":
-            raise ValueError("expected events = 'serious' for what the site owes: the sponsor judges what is a SUSAR")
-        return self
-
-
 class ConsentForm(Part):
     version: Text
     dated: Day
@@ -590,6 +551,9 @@ class Protocol(Part):
 
     def criteria_for(self, sex: str) -> tuple[Criterion, ...]:
         return tuple(c for c in self.eligibility.criteria if c.only_for_sex in (None, sex))
+
+    def stopping_rule(self, code: str) -> StoppingRule:
+        return self._by_code["stopping_rules"][code]
 
     def visit_of_infusion(self, number: int) -> Visit:
         return next(visit for visit in self.visits if visit.infusion == number)
@@ -932,6 +896,7 @@ def _find_faults(p: Protocol, raw: dict) -> Iterator[Fault]:
     yield from _faults_of_infusions(p)
     yield from _faults_of_entry(p)
     yield from faults_of_stopping(p)
+    yield from faults_of_reporting(p)
     yield from _faults_of_masking(p)
     yield from _faults_of_review(p)
     yield from (Fault(*fault) for fault in scales.faults_of(p.grading, p.tests))
@@ -941,12 +906,9 @@ def _find_faults(p: Protocol, raw: dict) -> Iterator[Fault]:
 
 
 def _faults_of_codes(p: Protocol) -> Iterator[Fault]:
-    tables = ("products", "arms", "tests", "panels", "visits", "events_of_interest", "stopping_rules", "safety_reporting",
-              "expected_events")  # fmt: skip
+    tables = ("products", "arms", "tests", "panels", "visits", "events_of_interest", "stopping_rules")
     for table in tables:
         yield from _repeated(table, (item.code for item in getattr(p, table)))
-    expected = [term.casefold() for event in p.expected_events for term in event.terms]
-    yield from _repeated("expected_events", expected, "each term")
     yield from _repeated("eligibility", (criterion.code for criterion in p.eligibility.criteria))
     yield from _repeated("consent_forms", (form.version for form in p.consent_forms), "each version")
     yield from _repeated("allocation.strata", (factor.code for factor in p.allocation.strata))

@@ -358,8 +358,17 @@ PATIENT_SECTIONS = ["visits.home.patient_sections", "safety.home.patient_section
 AFTER_SCREENING = ["visits.actions.plan_screening"]
 AFTER_RANDOMISATION = ["visits.actions.plan_visits"]
 AFTER_LINE_SAVED = ["visits.actions.check_line", "safety.actions.code_line"]
+# what may meet a stopping rule, beside adverse events
+AFTER_INFUSION = ["safety.actions.watch_after_infusion"]
+AFTER_DISPOSITION = ["safety.actions.watch_after_disposition"]
 # what a query may be about, beside panels and infusions
 QUERIED_RECORDS = ["patients.queried.RECORDS", "safety.queried.RECORDS"]
+# codes of the floors above in columns of records, and who tells what they stand for (trialsite/telling.py)
+TOLD_CODES = {
+    "blocks": "patients.models.blocked_told",
+    "check_code": "visits.edit_checks.title_of",
+    "body_system": "safety.dictionary.told",
+}
 AFTER_AMENDMENT = ["visits.actions.follow_amendment"]
 # modules that say what of their floor is exported, and what is not
 EXPORTS = ["patients.exports", "visits.exports", "safety.exports"]

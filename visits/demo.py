@@ -15,6 +15,7 @@ from patients.actions import today_at
 from patients.models import AllocationSlot
 from trialsite.audit import acting
 from trialsite.demo import at, chance
+from trialsite.reasons import because
 from trialsite.saving import Refused
 from visits import actions
 from visits.contents import INFUSIONS, PANELS, load_forms
@@ -320,7 +321,7 @@ def enter_visit(*, patient, code, by, on=None, body=None, panels=None, not_done=
 
     `not_done` says, by the code of a panel, why it was not done; `slips` are typed by code of the test."""
     body, not_done, slips = body or body_of(patient), not_done or {}, slips or {}
-    with acting(by, "first entry"):
+    with acting(by, because("first entry")):
         visit = visit_of(patient, code)
         visit.patient = patient
         for panel in visit.panels.filter(state=PanelState.EXPECTED):

@@ -19,6 +19,7 @@ from decimal import Decimal
 from enum import StrEnum
 from itertools import pairwise
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
 from patients.eligibility import possible_days
@@ -669,6 +670,12 @@ CHECKS: tuple[Check, ...] = (
 )  # fmt: skip
 
 BY_CODE = {check.code: check for check in CHECKS}
+
+
+def title_of(code: str) -> str:
+    """The title of a check in the language of the reader."""
+    return gettext(BY_CODE[code].title) if code in BY_CODE else code
+
 
 
 def problem(code: str, test: str = "", /, **values) -> Problem:

@@ -28,7 +28,11 @@ from safety.actions.coding import (
     code_line,
     code_terms,
     follow_words,
+    load_dictionary,
+    recode_codings,
     reject_coding,
+    restate_codings,
+    use_dictionary,
 )
 from safety.actions.deviations import (
     change_deviation,
@@ -52,6 +56,7 @@ from safety.actions.serious import (
     report_case,
     set_case_links,
 )
+from safety.actions.stopping import watch_after_disposition, watch_after_infusion, watch_events, watch_rules
 
 __all__ = [
     "MEANING",
@@ -74,7 +79,9 @@ __all__ = [
     "follow_event",
     "follow_words",
     "judge_case",
+    "load_dictionary",
     "make_case_version",
+    "recode_codings",
     "record_deviation",
     "record_recommendation",
     "record_submission",
@@ -88,10 +95,16 @@ __all__ = [
     "request_casebook",
     "request_dsmb_report",
     "resolve_action_item",
+    "restate_codings",
     "restore_proposal",
     "restore_result",
     "set_case_links",
     "sign_recommendation",
+    "use_dictionary",
+    "watch_after_disposition",
+    "watch_after_infusion",
+    "watch_events",
+    "watch_rules",
     "withdraw_adverse_event",
     "withdraw_deviation",
     "withdraw_recommendation",

@@ -14,6 +14,7 @@ from patients.actions import (
 from patients.models import Consent
 from safety.actions.coding import follow_words
 from safety.actions.serious import follow_event
+from safety.actions.stopping import watch_events
 from safety.coding.rules import Kind
 from safety.coding.search import dictionary_of, exact_term
 from safety.consistency import Surroundings, find_contradictions
@@ -52,6 +53,7 @@ def report_adverse_event(*, patient, values, confirmed=(), by):
         _ask_about(event, confirmed, by)
         follow_words(record=event, by=by)
         follow_event(event=event, by=by)
+        watch_events(events=[event], by=by)
     return event
 
 
@@ -74,6 +76,7 @@ def change_adverse_event(*, event, values, version, reason, confirmed=(), by):
         follow_words(record=event, by=by)
         marks_void(record=event, reason=reason, by=by)
         follow_event(event=event, by=by)
+        watch_events(events=[event], by=by)
     return event
 
 

@@ -27,6 +27,7 @@ from safety.models import (
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.models import JobState
+from trialsite.reasons import because
 from trialsite.roles import Permission, can, require
 from trialsite.saving import Refused, check_version
 
@@ -40,7 +41,7 @@ MEANING = gettext_lazy("I agree with this recommendation of the safety board.")
 def release_report(*, report, note="", version, by):
     """Hand a finished report to the board. A release is not taken back: the board may have read it."""
     require(by, Permission.RELEASE_REPORTS)
-    with acting(by, "released to the board"):
+    with acting(by, because("released to the board")):
         report = DsmbReport.objects.select_for_update().get(pk=report.pk)
         check_version(report, version)
         if report.state != JobState.DONE:

@@ -3,23 +3,28 @@
 from dataclasses import dataclass
 
 from django.apps import apps
+from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from patients.actions import lock_open_patient, next_version
-from safety.coding.rules import CODING_TRANSITIONS, SOURCES, CodingState, Kind, key_of, may_approve
+from patients.models import Hold, Patient
+from safety.actions.stopping import watch_events
+from safety.coding.rules import CODING_TRANSITIONS, PATH, SOURCES, CodingState, Kind, key_of, may_approve
 from safety.coding.search import dictionary_of, exact_term
-from safety.models import Coding
+from safety.coding.versions import Fate
+from safety.coding.work import LIVE, fate_of, terms_after
+from safety.models import AdverseEvent, Coding, Dictionary
 from trialsite import trial
 from trialsite.audit import acting
-from trialsite.roles import Permission, require
+from trialsite.roles import Permission, require, within_sites
 from trialsite.saving import Refused, check_version
 from trialsite.words import for_the_record
 
 OTHER_WORDS = gettext_lazy("The words were changed")
 TAKEN_BACK = gettext_lazy("The record was marked as entered in error")
-LIVE = (CodingState.PROPOSED, CodingState.APPROVED)
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,9 @@ def approve_codings(*, seen, by):
             for one in earlier:
                 _move(one, CodingState.VOID, reason=coding.reason or for_the_record(gettext_lazy("Coded anew")))
             approved.append(_move(coding, CodingState.APPROVED, judged_by=by, judged_at=timezone.now()))
+        events = [coding.record_id for coding in approved if coding.kind == Kind.ADVERSE_EVENT]
+        if events:
+            watch_events(events=AdverseEvent.objects.filter(pk__in=events), by=by)
     return approved
 
 
@@ -164,3 +172,126 @@ def _move(coding, state, **values):
         setattr(coding, name, value)
     next_version(coding, "state", *values)
     return coding
+
+
+# --- dictionaries --------------------------------------------------------------------------------------
+
+LOADING = "5min"  # the longest that the database may take for one statement of it
+
+
+def load_dictionary(*, name, dictionary_version, terms, language="en", licence="", by):
+    """Load a version of a dictionary (safety.coding.reading.Terms), all of it or nothing. Gives it and whether it is new.
+
+    The first version of a name is in use at once, a later one when a person says so. The same files twice are loaded
+    once; other content under a version that is there is refused."""
+    with acting(by), connection.cursor() as cursor:
+        cursor.execute("lock table safety_dictionary in exclusive mode")
+        there = Dictionary.objects.filter(name=name, dictionary_version=dictionary_version).first()
+        if there and there.sha256 == terms.sha256:
+            return there, False
+        if there:
+            raise Refused(_("%(dictionary)s is loaded already, from other files.") % {"dictionary": there})
+        dictionary = Dictionary.objects.create(
+            name=name, dictionary_version=dictionary_version, language=language, licence=licence, sha256=terms.sha256,
+            terms_count=len(terms.rows), is_current=not Dictionary.objects.filter(name=name).exists(),
+        )  # fmt: skip
+        columns = (*PATH, "key", "is_current")
+        cursor.execute("select set_config('statement_timeout', %s, true)", [LOADING])
+        names = ", ".join(columns)
+        with cursor.copy(f"copy safety_dictionaryterm (dictionary_id, {names}) from stdin") as copy:
+            for row in terms.rows:
+                copy.write_row((dictionary.pk, *(row[column] for column in columns)))
+    return dictionary, True
+
+
+def use_dictionary(*, dictionary, version, reason, by):
+    """Code with this version from now on. What was coded with another stays as it is, and is listed beside it."""
+    if not by.is_system:
+        require(by, Permission.APPROVE_CODES)
+    if not reason.strip():
+        raise Refused({"reason": [_("Write why this version is taken into use.")]})
+    with acting(by, reason):
+        versions = list(Dictionary.objects.select_for_update().filter(name=dictionary.name).order_by("is_current"))
+        chosen = next(one for one in versions if one.pk == dictionary.pk)
+        check_version(chosen, version)
+        if chosen.is_current:
+            raise Refused(_("%(dictionary)s is in use already.") % {"dictionary": chosen})
+        for one in versions:
+            if one.is_current:
+                one.is_current = False
+                next_version(one, "is_current")
+        chosen.is_current = True
+        next_version(chosen, "is_current")
+    return chosen
+
+
+def restate_codings(*, dictionary, seen, by):
+    """Give codes of an earlier version that mean the same in this one (`seen`: key and version) the new version.
+
+    They stay in force, since no word of them changes; records that are locked are left. Gives the new codes."""
+    require(by, Permission.APPROVE_CODES)
+    reason = str(dictionary)
+    with acting(by, reason):
+        dictionary = _in_use(dictionary)
+        codings = [coding for coding in _locked_open(seen, by) if coding.state == CodingState.APPROVED]
+        terms = terms_after(dictionary, codings)
+        same = [c for c in codings if fate_of(c, terms.get(c.code)).fate == Fate.UNCHANGED]
+        Coding.objects.filter(pk__in=[coding.pk for coding in same]).update(
+            state=CodingState.VOID, version=F("version") + 1, reason=reason
+        )
+        return Coding.objects.bulk_create(
+            _again(coding, terms[coding.code], state=CodingState.APPROVED, is_automatic=True, coded_by=None, judged_by=by,
+                   judged_at=timezone.now(), reason=reason)
+            for coding in same
+        )  # fmt: skip
+
+
+def recode_codings(*, dictionary, seen, by):
+    """Propose codes of an earlier version as this one has them (`seen`: key and version); another person approves, and
+    until then the earlier code is in force. Gives the new codes."""
+    require(by, Permission.CODE_TERMS)
+    with acting(by, str(dictionary)):
+        dictionary = _in_use(dictionary)
+        codings = list(_locked_open(seen, by))
+        terms = terms_after(dictionary, codings)
+        waiting = Coding.objects.filter(state=CodingState.PROPOSED, record_id__in=[c.record_id for c in codings])
+        taken = set(waiting.values_list("kind", "record_id"))
+        for coding in codings:
+            is_moved = fate_of(coding, terms.get(coding.code)).fate == Fate.MOVED
+            if coding.state != CodingState.APPROVED or not is_moved or (coding.kind, coding.record_id) in taken:
+                raise Refused(
+                    _("“%(words)s” is not to be moved any more. Open the page again.") % {"words": coding.verbatim}
+                )
+        return Coding.objects.bulk_create(
+            _again(coding, terms[coding.code], state=CodingState.PROPOSED, is_automatic=False, coded_by=by,
+                   reason=f"{coding.dictionary} → {dictionary}")
+            for coding in codings
+        )  # fmt: skip
+
+
+def _in_use(dictionary):
+    dictionary = Dictionary.objects.select_for_update().get(pk=dictionary.pk)
+    if not dictionary.is_current:
+        raise Refused(_("%(dictionary)s is not in use.") % {"dictionary": dictionary})
+    return dictionary
+
+
+def _locked_open(seen, by):
+    """The codes of patients whose records are not locked, with the patients' rows locked, in the state that was seen."""
+    keys = dict(seen)
+    patients = Patient.objects.filter(codings__pk__in=keys).exclude(hold=Hold.LOCKED)
+    patients = within_sites(patients, by, Permission.CODE_TERMS, "site")
+    open_ones = list(
+        Patient.objects.filter(pk__in=patients).order_by("pk").select_for_update().values_list("pk", flat=True)
+    )
+    codings = Coding.objects.select_related("dictionary").select_for_update(of=("self",))
+    for coding in codings.filter(pk__in=keys, patient__in=open_ones).order_by("pk"):
+        check_version(coding, keys[coding.pk])
+        yield coding
+
+
+def _again(coding, term, **values):
+    return Coding(
+        patient_id=coding.patient_id, kind=coding.kind, record=coding.record, record_id=coding.record_id,
+        verbatim=coding.verbatim, key=coding.key, dictionary_id=term.dictionary_id, **term.path, **values,
+    )  # fmt: skip

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from patients.actions import lock_open_patient
 from patients.models import Medication
+from safety.actions.stopping import watch_events
 from safety.cases import (
     changed_between,
     clocks_of,
@@ -30,6 +31,7 @@ from safety.models import (
 )
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from visits.models import Measurement
 
@@ -43,7 +45,7 @@ def follow_event(*, event, cause=FactCause.EVENT_CHANGED, by):
         return _open(event, by) if event.is_serious and not event.is_withdrawn else None
     if event.is_withdrawn:
         cause = FactCause.EVENT_WITHDRAWN
-    with acting(by, "the event of the case was changed"):
+    with acting(by, because("the event of the case was changed")):
         assessment = _last_assessment(case)
         noted = _note_facts(case, event, assessment, cause)
         if assessment and not event.is_withdrawn:  # it was about the event as it stood then
@@ -60,7 +62,7 @@ def _open(event, by):
         cursor.execute("select nextval(pg_get_serial_sequence(%s, 'id'))", [SeriousCase._meta.db_table])
         pk = cursor.fetchone()[0]
     now = timezone.now()
-    with acting(by, "the case of a serious event is opened"):
+    with acting(by, because("the case of a serious event is opened")):
         case = SeriousCase.objects.create(
             pk=pk, patient=patient, event=event, opened_by=by, opened_at=now, sponsor_knew_at=now,
             number=f"{patient.site.country}-{trial.protocol(event.protocol_version).trial.id}-{pk:05d}",
@@ -110,7 +112,7 @@ def _locked(case, version):
 
 def judge_case(*, case, causality, expectedness, comment, reason="", version, by):
     """Write down the sponsor's judgement; a later one needs the reason. Raises Refused."""
-    with acting(by, reason or "the sponsor judged the case"):
+    with acting(by, reason or because("the sponsor judged the case")):
         case = _locked(case, version)
         before = _last_assessment(case)
         if before and not reason.strip():
@@ -125,6 +127,7 @@ def judge_case(*, case, causality, expectedness, comment, reason="", version, by
         _note_facts(case, case.event, assessment, FactCause.JUDGED)
         case.waits_for_judgement = False
         _settle(case, "waits_for_judgement")
+        watch_events(events=[case.event], by=by)
     return assessment
 
 
@@ -132,7 +135,7 @@ def set_case_links(*, case, measurements, medications, suspects=(), version, by)
     """Say which results and medications belong to the case; `suspects` are the medications suspected beside the product.
 
     Records of another patient are refused."""
-    with acting(by, "the records linked to the case were chosen"):
+    with acting(by, because("the records linked to the case were chosen")):
         lock_open_patient(case.patient)
         case = _locked(case, version)
         wanted = {("measurement_id", pk): False for pk in measurements}
@@ -180,7 +183,7 @@ def correct_knowledge(*, case, reason, sponsor_knew_at=None, serious_since=None,
 
 def make_case_version(*, case, summary="", by_site=False, version, by):
     """Freeze the case as it stands. A version that would say the same as the last one is refused."""
-    with acting(by, "the case is frozen in a version"):
+    with acting(by, because("the case is frozen in a version")):
         case = _locked(case, version)
         made = _freeze(case, summary, by_site, by)
         _settle(case, touched=True)
@@ -201,7 +204,7 @@ def _freeze(case, summary, by_site, by):
 
 def report_case(*, case, summary="", version, by):
     """The site reports to the sponsor: freezes the case in a version that the sponsor has with it."""
-    with acting(by, "the site reported the case to the sponsor"):
+    with acting(by, because("the site reported the case to the sponsor")):
         lock_open_patient(case.patient)
         case = _locked(case, version)
         made = _freeze(case, summary, True, by)
@@ -219,7 +222,7 @@ def record_submission(*, case, case_version, duty, stage, sent_at, reference="",
         raise Refused({"sent_at": [_("The date is in the future.")]})
     if stage != "follow_up" and case.submissions.filter(duty=duty, stage=stage).exists():
         raise Refused(_("This report was recorded before."))
-    with acting(by, "a report of the case was recorded"):
+    with acting(by, because("a report of the case was recorded")):
         case = _locked(case, version)
         if sent_at < case.site_knew_at:
             raise Refused({"sent_at": [_("The report cannot be older than the knowledge of the event.")]})
@@ -245,7 +248,7 @@ def acknowledge_submission(*, submission, acknowledged_at, acknowledgement, vers
     """Write down what was answered to a report; a later change needs the reason."""
     if acknowledged_at > timezone.now():
         raise Refused({"acknowledged_at": [_("The date is in the future.")]})
-    with acting(by, reason or "the report was acknowledged"):
+    with acting(by, reason or because("the report was acknowledged")):
         submission = Submission.objects.select_for_update(of=("self",)).get(pk=submission.pk)
         check_version(submission, version)
         if submission.acknowledged_at and not reason.strip():

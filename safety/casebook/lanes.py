@@ -9,9 +9,9 @@ from calendar import monthrange
 from dataclasses import dataclass, field
 from datetime import date
 
-WIDTH, LEFT, RIGHT = 1000, 110, 16  # of the drawing; LEFT is room for the names of the lanes
+WIDTH, LEFT, RIGHT = 1000, 132, 16  # of the drawing; LEFT is room for the names of the lanes
 ROW, HEAD, FOOT = 26, 10, 26
-LETTER = 6.3  # about the width of a letter
+LETTER, CHARACTER = 6.3, 11.2  # about the width of a letter, and of a Chinese character
 STEPS = (1, 2, 7, 14, 28, 56, 84, 168, 364, 728, 1820, 3640)
 MOST_TICKS = 14
 
@@ -132,7 +132,7 @@ def lay_out(lanes: dict[str, list[Thing]], *, first: int, last: int, today: int,
             elif row is None:
                 row = len(rows)
             rows += [0] * (row + 1 - len(rows))
-            label_end = one.text_x + (len(thing.label) * LETTER + 6 if one.shows_label else 0)
+            label_end = one.text_x + (width_of(thing.label) + 6 if one.shows_label else 0)
             rows[row] = max(rows[row], label_end, 0 if thing.shape else one.right + 4)
             one.y = y + row * ROW
             lane.things.append(one)
@@ -147,6 +147,11 @@ def lay_out(lanes: dict[str, list[Thing]], *, first: int, last: int, today: int,
     )
 
 
+def width_of(words: str) -> float:
+    """About how wide words are drawn."""
+    return sum(CHARACTER if ord(letter) >= 0x2E80 else LETTER for letter in words)
+
+
 def ticks(first: int, last: int) -> list[int]:
     """The days named at the axis; day 0 is one of them when it is on it."""
     step = next((step for step in STEPS if (last - first) / step <= MOST_TICKS), STEPS[-1])
@@ -155,7 +160,7 @@ def ticks(first: int, last: int) -> list[int]:
 
 def _mark(thing, place):
     x = place(thing.start.first)
-    half = len(thing.label) * LETTER / 2
+    half = width_of(thing.label) / 2
     one = Drawn(thing, 0, x, right=x, text_x=x - half)
     if thing.window:
         one.window = place(thing.window[0]), max(place(thing.window[1]) - place(thing.window[0]), 2)
@@ -181,7 +186,7 @@ def _bar(thing, place, first, last, today):
     one.open_right = thing.is_ongoing or end.last > last
     one.right = max(piece.x + piece.width for piece in one.pieces)
     one.text_x = one.left
-    needed = len(thing.label) * LETTER
+    needed = width_of(thing.label)
     if one.text_x + needed > WIDTH - RIGHT:
         one.text_end, one.text_x = True, max(LEFT, WIDTH - RIGHT - needed)
     return one

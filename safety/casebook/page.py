@@ -13,11 +13,13 @@ from django.utils.translation import gettext_lazy
 from patients.actions import day_at, today_at
 from patients.models import ArtRegimen, Medication
 from safety.casebook.lanes import Span, Thing, lay_out
-from safety.casebook.trail import Teller, events_for
+from safety.casebook.trail import entries, events_for, names_of_visits
 from safety.models import CATEGORIES, AdverseEvent, Deviation
+from trialsite.telling import Teller
 from trialsite.templatetags.trial import unit_text
 from visits import views
 from visits.models import (
+    Infusion,
     Mark,
     Measurement,
     PanelRecord,
@@ -287,4 +289,6 @@ def counts_of(panels):
 def last_changes(patient, visits, panels, eyes):
     """The newest events of the patient's trail in words, newest first."""
     events = events_for(patient.pk, **eyes).order_by("-id")[:LAST_CHANGES]
-    return Teller(patient.protocol, visits=visits, panels=panels).entries(events)
+    names = names_of_visits(visits, panels)
+    names[Infusion] = {visit.given.pk: str(visit.given) for visit in visits if visit.given}
+    return entries(Teller(patient.protocol, names), events)

@@ -13,14 +13,15 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
 from patients.models import Patient
-from safety.casebook.trail import COPIES, EVENT_RECORD, NOBODYS, events_for, hidden_tables
+from safety.casebook.trail import COPIES, EVENT_RECORD, events_for, hidden_tables
 from trialsite import trial
 from trialsite.as_of import CutOff, rows_as_of
 from trialsite.audit import audited_models
 from trialsite.models import AuditEvent, Site, User
 from trialsite.pages import sees_secret_tables
 from trialsite.roles import Permission, can
-from visits.models import Laboratory, Lot
+from trialsite.telling import NOBODYS
+from visits.models import Laboratory, Lot, ReferenceRange
 
 FORM = "trialsite casebook 1"  # of casebook.json
 
@@ -50,6 +51,7 @@ class Record:
     people: dict[int, str]
     laboratories: dict[int, str] = field(default_factory=dict)
     lots: dict[int, str] = field(default_factory=dict)
+    ranges: dict[int, str] = field(default_factory=dict)
 
     def objects(self, model):
         """The records of a model as unsaved objects with the values of then."""
@@ -64,6 +66,7 @@ class Record:
             "records": self.rows, "people": {str(pk): name for pk, name in self.people.items()},
             "laboratories": {str(pk): name for pk, name in self.laboratories.items()},
             "lots": {str(pk): name for pk, name in self.lots.items()},
+            "ranges": {str(pk): name for pk, name in self.ranges.items()},
             "audit_trail": [
                 {
                     "id": e.pk, "at": e.at, "transaction": e.transaction, "table": e.table, "record": e.record_id,
@@ -118,7 +121,9 @@ def read_record(patient_pk, cutoff, eyes) -> Record:
     names = {row["id"]: row["name"] for row in rows_as_of(Laboratory, cutoff) if row["id"] in laboratories}
     used = {row["lot_id"] for row in rows.get("visits_preparation", ())}  # none where the arm may not be seen
     lots = {row["id"]: f"{row['number']} ({row['product']})" for row in rows_as_of(Lot, cutoff) if row["id"] in used}
-    return Record(cutoff, eyes, patient, site, rows, trail, people, names, lots)
+    held = {row["reference_id"] for row in rows.get("visits_measurement", ()) if row["reference_id"]}
+    ranges = {row["id"]: str(ReferenceRange(**row)) for row in rows_as_of(ReferenceRange, cutoff) if row["id"] in held}
+    return Record(cutoff, eyes, patient, site, rows, trail, people, names, lots, ranges)
 
 
 def _told(table, line):

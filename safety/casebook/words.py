@@ -8,7 +8,6 @@ from decimal import Decimal
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from django.db import models
 from django.utils import translation
 from django.utils.translation import gettext as _
 
@@ -25,23 +24,36 @@ from patients.models import (
     Medication,
     Patient,
 )
-from safety.casebook.trail import Teller, kind_told
+from safety.casebook.trail import names_of_visits, record_told
 from safety.models import SERIOUSNESS, AdverseEvent, Deviation, DismissedProposal
 from trialsite import trial
-from trialsite.history import OPERATIONS, column_label, is_blank, roles_told
 from trialsite.languages import tag
-from trialsite.models import User
+from trialsite.models import Site, User
+from trialsite.reasons import reason_told
+from trialsite.telling import (
+    OPERATIONS,
+    Teller,
+    column_label,
+    is_blank,
+    keys_in,
+    kind_told,
+    models_by_table,
+    roles_told,
+)
 from trialsite.templatetags.trial import number, unit_text
 from visits.models import (
     CheckFiring,
     Infusion,
     Interruption,
+    Laboratory,
+    Lot,
     Measurement,
     PanelRecord,
     Preparation,
     Query,
     QueryMessage,
     Reaction,
+    ReferenceRange,
     Review,
     Visit,
 )
@@ -71,13 +83,22 @@ class Document:
         self.visits = {visit.pk: visit for visit in record.objects(Visit)}
         self.panels = {panel.pk: panel for panel in record.objects(PanelRecord)}
         self.infusions = {infusion.pk: infusion for infusion in record.objects(Infusion)}
-        self.teller = Teller(
-            self.protocol, visits=self.visits.values(), panels=self.panels.values(), people=record.people
-        )
+        self.teller = Teller(self.protocol, self.names())
         self.touched = {(event.table, event.record_id): event for event in record.trail}
         self.marks = defaultdict(list)
         for review in record.objects(Review):
             self.marks[review.record, review.record_id].append(review)
+
+    def names(self):
+        """What the records are called that others point at, as they stood then."""
+        record = self.record
+        names = names_of_visits(self.visits.values(), self.panels.values())
+        names |= {User: record.people, Laboratory: record.laboratories, Lot: record.lots, ReferenceRange: record.ranges,
+                  Site: {record.site["id"]: f"{record.site['code']} {record.site['name']}"}}  # fmt: skip
+        for model, keys in keys_in(record.trail).items():
+            if model not in names and model._meta.db_table in record.rows:
+                names[model] = {one.pk: str(one) for one in record.objects(model) if one.pk in keys}
+        return names
 
     # --- blocks ---------------------------------------------------------------------------------------------
 
@@ -108,20 +129,13 @@ class Document:
 
     def value(self, one, name):
         """A field of a record as people read it."""
-        of, value = one._meta.get_field(name), getattr(one, one._meta.get_field(name).attname)
-        if is_blank(value):
-            return ""
-        if isinstance(value, bool):
-            return _("yes") if value else _("no")
+        of = one._meta.get_field(name)
+        value = getattr(one, of.attname)
         if isinstance(value, datetime):
             return self.instant(value)
         if isinstance(value, Decimal):
             return number(value)
-        if of.related_model is User:
-            return self.person(value)
-        if isinstance(of, models.JSONField) or of.is_relation:
-            return self.teller.value(of, value)
-        return str(dict(of.flatchoices).get(value, value))
+        return self.teller.value(of, value, vars(one))
 
     def instant(self, value):
         at = value.astimezone(self.zone)
@@ -447,11 +461,11 @@ class Document:
             )
 
     def about(self, query):
-        words = [self.teller._panel(query.panel_id)]
+        words = [self.teller.name(PanelRecord, query.panel_id) if query.panel_id else ""]
         if query.infusion_id in self.infusions:
             words.append(_("Infusion %d") % self.infusions[query.infusion_id].number)
         if query.test:
-            words.append(self.teller._named("test", query.test))
+            words.append(self.teller.named("test", query.test))
         if query.minute is not None:
             words.append(_("%d min") % query.minute)
         return " · ".join(filter(None, words))
@@ -468,7 +482,7 @@ class Document:
             text = self.value(query, "said") or query.text
             self.heading(2, " · ".join(filter(None, [self.about(query), query.get_state_display()])))
             rows = [[self.instant(query.raised_at), self.person(query.raised_by_id), text]]
-            rows += [[self.instant(m.at), self.person(m.by_id), m.text] for m in messages[query.pk]]
+            rows += [[self.instant(m.at), self.person(m.by_id), m.words] for m in messages[query.pk]]
             if query.closed_at:
                 rows.append([self.instant(query.closed_at), "", _("closed")])
             self.table([(_("at"), 1.6), (_("by"), 1.4), (_("text"), 5)], rows)
@@ -482,7 +496,7 @@ class Document:
             [
                 self.about(f),
                 f.typed,
-                self.value(f, "said") or f.check_code,
+                self.value(f, "said") or self.value(f, "check_code"),
                 f.get_outcome_display(),
                 self.person(f.by_id),
                 self.instant(f.at),
@@ -507,8 +521,8 @@ class Document:
         void = ""
         if review.void_at:
             void = _("void since %(at)s, by %(by)s: %(why)s") % {
-                "at": self.instant(review.void_at), "by": self.person(review.void_by_id), "why": review.void_because}  # fmt: skip
-        return [review.get_mark_display(), review.printed_name, roles_told(review.roles), self.instant(review.at), review.meaning,
+                "at": self.instant(review.void_at), "by": self.person(review.void_by_id), "why": reason_told(review.void_because)}  # fmt: skip
+        return [review.get_mark_display(), review.printed_name, roles_told(review.roles), self.instant(review.at), _(review.meaning) if review.meaning else "",
                 review.record_version, void]  # fmt: skip
 
     def marks_columns(self):
@@ -536,11 +550,8 @@ class Document:
         self.table([(_("form"), 1.8), *self.marks_columns()], rows, empty=_("None recorded."), small=True)
 
     def form_told(self, record, pk):
-        if record == "visits.panelrecord":
-            return self.teller._panel(pk) or str(pk)
-        if record == "visits.visit":
-            return self.teller._visit(pk) or str(pk)
-        return f"{kind_told(record.replace('.', '_'))} {pk}"
+        model = models_by_table().get(record.replace(".", "_"))
+        return self.teller.name(model, pk) if model else f"{record} {pk}"
 
     # --- all else, and the trail -------------------------------------------------------------------------------
 
@@ -551,29 +562,46 @@ class Document:
                 continue
             self.heading(1, kind_told(table))
             for row in rows:
-                self.facts([(name, value) for name, value in row.items() if name not in PLAIN])
+                self.facts(self.row_told(models_by_table()[table], row))
+
+    def row_told(self, model, row):
+        return [
+            (
+                of.verbose_name,
+                self.instant(row[of.column])
+                if isinstance(row[of.column], datetime)
+                else self.teller.value(of, row[of.column], row),
+            )
+            for of in model._meta.concrete_fields
+            if of.column in row and of.column not in PLAIN
+        ]
 
     def trail(self):
         self.heading(1, _("Audit trail"))
         self.note(_("Every event of this patient's record up to the cut-off, written by the database with each change: %(number)s events.")
                   % {"number": len(self.record.trail)})  # fmt: skip
-        rows = []
+        rows, empty = [], _("empty")
         for event in self.record.trail:
             changes = self.teller.changes(event)
             if event.operation == "insert":
-                what = "; ".join(f"{name}: {new}" for name, _old, new in changes)
+                told = (
+                    _("%(column)s: %(new)s") % {"column": label, "new": new} for _column, label, _old, new in changes
+                )
             else:
-                empty = _("empty")
-                what = "; ".join(f"{name}: {old or empty} → {new or empty}" for name, old, new in changes)
+                told = (
+                    _("%(column)s: %(old)s → %(new)s") % {"column": label, "old": old or empty, "new": new or empty}
+                    for _column, label, old, new in changes
+                )
+            what = _("; ").join(told)
             who = "\n".join(filter(None, [event.by_name, roles_told(event.by_roles)]))
             rows.append(
                 [
                     event.pk,
                     self.instant(event.at),
                     who,
-                    f"{self.teller.record(event)}\n{OPERATIONS[event.operation]}",
+                    f"{record_told(self.teller, event)}\n{OPERATIONS[event.operation]}",
                     what,
-                    event.reason,
+                    reason_told(event.reason),
                 ]
             )
         self.table(

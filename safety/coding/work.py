@@ -9,7 +9,8 @@ from django.db.models import CharField, Count, Exists, F, OuterRef, Q, Value
 
 from safety.coding.rules import SOURCES, CodingState, Kind
 from safety.coding.search import name_of_dictionary
-from safety.models import Coding, Dictionary
+from safety.coding.versions import compare
+from safety.models import Coding, Dictionary, DictionaryTerm
 from trialsite.queried import queried_records
 from trialsite.roles import Permission, within_sites
 
@@ -77,6 +78,26 @@ def codes(user, state):
     """The codes in a state, of records that the person may see, the latest first."""
     found = Coding.objects.visible_to(user).filter(state=state).select_related("patient", "dictionary", "coded_by")
     return found.order_by("-coded_at", "-id")
+
+
+# --- another version of a dictionary ---------------------------------------------------------------------
+
+
+def of_other_versions(user, dictionary):
+    """The codes in force that were given with another version of this dictionary, of records that the person may see."""
+    codings = Coding.objects.visible_to(user).filter(state=CodingState.APPROVED, dictionary__name=dictionary.name)
+    return codings.exclude(dictionary=dictionary).select_related("patient", "dictionary").order_by("key", "id")
+
+
+def terms_after(dictionary, codings):
+    """code -> the term of that code in this version, for the codes of these codings."""
+    found = DictionaryTerm.objects.filter(dictionary=dictionary, code__in={coding.code for coding in codings})
+    return {term.code: term for term in found}
+
+
+def fate_of(coding, term):
+    """What this version, with this term (or none) of the code, does to it."""
+    return compare(coding.path, term.path if term else None, is_current=term is None or term.is_current)
 
 
 def counts_of(user):

@@ -1,23 +1,39 @@
 """The figures of a DSMB report, from a snapshot of the data: which tables its two parts have.
 
 Numbers of tables, figures and listings are those of the NIH templates for single- and multi-site trials (24 March
-2008). Both parts come from the same functions (people.py, events.py, measurements.py), given other groups of
-patients: the open part has the one group of all, the closed part one for each letter and all of them."""
+2008); what they do not have goes on with the next numbers, or has letters of its own (C: what changed, DQ: data
+quality). Both parts come from the same functions (people.py, events.py ...), given other groups of patients: the open
+part has the one group of all, the closed part one for each letter and all of them."""
 
-from safety.dsmb.counting import Group
-from safety.dsmb.events import adverse_events, all_events, deaths, serious_events, worst_grades
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from safety.dsmb.changes import changes
+from safety.dsmb.counting import FEWEST, Group
+from safety.dsmb.events import (
+    adverse_events,
+    all_events,
+    deaths,
+    infusion_reactions,
+    rates,
+    related_events,
+    serious_events,
+    worst_grades,
+)
 from safety.dsmb.figures import CLOSED, OPEN, About, Figures, PartFigures
-from safety.dsmb.measurements import laboratory_summary, trend_plot
+from safety.dsmb.halts import halts
+from safety.dsmb.measurements import laboratory_summary, trend_plot, viral_load
 from safety.dsmb.people import (
     baseline,
-    data_entered,
+    deviations,
     enrolment,
     enrolment_plot,
     exposure,
     screen_failures,
     status,
-    visits_done,
 )
+from safety.dsmb.quality import currency, panels_entered, visits_done, windows_met
+from trialsite.languages import tag
 
 
 def compute_figures(snapshot, arms) -> Figures:
@@ -26,18 +42,26 @@ def compute_figures(snapshot, arms) -> Figures:
 
 
 def open_part(snapshot) -> PartFigures:
-    groups = [Group("", frozenset(snapshot.patients))]
+    groups = [Group("", frozenset(snapshot.patients), is_open=True)]
     laboratory = {(test, visit, ""): summary for (test, visit), summary in snapshot.laboratory.items()}
     items = (
+        *changes(snapshot, groups, {}),
         status(snapshot, groups, screened=True),
         enrolment_plot(snapshot),
         enrolment(snapshot),
         screen_failures(snapshot),
+        deviations(snapshot, groups),
         baseline(snapshot, groups),
         exposure(snapshot, groups),
         visits_done(snapshot),
-        data_entered(snapshot),
-        *safety_items(snapshot, groups, laboratory, {}),
+        panels_entered(snapshot),
+        windows_met(snapshot),
+        currency(snapshot),
+        *event_tables(snapshot, groups),
+        laboratory_summary(snapshot, groups, laboratory),
+        trend_plot(snapshot, groups),
+        viral_load(snapshot, groups),
+        *listings(snapshot, groups, {}),
     )
     return PartFigures(OPEN, about(snapshot, OPEN), tuple(filter(None, items)))
 
@@ -52,23 +76,35 @@ def closed_part(snapshot, arms) -> PartFigures:
     groups.append(Group("", frozenset(snapshot.patients)))
     totals = {(test, visit, ""): summary for (test, visit), summary in snapshot.laboratory.items()}
     items = (
+        *changes(snapshot, groups, letters),
         status(snapshot, groups, screened=False),
         baseline(snapshot, groups),
         exposure(snapshot, groups),
-        *safety_items(snapshot, groups, arms.laboratory | totals, letters),
+        *event_tables(snapshot, groups),
+        infusion_reactions(snapshot, groups),
+        laboratory_summary(snapshot, groups, arms.laboratory | totals),
+        trend_plot(snapshot, groups),
+        viral_load(snapshot, groups),
+        *listings(snapshot, groups, letters),
     )
     return PartFigures(CLOSED, about(snapshot, CLOSED), tuple(filter(None, items)))
 
 
-def safety_items(snapshot, groups, laboratory, letters):
+def event_tables(snapshot, groups):
     return (
         adverse_events(snapshot, groups),
         worst_grades(snapshot, groups),
+        rates(snapshot, groups),
+        related_events(snapshot, groups),
+    )
+
+
+def listings(snapshot, groups, letters):
+    return (
+        halts(snapshot, letters),
         serious_events(snapshot, groups, letters),
         deaths(snapshot, groups, letters),
         all_events(snapshot, letters),
-        laboratory_summary(snapshot, groups, laboratory),
-        trend_plot(snapshot, groups),
     )
 
 
@@ -77,27 +113,35 @@ def about(snapshot, part):
     randomised, treated = snapshot.randomised, snapshot.safety_population
     serious = [p for p in snapshot.patients.values() if any(event.is_serious for event in p.events)]
     died = [p for p in snapshot.patients.values() if p.has_died]
-    treated_words = "Treated" if snapshot.protocol.infusions else "In the safety population"
+    has_infusions = bool(snapshot.protocol.infusions)
     methods = [
-        "What happened on or before the cut-off counts, as it had been entered at the instant on the title page. "
-        "Data entered or corrected later are not in it.",
-        "Baseline tables are of all randomised patients; tables of adverse events are of "
-        f"{snapshot.population_words}. Each column heading says its N.",
-        "A patient counts once for each term, with the worst grade. Terms are those that the investigator reported; "
-        "they differ in more than capital letters. Grades are DAIDS 2.1.",
-        "Medians and quartiles are interpolated (R type 7). A result beyond the limit of quantification counts as "
-        "that limit.",
-        "Days count from day 0, the day of the first infusion."
-        if snapshot.protocol.infusions
-        else "Days count from day 0, the day of randomisation.",
-    ]
+        _("What happened on or before the cut-off counts, as it had been entered at the instant on this page. Data "
+          "entered or corrected later are not in it."),
+        _("Baseline tables are of all randomised patients; tables of adverse events are of %(patients)s. Each column "
+          "heading says its N.") % {"patients": snapshot.population_words},
+        _("A patient counts once for each term, with the worst grade. Events count by the code in force, without one "
+          "by the reported term; terms differ in more than capital letters."),
+        _("Medians and quartiles are interpolated (R type 7). A result beyond the limit of quantification counts as "
+          "that limit."),
+        _("Days count from day 0, the day of the first infusion.") if has_infusions
+        else _("Days count from day 0, the day of randomisation."),
+    ]  # fmt: skip
     if part == OPEN:
-        methods.append("Nothing in this part is shown by treatment group.")
+        methods.append(
+            _("Nothing in this part is shown by treatment group, nor how large the groups are. So that counts do not "
+              "tell the groups either, lines of single patients are in the closed part alone, and results of fewer "
+              "than %(n)s patients are not summed up.")
+            % {"n": FEWEST}
+        )  # fmt: skip
+        if has_infusions:
+            methods.append(
+                _("What can tell the product is in the closed part alone: doses, interruptions, reactions to infusions.")
+            )
     else:
         methods.append(
-            "Letters stand for the treatment groups. Which letter is which group is not in this report; the letters "
-            "are the same in all reports of this trial."
-        )
+            _("Letters stand for the treatment groups. Which letter is which group is not in this report; the letters "
+              "are the same in all reports of this series.")
+        )  # fmt: skip
     return About(
         title=trial.title,
         short_title=trial.short_title,
@@ -109,12 +153,13 @@ def about(snapshot, part):
         entered_until=f"{snapshot.entered_until:%Y-%m-%d %H:%M:%S} UTC",
         event=snapshot.event,
         reported_on=snapshot.reported_on.isoformat(),
+        language=tag(get_language()),
         key_figures=(
-            ("Screened", str(len(snapshot.patients))),
-            ("Randomised", f"{len(randomised)} of {trial.planned_patients} planned"),
-            (treated_words, str(len(treated))),
-            ("Patients with serious adverse events", str(len(serious))),
-            ("Deaths", str(len(died))),
+            (_("Screened"), str(len(snapshot.patients))),
+            (_("Randomised"), _("%(n)s of %(planned)s planned") % {"n": len(randomised), "planned": trial.planned_patients}),
+            (_("Treated") if has_infusions else _("In the safety population"), str(len(treated))),
+            (_("Patients with serious adverse events"), str(len(serious))),
+            (_("Deaths"), str(len(died))),
         ),
         methods=tuple(methods),
     )

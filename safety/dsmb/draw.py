@@ -10,7 +10,12 @@ import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.ticker import MaxNLocator
+
+from trialsite import fonts
+
+fontManager.addfont(fonts.sans_path())
 
 INK, QUIET, GRID = "#1f2a28", "#5f6b68", "#dfe3e0"
 # (colour, marker, dashes) by position of the letter; never those that the pages give to the arms
@@ -23,7 +28,7 @@ STYLES = [
 SETTINGS = {
     "svg.hashsalt": "trialsite",
     "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",  # ships with matplotlib
+    "font.family": ["DejaVu Sans", fonts.SANS],  # the first ships with matplotlib; the other one has the Chinese
     "font.size": 8,
     "axes.edgecolor": QUIET,
     "axes.labelcolor": INK,

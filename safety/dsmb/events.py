@@ -1,13 +1,20 @@
-"""What went wrong: adverse events by term (T6), by worst grade (T7), and the listings L1 to L3.
+"""What went wrong: adverse events by term (T6), by worst grade (T7), with exact intervals (T9), the related ones (T10),
+the reactions to infusions (T11), and the listings L1 to L3.
 
 Tables count events under treatment, in patients who were treated; listings have every event."""
 
 from collections import Counter, defaultdict
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
 from patients.models import State
-from safety.dsmb.counting import count, none_of
+from safety import dictionary
+from safety.dsmb.counting import count, heading_of, interval_text, none_of
 from safety.dsmb.figures import Column, Row, Table
 from safety.models import ActionTaken
+
+GRADES = range(1, 6)
 
 
 def treated_since(patient):
@@ -27,23 +34,33 @@ def other_events_note(snapshot):
     )
     if not n:
         return ()
-    events = "1 event" if n == 1 else f"{n} events"
-    start = "the first infusion" if snapshot.protocol.infusions else "day 0"
-    return (f"{events} before {start}, or in patients who did not come so far, in the listings only.",)
+    if snapshot.protocol.infusions:
+        words = ngettext(
+            "%(n)s event before the first infusion, or in patients who did not come so far, in the listings only.",
+            "%(n)s events before the first infusion, or in patients who did not come so far, in the listings only.",
+            n,
+        )
+    else:
+        words = ngettext(
+            "%(n)s event before day 0, or in patients who did not come so far, in the listings only.",
+            "%(n)s events before day 0, or in patients who did not come so far, in the listings only.",
+            n,
+        )
+    return (words % {"n": n},)
 
 
-def by_term(snapshot):
-    """{(body system, term): {patient id: events}}: the most frequent body system first, in it the most frequent
-    term. Terms that differ in capital letters alone are one."""
+def by_term(snapshot, wanted=lambda event: True):
+    """{(body system, term): {patient id: events}} of the events that are wanted: the most frequent body system first, in
+    it the most frequent term. Terms that differ in capital letters alone are one."""
     found, spelt = defaultdict(lambda: defaultdict(list)), {}
     for patient in snapshot.safety_population:
-        for event in events_under_treatment(patient):
-            system, term = event.body_system.strip(), event.term.strip()
+        for event in filter(wanted, events_under_treatment(patient)):
+            system, term = event.counted_as
             key = (system.casefold(), term.casefold())
             spelt[key] = min(spelt.get(key, (system, term)), (system, term))
             found[key][patient.id].append(event)
     in_system = defaultdict(set)
-    for (system, _), patients in found.items():
+    for (system, _term), patients in found.items():
         in_system[system] |= set(patients)
     order = sorted(found, key=lambda key: (-len(in_system[key[0]]), key[0], -len(found[key]), key[1]))
     first_spelling = {}
@@ -54,7 +71,7 @@ def by_term(snapshot):
 
 def by_system(terms):
     systems = defaultdict(lambda: defaultdict(list))
-    for (system, _), patients in terms.items():
+    for (system, _term), patients in terms.items():
         for patient, events in patients.items():
             systems[system][patient] += events
     return systems
@@ -63,25 +80,26 @@ def by_system(terms):
 def kinds_of_events(snapshot):
     """What the overview counts: (words, whether an event is of this kind in this patient)."""
     kinds = [
-        ("Any adverse event", lambda p, e: True),
-        ("Related to the study treatment", lambda p, e: e.is_related),
-        ("Grade 3 or worse", lambda p, e: e.grade >= 3),
-        ("Related, grade 3 or worse", lambda p, e: e.is_related and e.grade >= 3),
-        ("Serious", lambda p, e: e.is_serious),
-        ("Serious and related", lambda p, e: e.is_serious and e.is_related),
-        ("Fatal", lambda p, e: e.is_fatal),
-        ("Treatment withdrawn", lambda p, e: e.action_taken == ActionTaken.WITHDRAWN),
+        (_("Any adverse event"), lambda p, e: True),
+        (_("Related to the study treatment"), lambda p, e: e.counts_as_related),
+        (_("Grade 3 or worse"), lambda p, e: e.grade >= 3),
+        (_("Related, grade 3 or worse"), lambda p, e: e.counts_as_related and e.grade >= 3),
+        (_("Serious"), lambda p, e: e.is_serious),
+        (_("Serious and related"), lambda p, e: e.is_serious and e.counts_as_related),
+        (_("Fatal"), lambda p, e: e.is_fatal),
+        (_("Treatment withdrawn"), lambda p, e: e.action_taken == ActionTaken.WITHDRAWN),
     ]
     if infusions := snapshot.protocol.infusions:
         window = infusions.reaction_window_days
         kinds.append((
-            f"Within {window} days of an infusion",
+            _("Within %(days)s days of an infusion") % {"days": window},
             lambda p, e: any(0 <= (e.began_on - i.on).days <= window for i in p.infusions),
         ))  # fmt: skip
     for interest in snapshot.protocol.events_of_interest:
         terms = {term.casefold() for term in (interest.name, *interest.terms)}
         kinds.append((
-            f"Of interest, by the reported term: {interest.name}", lambda p, e, terms=terms: e.term.strip().casefold() in terms
+            _("Of interest: %(name)s") % {"name": interest.name},
+            lambda p, e, terms=terms: bool(terms & {e.term.strip().casefold(), e.counted_as[1].casefold()}),
         ))  # fmt: skip
     return kinds
 
@@ -90,10 +108,10 @@ def adverse_events(snapshot, groups):
     """T6. Patients with each event once, and the number of events."""
     population = snapshot.safety_population
     members = [group.of(population) for group in groups]
-    headings = [f"{g.title} (N = {len(these)})" for g, these in zip(groups, members, strict=True)]
-    columns = [Column("Body system and term", align="left", share=1)]
-    for heading in headings:
-        columns += [Column("Patients, n (%)", heading), Column("Events", heading)]
+    columns = [Column(_("Body system and term"), align="left", share=1)]
+    for group in groups:
+        heading = heading_of(group, population)
+        columns += [Column(_("Patients, n (%)"), heading), Column(_("Events"), heading)]
 
     def cells(events_of):
         texts = []
@@ -104,64 +122,150 @@ def adverse_events(snapshot, groups):
 
     rows = []
     if population:
-        rows.append(Row(("Overview", *[""] * (len(columns) - 1)), "heading"))
+        rows.append(Row((_("Overview"), *[""] * (len(columns) - 1)), "heading"))
         for words, is_kind in kinds_of_events(snapshot):
             of_kind = lambda p, is_kind=is_kind: [e for e in events_under_treatment(p) if is_kind(p, e)]  # noqa: E731
             rows.append(Row((words, *cells(of_kind)), "inner"))
-    terms = by_term(snapshot)
+    rows += rows_by_term(by_term(snapshot), cells)
+    return Table(
+        "T6", _("Adverse events by body system and term"), tuple(columns), tuple(rows),
+        (_("Of %(patients)s; a patient counts once in each line.") % {"patients": snapshot.population_words},
+         *other_events_note(snapshot))
+        if rows else other_events_note(snapshot),
+        wide=len(groups) > 3, empty=_("Nobody was treated."),
+    )  # fmt: skip
+
+
+def rows_by_term(terms, cells):
+    """Body systems as headings, with a line for each as a whole and one for each term."""
     systems = by_system(terms)
     last = None
     for (system, term), patients in terms.items():
         if system != last:
-            rows.append(Row((system, *[""] * (len(columns) - 1)), "heading"))
-            rows.append(Row(("Any of this body system", *cells(lambda p, s=system: systems[s].get(p.id))), "inner"))
+            whole = cells(lambda p, system=system: systems[system].get(p.id))
+            yield Row((str(dictionary.told(system)), *[""] * len(whole)), "heading")
+            yield Row((_("Any of this body system"), *whole), "inner")
             last = system
-        rows.append(Row((term, *cells(lambda p, patients=patients: patients.get(p.id))), "inner"))
-    return Table(
-        "T6", "Adverse events by body system and term", tuple(columns), tuple(rows),
-        (f"Of {snapshot.population_words}; a patient counts once in each line.", *other_events_note(snapshot))
-        if rows else other_events_note(snapshot),
-        wide=len(groups) > 3, empty="Nobody was treated.",
-    )  # fmt: skip
+        yield Row((term, *cells(lambda p, patients=patients: patients.get(p.id))), "inner")
 
 
 def worst_grades(snapshot, groups):
     """T7. Each patient once for each term, at the worst grade."""
+    return _by_worst_grade(
+        snapshot, groups, "T7", _("Adverse events by worst grade"), _("Any adverse event"),
+        none=_("No adverse event in %(n)s treated patients."),
+    )  # fmt: skip
+
+
+def related_events(snapshot, groups):
+    """T10. As T7, of the events that somebody thinks may come from the treatment."""
+    return _by_worst_grade(
+        snapshot, groups, "T10", _("Related adverse events by worst grade"), _("Any related adverse event"),
+        none=_("No related adverse event in %(n)s treated patients."), wanted=lambda event: event.counts_as_related,
+    )  # fmt: skip
+
+
+def _by_worst_grade(snapshot, groups, number, title, whole, *, none, wanted=lambda event: True):
     population = snapshot.safety_population
     members = [group.of(population) for group in groups]
-    columns = [Column("Body system and term", align="left", share=1)]
-    for group, these in zip(groups, members, strict=True):
-        columns += [Column(str(grade), f"{group.title} (N = {len(these)})", share=0.11) for grade in range(1, 6)]
+    columns = [Column(_("Body system and term"), align="left", share=1)]
+    for group in groups:
+        columns += [Column(str(grade), heading_of(group, population), share=0.11) for grade in GRADES]
 
     def cells(events_of):
         texts = []
         for these in members:
             worst = Counter(max(e.grade for e in events) for p in these if (events := events_of(p)))
-            texts += [str(worst[grade]) if worst[grade] else "·" for grade in range(1, 6)]
+            texts += [str(worst[grade]) if worst[grade] else "·" for grade in GRADES]
         return texts
 
-    terms = by_term(snapshot)
-    systems = by_system(terms)
-    rows, last = [], None
+    terms = by_term(snapshot, wanted)
+    rows = []
     if terms:
-        rows.append(Row(("Any adverse event", *cells(events_under_treatment)), "total"))
-    for (system, term), patients in terms.items():
-        if system != last:
-            rows.append(Row((system, *[""] * (len(columns) - 1)), "heading"))
-            rows.append(Row(("Any of this body system", *cells(lambda p, s=system: systems[s].get(p.id))), "inner"))
-            last = system
-        rows.append(Row((term, *cells(lambda p, patients=patients: patients.get(p.id))), "inner"))
+        rows.append(Row((whole, *cells(lambda p: [*filter(wanted, events_under_treatment(p))])), "total"))
+        rows += rows_by_term(terms, cells)
     return Table(
-        "T7", "Adverse events by worst grade", tuple(columns), tuple(rows),
-        ("Number of patients whose worst grade it was; a dot is none.",) if rows else (),
+        number, title, tuple(columns), tuple(rows),
+        (_("Number of patients whose worst grade it was; a dot is none."),) if rows else (),
         wide=len(groups) > 3,
-        empty=f"No adverse event in {len(population)} treated patients." if population else "Nobody was treated.",
+        empty=none % {"n": len(population)} if population else _("Nobody was treated."),
+    )  # fmt: skip
+
+
+def rates(snapshot, groups):
+    """T9. How many patients had what matters most, and what that tells of the true rate."""
+    population = snapshot.safety_population
+    members = [group.of(population) for group in groups]
+    wanted = (
+        (_("Related to the study treatment"), lambda e: e.counts_as_related),
+        (_("Grade 3 or worse"), lambda e: e.grade >= 3),
+        (_("Related, grade 3 or worse"), lambda e: e.counts_as_related and e.grade >= 3),
+        (_("Serious"), lambda e: e.is_serious),
+        (_("Serious and related"), lambda e: e.is_serious and e.counts_as_related),
+        (_("Fatal"), lambda e: e.is_fatal),
+    )
+    rows = [
+        Row((words, *(
+            interval_text(sum(any(is_such(e) for e in events_under_treatment(p)) for p in these), len(these))
+            for these in members
+        )))
+        for words, is_such in wanted
+        if population
+    ]  # fmt: skip
+    return Table(
+        "T9", _("Patients with events that matter most, with exact intervals"),
+        (Column(_("Adverse event"), align="left", share=1),
+         *(Column(heading_of(group, population)) for group in groups)),
+        tuple(rows),
+        (_("n/N, % (exact two-sided 95 % interval of Clopper and Pearson; of none also the one-sided 95 % upper limit)."),)
+        if rows else (),
+        wide=len(groups) > 3, empty=_("Nobody was treated."),
+    )  # fmt: skip
+
+
+def infusion_reactions(snapshot, groups):
+    """T11. By the number of the infusion, each at its worst grade, and the terms. Of the closed part alone."""
+    infusions = snapshot.protocol.infusions
+    if infusions is None:
+        return None
+    population = snapshot.safety_population
+    members = [group.of(population) for group in groups]
+    columns = [Column(_("Infusion and reaction"), align="left", share=1)]
+    for group in groups:
+        heading = heading_of(group, population)
+        columns += [Column(_("Given"), heading), Column(_("With a reaction, n (%)"), heading), Column(_("Grades 1/2/3/4/5"), heading)]
+
+    def cells(given_of, reactions_of):
+        texts = []
+        for these in members:
+            given = [i for p in these for i in given_of(p)]
+            worst = Counter(max(grades) for i in given if (grades := reactions_of(i)))
+            texts += [str(len(given)), count(worst.total(), len(given)), "/".join(str(worst[g]) for g in GRADES)]
+        return texts
+
+    rows = []
+    if any(p.infusions for p in population):
+        for number in range(1, max(i.number for p in population for i in p.infusions) + 1):
+            of_number = lambda p, number=number: [i for i in p.infusions if i.number == number]  # noqa: E731
+            name = _("Infusion %(number)s") % {"number": number}
+            rows.append(Row((name, *cells(of_number, lambda i: i.reaction_grades))))
+        rows.append(Row((_("All infusions"), *cells(lambda p: p.infusions, lambda i: i.reaction_grades)), "total"))
+        terms = Counter(term for p in population for i in p.infusions for term in {t for t, _grade in i.reactions})
+        if terms:
+            rows.append(Row((_("By reaction, all infusions"), *[""] * (len(columns) - 1)), "heading"))
+        for term, _n in sorted(terms.items(), key=lambda one: (-one[1], one[0])):
+            of_term = lambda i, term=term: [grade for its, grade in i.reactions if its == term]  # noqa: E731
+            rows.append(Row((term, *cells(lambda p: p.infusions, of_term)), "inner"))
+    return Table(
+        "T11", _("Reactions to infusions"), tuple(columns), tuple(rows),
+        (_("Infusions, not patients: each at the worst grade of its reactions."),) if rows else (),
+        wide=len(groups) > 2, empty=_("No infusion was given."),
     )  # fmt: skip
 
 
 def _listing_columns(letters, *columns):
-    group = (Column("Group", align="left"),) if letters else ()
-    return (Column("Patient", align="left"), *group, *columns)
+    group = (Column(_("Group"), align="left"),) if letters else ()
+    return (Column(_("Patient"), align="left"), *group, *columns)
 
 
 def _who(patient, letters):
@@ -170,7 +274,9 @@ def _who(patient, letters):
 
 def _day(snapshot, patient, day):
     number = patient.day_of(day) if patient.randomised_on else None
-    return day.isoformat() if number is None else f"{day} (day {number})"
+    if number is None:
+        return day.isoformat()
+    return _("%(date)s (day %(number)s)") % {"date": day, "number": number}
 
 
 def _listed(snapshot):
@@ -182,65 +288,86 @@ def _listed(snapshot):
 def _end_of(snapshot, event):
     if event.ended_on and event.ended_on <= snapshot.cutoff:
         return event.ended_on.isoformat()
-    return "ongoing" if event.is_ongoing or event.ended_on else "not known"
+    return _("ongoing") if event.is_ongoing or event.ended_on else _("not known")
 
 
 def serious_events(snapshot, groups, letters):
     """L1. Every serious event, also before the first infusion and in patients who were not randomised."""
     columns = _listing_columns(
-        letters, Column("No."), Column("Event", align="left", share=3), Column("Grade"),
-        Column("Onset", align="left"), Column("End", align="left"), Column("Serious because", align="left", share=3),
-        Column("Relationship", align="left", share=1.4), Column("Expected", align="left", share=1.4),
-        Column("Action", align="left", share=1.6), Column("Outcome", align="left", share=1.6),
+        letters, Column(_("No.")), Column(_("Event"), align="left", share=3), Column(_("Grade")),
+        Column(_("Onset"), align="left"), Column(_("End"), align="left"),
+        Column(_("Serious because"), align="left", share=3), Column(_("Relationship"), align="left", share=1.4),
+        Column(_("Expected"), align="left", share=1.4), Column(_("By the sponsor"), align="left", share=1.8),
+        Column(_("Action"), align="left", share=1.6),
+        Column(_("Outcome"), align="left", share=1.6),
     )  # fmt: skip
     rows = tuple(
-        Row((*_who(p, letters), str(e.sequence), f"{e.term} ({e.body_system})", str(e.grade),
+        Row((*_who(p, letters), str(e.sequence), f"{e.term} ({dictionary.told(e.counted_as[0])})", str(e.grade),
              _day(snapshot, p, e.began_on), _end_of(snapshot, e), "; ".join(e.seriousness),
-             str(e.get_relationship_display()), str(e.get_expectedness_display()), str(e.get_action_taken_display()),
+             str(e.get_relationship_display()), str(e.get_expectedness_display()), _by_sponsor(e), str(e.get_action_taken_display()),
              str(e.get_outcome_display())))
         for p, e in _listed(snapshot) if e.is_serious
     )  # fmt: skip
     notes = none_of(lambda p: any(e.is_serious for e in events_under_treatment(p)), groups, snapshot.safety_population)
-    return Table("L1", "Serious adverse events", columns, rows, notes, wide=True, empty="No serious adverse event.")
+    return Table(
+        "L1", _("Serious adverse events"), columns, rows, notes, wide=True, empty=_("No serious adverse event.")
+    )
+
+
+def _by_sponsor(event):
+    """How the sponsor judged it last."""
+    if event.judgement is None:
+        return "–"
+    return f"{event.judgement.get_causality_display()}; {event.judgement.get_expectedness_display()}"
 
 
 def deaths(snapshot, groups, letters):
     """L2."""
     columns = _listing_columns(
-        letters, Column("Died on", align="left"), Column("Last infusion", align="left"),
-        Column("Fatal adverse events (relationship)", align="left", share=1),
+        letters, Column(_("Died on"), align="left"), Column(_("Last infusion"), align="left"),
+        Column(_("Fatal adverse events (relationship)"), align="left", share=1),
     )  # fmt: skip
     rows = []
     for patient in (p for p in snapshot.patients.values() if p.has_died):
         fatal = [event for event in patient.events if event.is_fatal]
         ends = [patient.ended_on] if patient.end == State.DIED else [e.ended_on for e in fatal if e.ended_on]
         died_on = ends[0] if ends else None
-        last = patient.infusions[-1] if patient.infusions else None
-        before = f", {(died_on - last.on).days} days before" if last and died_on else ""
         rows.append(
             Row((
                 *_who(patient, letters),
-                _day(snapshot, patient, died_on) if died_on else "not known",
-                f"no. {last.number} on {last.on}{before}" if last else "none",
-                "; ".join(f"{e.term} ({e.get_relationship_display()})" for e in fatal) or "none reported",
+                _day(snapshot, patient, died_on) if died_on else _("not known"),
+                _last_infusion(patient, died_on),
+                "; ".join(f"{e.term} ({e.get_relationship_display()})" for e in fatal) or _("none reported"),
             ))
         )  # fmt: skip
     notes = none_of(lambda p: p.has_died, groups, snapshot.safety_population)
-    return Table("L2", "Deaths", columns, tuple(rows), notes, empty="No deaths.")
+    return Table("L2", _("Deaths"), columns, tuple(rows), notes, empty=_("No deaths."))
+
+
+def _last_infusion(patient, died_on):
+    if not patient.infusions:
+        return _("none")
+    last = patient.infusions[-1]
+    about = {"number": last.number, "day": last.on}
+    if died_on is None:
+        return _("no. %(number)s on %(day)s") % about
+    return _("no. %(number)s on %(day)s, %(days)s days before") % (about | {"days": (died_on - last.on).days})
 
 
 def all_events(snapshot, letters):
     """L3."""
     columns = _listing_columns(
-        letters, Column("No."), Column("Event", align="left", share=2), Column("Body system", align="left", share=2),
-        Column("Grade"), Column("Serious", align="left"), Column("Onset", align="left"), Column("End", align="left"),
-        Column("After infusion"), Column("Relationship", align="left", share=1),
-        Column("Action", align="left", share=1.3), Column("Outcome", align="left", share=1.3),
+        letters, Column(_("No.")), Column(_("Event"), align="left", share=2),
+        Column(_("Counted as"), align="left", share=2), Column(_("Body system"), align="left", share=2),
+        Column(_("Grade")), Column(_("Serious"), align="left"), Column(_("Onset"), align="left"),
+        Column(_("End"), align="left"), Column(_("After infusion")), Column(_("Relationship"), align="left", share=1),
+        Column(_("Action"), align="left", share=1.3), Column(_("Outcome"), align="left", share=1.3),
     )  # fmt: skip
     rows = tuple(
-        Row((*_who(p, letters), str(e.sequence), e.term, e.body_system, str(e.grade), "yes" if e.is_serious else "no",
+        Row((*_who(p, letters), str(e.sequence), e.term, "" if e.counted_as[1] == e.term else e.counted_as[1],
+             str(dictionary.told(e.counted_as[0])), str(e.grade), _("yes") if e.is_serious else _("no"),
              _day(snapshot, p, e.began_on), _end_of(snapshot, e), str(e.infusion_number or "–"),
              str(e.get_relationship_display()), str(e.get_action_taken_display()), str(e.get_outcome_display())))
         for p, e in _listed(snapshot)
     )  # fmt: skip
-    return Table("L3", "All adverse events", columns, rows, wide=True, empty="No adverse event.")
+    return Table("L3", _("All adverse events"), columns, rows, wide=True, empty=_("No adverse event."))

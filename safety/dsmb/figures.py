@@ -38,7 +38,7 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     wide: bool = False
-    empty: str = "Nothing to report."
+    empty: str = ""
 
     @property
     def column_groups(self):
@@ -106,6 +106,7 @@ class About:
     entered_until: str
     event: int
     reported_on: str
+    language: str = "en"
     scales: str = ""
     key_figures: tuple[tuple[str, str], ...] = ()
     methods: tuple[str, ...] = ()

@@ -1,10 +1,22 @@
-"""What was measured: the laboratory summary (T8) and the CD4 cells over time (F3)."""
+"""What was measured: the laboratory summary (T8), the viral load (T14), and the CD4 cells over time (F3)."""
 
 from collections import defaultdict
+from itertools import pairwise
 
-from safety.dsmb.counting import decimal_text, name_with_unit, quartiles
+from django.utils.translation import gettext as _
+
+from safety.dsmb.counting import (
+    FEWEST,
+    WITHHELD,
+    columns_by_group,
+    count,
+    decimal_text,
+    heading_of,
+    name_with_unit,
+    quartiles,
+)
 from safety.dsmb.figures import Column, Line, Plot, Row, Table
-from safety.dsmb.snapshot import TREND_TEST
+from safety.dsmb.snapshot import TREND_TEST, VIRAL_LOAD
 
 # more lines than these say less than a band of quartiles
 MOST_LINES = 60
@@ -12,14 +24,14 @@ MOST_LINES = 60
 
 def laboratory_summary(snapshot, groups, laboratory):
     """T8. Every numeric test of the panels, by visit. `laboratory` by (test, visit, letter), "" for all."""
-    columns = [Column("Test and visit", align="left", share=1)]
+    columns = [Column(_("Test and visit"), align="left", share=1)]
     randomised = snapshot.randomised
     for group in groups:
-        heading = f"{group.title} (N = {len(group.of(randomised))})"
-        columns += [Column("n", heading), Column("Median (min–max)", heading), Column("L/H/Q", heading)]
+        heading = heading_of(group, randomised)
+        columns += [Column("n", heading), Column(_("Median (min–max)"), heading), Column(_("L/H/Q"), heading)]
     visits = snapshot.visit_names()
     measured = defaultdict(set)
-    for test, visit, _ in laboratory:
+    for test, visit, _letter in laboratory:
         measured[test].add(visit)
     rows = []
     for code, test in snapshot.newest("tests").items():
@@ -30,19 +42,27 @@ def laboratory_summary(snapshot, groups, laboratory):
         for visit in [v for v in (*visits, *sorted(measured[code] - set(visits))) if v in measured[code]]:
             cells = []
             for group in groups:
-                cells += summary_cells(laboratory.get((code, visit, group.letter)), test.decimals)
+                cells += summary_cells(laboratory.get((code, visit, group.letter)), test.decimals, group)
             rows.append(Row((visits.get(visit, visit), *cells), "inner"))
     return Table(
-        "T8", "Laboratory tests and vital signs by visit", tuple(columns), tuple(rows),
-        ("Randomised patients. L, H: results below and above the reference range; Q: beyond the limit of "
-         "quantification.",) if rows else (),
-        wide=len(groups) > 2, empty="Nothing was measured in randomised patients.",
+        "T8", _("Laboratory tests and vital signs by visit"), tuple(columns), tuple(rows),
+        (_("Randomised patients. L, H: results below and above the reference range; Q: beyond the limit of "
+           "quantification."), *withheld_note(groups)) if rows else (),
+        wide=len(groups) > 2, empty=_("Nothing was measured in randomised patients."),
     )  # fmt: skip
 
 
-def summary_cells(summary, decimals):
+def withheld_note(groups):
+    if not any(group.is_open for group in groups):
+        return ()
+    return (_("%(sign)s: of fewer than %(n)s results nothing is summed up.") % {"sign": WITHHELD, "n": FEWEST},)
+
+
+def summary_cells(summary, decimals, group):
     if summary is None:
         return ["0", "–", "–"]
+    if group.withholds(summary.n):
+        return [str(summary.n), WITHHELD, WITHHELD]
     median = decimal_text(summary.median, decimals + 1)
     lowest, highest = decimal_text(summary.lowest, decimals), decimal_text(summary.highest, decimals)
     return [str(summary.n), f"{median} ({lowest}–{highest})", f"{summary.low}/{summary.high}/{summary.beyond}"]
@@ -63,8 +83,9 @@ def trend_plot(snapshot, groups):
             by_patient[patient].append((day, float(value)))
             if visit in days:
                 by_visit[visit][patient] = value
-        if len({row[0] for row in snapshot.trend}) <= MOST_LINES:
+        if not group.is_open and len({row[0] for row in snapshot.trend}) <= MOST_LINES:
             lines += [Line("patient", "", tuple(points), group.letter) for points in by_patient.values()]
+        by_visit = {visit: values for visit, values in by_visit.items() if not group.withholds(len(values))}
         at = {days[visit]: quartiles(sorted(values.values())) for visit, values in by_visit.items()}
         counts = {days[visit]: len(values) for visit, values in by_visit.items()}
         if not any(line.role == "patient" for line in lines):
@@ -72,19 +93,81 @@ def trend_plot(snapshot, groups):
                 points = tuple((day, float(at[day][place])) for day in sorted(at))
                 lines.append(Line("quartile", "", points, group.letter))
         points = tuple((day, float(at[day][1])) for day in sorted(at))
-        label = f"Median, {group.title}" if group.letter else "Median"
+        label = _("Median, %(group)s") % {"group": group.letter} if group.letter else _("Median")
         lines.append(Line("median", label, points, group.letter, tuple(counts[day] for day in sorted(at))))
     medians = [line for line in lines if line.role == "median" and line.points]
-    ticks = sorted({day for line in medians for day, _ in line.points})
+    ticks = sorted({day for line in medians for day, _value in line.points})
     words = "; ".join(
-        f"{line.label} {line.points[0][1]:g} on day {line.points[0][0]} and {line.points[-1][1]:g} on day "
-        f"{line.points[-1][0]}"
+        _("%(line)s %(first)g on day %(first_day)s and %(last)g on day %(last_day)s")
+        % {
+            "line": line.label, "first": line.points[0][1], "first_day": line.points[0][0],
+            "last": line.points[-1][1], "last_day": line.points[-1][0],
+        }
         for line in medians
-    )
+    )  # fmt: skip
+    if any(line.role == "patient" for line in lines):
+        notes = (_("Randomised patients. Thin lines: single patients, on the days of their visits; thick lines: medians "
+                   "by visit, drawn at the planned day."),)  # fmt: skip
+    else:
+        notes = (_("Randomised patients. Medians and quartiles by visit, drawn at the planned day."), *withheld_note(groups))
+    if not medians:
+        return None
     return Plot(
-        "F3", f"{test.name} over time", "trend", "Days from day 0", name_with_unit(test), f"{words}.", tuple(lines),
-        tuple((day, str(day)) for day in ticks),
-        ("Randomised patients. Thin lines: single patients, on the days of their visits; thick lines: medians by "
-         "visit, drawn at the planned day.",) if any(line.role == "patient" for line in lines)
-        else ("Randomised patients. Medians and quartiles by visit, drawn at the planned day.",),
+        "F3", _("%(test)s over time") % {"test": test.name}, "trend", _("Days from day 0"), name_with_unit(test),
+        f"{words}.", tuple(lines), tuple((day, str(day)) for day in ticks), notes,
+    )  # fmt: skip
+
+
+# copies/mL above which a viral load counts as a rebound of that size
+REBOUNDS = (50, 200, 1000)
+
+
+def viral_load(snapshot, groups):
+    """T14. Patients by their highest viral load after day 0, twice in a row above a limit, and by visit."""
+    test = snapshot.newest("tests").get(VIRAL_LOAD)
+    if test is None:
+        return None
+    randomised = snapshot.randomised
+    of_patient, at_visit = defaultdict(list), defaultdict(lambda: defaultdict(dict))
+    for patient, visit, _day, value in snapshot.viral_load:
+        of_patient[patient].append(value)
+        at_visit[visit][patient] = value
+    rows = []
+
+    def add(words, values_of, is_such, kind="inner"):
+        """Patients of whom it is so, of those with values."""
+        cells = []
+        for group in groups:
+            known = [values for p in group.of(randomised) if (values := values_of(p))]
+            cells.append(count(sum(map(is_such, known)), len(known)))
+        rows.append(Row((words, *cells), kind))
+
+    def heading(words, values_of):
+        rows.append(Row((words, *[""] * len(groups)), "heading"))
+        known = [str(sum(bool(values_of(p)) for p in group.of(randomised))) for group in groups]
+        rows.append(Row((_("Patients with a result"), *known), "inner"))
+
+    if of_patient:
+        every = lambda p: of_patient.get(p.id)  # noqa: E731
+        heading(_("Highest after day 0"), every)
+        for limit in REBOUNDS:
+            add(_("Above %(limit)s") % {"limit": limit}, every, lambda values, limit=limit: max(values) > limit)
+        heading(_("Two results in a row after day 0"), every)
+        for limit in REBOUNDS:
+            add(
+                _("Both above %(limit)s") % {"limit": limit}, every,
+                lambda values, limit=limit: any(min(pair) > limit for pair in pairwise(values)),
+            )  # fmt: skip
+    for visit, name in snapshot.visit_names().items():
+        if visit in at_visit:
+            here = lambda p, visit=visit: [v] if (v := at_visit[visit].get(p.id)) is not None else []  # noqa: E731
+            heading(name, here)
+            for limit in REBOUNDS:
+                add(_("Above %(limit)s") % {"limit": limit}, here, lambda values, limit=limit: values[0] > limit)
+    return Table(
+        "T14", _("Rebound of the viral load: %(test)s") % {"test": name_with_unit(test)},
+        columns_by_group("", groups, randomised), tuple(rows),
+        (_("Randomised patients; n (%) of those with a result. A result below the limit of quantification counts as "
+           "that limit."),) if rows else (),
+        empty=_("Nothing was measured after day 0."),
     )  # fmt: skip

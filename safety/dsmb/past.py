@@ -3,9 +3,9 @@ them, all at one instant of now."""
 
 from datetime import UTC
 
-from patients.models import AllocationSlot, ArtRegimen, Disposition, EligibilityAssessment, Patient
+from patients.models import AllocationSlot, ArtRegimen, Disposition, EligibilityAssessment, Halt, Patient
 from safety.dsmb.snapshot import Before, read_arms, read_patients, read_snapshot
-from safety.models import AdverseEvent
+from safety.models import AdverseEvent, Coding, Deviation, SeriousCase, SponsorAssessment
 from trialsite.as_of import CutOff, tables_as_of, wait_for_writers
 from trialsite.jobs import one_instant
 from trialsite.models import Site
@@ -14,9 +14,10 @@ from visits.models import Infusion, Interruption, Measurement, PanelRecord, Prep
 # what tells who is in the trial and what happened to them
 ABOUT_PATIENTS = [
     Site, Patient, AllocationSlot, Disposition, EligibilityAssessment, ArtRegimen, Preparation, Infusion, Interruption,
-    Reaction, AdverseEvent,
+    Reaction, AdverseEvent, Coding, SeriousCase,
+    SponsorAssessment, Deviation,
 ]  # fmt: skip
-ALL = [*ABOUT_PATIENTS, Visit, PanelRecord, Query, Measurement]
+ALL = [*ABOUT_PATIENTS, Halt, Visit, PanelRecord, Query, Measurement]
 
 
 def read_past(report):

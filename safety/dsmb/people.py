@@ -1,13 +1,16 @@
-"""Who came, who they are, what they were given, and whether the data are there: F1 to T5 and DQ."""
+"""Who came, who they are, and what they were given: F1 to T5."""
 
 from collections import Counter, defaultdict
 from itertools import accumulate
 
+from django.utils.translation import gettext as _
+
 from patients.eligibility import age_on, whole_months_between
 from patients.models import Sex, State
-from safety.dsmb.counting import columns_by_group, count, median_text, name_with_unit, parts, range_text
+from safety.dsmb.counting import columns_by_group, count, heading_of, median_text, name_with_unit, parts, range_text
 from safety.dsmb.figures import Column, Line, Plot, Row, Table
-from safety.dsmb.snapshot import PanelCounts, VisitCounts, baseline_tests
+from safety.dsmb.snapshot import baseline_tests
+from safety.models import CATEGORIES
 
 # --- F1 to T2: who came, and who is still there
 
@@ -19,35 +22,35 @@ def status(snapshot, groups, *, screened):
     if screened:
         before = [p for p in everybody if not p.randomised_on]
         places = (
-            ("In screening", lambda p: not p.end and not p.was_eligible),
-            ("Eligible, not yet randomised", lambda p: not p.end and p.was_eligible),
-            ("Screen failure", lambda p: p.end == State.SCREEN_FAILED),
-            ("Withdrew before randomisation", lambda p: p.end == State.WITHDRAWN),
-            ("Died before randomisation", lambda p: p.end == State.DIED),
+            (_("In screening"), lambda p: not p.end and not p.was_eligible),
+            (_("Eligible, not yet randomised"), lambda p: not p.end and p.was_eligible),
+            (_("Screen failure"), lambda p: p.end == State.SCREEN_FAILED),
+            (_("Withdrew before randomisation"), lambda p: p.end == State.WITHDRAWN),
+            (_("Died before randomisation"), lambda p: p.end == State.DIED),
         )
-        rows.append(Row(("Screened", str(len(everybody))), "total"))
+        rows.append(Row((_("Screened"), str(len(everybody))), "total"))
         for words, is_there in places:
             rows.append(Row((words, count(sum(map(is_there, before)), len(everybody))), "inner"))
     numbers = [group.of(randomised) for group in groups]
-    rows.append(Row(("Randomised", *(str(len(patients)) for patients in numbers)), "total"))
+    rows.append(Row((_("Randomised"), *(str(len(patients)) for patients in numbers)), "total"))
     places = [
-        ("In follow-up", lambda p: not p.end),
-        ("Completed", lambda p: p.end == State.COMPLETED),
-        ("Withdrawn", lambda p: p.end == State.WITHDRAWN),
-        ("Lost to follow-up", lambda p: p.end == State.LOST),
-        ("Died", lambda p: p.end == State.DIED),
+        (_("In follow-up"), lambda p: not p.end),
+        (_("Completed"), lambda p: p.end == State.COMPLETED),
+        (_("Withdrawn"), lambda p: p.end == State.WITHDRAWN),
+        (_("Lost to follow-up"), lambda p: p.end == State.LOST),
+        (_("Died"), lambda p: p.end == State.DIED),
     ]
     for words, is_there in places:
         cells = (count(sum(map(is_there, patients)), len(patients)) for patients in numbers)
         rows.append(Row((words, *cells), "inner"))
     if snapshot.protocol.infusions:
         cells = (count(sum(bool(p.infusions) for p in patients), len(patients)) for patients in numbers)
-        rows.append(Row(("At least one infusion begun", *cells)))
-    notes = ["Where each patient stood at the cut-off; n (%)."]
+        rows.append(Row((_("At least one infusion begun"), *cells)))
+    notes = [_("Where each patient stood at the cut-off; n (%).")]
     if screened:
-        notes.append("Percentages are of the screened, and below that line of the randomised patients.")
-    columns = (Column("Status", align="left", share=1), *(Column(group.title) for group in groups))
-    return Table("F1", "Status of the trial", columns, tuple(rows), tuple(notes))
+        notes.append(_("Percentages are of the screened, and below that line of the randomised patients."))
+    columns = (Column(_("Status"), align="left", share=1), *(Column(group.title) for group in groups))
+    return Table("F1", _("Status of the trial"), columns, tuple(rows), tuple(notes))
 
 
 def enrolment_plot(snapshot):
@@ -55,28 +58,31 @@ def enrolment_plot(snapshot):
     planned = snapshot.protocol.trial.planned_patients
     lines = []
     for label, days in (
-        ("Screened", [p.screened_on for p in snapshot.patients.values()]),
-        ("Randomised", [p.randomised_on for p in snapshot.randomised]),
+        (_("Screened"), [p.screened_on for p in snapshot.patients.values()]),
+        (_("Randomised"), [p.randomised_on for p in snapshot.randomised]),
     ):
         by_day = sorted(Counter(days).items())
-        totals = accumulate(n for _, n in by_day)
-        points = [(day.toordinal(), total) for (day, _), total in zip(by_day, totals, strict=True)]
+        totals = accumulate(n for _day, n in by_day)
+        points = [(day.toordinal(), total) for (day, _n), total in zip(by_day, totals, strict=True)]
         if points:
             lines.append(Line("count", label, (*points, (snapshot.cutoff.toordinal(), points[-1][1]))))
     if not lines:
         return None
     start, end = min(line.points[0][0] for line in lines), snapshot.cutoff.toordinal()
-    lines.append(Line("target", f"Planned: {planned}", ((start, planned), (end, planned))))
+    lines.append(Line("target", _("Planned: %(n)s") % {"n": planned}, ((start, planned), (end, planned))))
     return Plot(
         "F2",
-        "Enrolment, actual and planned",
+        _("Enrolment, actual and planned"),
         "enrolment",
-        "Date",
-        "Patients",
-        f"Until {snapshot.cutoff} {len(snapshot.patients)} patients were screened and {len(snapshot.randomised)} "
-        f"randomised; {planned} are planned.",
+        _("Date"),
+        _("Patients"),
+        _("Until %(day)s %(screened)s patients were screened and %(randomised)s randomised; %(planned)s are planned.")
+        % {
+            "day": snapshot.cutoff, "screened": len(snapshot.patients), "randomised": len(snapshot.randomised),
+            "planned": planned,
+        },
         tuple(lines),
-        notes=("The protocol gives the number of patients that is planned, and no rate.",),
+        notes=(_("The protocol gives the number of patients that is planned, and no rate."),),
     )
 
 
@@ -101,13 +107,13 @@ def enrolment(snapshot):
         for month, counts in sorted(months.items()):
             rows.append(Row((month, *cells(counts)), "inner"))
             site += counts
-        rows.append(Row(("All months", *cells(site)), "inner"))
+        rows.append(Row((_("All months"), *cells(site)), "inner"))
         everything += site
     if rows:
-        rows.append(Row(("All sites", *cells(everything)), "total"))
-    columns = (Column("Site and month", align="left", share=1), Column("Screened"), Column("Screen failures"),
-               Column("Randomised"))  # fmt: skip
-    return Table("T1", "Enrolment by site and month", columns, tuple(rows), empty="Nobody was screened.")
+        rows.append(Row((_("All sites"), *cells(everything)), "total"))
+    columns = (Column(_("Site and month"), align="left", share=1), Column(_("Screened")), Column(_("Screen failures")),
+               Column(_("Randomised")))  # fmt: skip
+    return Table("T1", _("Enrolment by site and month"), columns, tuple(rows), empty=_("Nobody was screened."))
 
 
 def screen_failures(snapshot):
@@ -123,20 +129,20 @@ def screen_failures(snapshot):
         if patient.unmet and not patient.was_eligible:
             by_criterion.update(patient.unmet)
         else:
-            other[patient.explanation.strip() or "Not stated"] += 1
+            other[patient.explanation.strip() or _("Not stated")] += 1
     rows = [
         Row((f"{code}: {criteria.get(code, '')}".removesuffix(": "), count(by_criterion[code], len(failed))))
         for code in [*criteria, *sorted(set(by_criterion) - set(criteria))]
         if by_criterion[code]
     ]
-    rows += [Row((f"Other: {words}", count(n, len(failed)))) for words, n in sorted(other.items())]
+    rows += [Row((_("Other: %(words)s") % {"words": words}, count(n, len(failed)))) for words, n in sorted(other.items())]
     return Table(
         "T2",
-        "Reasons for screen failure",
-        (Column("Reason", align="left", share=1), Column(f"Screen failures (N = {len(failed)})")),
+        _("Reasons for screen failure"),
+        (Column(_("Reason"), align="left", share=1), Column(f"{_('Screen failures')} (N = {len(failed)})")),
         tuple(rows),
-        ("n (%); a patient may have failed several criteria.",) if rows else (),
-        empty="No screen failures.",
+        (_("n (%); a patient may have failed several criteria."),) if rows else (),
+        empty=_("No screen failures."),
     )
 
 
@@ -161,8 +167,8 @@ def baseline(snapshot, groups):
             return
         rows.append(Row((title, *[""] * len(groups)), "heading"))
         rows.append(Row(("n", *(str(len(these)) for these in values)), "inner"))
-        rows.append(Row(("Median [Q1–Q3]", *(median_text(these, decimals) for these in values)), "inner"))
-        rows.append(Row(("Min–max", *(range_text(these, decimals) for these in values)), "inner"))
+        rows.append(Row((_("Median [Q1–Q3]"), *(median_text(these, decimals) for these in values)), "inner"))
+        rows.append(Row((_("Min–max"), *(range_text(these, decimals) for these in values)), "inner"))
         if below:
             label, is_below = below
             cells = (count(sum(map(is_below, these)), len(known)) for these, known in zip(members, values, strict=True))
@@ -170,28 +176,28 @@ def baseline(snapshot, groups):
 
     if patients:
         sites = sorted({(p.site, f"{p.site} {p.site_name}") for p in patients})
-        words("Site, n (%)", lambda p: p.site, sites)
-        words("Sex, n (%)", lambda p: p.sex, [(sex.value, str(sex.label)) for sex in Sex])
-        numbers("Age (years)", lambda p: age_on(p.birth_date, p.randomised_on), 0)
-        numbers("Time on antiretroviral therapy (months)", months_on_art, 0)
+        words(_("Site, n (%)"), lambda p: p.site, sites)
+        words(_("Sex, n (%)"), lambda p: p.sex, [(sex.value, str(sex.label)) for sex in Sex])
+        numbers(_("Age (years)"), lambda p: age_on(p.birth_date, p.randomised_on), 0)
+        numbers(_("Time on antiretroviral therapy (months)"), months_on_art, 0)
     for test in baseline_tests(snapshot.protocol):
         below = None
         if "<" in test.operators:
             limits = {p.baseline[test.code] for p in patients if p.baseline.get(test.code, ("", ""))[1] == "<"}
             if limits:
-                said = ", ".join(f"<{limit.normalize():f}" for limit, _ in sorted(limits))
+                said = ", ".join(f"<{limit.normalize():f}" for limit, _operator in sorted(limits))
                 is_below = lambda p, code=test.code: p.baseline.get(code, ("", ""))[1] == "<"  # noqa: E731
-                below = (f"Below the limit of quantification ({said}), n (%)", is_below)
+                below = (_("Below the limit of quantification (%(limits)s), n (%%)") % {"limits": said}, is_below)
         value_of = lambda p, code=test.code: p.baseline.get(code, (None,))[0]  # noqa: E731
         numbers(name_with_unit(test), value_of, test.decimals, below)
     return Table(
         "T4",
-        "Demographic and key baseline characteristics",
-        columns_by_group("Characteristic", groups, patients),
+        _("Demographic and key baseline characteristics"),
+        columns_by_group(_("Characteristic"), groups, patients),
         tuple(rows),
-        ("All randomised patients. The last result on or before day 0. Of an incomplete date of the first "
-         "antiretroviral therapy the latest possible day counts.",) if rows else (),
-        empty="Nobody was randomised.",
+        (_("All randomised patients. The last result on or before day 0. Of an incomplete date of the first "
+           "antiretroviral therapy the latest possible day counts."),) if rows else (),
+        empty=_("Nobody was randomised."),
     )  # fmt: skip
 
 
@@ -201,9 +207,11 @@ def months_on_art(patient):
 
 
 def exposure(snapshot, groups):
-    """T5. Infusions given of those due, doses given of those planned, interruptions and reactions."""
+    """T5. Infusions given of those due, doses given of those planned, and interruptions. The open part tells only
+    what does not depend on the product."""
     patients, infusions = snapshot.randomised, snapshot.protocol.infusions
     members = [group.of(patients) for group in groups]
+    is_open = any(group.is_open for group in groups)
     rows = []
 
     def add(words, cell, kind="inner"):
@@ -219,52 +227,55 @@ def exposure(snapshot, groups):
         return sum(number in (None, n) for p in these for n in p.infusions_due)
 
     def describe(number):
-        add("Given of due, n/N (%)", lambda these: parts(len(given(these, number)), due(these, number)))
-        add(
-            "Interrupted, n (%) of given",
-            lambda these: count(sum(bool(i.interruptions) for i in given(these, number)), len(given(these, number))),
-        )
-        add(
-            "With a reaction, n (%) of given",
-            lambda these: count(sum(bool(i.reaction_grades) for i in given(these, number)), len(given(these, number))),
-        )
-        add(
-            "Worst grade of a reaction",
-            lambda these: str(max((g for i in given(these, number) for g in i.reaction_grades), default="–")),
-        )
+        add(_("Given of due, n/N (%)"), lambda these: parts(len(given(these, number)), due(these, number)))
+        if not is_open:
+            add(
+                _("Interrupted, n (%) of given"),
+                lambda these: count(
+                    sum(bool(i.interruptions) for i in given(these, number)), len(given(these, number))
+                ),
+            )
 
     if patients:
         followed = lambda these: [d for p in these if (d := days_followed(snapshot, p)) is not None]  # noqa: E731
-        heading("Follow-up from day 0 (days)")
-        add("Median [Q1–Q3]", lambda these: median_text(followed(these), 0))
-        add("Min–max", lambda these: range_text(followed(these), 0))
+        heading(_("Follow-up from day 0 (days)"))
+        add(_("Median [Q1–Q3]"), lambda these: median_text(followed(these), 0))
+        add(_("Min–max"), lambda these: range_text(followed(these), 0))
     if patients and infusions:
         ratios = lambda these: [100 * i.dose_ratio for i in given(these) if i.dose_ratio is not None]  # noqa: E731
-        heading("Infusions given, patients, n (%)")
+        heading(_("Infusions given, patients, n (%)"))
         for number in range(infusions.count + 1):
             add(
                 str(number),
                 lambda these, number=number: count(sum(len(p.infusions) == number for p in these), len(these)),
             )
         for number in range(1, infusions.count + 1):
-            heading(f"Infusion {number}")
+            heading(_("Infusion %(number)s") % {"number": number})
             describe(number)
-        heading("All infusions")
+        heading(_("All infusions"))
         describe(None)
-        heading("Dose given of dose planned (%), each infusion")
-        add("Median [Q1–Q3]", lambda these: median_text(ratios(these), 0))
-        add("Min–max", lambda these: range_text(ratios(these), 1))
+        if not is_open:
+            heading(_("Dose given of dose planned (%), each infusion"))
+            add(_("Median [Q1–Q3]"), lambda these: median_text(ratios(these), 0))
+            add(_("Min–max"), lambda these: range_text(ratios(these), 1))
+            add(_("Below 80 %, n (%)"), lambda these: count(sum(r < 80 for r in ratios(these)), len(ratios(these))))
+    notes = ()
+    if rows and infusions:
+        notes = (
+            _("All randomised patients. An infusion is due when the last day of its visit window is past and the "
+              "patient has not left before, or when it was given. The planned dose is that worked out before the "
+              "infusion."),
+        )  # fmt: skip
+        if is_open:
+            notes += (_("Doses, interruptions and reactions can tell the product: they are in the closed part alone."),)
     return Table(
         "T5",
-        "Exposure to the study treatment",
+        _("Exposure to the study treatment"),
         columns_by_group("", groups, patients),
         tuple(rows),
-        ("All randomised patients. An infusion is due when the last day of its visit window is past and the patient "
-         "has not left before, or when it was given. The planned dose is that worked out before the infusion.",)
-        if rows and infusions
-        else (),
-        empty="Nobody was randomised.",
-    )  # fmt: skip
+        notes,
+        empty=_("Nobody was randomised."),
+    )
 
 
 def days_followed(snapshot, patient):
@@ -273,57 +284,38 @@ def days_followed(snapshot, patient):
     return days if days is not None and days >= 0 else None
 
 
-# --- DQ: are the data there?
+# --- T3: deviations from the protocol
 
 
-def _by_site(snapshot, counts_by_site, empty, cells):
-    sites = sorted({(p.site, p.site_name) for p in snapshot.patients.values()})
-    rows = [Row((f"{code} {name}", *cells(counts_by_site.get(code, empty())))) for code, name in sites]
-    return rows, [counts_by_site.get(code, empty()) for code, _ in sites]
+def deviations(snapshot, groups):
+    """T3. Patients with a deviation once in each line, and the number of deviations."""
+    everybody = list(snapshot.patients.values())
+    found = Counter(deviation.category for patient in everybody for deviation in patient.deviations)
+    rows = []
 
+    def add(words, is_such, kind="inner"):
+        cells = []
+        for group in groups:
+            these = [[d for d in p.deviations if is_such(d)] for p in group.of(everybody)]
+            cells += [count(sum(map(bool, these)), len(these)), str(sum(map(len, these)))]
+        rows.append(Row((words, *cells), kind))
 
-def visits_done(snapshot):
-    def cells(c):
-        return (str(c.due), count(c.attended, c.due), count(c.missed, c.due), count(c.overdue, c.due),
-                count(c.outside_window, c.attended))  # fmt: skip
-
-    rows, counts = _by_site(snapshot, snapshot.visits_by_site, VisitCounts, cells)
-    if rows:
-        names = VisitCounts.__dataclass_fields__
-        total = VisitCounts(**{name: sum(getattr(c, name) for c in counts) for name in names})
-        rows.append(Row(("All sites", *cells(total)), "total"))
-    columns = (Column("Site", align="left", share=1), Column("Visits due"), Column("Attended"), Column("Missed"),
-               Column("Not entered"), Column("Outside window"))  # fmt: skip
+    if found:
+        add(_("Any deviation"), lambda d: True, "total")
+        add(_("Important"), lambda d: d.is_important)
+        add(_("With an effect on the patient's safety"), lambda d: bool(d.effect_on_safety.strip()))
+        add(_("Corrective action not completed"), lambda d: d.is_open)
+        rows.append(Row((_("By category"), *[""] * (2 * len(groups))), "heading"))
+        for category, words in CATEGORIES.items():
+            if found[category]:
+                add(str(words), lambda d, category=category: d.category == category)
+    columns = [Column(_("Deviation"), align="left", share=1)]
+    for group in groups:
+        heading = heading_of(group, everybody)
+        columns += [Column(_("Patients, n (%)"), heading), Column(_("Deviations"), heading)]
     return Table(
-        "DQ1", "Data quality: visits", columns, tuple(rows),
-        ("n (%) of the visits due; outside window: of those attended. A visit is due when the last day of its window "
-         "is past, or it took place; none is due to a patient who had left.",) if rows else (),
-        empty="Nobody was screened.",
-    )  # fmt: skip
-
-
-def data_entered(snapshot):
-    def cells(c):
-        return (str(c.expected), count(c.entered, c.expected), count(c.not_done, c.expected),
-                count(c.missing, c.expected), str(c.open_queries), str(c.answered_queries),
-                median_text(sorted(c.query_days), 0).split(" ")[0])  # fmt: skip
-
-    rows, counts = _by_site(snapshot, snapshot.panels_by_site, PanelCounts, cells)
-    if rows:
-        total = PanelCounts()
-        for c in counts:
-            for name in PanelCounts.__dataclass_fields__:
-                setattr(total, name, getattr(total, name) + getattr(c, name))
-        rows.append(Row(("All sites", *cells(total)), "total"))
-    columns = (
-        Column("Site", align="left", share=1), Column("Expected", "Panels of attended visits"),
-        Column("Entered", "Panels of attended visits"), Column("Not done", "Panels of attended visits"),
-        Column("Missing", "Panels of attended visits"), Column("Open", "Queries"), Column("Answered", "Queries"),
-        Column("Median days", "Queries"),
-    )  # fmt: skip
-    return Table(
-        "DQ2", "Data quality: panels and queries", columns, tuple(rows),
-        ("n (%) of the panels expected. Queries that are not closed, about data until the cut-off; days from the "
-         "query to the date of the report.",) if rows else (),
-        empty="Nobody was screened.",
+        "T3", _("Deviations from the protocol"), tuple(columns), tuple(rows),
+        (_("All screened patients. Deviations that happened on or before the cut-off; those entered in error are left "
+           "out."),) if rows else (),
+        empty=_("No deviation was recorded."),
     )  # fmt: skip

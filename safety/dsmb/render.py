@@ -1,6 +1,7 @@
 """A report as files: HTML for the screen, PDF for print. Only figures go in; equal figures give equal bytes."""
 
 import base64
+import json
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 
 from django.conf import settings
 from django.template.loader import render_to_string
+from django.utils import translation
+from django.utils.translation import gettext as _
 
-from safety.dsmb.figures import PartFigures
+from safety.dsmb.figures import OPEN, PartFigures
 from trialsite import fonts
 
 HERE = Path(__file__).parent
@@ -27,8 +30,40 @@ def render_html(figures: PartFigures, pictures: dict[str, bytes]) -> bytes:
     sources = {
         name: f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}" for name, content in pictures.items()
     }
-    context = {"figures": figures, "pictures": sources, "in_file": True}
-    return render_to_string("safety/_dsmb_file.html", context).encode()
+    with translation.override(figures.about.language):
+        context = {"figures": figures, "pictures": sources, "words": words_of(figures)}
+        return render_to_string("safety/_dsmb_file.html", context).encode()
+
+
+def words_of(figures):
+    """What stands around the figures, in the language that is spoken."""
+    about, is_open = figures.about, figures.part == OPEN
+    return {
+        "report": _("Report to the Data and Safety Monitoring Board"),
+        "session": _("Open session report") if is_open else _("Closed session report"),
+        "confidential": _("confidential"),
+        "readers": _("For the members of the board and, in the open session, for the sponsor and the investigators.")
+        if is_open
+        else _("For the members of the board and the statistician who reports to it. Not to be given to anyone else."),
+        "data_as_of": _("Data as of %(day)s") % {"day": about.cutoff},
+        "report_of": _("Report of %(day)s") % {"day": about.reported_on},
+        "page_of": _("page {page} of {pages}"),
+        "contents": _("Contents"),
+        "continued": _("continued"),
+        "how_to_read": _("How to read the tables"),
+        "facts": [
+            [_("Trial"), about.short_title],
+            [_("Registry number"), about.registry],
+            [_("Sponsor"), about.sponsor],
+            [_("Phase"), about.phase],
+            [_("Protocol version"), about.protocol_version],
+            *([[_("Grading scales"), about.scales]] if about.scales else []),
+            [_("Data cut-off"), about.cutoff],
+            [_("Data entered until"), _("%(instant)s (event %(event)s of the audit trail)")
+             % {"instant": about.entered_until, "event": about.event}],
+            [_("Date of report"), about.reported_on],
+        ],
+    }  # fmt: skip
 
 
 def working_folder() -> Path:
@@ -43,7 +78,10 @@ def working_folder() -> Path:
 
 def render_pdf(figures: PartFigures, pictures: dict[str, bytes]) -> bytes:
     """A4, PDF/A-2a (kept and read out for decades). Raises NotTypeset."""
-    return pdf_of(HERE / "report.typ", figures.to_json(), pictures)
+    with translation.override(figures.about.language):
+        told = figures.to_data() | {"words": words_of(figures)}
+    data = json.dumps(told, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return pdf_of(HERE / "report.typ", data.encode(), pictures)
 
 
 def pdf_of(template: Path, data: bytes, pictures: dict[str, bytes] | None = None) -> bytes:

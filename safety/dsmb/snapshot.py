@@ -4,17 +4,20 @@ What happened on or before the cut-off counts, as the tables know it: safety/dsm
 those of the instant. The arms are read by `read_arms` alone, so that whatever the open part is made of cannot tell
 them. Texts of the protocol are those of the language that is spoken when they are asked for."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from django.db.models import Aggregate, Case, CharField, Count, F, FloatField, Max, Min, Q, Value, When
-from django.db.models.functions import Least
+from django.db.models.functions import ExtractDay, Least
+from django.utils.translation import gettext as _
 
-from patients.models import AllocationSlot, ArtRegimen, Disposition, EligibilityAssessment, Patient, State
-from safety.models import AdverseEvent, ArmLetter
+from patients.models import AllocationSlot, ArtRegimen, Disposition, EligibilityAssessment, Halt, Patient, State
+from safety.coding.rules import CodingState, Kind
+from safety.models import AdverseEvent, ArmLetter, Coding, Deviation, SponsorAssessment
+from safety.models.serious import Causality
 from trialsite import trial
 from visits.models import (
     Flag,
@@ -33,6 +36,8 @@ from visits.models import (
 UNSCHEDULED = ""
 # the test that is drawn over time; a protocol without it has no such figure
 TREND_TEST = "CD4"
+# the test of which rebounds are told; a protocol without it has no such table
+VIRAL_LOAD = "HIVRNA"
 
 
 @dataclass
@@ -41,7 +46,11 @@ class GivenInfusion:
     on: date
     dose_ratio: Decimal | None
     interruptions: int = 0
-    reaction_grades: list[int] = field(default_factory=list)
+    reactions: list[tuple[str, int]] = field(default_factory=list)  # term, grade
+
+    @property
+    def reaction_grades(self):
+        return [grade for _term, grade in self.reactions]
 
 
 @dataclass
@@ -67,6 +76,7 @@ class OnePatient:
     infusions: list[GivenInfusion] = field(default_factory=list)
     infusions_due: set[int] = field(default_factory=set)
     events: list[AdverseEvent] = field(default_factory=list)
+    deviations: list[Deviation] = field(default_factory=list)
     baseline: dict[str, tuple[Decimal, str]] = field(default_factory=dict)  # test: value, operator
 
     @property
@@ -89,6 +99,9 @@ class VisitCounts:
 
 @dataclass
 class PanelCounts:
+    """`entry_days` are those from the visit to the entry of each panel, {days: panels}; `event_days` those from when
+    the site became aware of an adverse event to its report."""
+
     expected: int = 0
     entered: int = 0
     not_done: int = 0
@@ -96,6 +109,8 @@ class PanelCounts:
     open_queries: int = 0
     answered_queries: int = 0
     query_days: list[int] = field(default_factory=list)
+    entry_days: Counter = field(default_factory=Counter)
+    event_days: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -122,17 +137,20 @@ class Before:
 
 @dataclass
 class Snapshot:
-    """`laboratory` is by (test, visit code); `trend` are (patient, visit code, day, value) of TREND_TEST. `event` is
-    the last one of the trail that counts."""
+    """`laboratory` is by (test, visit code); `trend` are (patient, visit code, day, value) of TREND_TEST, `viral_load`
+    those of VIRAL_LOAD after day 0. `event` is the last one of the trail that counts."""
 
     cutoff: date
     entered_until: datetime
     reported_on: date
     patients: dict[int, OnePatient]
     visits_by_site: dict[str, VisitCounts]
+    visits_by_code: dict[str, VisitCounts]
     panels_by_site: dict[str, PanelCounts]
     laboratory: dict[tuple[str, str], Summary]
     trend: list[tuple[int, str, int, Decimal]]
+    viral_load: list[tuple[int, str, int, Decimal]]
+    halts: list[Halt]
     event: int = 0
     before: Before | None = None
 
@@ -163,12 +181,12 @@ class Snapshot:
 
     @property
     def population_words(self):
-        return "patients who received an infusion" if self.protocol.infusions else "randomised patients"
+        return _("patients who received an infusion") if self.protocol.infusions else _("randomised patients")
 
     def visit_names(self):
         """{visit code: name} in the order of time, unscheduled visits last."""
         visits = sorted(self.newest("visits").values(), key=lambda visit: visit.day)
-        return {**{visit.code: visit.name for visit in visits}, UNSCHEDULED: "Unscheduled visits"}
+        return {**{visit.code: visit.name for visit in visits}, UNSCHEDULED: _("Unscheduled visits")}
 
     def newest(self, kind):
         """{code: item} of all protocol versions; the newest version's wording, its order first."""
@@ -180,27 +198,31 @@ class Snapshot:
 
 
 def read_snapshot(cutoff: date, entered_until: datetime, reported_on: date) -> Snapshot:
-    """All that the open part needs. 16 queries, however many patients there are."""
+    """All that the open part needs. 20 queries, however many patients there are."""
     patients = read_patients(cutoff)
-    visits = _read_visits(patients, cutoff)
+    visits_by_site, visits_by_code = _read_visits(patients, cutoff)
     _read_baseline(patients, cutoff, baseline_tests(trial.current_protocol()))
     return Snapshot(
         cutoff=cutoff,
         entered_until=entered_until,
         reported_on=reported_on,
         patients=patients,
-        visits_by_site=visits,
+        visits_by_site=visits_by_site,
+        visits_by_code=visits_by_code,
         panels_by_site=_read_panels(patients, cutoff, entered_until.date()),
         laboratory=_read_laboratory(patients, cutoff),
-        trend=_read_trend(patients, cutoff),
+        trend=_read_trend(patients, cutoff, TREND_TEST),
+        viral_load=[row for row in _read_trend(patients, cutoff, VIRAL_LOAD) if row[2] > 0],
+        halts=_read_halts(patients, cutoff),
     )
 
 
 def read_patients(cutoff) -> dict[int, OnePatient]:
-    """The patients with their infusions and adverse events."""
+    """The patients with their infusions, adverse events and deviations."""
     patients = _read_patients(cutoff)
     _read_infusions(patients, cutoff)
     _read_events(patients, cutoff)
+    _read_deviations(patients, cutoff)
     return patients
 
 
@@ -263,10 +285,10 @@ def _read_infusions(patients, cutoff):
     for infusion_id in Interruption.objects.filter(is_withdrawn=False).values_list("infusion_id", flat=True):
         if infusion_id in given:
             given[infusion_id].interruptions += 1
-    reactions = Reaction.objects.filter(is_withdrawn=False).order_by("id").values_list("infusion_id", "grade")
-    for infusion_id, grade in reactions:
+    reactions = Reaction.objects.filter(is_withdrawn=False).order_by("id").values_list("infusion_id", "term", "grade")
+    for infusion_id, term, grade in reactions:
         if infusion_id in given:
-            given[infusion_id].reaction_grades.append(grade)
+            given[infusion_id].reactions.append((term, grade))
 
 
 # --- visits, panels, queries ---------------------------------------------------------------------------------
@@ -275,7 +297,7 @@ def _read_infusions(patients, cutoff):
 def _read_visits(patients, cutoff):
     """The visits that were due: the last day of their window is past, or they took place; none after a patient
     has left. Notes which infusions were due to a patient."""
-    by_site = defaultdict(VisitCounts)
+    by_site, by_code = defaultdict(VisitCounts), defaultdict(VisitCounts)
     infusion_at = {
         (version, visit.code): visit.infusion
         for version, protocol in trial.versions().items()
@@ -295,20 +317,20 @@ def _read_visits(patients, cutoff):
         had_left = patient.ended_on is not None and patient.ended_on < latest
         if not took_place and (latest > cutoff or had_left):
             continue
-        counts = by_site[patient.site]
-        counts.due += 1
-        if took_place:
-            counts.attended += 1
-            counts.outside_window += not earliest <= attended_on <= latest
-        elif state == VisitState.MISSED:
-            counts.missed += 1
-        else:
-            counts.overdue += 1
+        for counts in (by_site[patient.site], by_code[code]):
+            counts.due += 1
+            if took_place:
+                counts.attended += 1
+                counts.outside_window += not earliest <= attended_on <= latest
+            elif state == VisitState.MISSED:
+                counts.missed += 1
+            else:
+                counts.overdue += 1
         if number := infusion_at.get((version, code)):
             patient.infusions_due.add(number)
     for patient in patients.values():
         patient.infusions_due |= {infusion.number for infusion in patient.infusions}
-    return by_site
+    return by_site, by_code
 
 
 def _read_panels(patients, cutoff, today):
@@ -325,6 +347,14 @@ def _read_panels(patients, cutoff, today):
             counts.not_done += n
         else:
             counts.missing += n
+    entered = attended.filter(entered_at__isnull=False).annotate(
+        days=ExtractDay(F("entered_at__date") - F("visit__attended_on"))
+    )
+    for site, days, n in entered.values_list("patient__site__code", "days").annotate(n=Count("id")).order_by():
+        by_site[site].entry_days[max(0, int(days))] += n
+    for patient in patients.values():
+        for event in patient.events:
+            by_site[patient.site].event_days.append(max(0, (event.reported_at - event.aware_at).days))
     queries = Query.objects.exclude(state=QueryState.CLOSED).values_list(
         "patient_id", "state", "raised_at", "panel__collected_on", "infusion__started_at"
     )
@@ -346,9 +376,31 @@ def _read_events(patients, cutoff):
     rows = AdverseEvent.objects.filter(began_on__lte=cutoff, is_withdrawn=False).order_by(
         "patient__number", "began_on", "sequence"
     )
+    codes = Coding.objects.filter(kind=Kind.ADVERSE_EVENT, state=CodingState.APPROVED)
+    code_of = {pk: path for pk, *path in codes.values_list("record_id", "body_system", "preferred_term")}
+    judgements = SponsorAssessment.objects.order_by("id").select_related("case")
+    judged = {judgement.case.event_id: judgement for judgement in judgements}  # the last one of each
     for event in rows:
         if patient := patients.get(event.patient_id):
+            event.counted_as = tuple(code_of.get(event.pk) or (event.body_system.strip(), event.term.strip()))
+            event.judgement = judged.get(event.pk)
+            event.counts_as_related = event.is_related or (
+                event.judgement is not None and event.judgement.causality == Causality.SUSPECTED
+            )
             patient.events.append(event)
+
+
+def _read_deviations(patients, cutoff):
+    rows = Deviation.objects.filter(began_on__lte=cutoff, is_withdrawn=False).order_by("began_on", "sequence")
+    for deviation in rows:
+        if patient := patients.get(deviation.patient_id):
+            patient.deviations.append(deviation)
+
+
+def _read_halts(patients, cutoff):
+    """Those opened by the end of the day of the cut-off, in UTC."""
+    halts = Halt.objects.order_by("opened_at", "id")
+    return [halt for halt in halts if halt.opened_at.date() <= cutoff]
 
 
 # --- measurements -------------------------------------------------------------------------------------------
@@ -412,10 +464,10 @@ def _read_baseline(patients, cutoff, tests):
             patient.baseline[test] = (value, operator)
 
 
-def _read_trend(patients, cutoff):
+def _read_trend(patients, cutoff, test):
     rows = (
         _numbers_until(patients, cutoff)
-        .filter(test=TREND_TEST)
+        .filter(test=test)
         .order_by("patient__number", "collected_on", "id")
         .values_list("patient_id", "panel__visit__is_scheduled", "panel__visit__code", "collected_on", "value")
     )

@@ -49,6 +49,7 @@ from safety.models.serious import (
     SponsorAssessment,
     Submission,
 )
+from safety.models.stopping import Crossing
 
 __all__ = [
     "CATEGORIES",
@@ -70,6 +71,7 @@ __all__ = [
     "Causality",
     "ClosedMinutes",
     "Coding",
+    "Crossing",
     "Decision",
     "DeclinedResult",
     "Deviation",

@@ -82,7 +82,7 @@ class AdverseEventQuerySet(ByPatientQuerySet):
 class AdverseEvent(Line):
     """An adverse event with the fields of CDASH's AE form. Grades are DAIDS 2.1, 1 to 5."""
 
-    sequence = models.PositiveIntegerField()
+    sequence = models.PositiveIntegerField(_("number"))
     term = models.CharField(_("adverse event"), max_length=200)
     body_system = models.CharField(_("body system"), max_length=100)
     began_on = models.DateField(_("onset"))
@@ -112,12 +112,13 @@ class AdverseEvent(Line):
     infusion_number = models.PositiveIntegerField(_("after infusion number"), null=True)
     aware_at = models.DateTimeField(_("site became aware"))
     narrative = models.TextField(_("narrative"), blank=True)
-    reported_by = person()
-    reported_at = models.DateTimeField(default=timezone.now)
+    reported_by = person(_("reported by"))
+    reported_at = models.DateTimeField(_("reported at"), default=timezone.now)
 
     objects = AdverseEventQuerySet.as_manager()
 
     class Meta(Line.Meta):
+        verbose_name = _("adverse event")
         ordering = ["-began_on", "-id"]
         default_related_name = "adverse_events"
         constraints = [

@@ -16,8 +16,8 @@ class Release(models.Model):
 
     report = models.OneToOneField(DsmbReport, models.PROTECT, related_name="release")
     note = models.TextField(_("note to the board"), blank=True)
-    released_by = person()
-    released_at = models.DateTimeField(default=timezone.now)
+    released_by = person(_("released by"))
+    released_at = models.DateTimeField(_("released at"), default=timezone.now)
 
     def __str__(self):
         return f"release of report {self.report_id}"
@@ -28,8 +28,8 @@ class ReadingReceipt(models.Model):
 
     report = models.ForeignKey(DsmbReport, models.PROTECT, related_name="receipts")
     part = models.CharField(_("part"), max_length=6, choices=Part.choices)
-    read_by = person()
-    read_at = models.DateTimeField(default=timezone.now)
+    read_by = person(_("read by"))
+    read_at = models.DateTimeField(_("read at"), default=timezone.now)
 
     class Meta:
         ordering = ["read_at"]
@@ -80,8 +80,8 @@ class Recommendation(models.Model):
     rationale = models.TextField(_("rationale"))
     conditions = models.TextField(_("what is to be changed or met"), blank=True)
     blocks = models.JSONField(_("what is suspended"), default=list)
-    recorded_by = person()
-    recorded_at = models.DateTimeField(default=timezone.now)
+    recorded_by = person(_("recorded by"))
+    recorded_at = models.DateTimeField(_("recorded at"), default=timezone.now)
     effective_at = models.DateTimeField(_("in effect since"), null=True)
     is_withdrawn = models.BooleanField(_("withdrawn"), default=False)
     version = models.PositiveIntegerField(default=1)
@@ -146,10 +146,10 @@ class BoardSignature(models.Model):
     """A member signs the recommendation, bound to its version and content (21 CFR 11.50, 11.70)."""
 
     recommendation = models.ForeignKey(Recommendation, models.PROTECT, related_name="signatures")
-    signed_by = person()
+    signed_by = person(_("signed by"))
     printed_name = models.CharField(_("printed name"), max_length=200)
     meaning = models.CharField(_("meaning"), max_length=200)
-    signed_at = models.DateTimeField(default=timezone.now)
+    signed_at = models.DateTimeField(_("signed at"), default=timezone.now)
     record_version = models.PositiveIntegerField()
     digest = models.CharField(max_length=64)
 
@@ -167,8 +167,8 @@ class Acknowledgement(models.Model):
     """Sponsor or investigator confirms having received the recommendation."""
 
     recommendation = models.ForeignKey(Recommendation, models.PROTECT, related_name="acknowledgements")
-    by = person()
-    at = models.DateTimeField(default=timezone.now)
+    by = person(_("by"))
+    at = models.DateTimeField(_("at"), default=timezone.now)
 
     class Meta:
         ordering = ["at"]
@@ -188,8 +188,8 @@ class ActionItem(models.Model):
     responsible = models.CharField(_("responsible"), max_length=200)
     due_on = models.DateField(_("due on"), null=True)
     resolution = models.TextField(_("resolution"), blank=True)
-    resolved_by = person(null=True)
-    resolved_at = models.DateTimeField(null=True)
+    resolved_by = person(_("resolved by"), null=True)
+    resolved_at = models.DateTimeField(_("resolved at"), null=True)
     version = models.PositiveIntegerField(default=1)
 
     class Meta:

@@ -25,22 +25,23 @@ class Casebook(PatientRecord):
 
     cutoff = models.DateTimeField(_("cut-off"))
     language = models.CharField(_("language"), max_length=10)
-    requested_by = person()
-    requested_at = models.DateTimeField(default=timezone.now)
-    state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.WAITING)
-    step = models.CharField(max_length=100, blank=True)
-    percent = models.PositiveSmallIntegerField(default=0)
-    finished_at = models.DateTimeField(null=True)
-    failure = models.TextField(blank=True)
-    sees_arm = models.BooleanField(null=True)
-    sees_events = models.BooleanField(null=True)
-    digest = models.CharField(max_length=64, blank=True)
-    code_version = models.CharField(max_length=64, blank=True)
-    last_audit_event = models.BigIntegerField(null=True)
+    requested_by = person(_("requested by"))
+    requested_at = models.DateTimeField(_("requested at"), default=timezone.now)
+    state = models.CharField(_("status"), max_length=10, choices=JobState.choices, default=JobState.WAITING)
+    step = models.CharField(_("step"), max_length=100, blank=True)
+    percent = models.PositiveSmallIntegerField(_("percent"), default=0)
+    finished_at = models.DateTimeField(_("finished at"), null=True)
+    failure = models.TextField(_("failure"), blank=True)
+    sees_arm = models.BooleanField(_("with the arm"), null=True)
+    sees_events = models.BooleanField(_("with adverse events"), null=True)
+    digest = models.CharField(_("digest"), max_length=64, blank=True)
+    code_version = models.CharField(_("version of the program"), max_length=64, blank=True)
+    last_audit_event = models.BigIntegerField(_("last event of the audit trail"), null=True)
 
     objects = CasebookQuerySet.as_manager()
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("casebook")
         ordering = ["-id"]
 
     def __str__(self):

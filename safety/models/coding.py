@@ -103,11 +103,11 @@ class Coding(PatientRecord, Path):
     The path is copied from the dictionary, so that a record says what it was coded as whatever is loaded later."""
 
     kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
-    record = models.CharField(max_length=60)
-    record_id = models.BigIntegerField()
+    record = models.CharField(_("kind of record"), max_length=60)
+    record_id = models.BigIntegerField(_("record"))
     verbatim = models.CharField(_("words of the site"), max_length=500)
-    key = models.CharField(max_length=500, editable=False)
-    dictionary = models.ForeignKey(Dictionary, models.PROTECT, related_name="codings")
+    key = models.CharField(_("words as they are compared"), max_length=500, editable=False)
+    dictionary = models.ForeignKey(Dictionary, models.PROTECT, related_name="codings", verbose_name=_("dictionary"))
     state = models.CharField(_("state"), max_length=10, choices=CodingState.choices)
     is_automatic = models.BooleanField(_("coded automatically"), default=False)
     coded_by = person(null=True, verbose_name=_("coded by"))

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import Line, person
@@ -29,7 +30,7 @@ class Deviation(Line):
 
     `proposal_key` and `seen` are set when it was proposed by the system: what it saw, as it saw it then."""
 
-    sequence = models.PositiveIntegerField()
+    sequence = models.PositiveIntegerField(_("number"))
     category = models.CharField(_("category"), max_length=16, choices=[(c.value, w) for c, w in CATEGORIES.items()])
     began_on = models.DateField(_("date of the deviation"))
     ended_on = models.DateField(_("end"), null=True)
@@ -45,10 +46,11 @@ class Deviation(Line):
     reported_on = models.DateField(_("reported to the ethics committee on"), null=True)
     proposal_key = models.CharField(_("proposal of the system"), max_length=80, blank=True)
     seen = models.JSONField(_("what the system saw"), null=True)
-    reported_by = person()
-    reported_at = models.DateTimeField(default=timezone.now)
+    reported_by = person(_("recorded by"))
+    reported_at = models.DateTimeField(_("recorded at"), default=timezone.now)
 
     class Meta(Line.Meta):
+        verbose_name = _("deviation")
         ordering = ["-began_on", "-id"]
         default_related_name = "deviations"
         constraints = [
@@ -67,7 +69,8 @@ class Deviation(Line):
         indexes = [models.Index(fields=["category", "is_important"])]
 
     def __str__(self):
-        return f"deviation {self.sequence} ({self.get_category_display()})"
+        words = gettext("deviation %(number)s (%(category)s)")
+        return words % {"number": self.sequence, "category": self.get_category_display()}
 
     @property
     def is_open(self):
@@ -85,10 +88,11 @@ class DismissedProposal(Line):
     proposal_key = models.CharField(_("proposal of the system"), max_length=80)
     seen = models.JSONField(_("what the system saw"))
     reason = models.CharField(_("why this is no deviation"), max_length=500)
-    dismissed_by = person()
-    dismissed_at = models.DateTimeField(default=timezone.now)
+    dismissed_by = person(_("dismissed by"))
+    dismissed_at = models.DateTimeField(_("dismissed at"), default=timezone.now)
 
     class Meta(Line.Meta):
+        verbose_name = _("dismissed proposal")
         ordering = ["-dismissed_at", "-id"]
         default_related_name = "dismissed_proposals"
         constraints = [

@@ -39,7 +39,7 @@ class DsmbReport(models.Model):
     )
     series = models.PositiveSmallIntegerField(_("series"), default=1)
     month = models.CharField(max_length=7, null=True, unique=True, help_text=_("YYYY-MM of a monthly report"))
-    requested_by = person()
+    requested_by = person(_("requested by"))
     requested_at = models.DateTimeField(default=timezone.now)
     state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.WAITING)
     step = models.CharField(max_length=100, blank=True)

@@ -24,10 +24,12 @@ class SeriousCase(PatientRecord):
     before is serious; empty when it was from the beginning, and the event's own awareness counts. `site_due_at` and
     `sponsor_due_at` are the next open deadlines (safety/clocks.py), kept so that lists can be sorted by them."""
 
-    event = models.OneToOneField("safety.AdverseEvent", models.PROTECT, related_name="case")
+    event = models.OneToOneField(
+        "safety.AdverseEvent", models.PROTECT, related_name="case", verbose_name=_("adverse event")
+    )
     number = models.CharField(_("case number"), max_length=60, unique=True)
     opened_at = models.DateTimeField(_("opened"), default=timezone.now)
-    opened_by = person()
+    opened_by = person(_("opened by"))
     serious_since = models.DateTimeField(_("site knew that it is serious"), null=True)
     sponsor_knew_at = models.DateTimeField(_("sponsor knew"), default=timezone.now)
     waits_for_judgement = models.BooleanField(_("to be judged by the sponsor"), default=True)
@@ -37,6 +39,7 @@ class SeriousCase(PatientRecord):
     objects = CaseQuerySet.as_manager()
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("serious case")
         ordering = ["-id"]
         default_related_name = "cases"
         indexes = [
@@ -69,9 +72,9 @@ class FactCause(models.TextChoices):
 class CaseFact(PatientRecord):
     """What was known of a case from an instant on, as the clocks ask (safety.clocks.Facts). Added to, never changed."""
 
-    case = models.ForeignKey(SeriousCase, models.PROTECT, related_name="facts")
+    case = models.ForeignKey(SeriousCase, models.PROTECT, related_name="facts", verbose_name=_("serious case"))
     known_at = models.DateTimeField(_("known"), default=timezone.now)
-    cause = models.CharField(max_length=16, choices=FactCause.choices)
+    cause = models.CharField(_("cause"), max_length=16, choices=FactCause.choices)
     is_serious = models.BooleanField(_("serious"))
     is_grave = models.BooleanField(_("fatal or life-threatening"))
     is_suspected = models.BooleanField(_("suspected reaction"))
@@ -80,6 +83,7 @@ class CaseFact(PatientRecord):
     objects = CaseQuerySet.as_manager()
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("what was known of a case")
         ordering = ["id"]
         default_related_name = "case_facts"
 
@@ -99,20 +103,21 @@ class SponsorAssessment(PatientRecord):
 
     `proposed` and `because` are what the reference safety information said at the time."""
 
-    case = models.ForeignKey(SeriousCase, models.PROTECT, related_name="assessments")
+    case = models.ForeignKey(SeriousCase, models.PROTECT, related_name="assessments", verbose_name=_("serious case"))
     causality = models.CharField(_("causal link to the product"), max_length=10, choices=Causality.choices)
     expectedness = models.CharField(_("expectedness"), max_length=12, choices=Expectedness.choices[:2])
     proposed = models.CharField(_("proposed expectedness"), max_length=12, choices=Expectedness.choices[:2])
-    because = models.JSONField(default=dict)
+    because = models.JSONField(_("why"), default=dict)
     comment = models.TextField(_("comment"))
     reason = models.TextField(_("reason for judging anew"), blank=True)
-    event_version = models.PositiveIntegerField()
-    judged_by = person()
-    judged_at = models.DateTimeField(default=timezone.now)
+    event_version = models.PositiveIntegerField(_("version of the event"))
+    judged_by = person(_("judged by"))
+    judged_at = models.DateTimeField(_("judged at"), default=timezone.now)
 
     objects = CaseQuerySet.as_manager()
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("judgement of the sponsor")
         ordering = ["id"]
         default_related_name = "sponsor_assessments"
 
@@ -128,19 +133,20 @@ class CaseVersion(PatientRecord):
     """A case as it was reported: number 0 is the initial version, the others follow up. Frozen: `content` is what stood
     then, `digest` its SHA-256 as canonical JSON, `changed` the names of what differs from the version before."""
 
-    case = models.ForeignKey(SeriousCase, models.PROTECT, related_name="versions")
-    number = models.PositiveIntegerField()
+    case = models.ForeignKey(SeriousCase, models.PROTECT, related_name="versions", verbose_name=_("serious case"))
+    number = models.PositiveIntegerField(_("number"))
     summary = models.TextField(_("what is new"), blank=True)
-    content = models.JSONField()
-    digest = models.CharField(max_length=64)
-    changed = models.JSONField(default=list)
+    content = models.JSONField(_("content"))
+    digest = models.CharField(_("digest"), max_length=64)
+    changed = models.JSONField(_("what changed"), default=list)
     by_site = models.BooleanField(_("made by the site"))
-    made_by = person()
-    made_at = models.DateTimeField(default=timezone.now)
+    made_by = person(_("made by"))
+    made_at = models.DateTimeField(_("made at"), default=timezone.now)
 
     objects = CaseQuerySet.as_manager()
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("version of a case")
         ordering = ["case", "number"]
         default_related_name = "case_versions"
         constraints = [models.UniqueConstraint(fields=["case", "number"], name="a_case_version_stands_once")]
@@ -154,8 +160,10 @@ class Submission(PatientRecord):
 
     `due_at` is the deadline as it stood when the report was recorded; empty where none ran."""
 
-    case = models.ForeignKey(SeriousCase, models.PROTECT, related_name="submissions")
-    case_version = models.ForeignKey(CaseVersion, models.PROTECT, related_name="submissions")
+    case = models.ForeignKey(SeriousCase, models.PROTECT, related_name="submissions", verbose_name=_("serious case"))
+    case_version = models.ForeignKey(
+        CaseVersion, models.PROTECT, related_name="submissions", verbose_name=_("version of a case")
+    )
     duty = models.CharField(_("to whom"), max_length=24)
     stage = models.CharField(
         _("report"), max_length=10,
@@ -164,14 +172,15 @@ class Submission(PatientRecord):
     due_at = models.DateTimeField(_("due"), null=True)
     sent_at = models.DateTimeField(_("sent"))
     reference = models.CharField(_("reference"), max_length=200, blank=True)
-    sent_by = person()
-    recorded_at = models.DateTimeField(default=timezone.now)
+    sent_by = person(_("sent by"))
+    recorded_at = models.DateTimeField(_("recorded at"), default=timezone.now)
     acknowledged_at = models.DateTimeField(_("acknowledged"), null=True)
     acknowledgement = models.CharField(_("acknowledgement"), max_length=500, blank=True)
 
     objects = CaseQuerySet.as_manager()
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("report of a case")
         ordering = ["sent_at", "id"]
         default_related_name = "submissions"
         constraints = [
@@ -190,15 +199,20 @@ class Submission(PatientRecord):
 class CaseLink(PatientRecord):
     """A lab result or a medication that belongs to a case. A medication may be suspected beside the product."""
 
-    case = models.ForeignKey(SeriousCase, models.PROTECT, related_name="links")
-    measurement = models.ForeignKey("visits.Measurement", models.PROTECT, null=True, related_name="case_links")
-    medication = models.ForeignKey("patients.Medication", models.PROTECT, null=True, related_name="case_links")
+    case = models.ForeignKey(SeriousCase, models.PROTECT, related_name="links", verbose_name=_("serious case"))
+    measurement = models.ForeignKey(
+        "visits.Measurement", models.PROTECT, null=True, related_name="case_links", verbose_name=_("measurement")
+    )
+    medication = models.ForeignKey(
+        "patients.Medication", models.PROTECT, null=True, related_name="case_links", verbose_name=_("medication")
+    )
     is_suspect = models.BooleanField(_("suspected beside the product"), default=False)
     is_withdrawn = models.BooleanField(_("no longer linked"), default=False)
 
     objects = CaseQuerySet.as_manager()
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("record linked to a case")
         ordering = ["id"]
         default_related_name = "case_links"
         constraints = [

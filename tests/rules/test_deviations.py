@@ -15,6 +15,7 @@ from safety.deviations import (
     Course,
     InfusionFact,
     Screening,
+    UnmaskingFact,
     VisitFact,
     find_contradictions,
     find_proposals,
@@ -248,6 +249,13 @@ TABLE = {
           "Criterion C1 is not met by the values as they stand now: CD4 300 is not ≤ 250.")],
     ),
     "the person who assessed had overruled the rule, and said why": (screening(False, overruled=True), []),
+    # --- the blind
+    "nobody was unmasked": ({"unmaskings": ()}, []),
+    "the patient was unmasked, twice by two people": (
+        {"unmaskings": (UnmaskingFact(7, day("04-03")), UnmaskingFact(9, day("04-04")))},
+        [("emergency_unmasking:7", "The patient was unmasked in an emergency on 2026-04-03."),
+         ("emergency_unmasking:9", "The patient was unmasked in an emergency on 2026-04-04.")],
+    ),
 }  # fmt: skip
 
 
@@ -274,6 +282,7 @@ SUGGESTED = {
     "procedure_before_consent": (Category.CONSENT, True),
     "reconsent_missing": (Category.CONSENT, True),
     "criterion_breached": (Category.ELIGIBILITY, True),
+    "emergency_unmasking": (Category.BLINDING, True),
 }
 
 

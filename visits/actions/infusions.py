@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
+from django.conf import settings
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from patients.actions import day_at, lock_open_patient, next_version, refuse_when_halted
+from patients.actions import day_at, hold_halts, lock_open_patient, next_version, refuse_when_halted
 from patients.models import AllocationSlot, Blocked, State
 from trialsite.audit import acting
+from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from trialsite.words import Sentence
 from visits import edit_checks, infusing, results
@@ -103,7 +106,7 @@ def prepare_infusion(
     *, visit, lot, weight_kg, prepared_dose=None, viability_percent=None, label, prepared_at, version=None, by
 ):
     """Prepare the bag of one infusion: the dose follows from the protocol and the weight."""
-    with acting(by, "infusion prepared"):
+    with acting(by, because("infusion prepared")):
         patient = lock_open_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
         visit = lock_visit(visit, version)
         number = _infusion_number(visit)
@@ -160,8 +163,9 @@ def record_infusion(
     `monitoring` is what was typed, by (test code, minute); `interruptions` are (stopped_at, resumed_at, cause),
     `reactions` are (term, began_at, grade). The lot, the halts and the order of infusions are checked under lock."""
     monitoring = monitoring or {}
-    with acting(by, reason or "infusion recorded"):
+    with acting(by, reason or because("infusion recorded")):
         patient = lock_open_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
+        hold_halts()  # what is recorded here may itself meet a stopping rule
         visit = lock_visit(visit)
         protocol, number = visit.protocol, _infusion_number(visit)
         preparation = Preparation.objects.select_related("lot").filter(patient=patient, number=number).first()
@@ -239,7 +243,9 @@ def record_infusion(
         whole = f"{started_at.isoformat()} {stopped_at.isoformat()} {volume_ml} {given_percent}"
         raise_check_queries(soft, changed, read=read, patient=patient, infusion=infusion, whole=whole, by=by)
         if number == 1 and patient.day_0 != on:
-            move_plan(patient=patient, day_0=on, reason=f"the first infusion was given on {on}", by=by)
+            move_plan(patient=patient, day_0=on, reason=because("the first infusion was given on %(day)s", day=on), by=by)
+        for name in settings.AFTER_INFUSION:
+            import_string(name)(infusion=infusion, by=by)
     return infusion
 
 

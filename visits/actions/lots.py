@@ -4,6 +4,7 @@ from django.utils.translation import gettext as _
 
 from patients.actions import next_version
 from trialsite.audit import acting
+from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from visits import infusing
 from visits.models import Lot, LotState, LotTest
@@ -30,7 +31,7 @@ def lock_lot(lot, version=None):
 
 def record_lot_tests(*, lot, protocol, results, version, reason="", by):
     """Enter the release tests of a lot in quarantine; `results` as typed, by the code of the test."""
-    with acting(by, reason or "release tests entered"):
+    with acting(by, reason or because("release tests entered")):
         lot = lock_lot(lot, version)
         if lot.state != LotState.QUARANTINED:
             raise Refused(_("The lot is %(state)s; its tests stay as they are.") % {"state": lot.get_state_display()})
@@ -55,7 +56,7 @@ def record_lot_tests(*, lot, protocol, results, version, reason="", by):
 
 def release_lot(*, lot, protocol, version, by):
     """Release a lot all of whose tests have passed."""
-    with acting(by, "lot released"):
+    with acting(by, because("lot released")):
         lot = lock_lot(lot, version)
         if lot.state != LotState.QUARANTINED:
             raise Refused(_("The lot is %(state)s already.") % {"state": lot.get_state_display()})

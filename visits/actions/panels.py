@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from patients.actions import next_version, refuse_when_held
 from trialsite.audit import acting
+from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from visits import edit_checks, ranges, results
 from visits.actions.grades import (
@@ -53,7 +54,7 @@ def record_panel(
     `laboratory` measured it, None for none that is known: its ranges on the day of collection are stored with the
     results, and taken anew when the laboratory or that day is changed. `asked` is what checks said while the form was filled in: what was typed
     then, by (check, test)."""
-    with acting(by, reason or "first entry"):
+    with acting(by, reason or because("first entry")):
         panel = lock_panel(panel, version)
         patient = panel.patient
         if panel.was_touched and not reason.strip():
@@ -216,7 +217,7 @@ def _laboratory_of(panel, laboratory):
 
 def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
     """Record that a panel was not done, and why. Entered values stay in the history only when they are taken back."""
-    with acting(by, reason or f"not done: {not_done_because}"):
+    with acting(by, reason or because("not done: %(why)s", why=not_done_because)):
         panel = lock_panel(panel, version)
         errors = {}
         if not not_done_because.strip():
@@ -228,7 +229,7 @@ def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
         panel.entered_by, panel.entered_at = by, timezone.now()
         next_version(panel, "state", "not_done_because", "entered_by", "entered_at")
         if panel.version > 2:
-            marks_void(record=panel, reason=reason or f"not done: {not_done_because}", by=by)
+            marks_void(record=panel, reason=reason or because("not done: %(why)s", why=not_done_because), by=by)
     return panel
 
 

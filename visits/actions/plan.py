@@ -13,6 +13,7 @@ from patients.actions import (
 )
 from patients.models import Disposition, State
 from trialsite.audit import acting
+from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from visits import edit_checks, schedule
 from visits.models import PANEL_TRANSITIONS, WITH_VALUES, PanelRecord, PanelState, Visit, VisitState
@@ -69,7 +70,7 @@ def follow_amendment(*, patient, on, by):
     }
     if patient.day_0:
         windows |= {visit.code: window for visit, window in schedule.plan(protocol, patient.day_0)}
-    with acting(by, f"protocol version {protocol.version} followed from {on}"):
+    with acting(by, because("protocol version %(version)s followed from %(day)s", version=protocol.version, day=on)):
         there = Visit.objects.select_for_update(of=("self",)).filter(patient=patient, is_scheduled=True)
         codes, followed = set(), []
         for visit in there.order_by("id"):
@@ -149,7 +150,7 @@ def move_panel(panel, state):
 
 def add_unscheduled_visit(*, patient, on, panels, by):
     """A visit that the plan does not have, with the panels that were done."""
-    with acting(by, "unscheduled visit"):
+    with acting(by, because("unscheduled visit")):
         patient = lock_open_patient(patient)
         refuse_before_consent(patient, on, "on")
         errors = {}
@@ -198,7 +199,7 @@ def lock_visit(visit, version=None, *, even_frozen=False):
 
 def record_attendance(*, visit, attended_on, version, reason="", by):
     """Record the day on which a visit took place, or correct it."""
-    with acting(by, reason or f"visit took place on {attended_on}"):
+    with acting(by, reason or because("visit took place on %(day)s", day=attended_on)):
         visit = lock_visit(visit, version)
         refuse_impossible_day(visit.patient, attended_on, "attended_on")
         if visit.state == VisitState.ATTENDED and not reason.strip():
@@ -210,7 +211,7 @@ def record_attendance(*, visit, attended_on, version, reason="", by):
 
 def record_missed_visit(*, visit, missed_because, version, by):
     """Record that a planned visit did not take place, and why."""
-    with acting(by, f"visit missed: {missed_because}"):
+    with acting(by, because("visit missed: %(why)s", why=missed_because)):
         visit = lock_visit(visit, version)
         errors = {}
         if not missed_because.strip():

@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from patients.actions import lock_open_patient, next_version, refuse_before_consent, today_at
 from patients.models import ArtRegimen
 from trialsite.audit import acting
+from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
-from trialsite.words import for_the_record
 from visits import edit_checks
 from visits.actions.plan import died_on, lock_visit
 from visits.models import (
@@ -261,7 +261,7 @@ def raise_record_queries(*, problems, record, confirmed=(), by):
             )  # fmt: skip
         CheckFiring.objects.bulk_create([firing])
     still = {(p.code, p.test) for p in problems}
-    with acting(by, "the edit checks looked again"):
+    with acting(by, because("the edit checks looked again")):
         _note_changes([f for f in firings if (f.check_code, f.test) not in still])
         for query in queries:
             if (query.check_code, query.field) not in still:
@@ -315,7 +315,7 @@ def raise_query(*, panel=None, infusion=None, record=None, test="", minute=None,
         raise Refused({"text": [_("Write the question.")]})
     about = panel or infusion or record
     named = {"record": record._meta.label_lower, "record_id": record.pk} if record else {}
-    with acting(by, "query raised"):
+    with acting(by, because("query raised")):
         if panel or infusion:
             lock_visit(about.visit, even_frozen=True)
         else:
@@ -338,8 +338,11 @@ def reopen_query(*, query, text, version, by):
     return _move_query(query, QueryState.OPEN, text, version, by)
 
 
+MOVED = {QueryState.ANSWERED: "query answered", QueryState.CLOSED: "query closed", QueryState.OPEN: "query re-opened"}
+
+
 def _move_query(query, state, text, version, by):
-    with acting(by, f"query {for_the_record(state.label)}"):
+    with acting(by, because(MOVED[state])):
         _refuse_when_locked(query)
         query = Query.objects.select_for_update(of=("self",)).get(pk=query.pk)
         check_version(query, version)

@@ -12,6 +12,7 @@ from patients.actions import next_version
 from patients.models import Hold
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from trialsite.ucum import unit_text
 from visits import ranges, results
@@ -72,7 +73,7 @@ def add_range(
 
 
 def _reason_for(day):
-    return f"new range from {day}"
+    return because("new range from %(day)s", day=day)
 
 
 def _make_room(laboratory, wanted, ends_earlier):
@@ -176,7 +177,7 @@ def _like(held, **changes):
 def import_ranges(*, laboratory, text, ends_earlier=False, by):
     """Take over a table of ranges, all of them or none. Raises BadTable with every bad cell."""
     rows, wanted = zip(*ranges.from_csv(text, known_tests()), strict=True)
-    with acting(by, "table of ranges imported"):
+    with acting(by, because("table of ranges imported")):
         laboratory = lock_laboratory(laboratory)
         if refused := _make_room(laboratory, wanted, ends_earlier):
             raise BadTable([BadCell(rows[place], "valid_from", told) for place, told in refused])

@@ -10,8 +10,10 @@ from django.utils.translation import gettext as _
 from patients.actions import lock_patient, next_version
 from patients.models import Hold
 from trialsite.audit import acting
+from trialsite.reasons import because
 from trialsite.roles import can
 from trialsite.saving import Refused, Stale, check_version
+from trialsite.words import for_the_record
 from visits.contents import CASEBOOK, PANELS, digest_of, load_forms
 from visits.models import Mark, Review, Visit
 from visits.reviews import MEANING_OF_CASEBOOK, MEANINGS, STEPS, reasons_not_to
@@ -53,7 +55,7 @@ def _mark_forms(step, patient, seen, meaning, alone, by):
     Of several forms, those that changed meanwhile or are not ready are left out and named; of one (`alone`), that
     raises Stale or Refused. Nothing is changed meanwhile: whatever changes a form locks the patient first."""
     rule = STEPS[step]
-    with acting(by, str(Mark(rule.after).label)):
+    with acting(by, because(for_the_record(Mark(rule.after).label))):
         patient = lock_patient(patient)
         if not can(by, rule.permission, patient.site):
             raise PermissionDenied(rule.permission.value)
@@ -95,8 +97,7 @@ def _mark_forms(step, patient, seen, meaning, alone, by):
 
 
 def _roles_at(user, site):
-    held = {grant.get_role_display() for grant in user.current_grants if grant.site_id in (None, site.pk)}
-    return ", ".join(sorted(str(role) for role in held))
+    return ",".join(sorted({grant.role for grant in user.current_grants if grant.site_id in (None, site.pk)}))
 
 
 def marks_void(*, record, fields=None, reason, by):
@@ -133,9 +134,14 @@ def take_back_mark(*, mark, version=None, reason, by):
 # --- holds -------------------------------------------------------------------------------------------
 
 
+def _why(step):
+    """What the trail says where the step asks for no reason."""
+    return "" if STEPS[step].reasoned else because(for_the_record(Hold(STEPS[step].after).label))
+
+
 def hold_visit(*, visit, step, reason="", version, by):
     """Freeze, lock, unfreeze or unlock a visit: `step` is one of STEPS."""
-    with acting(by, reason or str(STEPS[step].words)):
+    with acting(by, reason or _why(step)):
         patient = lock_patient(visit.patient)
         visits = with_standing(Visit.objects.filter(pk=visit.pk))
         check_version(Visit.objects.select_for_update().get(pk=visit.pk), version)
@@ -151,7 +157,7 @@ def hold_patient(*, patient, step, reason="", version, by):
     """Freeze, lock, unfreeze or unlock all records of a patient, those of the visits included.
 
     The signature of the casebook is about records that cannot change: opening them makes it void."""
-    with acting(by, reason or str(STEPS[step].words)):
+    with acting(by, reason or _why(step)):
         patient = lock_patient(patient, version)
         _refuse_step(step, standing_of_patient(patient), reason, patient, by)
         patient.hold = STEPS[step].after
@@ -174,7 +180,7 @@ def _refuse_step(step, standing, reason, patient, by):
 def freeze_visits(*, seen, by):
     """Freeze these visits, (visit, version) each. Gives (visits frozen, [(visit, why not)])."""
     frozen, left_out = [], []
-    with acting(by, str(STEPS["freeze"].words)):
+    with acting(by, _why("freeze")):
         for visit, version in sorted(seen, key=lambda one: (one[0].patient_id, one[0].pk)):
             try:
                 frozen.append(hold_visit(visit=visit, step="freeze", version=version, by=by))

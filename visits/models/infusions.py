@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import Line, PatientRecord, under_version
@@ -28,19 +29,20 @@ class LotQuerySet(models.QuerySet):
 class Lot(models.Model):
     """A product lot at a site, with the tests that release it."""
 
-    site = models.ForeignKey(Site, models.PROTECT, related_name="lots")
+    site = models.ForeignKey(Site, models.PROTECT, related_name="lots", verbose_name=_("site"))
     product = models.CharField(_("product"), max_length=24)
     number = models.CharField(_("lot number"), max_length=40)
     donor = models.CharField(_("donor code"), max_length=40, blank=True)
     passage = models.PositiveIntegerField(_("passage"), null=True)
     received_on = models.DateField(_("received on"))
     expires_on = models.DateField(_("expires on"))
-    state = models.CharField(max_length=12, choices=LotState.choices, default=LotState.QUARANTINED)
+    state = models.CharField(_("status"), max_length=12, choices=LotState.choices, default=LotState.QUARANTINED)
     version = models.PositiveIntegerField(default=1)
 
     objects = LotQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("lot")
         ordering = ["-expires_on", "number"]
         constraints = [models.UniqueConstraint(fields=["site", "product", "number"], name="a_lot_is_received_once")]
 
@@ -56,15 +58,16 @@ class LotTestQuerySet(models.QuerySet):
 class LotTest(models.Model):
     """The result of one release test of a lot."""
 
-    lot = models.ForeignKey(Lot, models.PROTECT, related_name="tests")
-    code = models.CharField(max_length=24)
-    result = models.CharField(max_length=40)
-    has_passed = models.BooleanField()
+    lot = models.ForeignKey(Lot, models.PROTECT, related_name="tests", verbose_name=_("lot"))
+    code = models.CharField(_("release test"), max_length=24)
+    result = models.CharField(_("result"), max_length=40)
+    has_passed = models.BooleanField(_("passed"))
     version = models.PositiveIntegerField(default=1)
 
     objects = LotTestQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("release test")
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["lot", "code"], name="a_release_test_stands_once")]
 
@@ -76,9 +79,9 @@ class Preparation(PatientRecord):
     """What the pharmacy prepared for one infusion. It names the lot, and so the arm: not for masked eyes."""
 
     protocol_version = under_version()
-    visit = models.OneToOneField(Visit, models.PROTECT, related_name="preparation")
+    visit = models.OneToOneField(Visit, models.PROTECT, related_name="preparation", verbose_name=_("visit"))
     number = models.PositiveIntegerField(_("infusion number"))
-    lot = models.ForeignKey(Lot, models.PROTECT, related_name="preparations")
+    lot = models.ForeignKey(Lot, models.PROTECT, related_name="preparations", verbose_name=_("lot"))
     weight_kg = models.DecimalField(_("body weight (kg)"), max_digits=6, decimal_places=2)
     planned_dose = models.DecimalField(_("planned dose"), max_digits=16, decimal_places=2)
     prepared_dose = models.DecimalField(_("prepared dose"), max_digits=16, decimal_places=2)
@@ -87,6 +90,7 @@ class Preparation(PatientRecord):
     prepared_at = models.DateTimeField(_("prepared at"))
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("preparation")
         constraints = [models.UniqueConstraint(fields=["patient", "number"], name="an_infusion_is_prepared_once")]
 
     def __str__(self):
@@ -97,8 +101,10 @@ class Infusion(PatientRecord):
     """One infusion as it was given. Doses in the unit of the product; what was in the bag stands in Preparation."""
 
     protocol_version = under_version()
-    visit = models.OneToOneField(Visit, models.PROTECT, related_name="infusion")
-    preparation = models.OneToOneField(Preparation, models.PROTECT, related_name="infusion")
+    visit = models.OneToOneField(Visit, models.PROTECT, related_name="infusion", verbose_name=_("visit"))
+    preparation = models.OneToOneField(
+        Preparation, models.PROTECT, related_name="infusion", verbose_name=_("preparation")
+    )
     number = models.PositiveIntegerField(_("infusion number"))
     started_at = models.DateTimeField(_("start"))
     stopped_at = models.DateTimeField(_("stop"))
@@ -109,6 +115,7 @@ class Infusion(PatientRecord):
     comment = models.TextField(_("comment"), blank=True)
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("infusion")
         ordering = ["patient", "number"]
         constraints = [
             models.UniqueConstraint(fields=["patient", "number"], name="an_infusion_is_given_once"),
@@ -116,7 +123,7 @@ class Infusion(PatientRecord):
         ]
 
     def __str__(self):
-        return f"infusion {self.number}"
+        return gettext("infusion %(number)s") % {"number": self.number}
 
     @property
     def given_dose(self):
@@ -124,27 +131,29 @@ class Infusion(PatientRecord):
 
 
 class Interruption(Line):
-    infusion = models.ForeignKey(Infusion, models.PROTECT, related_name="interruptions")
+    infusion = models.ForeignKey(Infusion, models.PROTECT, related_name="interruptions", verbose_name=_("infusion"))
     stopped_at = models.DateTimeField(_("stopped"))
     resumed_at = models.DateTimeField(_("resumed"), null=True)
     cause = models.CharField(_("cause"), max_length=200)
 
     class Meta(Line.Meta):
+        verbose_name = _("interruption")
         ordering = ["stopped_at"]
 
     def __str__(self):
-        return f"interrupted {self.stopped_at:%H:%M}"
+        return gettext("interrupted at %(time)s UTC") % {"time": f"{self.stopped_at:%H:%M}"}
 
 
 class Reaction(Line):
     """A reaction seen during or right after an infusion; the adverse event is reported on its own form."""
 
-    infusion = models.ForeignKey(Infusion, models.PROTECT, related_name="reactions")
+    infusion = models.ForeignKey(Infusion, models.PROTECT, related_name="reactions", verbose_name=_("infusion"))
     term = models.CharField(_("reaction"), max_length=200)
     began_at = models.DateTimeField(_("began"))
     grade = models.PositiveIntegerField(_("grade"))
 
     class Meta(Line.Meta):
+        verbose_name = _("infusion reaction")
         ordering = ["began_at"]
 
     def __str__(self):

@@ -63,7 +63,9 @@ def _at_sites_or_for_all(records, user, site):
 class Laboratory(models.Model):
     """A laboratory that measures for one site, or for all when `site` is empty."""
 
-    site = models.ForeignKey(Site, models.PROTECT, null=True, blank=True, related_name="laboratories")
+    site = models.ForeignKey(
+        Site, models.PROTECT, null=True, blank=True, related_name="laboratories", verbose_name=_("site")
+    )
     code = models.CharField(_("code"), max_length=24, unique=True)
     name = models.CharField(_("name"), max_length=200)
     is_active = models.BooleanField(_("in use"), default=True)
@@ -72,6 +74,7 @@ class Laboratory(models.Model):
     objects = LaboratoryQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("laboratory")
         ordering = ["code"]
         verbose_name_plural = "laboratories"
 
@@ -97,7 +100,7 @@ class ReferenceRange(models.Model):
     All bounds are inclusive; blank sex means both, no age or date means without bound. A range that was wrong is
     marked as withdrawn and another one entered: results keep the range that they were held against."""
 
-    laboratory = models.ForeignKey(Laboratory, models.PROTECT, related_name="ranges")
+    laboratory = models.ForeignKey(Laboratory, models.PROTECT, related_name="ranges", verbose_name=_("laboratory"))
     test = models.CharField(_("test"), max_length=24)
     unit = models.CharField(_("unit"), max_length=40)
     sex = models.CharField(_("sex"), max_length=1, choices=Sex.choices, blank=True)
@@ -113,6 +116,7 @@ class ReferenceRange(models.Model):
     objects = ReferenceRangeQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("reference range")
         ordering = ["laboratory", "test", "sex", "from_age", "valid_from"]
         constraints = [
             models.CheckConstraint(condition=Q(low__isnull=False) | Q(high__isnull=False), name="a_range_has_a_bound"),
@@ -134,11 +138,11 @@ class ReferenceRange(models.Model):
 class PanelRecord(PatientRecord):
     """A panel of a visit: the form, its state, and who filled it in."""
 
-    visit = models.ForeignKey(Visit, models.PROTECT, related_name="panels")
-    code = models.CharField(max_length=24)
-    protocol_version = models.CharField(max_length=20)
-    position = models.PositiveIntegerField(default=0)
-    state = models.CharField(max_length=10, choices=PanelState.choices, default=PanelState.EXPECTED)
+    visit = models.ForeignKey(Visit, models.PROTECT, related_name="panels", verbose_name=_("visit"))
+    code = models.CharField(_("panel"), max_length=24)
+    protocol_version = models.CharField(_("protocol version"), max_length=20)
+    position = models.PositiveIntegerField(_("place in the visit"), default=0)
+    state = models.CharField(_("status"), max_length=10, choices=PanelState.choices, default=PanelState.EXPECTED)
     collected_on = models.DateField(_("collected on"), null=True)
     collected_at = models.TimeField(_("time"), null=True)
     laboratory = models.ForeignKey(
@@ -146,10 +150,11 @@ class PanelRecord(PatientRecord):
     )
     not_done_because = models.CharField(_("not done because"), max_length=500, blank=True)
     comment = models.TextField(_("comment"), blank=True)
-    entered_by = person(null=True)
-    entered_at = models.DateTimeField(null=True)
+    entered_by = person(_("entered by"), null=True)
+    entered_at = models.DateTimeField(_("entered at"), null=True)
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("panel")
         ordering = ["visit", "position"]
         default_related_name = "panels"
         constraints = [
@@ -158,7 +163,7 @@ class PanelRecord(PatientRecord):
         ]
 
     def __str__(self):
-        return f"panel {self.code}"
+        return self.protocol.panel(self.code).name
 
     @property
     def was_touched(self):
@@ -217,27 +222,34 @@ class Measurement(GradedRecord):
     when the value was collected: `reference`, or the protocol's own when that is empty. A value that is not there
     says why in `missing_because`."""
 
-    panel = models.ForeignKey(PanelRecord, models.PROTECT, null=True, related_name="measurements")
-    infusion = models.ForeignKey("visits.Infusion", models.PROTECT, null=True, related_name="measurements")
+    panel = models.ForeignKey(
+        PanelRecord, models.PROTECT, null=True, related_name="measurements", verbose_name=_("panel")
+    )
+    infusion = models.ForeignKey(
+        "visits.Infusion", models.PROTECT, null=True, related_name="measurements", verbose_name=_("infusion")
+    )
     minute = models.PositiveIntegerField(_("minutes after start"), null=True)
-    test = models.CharField(max_length=24)
-    typed = models.CharField(max_length=500, blank=True)
-    operator = models.CharField(max_length=1, blank=True)
-    value = models.DecimalField(max_digits=18, decimal_places=4, null=True)
-    text = models.CharField(max_length=500, blank=True)
-    unit = models.CharField(max_length=40, blank=True)
-    low = models.DecimalField(max_digits=18, decimal_places=4, null=True)
-    high = models.DecimalField(max_digits=18, decimal_places=4, null=True)
+    test = models.CharField(_("test"), max_length=24)
+    typed = models.CharField(_("as typed"), max_length=500, blank=True)
+    operator = models.CharField(_("limit sign"), max_length=1, blank=True)
+    value = models.DecimalField(_("standardised value"), max_digits=18, decimal_places=4, null=True)
+    text = models.CharField(_("value as a word"), max_length=500, blank=True)
+    unit = models.CharField(_("standard unit"), max_length=40, blank=True)
+    low = models.DecimalField(_("lower limit, standardised"), max_digits=18, decimal_places=4, null=True)
+    high = models.DecimalField(_("upper limit, standardised"), max_digits=18, decimal_places=4, null=True)
     reported_unit = models.CharField(_("unit"), max_length=40, blank=True)
     reported_low = models.DecimalField(_("lower limit"), max_digits=18, decimal_places=4, null=True)
     reported_high = models.DecimalField(_("upper limit"), max_digits=18, decimal_places=4, null=True)
-    reference = models.ForeignKey(ReferenceRange, models.PROTECT, null=True, related_name="measurements")
-    missing_because = models.CharField(max_length=14, choices=Missing.choices, blank=True)
-    flag = models.CharField(max_length=1, choices=Flag.choices, blank=True)
-    is_computed = models.BooleanField(default=False)
-    collected_on = models.DateField()
+    reference = models.ForeignKey(
+        ReferenceRange, models.PROTECT, null=True, related_name="measurements", verbose_name=_("reference range")
+    )
+    missing_because = models.CharField(_("missing because"), max_length=14, choices=Missing.choices, blank=True)
+    flag = models.CharField(_("flag"), max_length=1, choices=Flag.choices, blank=True)
+    is_computed = models.BooleanField(_("computed"), default=False)
+    collected_on = models.DateField(_("collected on"))
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("measurement")
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(

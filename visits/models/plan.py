@@ -20,19 +20,20 @@ class VisitState(models.TextChoices):
 class Visit(PatientRecord):
     """A visit of the plan (its code stands in the protocol), or an unscheduled one (code U1, U2 ...)."""
 
-    code = models.CharField(max_length=24)
-    protocol_version = models.CharField(max_length=20)
-    is_scheduled = models.BooleanField(default=True)
+    code = models.CharField(_("visit"), max_length=24)
+    protocol_version = models.CharField(_("protocol version"), max_length=20)
+    is_scheduled = models.BooleanField(_("planned by the protocol"), default=True)
     day = models.IntegerField(_("planned day"), null=True)
     planned_on = models.DateField(_("planned on"))
     earliest = models.DateField(_("earliest"))
     latest = models.DateField(_("latest"))
-    state = models.CharField(max_length=10, choices=VisitState.choices, default=VisitState.PLANNED)
+    state = models.CharField(_("status"), max_length=10, choices=VisitState.choices, default=VisitState.PLANNED)
     attended_on = models.DateField(_("date of the visit"), null=True)
     missed_because = models.CharField(_("missed because"), max_length=500, blank=True)
     hold = hold()
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("visit")
         ordering = ["planned_on", "id"]
         constraints = [
             models.UniqueConstraint(fields=["patient", "code"], name="a_visit_stands_once_in_a_patients_plan"),
@@ -66,6 +67,7 @@ class CalendarFeed(models.Model):
     revoked_at = models.DateTimeField(null=True)
 
     class Meta:
+        verbose_name = _("address of a calendar")
         ordering = ["-made_at"]
 
     def __str__(self):

@@ -56,31 +56,34 @@ class Query(PatientRecord):
     `test` (at `minute`) or `field` says which value. What a check asks is kept as a sentence (`said`), so that each
     reader has it in the own language; `text` is it as it was first read."""
 
-    panel = models.ForeignKey(PanelRecord, models.PROTECT, null=True, related_name="queries")
-    infusion = models.ForeignKey(Infusion, models.PROTECT, null=True, related_name="queries")
-    test = models.CharField(max_length=24, blank=True)
-    minute = models.PositiveIntegerField(null=True)
-    record = models.CharField(max_length=60, blank=True)
-    record_id = models.BigIntegerField(null=True)
-    field = models.CharField(max_length=40, blank=True)
-    check_code = models.CharField(max_length=40, blank=True)
-    said = models.JSONField(null=True)
+    panel = models.ForeignKey(PanelRecord, models.PROTECT, null=True, related_name="queries", verbose_name=_("panel"))
+    infusion = models.ForeignKey(
+        Infusion, models.PROTECT, null=True, related_name="queries", verbose_name=_("infusion")
+    )
+    test = models.CharField(_("test"), max_length=24, blank=True)
+    minute = models.PositiveIntegerField(_("minutes after start"), null=True)
+    record = models.CharField(_("kind of record"), max_length=60, blank=True)
+    record_id = models.BigIntegerField(_("record"), null=True)
+    field = models.CharField(_("field"), max_length=40, blank=True)
+    check_code = models.CharField(_("check"), max_length=40, blank=True)
+    said = models.JSONField(_("what the check said"), null=True)
     text = models.TextField(_("question"))
-    state = models.CharField(max_length=10, choices=QueryState.choices, default=QueryState.OPEN)
-    raised_by = person()
-    raised_at = models.DateTimeField(default=timezone.now)
-    closed_at = models.DateTimeField(null=True)
+    state = models.CharField(_("status"), max_length=10, choices=QueryState.choices, default=QueryState.OPEN)
+    raised_by = person(_("raised by"))
+    raised_at = models.DateTimeField(_("raised at"), default=timezone.now)
+    closed_at = models.DateTimeField(_("closed at"), null=True)
 
     objects = ByRecordQuerySet.as_manager()
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("query")
         ordering = ["-raised_at", "-id"]
         default_related_name = "queries"
         verbose_name_plural = "queries"
         indexes = [models.Index(fields=["state", "patient"]), models.Index(fields=["record", "record_id"])]
 
     def __str__(self):
-        return f"query {self.pk}"
+        return gettext("query %(number)s") % {"number": self.pk}
 
     @property
     def question(self):
@@ -104,14 +107,15 @@ class QueryMessageQuerySet(ByPatientQuerySet):
 
 
 class QueryMessage(PatientRecord):
-    query = models.ForeignKey(Query, models.PROTECT, related_name="messages")
+    query = models.ForeignKey(Query, models.PROTECT, related_name="messages", verbose_name=_("query"))
     text = models.TextField(_("message"))
-    by = person()
-    at = models.DateTimeField(default=timezone.now)
+    by = person(_("by"))
+    at = models.DateTimeField(_("at"), default=timezone.now)
 
     objects = QueryMessageQuerySet.as_manager()
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("message of a query")
         ordering = ["at", "id"]
 
     def __str__(self):
@@ -136,30 +140,33 @@ class CheckFiring(PatientRecord):
 
     It is of a panel, an infusion, or (as Query) another record, whose field then stands in `test`."""
 
-    panel = models.ForeignKey(PanelRecord, models.PROTECT, null=True, related_name="firings")
-    infusion = models.ForeignKey(Infusion, models.PROTECT, null=True, related_name="firings")
-    test = models.CharField(max_length=24, blank=True)
-    minute = models.PositiveIntegerField(null=True)
-    record = models.CharField(max_length=60, blank=True)
-    record_id = models.BigIntegerField(null=True)
-    check_code = models.CharField(max_length=40)
-    typed = models.CharField(max_length=500, blank=True)
-    said = models.JSONField(null=True)
-    outcome = models.CharField(max_length=10, choices=Outcome.choices)
-    has_changed_value = models.BooleanField(default=False)
-    query = models.OneToOneField(Query, models.PROTECT, null=True, related_name="firing")
-    by = person()
-    at = models.DateTimeField(default=timezone.now)
+    panel = models.ForeignKey(PanelRecord, models.PROTECT, null=True, related_name="firings", verbose_name=_("panel"))
+    infusion = models.ForeignKey(
+        Infusion, models.PROTECT, null=True, related_name="firings", verbose_name=_("infusion")
+    )
+    test = models.CharField(_("test"), max_length=24, blank=True)
+    minute = models.PositiveIntegerField(_("minutes after start"), null=True)
+    record = models.CharField(_("kind of record"), max_length=60, blank=True)
+    record_id = models.BigIntegerField(_("record"), null=True)
+    check_code = models.CharField(_("check"), max_length=40)
+    typed = models.CharField(_("as typed"), max_length=500, blank=True)
+    said = models.JSONField(_("what the check said"), null=True)
+    outcome = models.CharField(_("what became of it"), max_length=10, choices=Outcome.choices)
+    has_changed_value = models.BooleanField(_("value changed afterwards"), default=False)
+    query = models.OneToOneField(Query, models.PROTECT, null=True, related_name="firing", verbose_name=_("query"))
+    by = person(_("by"))
+    at = models.DateTimeField(_("at"), default=timezone.now)
 
     objects = ByRecordQuerySet.as_manager()
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("finding of a check")
         ordering = ["id"]
         default_related_name = "firings"
         indexes = [models.Index(fields=["check_code"]), models.Index(fields=["record", "record_id"])]
 
     def __str__(self):
-        return f"{self.check_code} {self.outcome}"
+        return f"{self.check_code} {self.get_outcome_display()}"
 
 
 class RetiredCheckQuerySet(models.QuerySet):
@@ -176,15 +183,16 @@ class RetiredCheck(models.Model):
     check_code = models.CharField(_("check"), max_length=40)
     test = models.CharField(_("test"), max_length=24, blank=True)
     reason = models.TextField(_("reason"))
-    retired_by = person()
-    retired_at = models.DateTimeField(default=timezone.now)
-    restored_by = person(null=True)
-    restored_at = models.DateTimeField(null=True)
+    retired_by = person(_("retired by"))
+    retired_at = models.DateTimeField(_("retired at"), default=timezone.now)
+    restored_by = person(_("restored by"), null=True)
+    restored_at = models.DateTimeField(_("restored at"), null=True)
     version = models.PositiveIntegerField(default=1)
 
     objects = RetiredCheckQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("retired check")
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import ByPatientQuerySet, PatientRecord, person
@@ -31,25 +32,26 @@ class Review(PatientRecord):
     instant: visits/contents.py) bind the mark to exactly what was seen. A mark is never changed but to become void, when the form changes or it is taken
     back. Part 11: 11.50 (printed name, time, meaning), 11.70 (linked to its record)."""
 
-    record = models.CharField(max_length=60)
-    record_id = models.BigIntegerField()
-    visit = models.ForeignKey(Visit, models.PROTECT, null=True, related_name="reviews")
+    record = models.CharField(_("kind of record"), max_length=60)
+    record_id = models.BigIntegerField(_("record"))
+    visit = models.ForeignKey(Visit, models.PROTECT, null=True, related_name="reviews", verbose_name=_("visit"))
     mark = models.CharField(_("mark"), max_length=10, choices=Mark.choices)
-    field = models.CharField(max_length=24, blank=True)
-    record_version = models.PositiveIntegerField()
-    digest = models.CharField(max_length=64)
+    field = models.CharField(_("field"), max_length=24, blank=True)
+    record_version = models.PositiveIntegerField(_("version of the record"))
+    digest = models.CharField(_("digest"), max_length=64)
     meaning = models.CharField(_("meaning"), max_length=300, blank=True)
     printed_name = models.CharField(_("printed name"), max_length=200)
-    roles = models.CharField(max_length=200)
-    by = person()
-    at = models.DateTimeField(default=timezone.now)
-    void_at = models.DateTimeField(null=True)
-    void_by = person(null=True)
-    void_because = models.CharField(max_length=500, blank=True)
+    roles = models.CharField(_("roles"), max_length=200)
+    by = person(_("by"))
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    void_at = models.DateTimeField(_("void since"), null=True)
+    void_by = person(_("made void by"), null=True)
+    void_because = models.CharField(_("void because"), max_length=500, blank=True)
 
     objects = ReviewQuerySet.as_manager()
 
     class Meta(PatientRecord.Meta):
+        verbose_name = _("mark")
         ordering = ["id"]
         indexes = [models.Index(fields=["record", "record_id", "mark"]), models.Index(fields=["mark", "void_at"])]
         constraints = [
@@ -65,7 +67,7 @@ class Review(PatientRecord):
         ]  # fmt: skip
 
     def __str__(self):
-        return f"{self.mark} by {self.printed_name}"
+        return gettext("%(mark)s by %(name)s") % {"mark": self.get_mark_display(), "name": self.printed_name}
 
     @property
     def is_void(self):

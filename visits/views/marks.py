@@ -6,7 +6,9 @@ from django.utils.translation import gettext_lazy
 
 from patients.models import Hold
 from trialsite.clock import told_at, zone_of
+from trialsite.reasons import reason_told
 from trialsite.roles import can
+from trialsite.telling import roles_told
 from visits import waiting
 from visits.contents import CASEBOOK, INFUSIONS, PANELS, Form, fault_of, kinds
 from visits.models import Mark, Measurement, PanelState, Review
@@ -33,13 +35,14 @@ def shown_mark(review, site, form=None):
         "text": review.get_mark_display(),
         "status": MARK_CLASS[review.mark],
         "name": review.printed_name,
-        "roles": review.roles,
+        "roles": roles_told(review.roles),
         "at": told_at(review.at, zone, seconds=True),
         "meaning": _(review.meaning) if review.meaning else "",
         "version": review.record_version,
         "fields": [review.field] if review.field else [],
         "is_void": review.is_void,
         "void_at": told_at(review.void_at, zone, seconds=True),
+        "void_because": reason_told(review.void_because),
         "fault": fault_of(review, form) if form is not None and not review.is_void else "",
     }
 

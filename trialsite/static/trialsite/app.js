@@ -39,7 +39,7 @@
     }));
   }
 
-  /* vertical lines (infusions), horizontal limits and bands (reference range), drawn under the curves */
+  /* vertical lines (infusions), horizontal limits and bands (reference range), under the curves */
   function drawGuides(plot, spec) {
     const { ctx } = plot, { left, top, width, height } = plot.bbox, ratio = window.devicePixelRatio || 1;
     const x = (day) => Math.round(plot.valToPos(day, "x", true));
@@ -61,28 +61,46 @@
       ctx.moveTo(left, y(limit.value));
       ctx.lineTo(left + width, y(limit.value));
       ctx.stroke();
-      ctx.font = `${11 * ratio}px ${cssValue("--font")}`;
-      ctx.textAlign = "right";
-      ctx.textBaseline = "bottom";
-      ctx.fillText(limit.label || "", left + width - 4 * ratio, y(limit.value) - 2 * ratio);
     });
-    const marks = (spec.marks || []).slice().sort((a, b) => a.day - b.day);
-    marks.forEach((mark, index) => {
+    (spec.marks || []).forEach((mark) => {
       ctx.strokeStyle = cssValue("--ink-3");
-      ctx.fillStyle = cssValue("--ink-2");
       ctx.setLineDash([2 * ratio, 3 * ratio]);
       ctx.beginPath();
       ctx.moveTo(x(mark.day), top);
       ctx.lineTo(x(mark.day), top + height);
       ctx.stroke();
-      ctx.font = `${11 * ratio}px ${cssValue("--font")}`;
-      ctx.textAlign = "left";
-      ctx.textBaseline = "top";
-      /* the words only where they fit before the next line */
-      const end = index + 1 < marks.length ? x(marks[index + 1].day) : left + width;
-      const label = [mark.label, mark.short].find((words) => words && ctx.measureText(words).width < end - x(mark.day) - 6 * ratio);
-      if (label) ctx.fillText(label, x(mark.day) + 4 * ratio, top + 3 * ratio);
     });
+    ctx.restore();
+  }
+
+  /* their words, over the curves: limits on a light ground at the right, infusions above the drawing, where no curve is */
+  function nameGuides(plot, spec) {
+    const { ctx } = plot, { left, top, width } = plot.bbox, ratio = window.devicePixelRatio || 1;
+    ctx.save();
+    ctx.font = `${11 * ratio}px ${cssValue("--font")}`;
+    ctx.lineJoin = "round";
+    ctx.lineWidth = 4 * ratio;
+    ctx.strokeStyle = cssValue("--surface");
+    ctx.fillStyle = cssValue("--bad");
+    ctx.textAlign = "right";
+    ctx.textBaseline = "bottom";
+    (spec.limits || []).forEach((limit) => {
+      const place = [limit.label || "", left + width - 4 * ratio, Math.round(plot.valToPos(limit.value, "y", true)) - 2 * ratio];
+      ctx.strokeText(...place);
+      ctx.fillText(...place);
+    });
+    ctx.fillStyle = cssValue("--ink-2");
+    ctx.textAlign = "left";
+    /* all in words, or all in short, where the words would run into each other or over the edge */
+    const marks = (spec.marks || []).slice().sort((a, b) => a.day - b.day);
+    const laid = (kind) => marks.map((mark) => {
+      const text = mark[kind] || "", size = ctx.measureText(text).width, middle = plot.valToPos(mark.day, "x", true);
+      const from = Math.min(Math.max(middle - size / 2, 0), left + width + 12 * ratio - size);
+      return { text, from, to: from + size };
+    });
+    const fits = (line) => line.every((one, index) => !index || one.from > line[index - 1].to + 6 * ratio);
+    const line = [laid("label"), laid("short")].find(fits) || [];
+    line.forEach((one) => ctx.fillText(one.text, one.from, top - 3 * ratio));
     ctx.restore();
   }
 
@@ -106,7 +124,7 @@
     const y = spec.y || {};
     const plot = new uPlot({
       ...size(),
-      padding: [8, 14, 0, 0],
+      padding: [(spec.marks || []).length ? 20 : 8, 14, 0, 0],
       scales: {
         x: { time: false, range: () => [low - room, high + room] },
         y: { distr: y.log ? 3 : 1, range: y.log ? undefined : (u, min, max) => {
@@ -123,7 +141,7 @@
           points: { show: !one.faint, size: 7, stroke: colour, fill: index % 2 ? "#fff" : colour, width: 1.5 }, value: (u, value) => text(value) };
       })),
       /* the newest values are told until the mouse asks for others */
-      hooks: { drawAxes: [(u) => drawGuides(u, spec)], ready: [(u) => u.setLegend({ idx: u.data[0].length - 1 })] },
+      hooks: { drawAxes: [(u) => drawGuides(u, spec)], draw: [(u) => nameGuides(u, spec)], ready: [(u) => u.setLegend({ idx: u.data[0].length - 1 })] },
     }, columns(spec.series), canvas);
     new ResizeObserver(() => { if (canvas.clientWidth !== plot.width && canvas.clientWidth) plot.setSize(size()); }).observe(canvas);
   }

@@ -1,0 +1,127 @@
+"""The watch: stopping rules are evaluated inside the transaction that saves what may meet them, and open halts by
+themselves. One evaluation at a time: whoever evaluates holds the gate of the halts until the end of the transaction,
+so that two events saved at once are counted together by the second, and nobody randomises or infuses in between."""
+
+from django.utils.translation import gettext_noop
+
+from patients.actions import hold_halts, open_halt
+from patients.models import Blocked, Patient, Scope, State
+from safety.models import AdverseEvent, Crossing
+from safety.stopping.evaluation import may_count
+from safety.stopping.facts import (
+    codes_of,
+    event_of,
+    event_of_death,
+    event_of_reaction,
+    states_now,
+    suspected_by_sponsor,
+)
+from trialsite import trial
+from trialsite.audit import acting
+from trialsite.models import User
+from trialsite.outbox import ask_for
+from trialsite.stopping_rules import AnyEventRule
+from trialsite.words import Name, Sentence
+
+TELL = "safety.tasks.tell_of_halt"
+
+MET = gettext_noop("%(rule)s: %(events)s of %(patients)s treated patients; the rule stops at %(least)s.")
+MET_BY_ONE = gettext_noop("Stopping rule: %(rule)s.")
+# all that is told while the trial is masked, whichever rule it was: its name could tell an arm
+MET_MASKED = gettext_noop("A stopping rule of the protocol was met. The safety board decides.")
+
+
+def watch_events(*, events, by):
+    """After adverse events were reported, changed or coded, or judged by the sponsor."""
+    if _may_matter(_known_of([event for event in events if not event.is_withdrawn])):
+        watch_rules(by=by)
+
+
+def watch_after_infusion(*, infusion, by):
+    """After an infusion was recorded: its reactions count, and so do earlier entered events of a patient who is only now
+    known to be treated."""
+    reactions = infusion.reactions.filter(is_withdrawn=False).select_related("patient__site")
+    events = AdverseEvent.objects.filter(patient=infusion.patient_id, is_withdrawn=False)
+    if _may_matter([*map(event_of_reaction, reactions), *_known_of(list(events))]):
+        watch_rules(by=by)
+
+
+def watch_after_disposition(*, disposition, by):
+    if disposition.state == State.DIED and _may_matter([event_of_death(disposition.patient_id, disposition.on)]):
+        watch_rules(by=by)
+
+
+def _known_of(rows):
+    codes, suspected = codes_of(rows), suspected_by_sponsor(rows)
+    return [event_of(row, codes.get(row.pk, ()), row.pk in suspected) for row in rows]
+
+
+def _may_matter(events):
+    protocol = trial.current_protocol()
+    interest = protocol.events_of_interest
+    return any(may_count(rule.counts, event, interest) for rule in protocol.stopping_rules for event in events)
+
+
+def watch_rules(*, by):
+    """Evaluate every stopping rule and open the halts of those that are met by something new. Gives the halts opened.
+
+    `by` saved what is evaluated; the halts are opened by the system."""
+    with acting(by):
+        hold_halts()
+        met = [(state, target) for state in states_now() if state.is_met for target in _targets(state)]
+        if not met:
+            return []
+        known = {}
+        for crossing in Crossing.objects.select_related("halt").order_by("id"):
+            halt = crossing.halt
+            known.setdefault((crossing.rule, halt.scope, halt.patient_id, halt.arm), []).append(crossing)
+        system = User.objects.system()
+        with acting(system, f"a stopping rule is met by what {by.full_name} saved"):
+            opened = [
+                _answer(state, target, known.get((state.rule.code, *target), ()), system) for state, target in met
+            ]
+    return [halt for halt in opened if halt]
+
+
+def _targets(state):
+    """(scope, patient, arm) of each halt that the state calls for."""
+    if state.rule.scope == Scope.ARM:
+        return [(Scope.ARM, None, arm) for arm in state.rule.arms]
+    return [(Scope(state.rule.scope), state.patient, "")]
+
+
+def _answer(state, target, crossings, by):
+    """Note that the rule is met by something that no crossing has yet, and open a halt unless one is in force."""
+    counted = state.met_at.counted
+    if counted <= {key for crossing in crossings for key in crossing.counted}:
+        return None
+    in_force = next((crossing.halt for crossing in crossings if crossing.halt.lifted_at is None), None)
+    halt = in_force or _open(state, target, by)
+    Crossing.objects.create(
+        halt=halt, rule=state.rule.code, protocol_version=trial.current_protocol().version, patients=state.met_at.n,
+        events=state.met_at.y, least=state.least, counted=sorted(counted),
+        who=[{"number": number, "events": events} for number, events in state.who],
+    )  # fmt: skip
+    return None if in_force else halt
+
+
+def _open(state, target, by):
+    scope, patient, arm = target
+    rule, masked = state.rule, trial.current_protocol().is_masked
+    halt = open_halt(
+        scope=scope, patient=patient and Patient.objects.get(pk=patient), arm=arm, blocks=[Blocked(what) for what in rule.blocks], cause=_cause(state, masked),
+        rule="" if masked else rule.code, by=by,
+    )  # fmt: skip
+    ask_for(TELL, halt_id=halt.pk)
+    return halt
+
+
+def _cause(state, masked):
+    rule = state.rule
+    if masked:
+        return Sentence(MET_MASKED)
+    name = Name("stopping_rule", rule.code, rule.name)
+    if isinstance(rule, AnyEventRule):
+        return Sentence(MET_BY_ONE, {"rule": name})
+    counts = {"events": state.met_at.y, "patients": state.met_at.n, "least": state.least}
+    return Sentence(MET, {"rule": name, **counts})

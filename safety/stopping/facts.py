@@ -1,0 +1,114 @@
+"""What stopping rules and sentinels look at, read from the records: treated patients, and what happened to them.
+
+As the record stands now, of all sites, arms included: for the watch, and for pages that show no more of it than the
+reader may see."""
+
+from collections import defaultdict
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from django.db.models import Q
+from django.utils import timezone
+
+from patients.actions import day_at
+from patients.models import AllocationSlot, Disposition, Patient, State
+from safety.coding.rules import CodingState, Kind
+from safety.models import AdverseEvent, Causality, Coding, Outcome, SponsorAssessment
+from safety.stopping.evaluation import Event, Treated, evaluate
+from trialsite import trial
+from visits.models import Infusion, Reaction
+
+
+def states_now(rules=None):
+    """Where the stopping rules of the protocol (or these) stand."""
+    protocol = trial.current_protocol()
+    rules = protocol.stopping_rules if rules is None else rules
+    patients = read_treated(protocol, least_grade=min((rule.counts.least_grade or 1 for rule in rules), default=1))
+    return evaluate(rules, patients, interest=protocol.events_of_interest, on=timezone.now().date())
+
+
+def read_treated(protocol, *, least_grade=1) -> list[Treated]:
+    """All treated patients in the order of their first treatment, with their events of this grade or worse: five
+    statements, and one more each for their codes and for what the sponsor could not exclude."""
+    numbers, starts = {}, defaultdict(list)
+    for patient, number, day in _starts(protocol):
+        numbers[patient] = number
+        starts[patient].append(day)
+    events, arms = defaultdict(list), dict(AllocationSlot.objects.taken().values_list("patient_id", "arm"))
+    rows = list(AdverseEvent.objects.filter(Q(grade__gte=least_grade) | Q(is_fatal=True), is_withdrawn=False))
+    codes, suspected = codes_of(rows), suspected_by_sponsor(rows)
+    for row in rows:
+        events[row.patient_id].append(event_of(row, codes.get(row.pk, ()), row.pk in suspected))
+    reactions = Reaction.objects.filter(grade__gte=least_grade, is_withdrawn=False).select_related("patient__site")
+    for row in reactions:
+        events[row.patient_id].append(event_of_reaction(row))
+    for patient, day in Disposition.objects.filter(state=State.DIED).values_list("patient_id", "on"):
+        events[patient].append(event_of_death(patient, day))
+    return [
+        Treated(patient, number, arms.get(patient, ""), tuple(starts[patient]), tuple(events[patient]))
+        for patient, number in numbers.items()
+    ]
+
+
+def _starts(protocol):
+    """(patient, number, day) of each infusion, in order; in a trial without, of randomisation."""
+    if protocol.infusions:
+        rows = Infusion.objects.order_by("started_at", "patient_id").values_list(
+            "patient_id", "patient__number", "started_at", "patient__site__timezone"
+        )
+        for patient, number, started_at, zone in rows:
+            yield patient, number, started_at.astimezone(ZoneInfo(zone)).date()
+    else:
+        rows = Patient.objects.filter(slot__isnull=False).order_by("day_0", "slot__taken_at")
+        yield from rows.values_list("pk", "number", "day_0")
+
+
+def codes_of(rows) -> dict[int, list[tuple[str, str, str]]]:
+    """(term, preferred term, body system) of the approved codes of these events, by event."""
+    found = defaultdict(list)
+    approved = Coding.objects.filter(
+        kind=Kind.ADVERSE_EVENT, state=CodingState.APPROVED, record_id__in=[r.pk for r in rows]
+    )
+    for event, *path in approved.values_list("record_id", "term", "preferred_term", "body_system"):
+        found[event].append(tuple(path))
+    return found
+
+
+def suspected_by_sponsor(rows) -> set[int]:
+    """Those of the events of which the sponsor, judging last, could not exclude that the product caused them."""
+    serious = [row.pk for row in rows if row.is_serious]
+    judged = SponsorAssessment.objects.filter(case__event__in=serious).order_by("id")
+    last = dict(judged.values_list("case__event", "causality")) if serious else {}
+    return {event for event, causality in last.items() if causality == Causality.SUSPECTED}
+
+
+def event_of(row: AdverseEvent, codes=(), is_suspected=False) -> Event:
+    """Related is what the investigator or the sponsor could not exclude."""
+    terms, systems = {row.term}, [row.body_system]
+    for term, preferred, system in codes:
+        terms |= {term, preferred}
+        systems.append(system)
+    is_fatal = row.is_fatal or row.outcome == Outcome.FATAL or row.grade == 5
+    return Event(
+        key=_key_of_death(row.patient_id) if is_fatal else f"event {row.pk}",
+        on=row.began_on, terms=tuple(sorted(terms)), body_system=systems[-1], grade=row.grade, serious=row.is_serious,
+        related=row.is_related or is_suspected, fatal=is_fatal, is_ongoing=row.is_ongoing, number=row.sequence,
+    )  # fmt: skip
+
+
+def event_of_reaction(row: Reaction) -> Event:
+    """A reaction seen at an infusion is taken for related, until its adverse event is judged."""
+    return Event(
+        key=f"reaction {row.pk}", on=day_at(row.patient.site, row.began_at), terms=(row.term,), grade=row.grade,
+        related=True, fatal=row.grade == 5,
+    )  # fmt: skip
+
+
+def event_of_death(patient_id: int, on: date) -> Event:
+    """A death that was recorded as the end of participation; nobody has judged whether it is related."""
+    return Event(key=_key_of_death(patient_id), on=on, grade=5, serious=True, fatal=True)
+
+
+def _key_of_death(patient_id):
+    # a patient dies once, however it is recorded
+    return f"death {patient_id}"

@@ -1,0 +1,239 @@
+"""Halts that open by themselves: when the record meets a stopping rule of the protocol, once, with all who must know."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.core import mail
+
+from patients import actions as patient_actions
+from patients import demo as patient_steps
+from patients.models import AllocationSlot, Halt, Scope
+from safety import actions
+from safety.models import Crossing
+from safety.stopping import facts, notice
+from safety.tasks import tell_of_halt
+from trialsite import trial
+from trialsite.audit import acting
+from trialsite.models import AuditEvent, OutboxMessage, User
+from trialsite.saving import Refused
+from visits import demo as visit_steps
+
+SEVERE = {"grade": 3, "relationship": "probable"}
+
+
+@pytest.fixture(scope="module")
+def treated(world):
+    """Patients with one infusion on a day that is past, by arm: enough of each for every rule."""
+    patients = {"MSC": [], "SALINE": []}
+    while min(map(len, patients.values())) < 2 or len(patients["MSC"]) < 3:
+        patient = infused(world)
+        patients[AllocationSlot.objects.get(patient=patient).arm].append(patient)
+    return patients
+
+
+def infused(universe):
+    patient = universe.randomised(day_0=patient_actions.today_at(universe.site) - timedelta(days=3))
+    visit_steps.give_infusion(patient=patient, by=universe.chen, pharmacist=universe.zhao)
+    return patient_steps.fresh(patient)
+
+
+def event(universe, patient, days=1, **about):
+    began_on = patient.day_0 + timedelta(days=days)
+    return universe.event(patient, began_on=began_on, **{**SEVERE, **about})
+
+
+def serious(universe, patient, **about):
+    return event(universe, patient, is_serious=True, is_important=True, narrative="Told at length.", **about)
+
+
+def opened():
+    """(rule, scope) of the halts in force."""
+    return sorted(Halt.objects.open().values_list("rule", "scope"))
+
+
+@pytest.mark.requirement("R57")
+def test_the_second_severe_event_of_treated_patients_halts_the_trial_by_itself(unchanged, treated):
+    first, second, third = treated["MSC"][:3]
+    event(unchanged, first)
+    # of the first patient nothing more is infused, and nobody else is held
+    assert opened() == [("PATIENT_G3", "patient")]
+    event(unchanged, second)
+    halts = {halt.rule: halt for halt in Halt.objects.open()}
+    assert set(halts) == {"PATIENT_G3", "RELATED_G3", "SENTINEL"}
+    halt = halts["RELATED_G3"]
+    assert (halt.scope, halt.blocks, halt.opened_by) == (Scope.TRIAL, ["randomise", "infuse"], User.objects.system())
+    treated_so_far = len(treated["MSC"])
+    assert halt.cause.endswith(f": 2 of {treated_so_far} treated patients; the rule stops at 2.")
+    assert halt.cause == halt.reason
+    crossing = Crossing.objects.get(halt=halt)
+    assert (crossing.events, crossing.patients, crossing.least) == (2, treated_so_far, 2)
+    assert crossing.who == [{"number": first.number, "events": [1]}, {"number": second.number, "events": [1]}]
+    by_whom = AuditEvent.objects.filter(table="patients_halt", record_id=halt.pk).get()
+    assert by_whom.by_id == halt.opened_by_id and unchanged.chen.full_name in by_whom.reason
+    with pytest.raises(Refused, match="treated patients; the rule stops at"):
+        patient_steps.randomise(patient=unchanged.eligible(), by=unchanged.chen)
+    later = visit_steps.visit_of(third, "W4")
+    with pytest.raises(Refused, match="Held since"):
+        visit_steps.prepare(patient=third, visit=later, number=2, by=unchanged.zhao)
+
+
+def test_events_of_the_other_arm_mild_and_unrelated_ones_and_those_before_treatment_halt_nothing(unchanged, treated):
+    first, second = treated["MSC"][:2]
+    for patient in treated["SALINE"][:2]:
+        event(unchanged, patient)
+    for patient in (first, second):
+        event(unchanged, patient, grade=2)
+        event(unchanged, patient, relationship="unlikely")
+        event(unchanged, patient, days=-1)
+        event(unchanged, patient, days=-2)
+    assert {rule for rule, _scope in opened()} == {"PATIENT_G3"}
+    assert Halt.objects.filter(patient__in=treated["SALINE"]).count() == 2 == Halt.objects.count()
+
+
+def test_an_event_that_is_made_severe_later_counts_as_one_that_was_reported_so(unchanged, treated):
+    patient = treated["MSC"][0]
+    mild = event(unchanged, patient, grade=1)
+    assert opened() == []
+    changed = {"grade": 4}
+    actions.change_adverse_event(event=mild, values=changed, version=1, reason="worse", by=unchanged.chen)
+    assert opened() == [("PATIENT_G3", "patient")]
+
+
+def test_a_serious_related_event_halts_the_trial_at_once(unchanged, treated):
+    serious(unchanged, treated["SALINE"][0], grade=2)
+    assert opened() == [("SERIOUS_REACTION", "trial")]
+    assert Halt.objects.get().reason.startswith("Stopping rule: A serious related adverse event within 7 days")
+
+
+def test_an_arm_is_halted_for_infusions_and_nobody_is_randomised_meanwhile(unchanged, treated):
+    tumour = trial.current_protocol()._by_code["events_of_interest"]["TUMOUR"]
+    event(
+        unchanged, treated["MSC"][0], grade=1, relationship="not_related", term=tumour.terms[0], body_system="Neoplasms"
+    )
+    assert opened() == [("EMBOLISM_TUMOUR", "arm")]
+    assert Halt.objects.get().arm == "MSC"
+    with pytest.raises(Refused, match="Held since"):
+        patient_steps.randomise(patient=unchanged.eligible(), by=unchanged.chen)
+    with pytest.raises(Refused, match="Held since"):
+        visit_steps.prepare(
+            patient=treated["MSC"][1], visit=visit_steps.visit_of(treated["MSC"][1], "W4"), number=2, by=unchanged.zhao
+        )
+
+
+def test_a_death_recorded_as_the_end_of_participation_counts(unchanged, treated):
+    patient = treated["SALINE"][0]
+    patient_steps.end_participation(patient=patient, state="died", explanation="Stroke", by=unchanged.chen)
+    assert opened() == [("EARLY_DEATH", "trial")]
+    # the adverse event that is reported of it is no further event
+    serious(unchanged, patient, is_fatal=True, grade=5, relationship="not_related", outcome="fatal", is_ongoing=False,
+            ended_on=patient.day_0 + timedelta(days=2))  # fmt: skip
+    assert opened() == [("EARLY_DEATH", "trial")]
+    assert Crossing.objects.count() == 1
+
+
+def test_a_severe_reaction_seen_at_an_infusion_counts(unchanged):
+    patient = unchanged.randomised(day_0=patient_actions.today_at(unchanged.site) - timedelta(days=3))
+    visit_steps.give_infusion(
+        patient=patient, by=unchanged.chen, pharmacist=unchanged.zhao, reactions=[("Bronchospasm", 20, 3)]
+    )
+    assert opened() == [("PATIENT_G3", "patient")]
+    [state] = [s for s in facts.states_now() if s.is_met]
+    assert state.patient == patient.pk
+
+
+def test_an_event_entered_before_the_infusion_counts_when_the_infusion_is_recorded(unchanged):
+    on = patient_actions.today_at(unchanged.site) - timedelta(days=3)
+    while True:
+        patient = unchanged.randomised(day_0=on)
+        if AllocationSlot.objects.get(patient=patient).arm == "MSC":
+            break
+    event(unchanged, patient, grade=1, relationship="not_related", **thrombosis())
+    assert opened() == []
+    visit_steps.give_infusion(patient=patient, by=unchanged.chen, pharmacist=unchanged.zhao)
+    assert opened() == [("EMBOLISM_TUMOUR", "arm")]
+
+
+def thrombosis():
+    return {"term": trial.current_protocol()._by_code["events_of_interest"]["THROMBOEMBOLISM"].terms[0]}
+
+
+@pytest.mark.requirement("R57")
+def test_a_halt_opens_once_and_again_only_when_a_further_event_comes(unchanged, treated):
+    patient, other = treated["SALINE"][:2]
+    one = serious(unchanged, patient, grade=2)
+    halt = Halt.objects.get()
+    # a correction that changes nothing, and a further event while the halt is in force
+    actions.change_adverse_event(event=one, values={"narrative": "More."}, version=1, reason="more", by=unchanged.chen)
+    assert Crossing.objects.count() == 1
+    serious(unchanged, other, grade=2)
+    assert Halt.objects.count() == 1
+    assert list(halt.crossings.values_list("events", flat=True)) == [2, 1]
+    lift(halt, unchanged)
+    actions.change_adverse_event(event=one, values={"narrative": "Yet more."}, version=2, reason="x", by=unchanged.chen)
+    actions.watch_rules(by=unchanged.chen)
+    assert opened() == []
+    serious(unchanged, other, grade=2, term="Chills")
+    assert opened() == [("SERIOUS_REACTION", "trial")]
+    assert Halt.objects.count() == 2 and Halt.objects.open().get().crossings.get().events == 2
+
+
+def lift(halt, universe):
+    with acting(universe.dora, "the board has decided"):
+        Halt.objects.filter(pk=halt.pk).update(lifted_at=halt.opened_at, lifted_by=universe.dora, decision="Go on")
+
+
+def test_an_event_taken_back_counts_nowhere(unchanged, treated):
+    first, second = treated["MSC"][:2]
+    one = event(unchanged, first)
+    actions.withdraw_adverse_event(event=one, version=1, reason="the wrong patient", by=unchanged.chen)
+    event(unchanged, second)
+    assert {rule for rule, _scope in opened()} == {"PATIENT_G3"}
+
+
+# --- who is told -------------------------------------------------------------------------------------------
+
+
+def give_addresses(universe):
+    names = ("chen", "wang", "samuel", "dora", "sofia", "maria")
+    for name in names:
+        with acting(universe.ada, "an address"):
+            User.objects.filter(pk=getattr(universe, name).pk).update(email=f"{name}@trialsite.invalid")
+
+
+def test_those_who_decide_the_sponsor_and_the_investigators_are_told_by_mail(unchanged, treated):
+    give_addresses(unchanged)
+    serious(unchanged, treated["SALINE"][0], grade=2)
+    message = OutboxMessage.objects.get(task="safety.tasks.tell_of_halt")
+    assert tell_of_halt(**message.arguments, outbox_id=message.pk) == 3
+    [sent] = mail.outbox
+    assert {address.split("@")[0] for address in sent.recipients()} == {"wang", "samuel", "dora"}
+    assert sent.to == []  # nobody sees who else is told
+    assert "Randomisation, infusions" in sent.body or "randomisation, infusions" in sent.body
+    assert "A serious related adverse event" in sent.body
+    assert treated["SALINE"][0].number not in sent.body + sent.subject
+    message.refresh_from_db()
+    assert message.done_at
+
+
+def test_of_a_patient_who_is_held_only_the_own_site_is_told(unchanged):
+    give_addresses(unchanged)
+    for site, told in ((unchanged.site, True), (unchanged.other_site, False)):
+        halt = SimpleNamespace(scope="patient", patient_id=1, patient=SimpleNamespace(site_id=site.pk))
+        assert ("wang" in [person.username for person in notice.people_to_tell(halt)]) is told
+
+
+def test_start_pages_tell_of_the_halt_to_those_who_decide_and_every_page_to_all(unchanged, treated):
+    serious(unchanged, treated["SALINE"][0], grade=2)
+    for name in ("dora", "chen", "samuel"):
+        assert (
+            "A serious related adverse event within 7 days"
+            in unchanged.client(getattr(unchanged, name)).get("/").content.decode()
+        )
+    halts = unchanged.client(unchanged.chen).get("/patients/halts/").content.decode()
+    assert "A serious related adverse event within 7 days" in halts
+
+
+def test_ordinary_events_cost_no_evaluation(unchanged, treated, monkeypatch):
+    monkeypatch.setattr("safety.actions.stopping.states_now", lambda: pytest.fail("evaluated"))
+    event(unchanged, treated["MSC"][0], grade=2, relationship="unlikely")
