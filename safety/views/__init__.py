@@ -48,6 +48,7 @@ from safety.views.deviations import (
     withdraw_deviation,
 )
 from safety.views.reports import download_file, list_reports, request_report, show_progress, show_report
+from safety.views.stopping import list_stopping_rules, show_stopping_rule, simulate_stopping_rule
 
 __all__ = [
     "acknowledge_recommendation",
@@ -70,6 +71,7 @@ __all__ = [
     "list_proposals",
     "list_recommendations",
     "list_reports",
+    "list_stopping_rules",
     "record_deviation",
     "record_recommendation",
     "reject_code",
@@ -90,8 +92,10 @@ __all__ = [
     "show_progress",
     "show_recommendation",
     "show_report",
+    "show_stopping_rule",
     "show_unjudged",
     "sign_recommendation",
+    "simulate_stopping_rule",
     "suggest_terms",
     "withdraw_adverse_event",
     "withdraw_deviation",
