@@ -467,6 +467,11 @@ def test_a_new_version_changes_no_code_by_itself(coded_with_meddra):
     assert str(new.dictionary) == "MedDRA 28.0"
 
 
+def test_what_was_coded_with_an_earlier_version_is_suggested_in_the_one_in_use(coded_with_meddra):
+    first, *_rest = suggest(Dictionary.objects.in_use("MedDRA"), "aching head")
+    assert (str(first.term.dictionary), first.term.code, first.times) == ("MedDRA 28.0", "10000001", 1)
+
+
 def test_codes_are_taken_over_into_a_new_version_by_people(coded_with_meddra):
     world, events = coded_with_meddra
     dictionary = Dictionary.objects.in_use("MedDRA")
