@@ -18,7 +18,7 @@ from patients.actions import today_at
 from patients.models import AllocationSlot, Consent, Disposition, Halt, Patient, State
 from safety.coding.work import to_code
 from safety.demo import play_trial, report_event, report_serious_event
-from safety.models import AdverseEvent, Coding, Deviation, DismissedProposal, DsmbReport
+from safety.models import AdverseEvent, Coding, Deviation, DismissedProposal, DsmbReport, SeriousCase
 from safety.proposals import unjudged_among
 from trialsite import demo, trial
 from trialsite.models import AuditEvent, OutboxMessage, Site, User

@@ -70,7 +70,13 @@ from safety.views.pictures import (
     show_shift_table,
     show_swimmers,
 )
-from safety.views.reports import download_file, list_reports, request_report, show_progress, show_report
+from safety.views.reports import (
+    download_file,
+    list_reports,
+    request_report,
+    show_progress,
+    show_report,
+)
 from safety.views.serious import (
     acknowledge_submission,
     choose_case_records,
