@@ -355,11 +355,11 @@ class Play:
         self.plan_coding(begin)
         self.plan_cases()
         whole = (self.today - begin).days
-        self.agenda.run(
-            at(self.sites[0], self.today, "00:00"),
-            lambda now: self.tell(min(100 * (now.date() - begin).days // whole, 99), f"{now:%Y-%m}"),
-        )
         with kept_in_the_outbox():
+            self.agenda.run(
+                at(self.sites[0], self.today, "00:00"),
+                lambda now: self.tell(min(100 * (now.date() - begin).days // whole, 99), f"{now:%Y-%m}"),
+            )
             request_dsmb_report(cutoff=self.today - timedelta(days=1), by=statistician)
         self.tell(100, f"{Patient.objects.count()} patients")
 
@@ -702,7 +702,9 @@ class Play:
         coordinator, investigator, _ = self.team(story)
         version = actions.report_case(case=event.case, version=None, by=investigator)
         self.send_case(event.case, version, "ETHICS", "EC 2026-118", by=coordinator)
-        self.on(story.site, today_at(story.site) + timedelta(days=1), "10:20", self.judge_case, story=story, event=event)
+        self.on(
+            story.site, today_at(story.site) + timedelta(days=1), "10:20", self.judge_case, story=story, event=event
+        )
 
     def judge_case(self, *, story, event):
         officer = self.people.who(Role.SAFETY_OFFICER)
@@ -710,7 +712,9 @@ class Play:
             case=event.case, causality=Causality.SUSPECTED, expectedness=Expectedness.UNEXPECTED, version=None, by=officer,
             comment="A common infection at this CD4 count; that the cells played a part cannot be excluded.",
         )  # fmt: skip
-        version = actions.make_case_version(case=event.case, summary="The sponsor's judgement", version=None, by=officer)
+        version = actions.make_case_version(
+            case=event.case, summary="The sponsor's judgement", version=None, by=officer
+        )
         sent = self.send_case(event.case, version, "AUTHORITY_15", "CDE-SUSAR-0042", by=officer)
         if sent:
             actions.acknowledge_submission(
