@@ -475,8 +475,9 @@ def randomise_patient(*, patient, day_0, version, by):
                 _("Only an eligible patient is randomised; this one is: %(state)s.")
                 % {"state": patient.get_state_display()}
             )
-        refuse_when_halted(Blocked.RANDOMISE, patient=patient)
         today = today_at(patient.site)
+        refuse_when_waiting(Blocked.RANDOMISE, patient=patient, on=today)
+        refuse_when_halted(Blocked.RANDOMISE, patient=patient)
         earliest = patient.assessed_on or patient.screened_on
         if not earliest <= day_0 <= today + timedelta(days=14):
             raise Refused(
@@ -649,6 +650,18 @@ def refuse_when_halted(what, *, patient=None, arm=None, at=None):
     raise Refused(
         _("Held since %(opened_at)s: %(cause)s") % {"opened_at": f"{halt.opened_at:%Y-%m-%d}", "cause": cause}
     )
+
+
+def refuse_when_waiting(what, *, patient, on):
+    """Raise Refused when the first patients are treated one after another and this one's turn has not come on this day.
+    Asked before the halts."""
+    reasons = [
+        str(reason)
+        for name in settings.BEFORE_TREATMENT
+        for reason in import_string(name)(what=what, patient=patient, on=on)
+    ]
+    if reasons:
+        raise Refused({"": reasons})
 
 
 def hold_halts():

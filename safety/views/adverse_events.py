@@ -89,7 +89,7 @@ def report_adverse_event(request, patient_pk):
 
 
 def load_event(user, pk):
-    events = AdverseEvent.objects.visible_to(user).with_codes().select_related("patient__site", "reported_by")
+    events = AdverseEvent.objects.visible_to(user).with_codes().select_related("patient__site", "reported_by", "case")
     return get_object_or_404(events, pk=pk)
 
 

@@ -10,7 +10,14 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from patients.actions import day_at, hold_halts, lock_open_patient, next_version, refuse_when_halted
+from patients.actions import (
+    day_at,
+    hold_halts,
+    lock_open_patient,
+    next_version,
+    refuse_when_halted,
+    refuse_when_waiting,
+)
 from patients.models import AllocationSlot, Blocked, State
 from trialsite.audit import acting
 from trialsite.reasons import because
@@ -61,6 +68,10 @@ def _reasons_not_to_infuse(patient, visit, lot, at, *, given, halted_at, masked_
     arm = protocol.arm(slot.arm) if slot else None
     on = day_at(patient.site, at)
     infusion = visit.protocol.visit(visit.code).infusion
+    if infusion == 1:
+        refuse_when_waiting(Blocked.INFUSE, patient=patient, on=on)
+    refuse_when_halted(Blocked.INFUSE, patient=patient, at=halted_at)
+    lot = lock_lot(lot)
     previous = [i for i in given if i.number < infusion]
     of_the_patient = partial(
         infusing.reasons_not_to_infuse,
