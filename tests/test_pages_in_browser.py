@@ -121,9 +121,8 @@ def with_a_refusal(page, served):
 
 
 def with_a_draft(page, served):
-    with page.expect_response(lambda answer: answer.request.method == "POST" and answer.status == 200):
-        with_a_question(page, served)
-    page.wait_for_function("document.querySelector('[data-draft-status]').textContent !== ''")
+    with_a_question(page, served)
+    expect(page.locator("[data-draft-status]")).not_to_be_empty()
     page.goto(served.places["expected_panel"])
     page.locator(".draft").wait_for()
 
