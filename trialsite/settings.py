@@ -382,6 +382,7 @@ TOLD_CODES = {
     "check_code": "visits.edit_checks.title_of",
     "body_system": "safety.dictionary.told",
 }
+AFTER_SEX_CORRECTED = ["visits.actions.follow_sex"]
 AFTER_AMENDMENT = ["visits.actions.follow_amendment"]
 # modules that say what of their floor is exported, and what is not
 EXPORTS = ["patients.exports", "visits.exports", "safety.exports"]
