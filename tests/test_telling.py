@@ -8,9 +8,11 @@ from django.utils import translation
 from django.utils.functional import Promise
 
 from patients.models import AllocationSlot, Halt, Patient
+from safety.dictionary import terms
 from tests.test_house import SOURCES, name_of
 from trialsite import trial
 from trialsite.audit import audited_models
+from trialsite.ctcae import TERMS, term_named, term_told
 from trialsite.models import AuditEvent, User
 from trialsite.reasons import REASONS, because, reason_told
 from trialsite.telling import NOBODYS, UNTOLD, Teller, kind_told
@@ -130,3 +132,16 @@ def test_what_is_nobodys_is_not_told():
         table=AllocationSlot._meta.db_table, operation="insert", after={"block": 3, "stratum": "", "arm": "A"}
     )
     assert [column for column, *_told in Teller(trial.current_protocol()).changes(made)] == ["arm"]
+
+
+def test_terms_are_told_with_their_chinese_name_and_stored_in_english():
+    assert set(TERMS) <= set(terms()), "a term is written as CTCAE writes it"
+    used = {term for protocol in trial.versions().values() for term in protocol.infusions.reaction_terms} & set(terms())
+    used |= {term for item in trial.current_protocol().events_of_interest for term in item.terms} & set(terms())
+    assert used <= set(TERMS)
+    assert term_told("Fever") == "Fever" and term_named("Fever") == ""
+    with translation.override("zh-hans"):
+        assert term_told("Fever") == "发热（Fever）" and term_told("fever ") == "发热（fever ）"
+        assert term_told("Bad night") == "Bad night" and not term_told("")
+        assert not [term for term in TERMS if not CHINESE.search(term_told(term))]
+        assert term_named("发热") == "Fever" and term_named("Fever") == ""
