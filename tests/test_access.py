@@ -49,6 +49,7 @@ def fill(universe):
         safety_actions.report_case(case=case, version=None, by=by)
         query = visit_steps.ask(panel=panel, by=universe.maria)
         deviation, dismissed = deviate(patient, by)
+        result, declined = derail(patient, by)
         universe.screened(site=site, by=by, seed=seed + 7)
         lot = Lot.objects.filter(site=site).first()
         laboratory = visit_steps.make_laboratory(
@@ -68,7 +69,7 @@ def fill(universe):
             "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
             "event": event, "query": query, "lot": lot, "line": line, "deviation": deviation, "dismissed": dismissed,
             "laboratory": laboratory, "range": laboratory.ranges.first(),
-            "mark": mark,
+            "mark": mark, "result": result, "declined": declined,
         }  # fmt: skip
     found["halt"] = patient_actions.open_halt(scope=Scope.TRIAL, blocks=["enrol"], cause="Pause", by=universe.samuel)
     found["retired"] = visit_actions.retire_check(code="weight_change", reason="Noise", by=universe.david)
@@ -95,6 +96,17 @@ def deviate(patient, by):
     )
     assert "dose_off_plan:1" in {proposal.key for proposal in unjudged_of(patient)}
     return deviation, dismissed
+
+
+def derail(patient, by):
+    """A result whose grade proposes an adverse event, and one that was judged to be none."""
+    for test, value in (("ALT", "400"), ("HGB", "60")):
+        panel = Measurement.objects.filter(patient=patient, test=test).first().panel
+        visit_actions.record_panel(
+            panel=panel, values={test: value}, collected_on=panel.collected_on, version=None, reason="misread", by=by
+        )
+    result, other = (Measurement.objects.filter(patient=patient, test=test, grade=4).get() for test in ("ALT", "HGB"))
+    return result, safety_actions.decline_result(measurement=other, reason="A clotted tube", by=by)
 
 
 def code_of(patient, infusion):
@@ -146,6 +158,11 @@ def arguments_of(name, here, records):
         "safety:reject_code": {"pk": here["coding"].pk},
         "safety:compare_dictionary": {"pk": here["coding"].dictionary_id},
         "safety:use_dictionary": {"pk": here["coding"].dictionary_id},
+        "safety:count_abnormal_results": {"patient_pk": patient},
+        "safety:report_proposed_event": {"pk": here["result"].pk},
+        "safety:add_result_to_event": {"pk": here["result"].pk},
+        "safety:decline_result": {"pk": here["result"].pk},
+        "safety:restore_result": {"pk": here["declined"].pk},
         "safety:record_deviation": {"patient_pk": patient},
         "safety:list_deviations_of_patient": {"pk": patient},
         "safety:dismiss_proposal": {"patient_pk": patient},
