@@ -16,7 +16,10 @@ from trialsite.ctcae import TERMS, term_named, term_told
 from trialsite.models import AuditEvent, User
 from trialsite.reasons import REASONS, because, reason_told
 from trialsite.telling import NOBODYS, UNTOLD, Teller, kind_told
+from trialsite.words import Sentence
+from visits.edit_checks import problems_between
 from visits.models import CheckFiring, Measurement, PanelRecord, Query, Review, Visit
+from visits.results import Result
 
 CLINICAL = [
     model for model in audited_models()
@@ -145,3 +148,16 @@ def test_terms_are_told_with_their_chinese_name_and_stored_in_english():
         assert term_told("Bad night") == "Bad night" and not term_told("")
         assert not [term for term in TERMS if not CHINESE.search(term_told(term))]
         assert term_named("发热") == "Fever" and term_named("Fever") == ""
+
+
+def test_an_answer_from_a_list_is_read_in_the_language_of_whoever_reads():
+    """A query that was raised while somebody worked in English, read by somebody who works in Chinese."""
+    protocol = trial.current_protocol()
+    test = next(test for test in protocol.tests if any(choice.alert for choice in test.choices))
+    answer = next(choice for choice in test.choices if choice.alert)
+    [problem] = problems_between([test], {test.code: Result(answer.code, "", None, answer.code)})
+    stored = problem.text.stored()
+    assert answer.label in str(problem.text)
+    with translation.override("zh-hans"):
+        chinese = trial.current_protocol()
+        assert chinese.test(test.code).choice_label(answer.code) in str(Sentence.of(stored, chinese))
