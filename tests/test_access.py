@@ -178,6 +178,7 @@ def arguments_of(name, here, records):
         "visits:check_record": {"step": "verify", "app": "visits", "model": "panelrecord", "pk": here["panel"].pk},
         "visits:take_back_mark": {"pk": here["mark"].pk},
         "visits:hold_patient": {"pk": patient},
+        "safety:show_stopping_rule": {"code": "RELATED_G3"},
         "set_password": {"account": "1", "token": "x"},
     }
     if name in table:

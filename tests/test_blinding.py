@@ -136,7 +136,7 @@ def crawl(client, start):
 
 
 def starting_points(universe):
-    urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/queries/checks/", "/visits/lots/", "/safety/events/", "/safety/cases/", "/emails/",
+    urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/queries/checks/", "/visits/lots/", "/safety/events/", "/safety/cases/", "/safety/stopping/", "/safety/listings/", "/safety/board/", "/emails/",
             "/safety/deviations/", "/safety/deviations/proposals/", "/patients/halts/", "/patients/halts/open/", "/patients/unmaskings/", "/safety/reports/", "/patients/allocation/", "/exports/"]  # fmt: skip
     for model, label in (
         (Patient, "patients/patient"), (Visit, "visits/visit"), (PanelRecord, "visits/panelrecord"),

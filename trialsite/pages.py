@@ -55,6 +55,7 @@ NAVIGATION_MORE = [
     (_("Data export"), "list_exports", Permission.EXPORT_DATA),
     (_("Safety board"), "safety:list_recommendations",
      (Permission.RECORD_DECISIONS, Permission.READ_OPEN_REPORTS, Permission.VIEW_ADVERSE_EVENTS)),
+    (_("Stopping rules"), "safety:list_stopping_rules", (Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)),
     (_("Halts"), "patients:list_halts", (Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)),
     (_("Protocol"), "list_versions", Permission.VIEW_PATIENTS),
     (_("E-mails"), "list_emails", (Permission.JUDGE_SERIOUS_EVENTS, Permission.REPORT_ADVERSE_EVENTS)),

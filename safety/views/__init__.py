@@ -89,6 +89,11 @@ from safety.views.serious import (
     report_case,
     show_case,
 )
+from safety.views.stopping import (
+    list_stopping_rules,
+    show_stopping_rule,
+    simulate_stopping_rule,
+)
 
 __all__ = [
     "acknowledge_recommendation",
@@ -122,6 +127,7 @@ __all__ = [
     "list_proposals",
     "list_recommendations",
     "list_reports",
+    "list_stopping_rules",
     "record_deviation",
     "record_recommendation",
     "record_submission",
@@ -150,10 +156,12 @@ __all__ = [
     "show_recommendation",
     "show_report",
     "show_shift_table",
+    "show_stopping_rule",
     "show_swimmers",
     "show_to_code",
     "show_unjudged",
     "sign_recommendation",
+    "simulate_stopping_rule",
     "suggest_terms",
     "take_listing",
     "use_dictionary",
