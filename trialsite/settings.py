@@ -381,6 +381,10 @@ TOLD_CODES = {
     "blocks": "patients.models.blocked_told",
     "check_code": "visits.edit_checks.title_of",
     "body_system": "safety.dictionary.told",
+    "safety_adverseevent.term": "trialsite.ctcae.term_told",
+    "safety_coding.term": "trialsite.ctcae.term_told",
+    "safety_coding.preferred_term": "trialsite.ctcae.term_told",
+    "visits_reaction.term": "trialsite.ctcae.term_told",
 }
 AFTER_SEX_CORRECTED = ["visits.actions.follow_sex"]
 AFTER_AMENDMENT = ["visits.actions.follow_amendment"]
