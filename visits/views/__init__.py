@@ -2,7 +2,7 @@
 
 from visits.views.calendar import calendar_feed, end_feed, renew_feed, show_calendar
 from visits.views.checks import list_checks, restore_check, retire_check
-from visits.views.infusions import prepare_infusion, record_infusion
+from visits.views.infusions import prepare_infusion, record_infusion, show_grade_words
 from visits.views.laboratories import (
     add_range,
     apply_range,
@@ -93,6 +93,7 @@ __all__ = [
     "restore_check",
     "retire_check",
     "show_calendar",
+    "show_grade_words",
     "show_grid",
     "show_laboratory",
     "show_lot",
