@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -353,7 +354,10 @@ class PrepareInfusionForm(DataForm):
 class InfusionForm(AskingForm):
     """The infusion: times, monitoring (fields CODE_MINUTE), interruptions (stopN_*), reactions (reactionN_*)."""
 
-    def __init__(self, *args, infusions, tests, zone, reactions, record=None, stored=None, **kwargs):
+    def __init__(
+        self, *args, infusions, tests, zone, reactions, record=None, stored=None, scale=None, grades=None, **kwargs
+    ):  # fmt: skip
+        """`scale` grades reactions; `grades` are those of what is stored, by (test, minute), as they are told."""
         super().__init__(*args, record=record, **kwargs)
         self.tests, self.minutes, self.zone = tests, infusions.monitoring_minutes, zone
         low, high = infusions.volume_ml
@@ -396,6 +400,13 @@ class InfusionForm(AskingForm):
         if record is not None:
             self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)
         self.reaction_terms = reactions
+        self.scale, self.grades = scale, grades or {}
+        if scale is not None:
+            for n in range(1, MOST_ROWS + 1):
+                self.fields[f"reaction{n}_term"].widget.attrs |= {
+                    "hx-get": reverse("visits:show_grade_words"), "hx-trigger": "change", "hx-target": "next .grade-words",
+                    "hx-headers": '{"X-Background": "1"}',
+                }  # fmt: skip
 
     def clean(self):
         cleaned = super().clean()
@@ -403,7 +414,19 @@ class InfusionForm(AskingForm):
             self._whole_row(cleaned, f"stop{n}", needed=("stopped", "cause"), optional=("resumed",))
         for n in range(1, MOST_ROWS + 1):
             self._whole_row(cleaned, f"reaction{n}", needed=("term", "began", "grade"))
+            self._refuse_unknown_grade(cleaned, f"reaction{n}")
         return cleaned
+
+    def _refuse_unknown_grade(self, cleaned, row):
+        """A scale does not know every grade of every term; what is stored stays as it is."""
+        grade, term = cleaned.get(f"{row}_grade"), cleaned.get(f"{row}_term") or ""
+        words = self.scale.row_of_term(term) if self.scale else None
+        if words and grade and not words.words(grade) and grade != self.initial.get(f"{row}_grade"):
+            known = ", ".join(sorted(words.grades))
+            told = _("%(scale)s has these grades for it: %(grades)s.") % {
+                "scale": f"{self.scale.name} {self.scale.version}", "grades": known,
+            }  # fmt: skip
+            self.add_error(f"{row}_grade", told)
 
     def _whole_row(self, cleaned, row, needed, optional=()):
         if any(cleaned.get(f"{row}_{name}") for name in (*needed, *optional)):
@@ -442,7 +465,10 @@ class InfusionForm(AskingForm):
 
     @property
     def monitoring_rows(self):
-        return [(test, [(minute, self[f"{test.code}_{minute}"]) for minute in self.minutes]) for test in self.tests]
+        return [
+            (test, [(minute, self[f"{test.code}_{minute}"], self.grades.get((test.code, minute))) for minute in self.minutes])
+            for test in self.tests
+        ]  # fmt: skip
 
     @property
     def interruption_rows(self):
@@ -450,7 +476,9 @@ class InfusionForm(AskingForm):
 
     @property
     def reaction_rows(self):
-        return self._rows("reaction", ("term", "began", "grade"), REACTION_ROWS)
+        rows = self._rows("reaction", ("term", "began", "grade"), REACTION_ROWS)
+        shown = [{"cells": cells, "row": self.scale and self.scale.row_of_term(cells[0].value() or "")} for cells in rows["shown"]]
+        return rows | {"shown": shown}
 
     def _rows(self, row, names, least):
         """`shown`: the rows that hold something, `least` of them at least; `next`: the last possible one, which the
