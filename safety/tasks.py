@@ -10,6 +10,7 @@ from django.utils import translation
 from django.utils.translation import gettext_noop
 
 from patients.models import Halt, Patient
+from safety import actions
 from safety.actions.reports import FIGURES, REPORT, draw_arm_letters, named, request_dsmb_report, store_dsmb_report
 from safety.models import DsmbReport
 from safety.stopping.notice import people_to_tell, words_of_halt
@@ -86,6 +87,11 @@ def make_casebook(casebook_id, outbox_id):
     from safety.casebook import job
 
     return job.run(casebook_id, outbox_id)
+
+
+@app.task(name="safety.tasks.drop_old_casebooks")
+def drop_old_casebooks():
+    return actions.drop_old_casebooks(by=User.objects.system())
 
 
 @app.task(name="safety.tasks.tell_of_halt")

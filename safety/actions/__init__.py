@@ -19,6 +19,8 @@ from safety.actions.board import (
     withdraw_recommendation,
 )
 from safety.actions.casebooks import (
+    drop_old_casebooks,
+    record_casebook_download,
     repeat_casebook,
     request_casebook,
 )
@@ -43,6 +45,7 @@ from safety.actions.deviations import (
 )
 from safety.actions.reports import (
     draw_arm_letters,
+    record_report_download,
     repeat_dsmb_report,
     request_dsmb_report,
 )
@@ -76,14 +79,17 @@ __all__ = [
     "digest_of",
     "dismiss_proposal",
     "draw_arm_letters",
+    "drop_old_casebooks",
     "follow_event",
     "follow_words",
     "judge_case",
     "load_dictionary",
     "make_case_version",
     "recode_codings",
+    "record_casebook_download",
     "record_deviation",
     "record_recommendation",
+    "record_report_download",
     "record_submission",
     "reject_coding",
     "release_report",

@@ -23,10 +23,7 @@ from safety.models.board import (
     Recommendation,
     Release,
 )
-from safety.models.casebooks import (
-    Casebook,
-    CasebookFile,
-)
+from safety.models.casebooks import Casebook, CasebookDownload, CasebookFile
 from safety.models.coding import Coding, Dictionary, DictionaryTerm
 from safety.models.deviations import (
     CATEGORIES,
@@ -38,6 +35,7 @@ from safety.models.reports import (
     DsmbFile,
     DsmbReport,
     Part,
+    ReportDownload,
 )
 from safety.models.serious import (
     CaseFact,
@@ -67,6 +65,7 @@ __all__ = [
     "CaseLink",
     "CaseVersion",
     "Casebook",
+    "CasebookDownload",
     "CasebookFile",
     "Causality",
     "ClosedMinutes",
@@ -89,6 +88,7 @@ __all__ = [
     "Recommendation",
     "Relationship",
     "Release",
+    "ReportDownload",
     "ResultOfEvent",
     "SeriousCase",
     "SponsorAssessment",
