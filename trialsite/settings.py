@@ -338,6 +338,7 @@ CELERY_BEAT_SCHEDULE = {
     "drop the contents of old certified copies": {"task": "safety.tasks.drop_old_casebooks", "schedule": 3600.0},
     # asks every hour whether this month's report was requested, so that no outage skips a month
     "forget old drafts": {"task": "trialsite.tasks.forget_old_drafts", "schedule": 86400.0},
+    "remind of reports on serious cases": {"task": "safety.tasks.watch_cases", "schedule": 300.0},
     "request the monthly DSMB report": {"task": "safety.tasks.request_monthly_report", "schedule": 3600.0},
 }
 
@@ -373,6 +374,8 @@ PATIENT_SECTIONS = ["visits.home.patient_sections", "safety.home.patient_section
 AFTER_SCREENING = ["visits.actions.plan_screening"]
 AFTER_RANDOMISATION = ["visits.actions.plan_visits"]
 AFTER_LINE_SAVED = ["visits.actions.check_line", "safety.actions.code_line"]
+# why a patient who was not treated yet must wait (what, patient, on); may hold the gate of the halts
+BEFORE_TREATMENT = ["safety.sentinels.reasons_to_wait"]
 # what may meet a stopping rule, beside adverse events
 AFTER_INFUSION = ["safety.actions.watch_after_infusion"]
 AFTER_DISPOSITION = ["safety.actions.watch_after_disposition"]

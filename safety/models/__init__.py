@@ -1,6 +1,9 @@
 """What went wrong, and may the trial go on."""
 
-from safety.models.abnormal import DeclinedResult, ResultOfEvent
+from safety.models.abnormal import (
+    DeclinedResult,
+    ResultOfEvent,
+)
 from safety.models.adverse_events import (
     RELATED,
     SERIOUSNESS,
@@ -23,12 +26,24 @@ from safety.models.board import (
     Recommendation,
     Release,
 )
-from safety.models.casebooks import Casebook, CasebookDownload, CasebookFile
-from safety.models.coding import Coding, Dictionary, DictionaryTerm
+from safety.models.casebooks import (
+    Casebook,
+    CasebookDownload,
+    CasebookFile,
+)
+from safety.models.coding import (
+    Coding,
+    Dictionary,
+    DictionaryTerm,
+)
 from safety.models.deviations import (
     CATEGORIES,
     Deviation,
     DismissedProposal,
+)
+from safety.models.listings import (
+    ListingCopy,
+    SavedView,
 )
 from safety.models.reports import (
     ArmLetter,
@@ -47,7 +62,9 @@ from safety.models.serious import (
     SponsorAssessment,
     Submission,
 )
-from safety.models.stopping import Crossing
+from safety.models.stopping import (
+    Crossing,
+)
 
 __all__ = [
     "CATEGORIES",
@@ -82,6 +99,7 @@ __all__ = [
     "Expectedness",
     "FactCause",
     "LiftedHalt",
+    "ListingCopy",
     "Outcome",
     "Part",
     "ReadingReceipt",
@@ -90,6 +108,7 @@ __all__ = [
     "Release",
     "ReportDownload",
     "ResultOfEvent",
+    "SavedView",
     "SeriousCase",
     "SponsorAssessment",
     "Submission",

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('safety', '0011_words_of_fields'),
+        ('safety', '0013_names'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
