@@ -48,8 +48,10 @@ NOT_EXPORTED = {
     "safety.Dictionary": gettext_noop("what of it records are coded with stands in codings.csv"),
     "safety.Casebook": COPIES,
     "safety.CasebookFile": COPIES,
+    "safety.CasebookDownload": COPIES,
     "safety.DsmbReport": REPORTS,
     "safety.DsmbFile": REPORTS,
+    "safety.ReportDownload": REPORTS,
     "safety.Crossing": gettext_noop("worked out from the events; it could tell arms"),
     "safety.ArmLetter": gettext_noop("which letter stands for which arm is nobody's to read"),
 }

@@ -6,7 +6,12 @@ from decimal import Decimal
 
 from django import forms
 from django.core.exceptions import ValidationError
+<<<<<<< HEAD
 from django.urls import reverse
+=======
+from django.core.signing import Signer
+from django.utils.crypto import constant_time_compare
+>>>>>>> unmask
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -64,6 +69,12 @@ class ResultField(forms.CharField):
 
 def missing_choices():
     return [("", _("no value because…")), *Missing.choices]
+
+
+def as_said(panel, key, typed):
+    """What a page is told along with the question of a check (`key`) about what was typed: signed, so that only what a
+    check of ours really said about this panel is counted when the value is corrected."""
+    return f"{typed}:{Signer(salt=f'asked {panel.pk} {key}').signature(typed)}"
 
 
 class PanelForm(DataForm):
@@ -159,10 +170,10 @@ class PanelForm(DataForm):
     @property
     def asked(self):
         """What checks said while the form was filled in: the value then, by (check, test)."""
-        return {tuple(key.split(":")): typed for key, typed in self.read_asked(self.data).items()}
+        return {tuple(key.split(":")): said.rpartition(":")[0] for key, said in self.read_asked(self.data).items()}
 
     def read_asked(self, data):
-        """Only what a soft check of ours can have said about a field of this form."""
+        """Only what a soft check of ours has said about a field of this panel, signed as it was (`as_said`)."""
         try:
             asked = json.loads(data.get("asked") or "{}")
         except (ValueError, RecursionError):  # also what is nested too deep
@@ -170,10 +181,11 @@ class PanelForm(DataForm):
         known = {"", *(test.code for test in self.tests)}
         soft = {check.code for check in edit_checks.CHECKS if not check.hard}
         return {
-            key: typed
-            for key, typed in (asked.items() if isinstance(asked, dict) else ())
-            if isinstance(typed, str) and ASKED.fullmatch(key) and len(typed) <= 500 and not UNSTORABLE.search(typed)
+            key: said
+            for key, said in (asked.items() if isinstance(asked, dict) else ())
+            if isinstance(said, str) and ASKED.fullmatch(key) and len(said) <= 600 and not UNSTORABLE.search(said)
             and key.split(":")[0] in soft and key.split(":")[1] in known
+            and constant_time_compare(said, as_said(self.record, key, said.rpartition(":")[0]))
         }  # fmt: skip
 
     def keeps(self, name):
