@@ -6,12 +6,9 @@ from decimal import Decimal
 
 from django import forms
 from django.core.exceptions import ValidationError
-<<<<<<< HEAD
-from django.urls import reverse
-=======
 from django.core.signing import Signer
+from django.urls import reverse
 from django.utils.crypto import constant_time_compare
->>>>>>> unmask
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
