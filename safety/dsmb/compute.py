@@ -7,6 +7,7 @@ part has the one group of all, the closed part one for each letter and all of th
 
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from safety.dsmb.changes import changes
 from safety.dsmb.counting import FEWEST, Group
@@ -89,8 +90,8 @@ def closed_part(snapshot, arms) -> PartFigures:
         worst_results(snapshot, groups),
         shifts(snapshot, groups),
         trend_plot(snapshot, groups),
-        viral_load(snapshot, groups),
         stopping_rules(snapshot, arms.stopping),
+        viral_load(snapshot, groups),
         *listings(snapshot, groups, letters),
     )
     return PartFigures(CLOSED, about(snapshot, CLOSED), tuple(filter(None, items)))
@@ -164,7 +165,7 @@ def about(snapshot, part):
         scales=", ".join(snapshot.scales),
         language=tag(get_language()),
         key_figures=(
-            (_("Screened"), str(len(snapshot.patients))),
+            (pgettext("number of patients", "Screened"), str(len(snapshot.patients))),
             (_("Randomised"), _("%(n)s of %(planned)s planned") % {"n": len(randomised), "planned": trial.planned_patients}),
             (_("Treated") if has_infusions else _("In the safety population"), str(len(treated))),
             (_("Patients with serious adverse events"), str(len(serious))),
