@@ -202,10 +202,13 @@ def next_version(record, *fields):
 # --- histories and medication --------------------------------------------------------------------
 
 
-def save_line(*, model, patient, values, line=None, version=None, reason="", confirmed=(), by):
+def save_line(*, model, patient, values, line=None, version=None, reason="", confirmed=(), asked=None, by):
     """Add a line to a list of the patient (history, treatment, medication), or change one.
 
-    What the edit checks of the floors above ask about it becomes a query, unless it is in `confirmed`: (check, field)."""
+    What the edit checks of the floors above ask about it becomes a query, unless it is in `confirmed`: (check, field).
+    Where a person can be asked, `asked` are the tokens of what was asked (trialsite.saving.Question); what is not among
+    them raises Questions, and nothing is saved."""
+    answers = {"confirmed": confirmed, "asked": asked}
     with acting(by, reason):
         patient = lock_open_patient(patient)
         refuse_before_consent(patient)
@@ -214,7 +217,7 @@ def save_line(*, model, patient, values, line=None, version=None, reason="", con
                 raise Refused(_("The HIV history was entered already; change that one."))
             _refuse_impossible_span(model, values)
             line = model.objects.create(patient=patient, protocol_version=patient.protocol_version, **values)
-            _announce("AFTER_LINE_SAVED", line=line, confirmed=confirmed, by=by)
+            _announce("AFTER_LINE_SAVED", line=line, **answers, by=by)
             return line
         line = model.objects.select_for_update().get(pk=line.pk, patient=patient)
         check_version(line, version)
@@ -225,7 +228,7 @@ def save_line(*, model, patient, values, line=None, version=None, reason="", con
             setattr(line, name, value)
         _refuse_impossible_span(model, line.__dict__)
         next_version(line, *values)
-        _announce("AFTER_LINE_SAVED", line=line, confirmed=confirmed, by=by)
+        _announce("AFTER_LINE_SAVED", line=line, **answers, by=by)
         _announce("AFTER_CHANGE", record=line, reason=reason, by=by)
         return line
 
@@ -413,8 +416,9 @@ def randomise_patient(*, patient, day_0, version, by):
                 _("Only an eligible patient is randomised; this one is: %(state)s.")
                 % {"state": patient.get_state_display()}
             )
-        refuse_when_halted(Blocked.RANDOMISE, patient=patient)
         today = today_at(patient.site)
+        refuse_when_waiting(Blocked.RANDOMISE, patient=patient, on=today)
+        refuse_when_halted(Blocked.RANDOMISE, patient=patient)
         earliest = patient.assessed_on or patient.screened_on
         if not earliest <= day_0 <= today + timedelta(days=14):
             raise Refused(
@@ -587,6 +591,18 @@ def refuse_when_halted(what, *, patient=None, arm=None, at=None):
     raise Refused(
         _("Held since %(opened_at)s: %(cause)s") % {"opened_at": f"{halt.opened_at:%Y-%m-%d}", "cause": cause}
     )
+
+
+def refuse_when_waiting(what, *, patient, on):
+    """Raise Refused when the first patients are treated one after another and this one's turn has not come on this day.
+    Asked before the halts."""
+    reasons = [
+        str(reason)
+        for name in settings.BEFORE_TREATMENT
+        for reason in import_string(name)(what=what, patient=patient, on=on)
+    ]
+    if reasons:
+        raise Refused({"": reasons})
 
 
 def hold_halts():

@@ -15,7 +15,7 @@ from trialsite.fields import (
     choices_with_blank,
 )
 from trialsite.models import Site
-from trialsite.saving import DataForm
+from trialsite.saving import AskingForm, DataForm
 
 
 class ScreenPatientForm(DataForm):
@@ -46,7 +46,7 @@ class ConsentForm(DataForm):
         self.fields["language"].choices = [(x, x) for x in dict.fromkeys(x for f in forms_there for x in f.languages)]
 
 
-class LineForm(DataForm):
+class LineForm(AskingForm):
     """The base of the forms for histories and medication: a reason is asked when a line is changed."""
 
     def __init__(self, *args, record=None, **kwargs):

@@ -337,7 +337,7 @@ def save_line(request, pk, kind, line_pk=None):
         saved = actions.save_line(
             model=model, patient=patient, values=form.line_values, line=line,
             version=form.cleaned_data["version"] if line else None,
-            reason=form.cleaned_data.get("reason", ""), by=request.user,
+            reason=form.cleaned_data.get("reason", ""), confirmed=form.confirmed, asked=form.asked, by=request.user,
         )  # fmt: skip
         if more and request.POST.get("next") == "another":
             message = _("Saved: %(line)s. Enter the next one.") % {"line": saved}

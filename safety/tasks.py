@@ -1,4 +1,5 @@
-"""The jobs of the safety floor: making DSMB reports, asking for one each month, and making casebooks."""
+"""The jobs of the safety floor: making DSMB reports, asking for one each month, making casebooks,
+reminding of reports on serious cases."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -6,10 +7,11 @@ from functools import partial
 
 from django.core.mail import EmailMessage
 from django.db import IntegrityError
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import gettext_noop
 
 from patients.models import Halt, Patient
+from safety import notices
 from safety.actions.reports import (
     FIGURES,
     REPORT,
@@ -19,7 +21,8 @@ from safety.actions.reports import (
     request_dsmb_report,
     store_dsmb_report,
 )
-from safety.models import DsmbReport
+from safety.actions.serious import follow_event
+from safety.models import AdverseEvent, DsmbReport
 from safety.stopping.notice import people_to_tell, words_of_halt
 from trialsite import jobs
 from trialsite.celery import app
@@ -112,3 +115,16 @@ def tell_of_halt(halt_id, outbox_id):
         log.error("nobody has an address to whom halt %s could be told", halt.pk)
     mark_done(outbox_id)
     return len(addresses)
+
+
+@app.task(name="safety.tasks.watch_cases")
+def watch_cases():
+    """Open the cases of serious events that have none (reported by an older program), and remind of deadlines. Beat
+    calls it every few minutes. Gives how many notices are new."""
+    without = AdverseEvent.objects.filter(is_serious=True, is_withdrawn=False, case=None).select_related(
+        "patient__site"
+    )
+    for event in without[:1000]:
+        follow_event(event=event, by=User.objects.system())
+    now = timezone.now()
+    return sum(notices.tell_of_deadlines(case, now) for case in notices.cases_to_look_at(now))

@@ -45,8 +45,11 @@ def fill(universe):
         visit_steps.give_infusion(patient=patient, by=by, number=1)
         panel = visit_steps.enter_visit(patient=patient, code=code_of(patient, 1), by=by).panels.first()
         event = universe.event(patient, by=by)
+        case = universe.event(patient, by=by, is_serious=True, is_important=True, grade=3).case
+        safety_actions.report_case(case=case, version=None, by=by)
         query = visit_steps.ask(panel=panel, by=universe.maria)
         deviation, dismissed = deviate(patient, by)
+        result, declined = derail(patient, by)
         universe.screened(site=site, by=by, seed=seed + 7)
         lot = Lot.objects.filter(site=site).first()
         laboratory = visit_steps.make_laboratory(
@@ -61,12 +64,12 @@ def fill(universe):
             unmasking = Unmasking.objects.create(patient=patient, category="other", explanation="x", unmasked_by=by)
         casebook = safety_actions.request_casebook(patient=patient, cutoff=timezone.now(), language="en", by=by)
         found[site.code] = {
-            "casebook": casebook, "coding": Coding.objects.get(kind="adverse_event", record_id=event.pk),
+            "casebook": casebook, "case": case, "coding": Coding.objects.get(kind="adverse_event", record_id=event.pk),
             "unmasking": unmasking,
             "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
             "event": event, "query": query, "lot": lot, "line": line, "deviation": deviation, "dismissed": dismissed,
             "laboratory": laboratory, "range": laboratory.ranges.first(),
-            "mark": mark,
+            "mark": mark, "result": result, "declined": declined,
         }  # fmt: skip
     found["halt"] = patient_actions.open_halt(scope=Scope.TRIAL, blocks=["enrol"], cause="Pause", by=universe.samuel)
     found["retired"] = visit_actions.retire_check(code="weight_change", reason="Noise", by=universe.david)
@@ -95,6 +98,17 @@ def deviate(patient, by):
     return deviation, dismissed
 
 
+def derail(patient, by):
+    """A result whose grade proposes an adverse event, and one that was judged to be none."""
+    for test, value in (("ALT", "400"), ("HGB", "60")):
+        panel = Measurement.objects.filter(patient=patient, test=test).first().panel
+        visit_actions.record_panel(
+            panel=panel, values={test: value}, collected_on=panel.collected_on, version=None, reason="misread", by=by
+        )
+    result, other = (Measurement.objects.filter(patient=patient, test=test, grade=4).get() for test in ("ALT", "HGB"))
+    return result, safety_actions.decline_result(measurement=other, reason="A clotted tube", by=by)
+
+
 def code_of(patient, infusion):
     return patient.protocol.visit_of_infusion(infusion).code
 
@@ -102,6 +116,10 @@ def code_of(patient, infusion):
 @pytest.fixture(scope="module")
 def records(world):
     return fill(world)
+
+
+CASE_PAGES = ("show_case", "judge_case", "report_case", "freeze_case", "choose_case_records", "correct_knowledge",
+              "record_submission")  # fmt: skip
 
 
 def arguments_of(name, here, records):
@@ -117,6 +135,11 @@ def arguments_of(name, here, records):
         "safety:resolve_action_item": {"pk": records["recommendation"].action_items.get().pk},
         "safety:release_report": {"pk": records["report"].pk},
         "safety:confirm_reading": {"pk": records["report"].pk, "part": "open"},
+        **{f"safety:{name}": {"code": "events"} for name in ("show_listing", "take_listing", "save_view")},
+        "safety:forget_view": {"pk": 1},
+        **{f"safety:{name}": {"pk": here["case"].pk} for name in CASE_PAGES},
+        "safety:download_cioms": {"pk": here["case"].versions.get().pk},
+        "safety:acknowledge_submission": {"pk": here["case"].submissions.get().pk},
         "visits:add_unscheduled_visit": {"patient_pk": patient},
         "visits:calendar_feed": {"token": "guessed"},
         **{f"visits:{name}": {"pk": here["laboratory"].pk} for name in ("add_range", "copy_ranges", "import_ranges")},
@@ -133,6 +156,13 @@ def arguments_of(name, here, records):
         "safety:report_adverse_event": {"patient_pk": patient},
         "safety:code_term": {"kind": "adverse_event", "pk": here["event"].pk},
         "safety:reject_code": {"pk": here["coding"].pk},
+        "safety:compare_dictionary": {"pk": here["coding"].dictionary_id},
+        "safety:use_dictionary": {"pk": here["coding"].dictionary_id},
+        "safety:count_abnormal_results": {"patient_pk": patient},
+        "safety:report_proposed_event": {"pk": here["result"].pk},
+        "safety:add_result_to_event": {"pk": here["result"].pk},
+        "safety:decline_result": {"pk": here["result"].pk},
+        "safety:restore_result": {"pk": here["declined"].pk},
         "safety:record_deviation": {"patient_pk": patient},
         "safety:list_deviations_of_patient": {"pk": patient},
         "safety:dismiss_proposal": {"patient_pk": patient},
@@ -148,6 +178,7 @@ def arguments_of(name, here, records):
         "visits:check_record": {"step": "verify", "app": "visits", "model": "panelrecord", "pk": here["panel"].pk},
         "visits:take_back_mark": {"pk": here["mark"].pk},
         "visits:hold_patient": {"pk": patient},
+        "safety:show_stopping_rule": {"code": "RELATED_G3"},
         "set_password": {"account": "1", "token": "x"},
     }
     if name in table:
@@ -178,7 +209,7 @@ def pages(here, records):
 
 def addresses_of_records(here, records):
     """(name, address) of what belongs to a site."""
-    everybodys = ("halt", "show_report", "progress", "download", "request_report", "_check", "recommendation", "release_report", "reading", "action_item")
+    everybodys = ("halt", "show_report", "progress", "download", "request_report", "_check", "recommendation", "release_report", "reading", "action_item", "listing", "_view")
     with_key = {name for route, name, _view in routes() if "<" in route}
     return [
         (name, url)

@@ -185,10 +185,10 @@ def infusion_problems(
     *,
     product: Product,
     planned: Decimal,
-    given: Decimal,
-    volume_ml: Decimal,
-    started_at: datetime,
-    stopped_at: datetime,
+    given: Decimal | None,
+    volume_ml: Decimal | None,
+    started_at: datetime | None,
+    stopped_at: datetime | None,
     interruptions: Iterable[tuple[datetime, datetime | None]],
     monitored_minutes: Collection[int],
     now: datetime,
@@ -198,8 +198,13 @@ def infusion_problems(
     visit: str = "",
     window: tuple[date, date] | None = None,
     prepared_at: datetime | None = None,
+    reactions: Iterable[datetime] = (),
+    is_complete: bool = True,
 ) -> list[Problem]:
     """What does not fit in the record of one infusion. Hard problems contradict time, soft ones the protocol.
+
+    What is not known yet is None, and the checks that need it are silent. While the form is filled in it is not
+    `is_complete`: vital signs are missing only once those of the last minute are there.
 
     `planned` and `given` are doses; `interruptions` when the infusion was halted and when it was resumed,
     None when it was not; `monitored_minutes` the minutes after the start at which vital signs were taken.
@@ -207,19 +212,21 @@ def infusion_problems(
     follows from the weight. `on` is the day of the infusion, `window` the first and last day of its `visit`.
     """
     problems = list(_problems_of_time(started_at, stopped_at, interruptions, now))
+    problems += _problems_of_reactions(started_at, reactions, now)
     tolerance = product.dose.tolerance_percent
-    if is_off_plan(product, planned, given):
+    if given is not None and is_off_plan(product, planned, given):
         deviation = f"{dose_deviation_percent(planned, given):+.1f}"
         problems.append(problem("dose_off_plan", deviation=deviation, tolerance=tolerance))
     if prepared_for and weight and abs(prepared_for - weight) * 100 > tolerance * weight:
         told = {"prepared_for": _plain(prepared_for), "weight": _plain(weight), "tolerance": tolerance}
         problems.append(problem("dose_for_weight", **told))
     low, high = infusions.volume_ml
-    if not low <= volume_ml <= high:
+    if volume_ml is not None and not low <= volume_ml <= high:
         problems.append(problem("volume", volume=volume_ml, low=low, high=high))
-    if missing := [str(minute) for minute in infusions.monitoring_minutes if minute not in monitored_minutes]:
+    missing = [str(minute) for minute in infusions.monitoring_minutes if minute not in monitored_minutes]
+    if missing and (is_complete or max(infusions.monitoring_minutes) in monitored_minutes):
         problems.append(problem("monitoring", minutes=", ".join(missing)))
-    if prepared_at and started_at < prepared_at:
+    if prepared_at and started_at and started_at < prepared_at:
         problems.append(problem("before_preparation"))
     if on and window and not window[0] <= on <= window[1]:
         problems.append(problem("infusion_window", day=on, visit=visit, earliest=window[0], latest=window[1]))
@@ -231,13 +238,15 @@ def _plain(number: Decimal) -> str:
 
 
 def _problems_of_time(
-    started_at: datetime,
-    stopped_at: datetime,
+    started_at: datetime | None,
+    stopped_at: datetime | None,
     interruptions: Iterable[tuple[datetime, datetime | None]],
     now: datetime,
 ) -> Iterator[Problem]:
-    if max(started_at, stopped_at) > now:
+    if any(at is not None and at > now for at in (started_at, stopped_at)):
         yield problem("future")
+    if started_at is None or stopped_at is None:
+        return
     if stopped_at <= started_at:
         yield problem("stop_before_start")
         return
@@ -253,3 +262,17 @@ def _problems_of_time(
         if resumed_at is None and halted_at < stopped_at:
             yield problem("interruption_open", at=at)
         flowing_since = max(flowing_since, resumed_at or stopped_at)
+
+
+def _problems_of_reactions(started_at: datetime | None, reactions: Iterable[datetime], now: datetime) -> Iterator[Problem]:
+    for began_at in reactions:
+        if began_at > now:
+            yield problem("future")
+        elif started_at is not None and began_at < started_at:
+            yield problem("reaction_before_start", at=f"{began_at:%H:%M %Z}")
+
+
+def whole_of(started_at: datetime | None, stopped_at: datetime | None, volume_ml, given_percent) -> str:
+    """What checks about an infusion as a whole look at, as text: what is confirmed is confirmed of exactly this."""
+    times = [at.isoformat() if at else "" for at in (started_at, stopped_at)]
+    return " ".join([*times, *(str(value) if value is not None else "" for value in (volume_ml, given_percent))])

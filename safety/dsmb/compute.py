@@ -5,9 +5,8 @@ Numbers of tables, figures and listings are those of the NIH templates for singl
 quality). Both parts come from the same functions (people.py, events.py ...), given other groups of patients: the open
 part has the one group of all, the closed part one for each letter and all of them."""
 
-from django.utils.translation import get_language
+from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
 
 from safety.dsmb.changes import changes
 from safety.dsmb.counting import FEWEST, Group

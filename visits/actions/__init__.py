@@ -4,7 +4,7 @@ Views, commands, importers, demo data and tests call these, by `from visits impo
 
 from visits.actions.feeds import end_feed, renew_feed
 from visits.actions.grades import differing_grades, regrade
-from visits.actions.infusions import latest_weight, prepare_infusion, record_infusion
+from visits.actions.infusions import latest_weight, prepare_infusion, preview_infusion, record_infusion
 from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, release_lot
 from visits.actions.panels import (
     clear_panel,
@@ -86,6 +86,7 @@ __all__ = [
     "plan_screening",
     "plan_visits",
     "prepare_infusion",
+    "preview_infusion",
     "preview_panel",
     "preview_panel_and_grades",
     "raise_query",
