@@ -364,8 +364,22 @@ class Play:
                 at(self.sites[0], self.today, "00:00"),
                 lambda now: self.tell(min(100 * (now.date() - begin).days // whole, 99), f"{now:%Y-%m}"),
             )
+            request_dsmb_report(cutoff=self.today - timedelta(days=31), by=statistician)
+            self.correct_an_event()
             request_dsmb_report(cutoff=self.today - timedelta(days=1), by=statistician)
         self.tell(100, f"{Patient.objects.count()} patients")
+
+    def correct_an_event(self):
+        """Between the reports, so that the second one tells of it."""
+        known = AdverseEvent.objects.filter(
+            grade=1, is_withdrawn=False, patient__state=State.RANDOMISED, began_on__lt=self.today - timedelta(days=40)
+        )
+        if event := known.order_by("patient__number", "sequence").first():
+            actions.change_adverse_event(
+                event=event, values={"grade": 2}, version=event.version,
+                reason="The source says that medication was needed: grade 2",
+                by=self.people.who(Role.INVESTIGATOR, event.patient.site),
+            )  # fmt: skip
 
     def on(self, site, day, clock, step, /, **arguments):
         self.agenda.add(at(site, day, clock), step, **arguments)

@@ -176,9 +176,11 @@ def test_a_halt_was_opened_and_lifted(trial_of_13):
     assert not Halt.objects.open().exists()
 
 
-def test_a_safety_report_waits_in_the_outbox(trial_of_13):
-    report = DsmbReport.objects.get()
-    message = OutboxMessage.objects.get()
+def test_two_safety_reports_wait_in_the_outbox_and_the_second_goes_on_from_the_first(trial_of_13):
+    report, first = DsmbReport.objects.order_by("-cutoff")
+    assert report.compared_with == first and (report.cutoff - first.cutoff).days == 30
+    assert AuditEvent.objects.filter(at__gt=first.entered_until, table="safety_adverseevent", operation="update")
+    message = OutboxMessage.objects.get(arguments={"report_id": report.pk})
     assert message.arguments == {"report_id": report.pk}
     assert message.sent_at is None
 
