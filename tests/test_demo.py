@@ -20,6 +20,7 @@ from safety.coding.work import to_code
 from safety.demo import play_trial, report_event, report_serious_event
 from safety.models import AdverseEvent, Coding, Deviation, DismissedProposal, DsmbReport
 from safety.proposals import unjudged_among
+from safety.stopping.facts import states_now
 from trialsite import demo, trial
 from trialsite.models import AuditEvent, OutboxMessage, Site, User
 from trialsite.protocol import load
@@ -145,9 +146,9 @@ def test_deviations_are_recorded_by_hand_and_as_proposed_and_some_wait_for_a_jud
     assert 1 <= len(unjudged_among(Patient.objects.all())) <= 12
 
 
-def test_one_event_is_serious_and_at_most_two_are_severe(trial_of_13):
+def test_one_event_is_serious_and_at_most_three_are_severe(trial_of_13):
     assert AdverseEvent.objects.filter(is_serious=True).count() == 1
-    assert AdverseEvent.objects.filter(grade__gte=3).count() <= 2
+    assert AdverseEvent.objects.filter(grade__gte=3).count() <= 3
 
 
 def test_one_patient_has_signed_again(trial_of_13):
@@ -156,13 +157,20 @@ def test_one_patient_has_signed_again(trial_of_13):
 
 
 def test_a_halt_was_opened_and_lifted(trial_of_13):
-    assert Halt.objects.exists()
+    assert Halt.objects.filter(rule="").exists()
     assert not Halt.objects.open().exists()
+
+
+def test_a_stopping_rule_has_halted_one_patient_and_the_trials_path_has_moved(trial_of_13):
+    halt = Halt.objects.get(rule="PATIENT_G3")
+    assert halt.lifted_at and halt.crossings.count() == 1
+    y = {state.rule.code: state.y for state in states_now() if state.patient is None}
+    assert y["RELATED_G3"] == 1 and y["PATIENT_G3"] == 1
 
 
 def test_a_safety_report_waits_in_the_outbox(trial_of_13):
     report = DsmbReport.objects.get()
-    message = OutboxMessage.objects.get()
+    message = OutboxMessage.objects.get(task="safety.tasks.make_dsmb_report")
     assert message.arguments == {"report_id": report.pk}
     assert message.sent_at is None
 
