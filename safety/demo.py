@@ -11,7 +11,7 @@ from django.utils.timezone import now
 
 from patients import demo as entry
 from patients.actions import UNMASKING_NOTICE, open_halt, today_at, unmask_patient
-from patients.models import Blocked, Patient, Scope, Sex, State, WhyUnmasked
+from patients.models import Blocked, Halt, Patient, Scope, Sex, State, WhyUnmasked
 from patients.randomisation import NoStratum, stratum_of
 from safety import actions
 from safety.abnormal_results import unjudged_results
@@ -235,7 +235,7 @@ class Play:
         self.protocol = trial.current_protocol()
         self.today = today_at(sites[0])
         self.agenda = Agenda()
-        self.first_reaction = self.first_halt = None
+        self.first_reaction = self.first_halt = self.first_severe = None
         self.judged = 0
         self.has_rejected = False
         after_day_0 = self.protocol.visits_after_day_0
@@ -586,6 +586,17 @@ class Play:
             body=story.body, reactions=reactions, interruption=interruption, given_percent=given,
         )  # fmt: skip
         today = today_at(story.site)
+        is_last = number == self.protocol.infusions.count
+        if (
+            is_last
+            and story.body.cells
+            and not self.first_severe
+            and story not in (self.first_reaction, self.first_halt)
+        ):
+            self.first_severe = story
+            self.on(
+                story.site, today + timedelta(days=12), "18:00", self.have_related_event, story=story, number=number
+            )
         for term, _, grade in reactions:
             self.on(
                 story.site, today, "17:40", self.report, story=story, began_on=today, infusion_number=number,
@@ -783,6 +794,24 @@ class Play:
             narrative="Fasting triglycerides 9.4 mmol/L, raised since the change of the antiretroviral treatment.",
         )  # fmt: skip
         self.follow_up(story, event, today + timedelta(days=75))
+
+    def have_related_event(self, *, story, number):
+        """A severe event that may be related: the stopping rules count it, and what they halt waits for the board."""
+        if story.has_ended:
+            return
+        today, investigator = today_at(story.site), self.team(story)[1]
+        event = report_event(
+            patient=story.patient, by=investigator, term="Alanine aminotransferase increased", on=today, days=None, grade=3,
+            relationship=Relationship.POSSIBLE, infusion_number=number,
+            narrative="ALT 6.2 times the upper limit, no symptoms, bilirubin normal. No new medication.",
+        )  # fmt: skip
+        self.follow_up(story, event, today + timedelta(days=40))
+        for halt in Halt.objects.open().filter(patient=story.patient):
+            self.on(
+                story.site, today + timedelta(days=7), "16:00", self.decide, halt=halt,
+                rationale="One patient of those treated with cells; the rule for the trial is not met.",
+                conditions="ALT twice in the four weeks after each infusion.",
+            )  # fmt: skip
 
     # --- deviations
 

@@ -21,6 +21,7 @@ from safety.coding.work import to_code
 from safety.demo import play_trial, report_event, report_serious_event
 from safety.models import AdverseEvent, Coding, DeclinedResult, Deviation, DismissedProposal, DsmbReport, SeriousCase
 from safety.proposals import unjudged_among
+from safety.stopping.facts import states_now
 from trialsite import demo, trial
 from trialsite.models import AuditEvent, OutboxMessage, Site, User
 from trialsite.protocol import load
@@ -155,7 +156,7 @@ def test_graded_results_wait_for_a_judgement_and_some_were_declined(trial_of_13)
 
 def test_three_events_are_serious_and_at_most_one_other_is_severe(trial_of_13):
     assert AdverseEvent.objects.filter(is_serious=True).count() == 3
-    assert AdverseEvent.objects.filter(grade__gte=3).count() <= 4
+    assert AdverseEvent.objects.filter(grade__gte=3).count() <= 5
 
 
 def test_one_case_is_reported_one_is_overdue_and_one_has_its_clock_running(trial_of_13):
@@ -172,8 +173,15 @@ def test_one_patient_has_signed_again(trial_of_13):
 
 
 def test_a_halt_was_opened_and_lifted(trial_of_13):
-    assert Halt.objects.exists()
+    assert Halt.objects.filter(rule="").exists()
     assert not Halt.objects.open().exists()
+
+
+def test_a_stopping_rule_has_halted_one_patient_and_the_trials_path_has_moved(trial_of_13):
+    halt = Halt.objects.get(rule="PATIENT_G3")
+    assert halt.lifted_at and halt.crossings.count() == 1
+    y = {state.rule.code: state.y for state in states_now() if state.patient is None}
+    assert y["RELATED_G3"] == 1 and y["PATIENT_G3"] == 1
 
 
 def test_two_safety_reports_wait_in_the_outbox_and_the_second_goes_on_from_the_first(trial_of_13):
