@@ -102,6 +102,7 @@ def take_for_readme(visitors, folder):
     page.goto("/visits/")
     page.locator("tr", has=page.locator(".status-overdue")).locator("th a").first.click()
     page.locator(".uplot").wait_for()
+    page.wait_for_load_state("networkidle")  # deviations are asked for once the page is shown
     keep(page, folder / "patient.png")
 
 

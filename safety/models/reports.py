@@ -2,7 +2,7 @@
 
 from django.db import models
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import person
@@ -64,8 +64,8 @@ class DsmbReport(models.Model):
 
 
 class Part(models.TextChoices):
-    OPEN = "open", _("open")
-    CLOSED = "closed", _("closed")
+    OPEN = "open", pgettext_lazy("part of a report", "open")
+    CLOSED = "closed", pgettext_lazy("part of a report", "closed")
 
 
 class DsmbFileQuerySet(models.QuerySet):
