@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from safety.dictionary import body_systems, told
 from safety.models import SERIOUSNESS, ActionTaken, Deviation, Expectedness, Outcome, Relationship
 from trialsite.fields import ClearTextField, StrictDateField, StrictDateTimeField, YesNoField, choices_with_blank
-from trialsite.saving import DataForm
+from trialsite.saving import AskingForm, DataForm
 from visits.models import Visit
 
 GRADES = [(1, _("1 mild")), (2, _("2 moderate")), (3, _("3 severe")), (4, _("4 potentially life-threatening")),
@@ -18,7 +18,7 @@ def grade_of(value):
     return int(value) if value else None
 
 
-class AdverseEventForm(DataForm):
+class AdverseEventForm(AskingForm):
     """The fields of CDASH's AE form; which belong together is checked by safety.consistency."""
 
     term = ClearTextField(

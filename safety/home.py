@@ -1,7 +1,10 @@
 """What of safety stands on the start page and on a patient's page."""
 
+from zoneinfo import ZoneInfo
+
 from django.db.models import F
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -10,7 +13,7 @@ from safety.abnormal_results import unjudged_results
 from safety.actions.board import RECEIVERS
 from safety.coding import work
 from safety.coding.rules import CodingState
-from safety.models import CATEGORIES, AdverseEvent, DsmbReport, Recommendation
+from safety.models import CATEGORIES, AdverseEvent, DsmbReport, Recommendation, SeriousCase
 from safety.proposals import unjudged_among
 from trialsite.models import JobState
 from trialsite.roles import Permission, can, within_sites
@@ -19,6 +22,11 @@ from trialsite.templatetags.trial import unit_text
 
 
 def sections(user, filters):
+    if can(user, Permission.REPORT_ADVERSE_EVENTS):
+        yield cases_due(user, filters, "site", _("Serious cases to report"))
+    if can(user, Permission.JUDGE_SERIOUS_EVENTS):
+        yield cases_to_judge(user, filters)
+        yield cases_due(user, filters, "sponsor", _("Reports to authorities due"))
     if can(user, Permission.VIEW_ADVERSE_EVENTS):
         yield serious_and_open(user, filters)
     if can(user, Permission.REPORT_ADVERSE_EVENTS):
@@ -26,7 +34,7 @@ def sections(user, filters):
     if can(user, Permission.RECORD_DEVIATIONS):
         yield later(TO_JUDGE, "safety:show_unjudged", filters, url=reverse("safety:list_proposals"))
     if can(user, Permission.CODE_TERMS):
-        yield words_to_code(user, filters)
+        yield later(TO_CODE, "safety:show_to_code", filters, url=reverse("safety:list_codes"))
     if can(user, Permission.APPROVE_CODES):
         yield codes_to_approve(user, filters)
     if can(user, Permission.READ_OPEN_REPORTS):
@@ -36,7 +44,53 @@ def sections(user, filters):
 
 
 TO_JUDGE = gettext_lazy("Deviations to judge")
+TO_CODE = gettext_lazy("Words to code")
 RESULTS = gettext_lazy("Results that may be adverse events")
+
+
+def cases_due(user, filters, owed_by, title):
+    """The cases of which the site, or the sponsor, owes a report: the next deadline first."""
+    due, now = f"{owed_by}_due_at", timezone.now()
+    cases = at_chosen_site(SeriousCase.objects.visible_to(user), filters, "patient__site")
+    cases = cases.filter(**{f"{due}__isnull": False}).select_related("patient__site", "event").order_by(due, "id")
+    rows, count = first_of(cases)
+    items = []
+    for case in rows:
+        at = getattr(case, due)
+        left, local = at - now, at.astimezone(ZoneInfo(case.patient.site.timezone))
+        is_late = left.total_seconds() <= 0
+        hours = int(abs(left).total_seconds() // 3600)
+        if is_late:
+            status_text = _("overdue")
+        else:
+            status_text = _("%(n)s h left") % {"n": hours} if hours < 48 else _("%(n)s days left") % {"n": hours // 24}
+        items.append({
+            "label": f"{case.patient.number} · {case.event.term}", "url": reverse("safety:show_case", args=[case.pk]),
+            "status": "overdue" if is_late else "due", "status_text": status_text, "note": case.number,
+            "when": _("by %(at)s") % {"at": f"{local:%Y-%m-%d %H:%M}"},
+        })  # fmt: skip
+    url = reverse("safety:list_cases") + "?which=open"
+    return section(title, items, count, url=url, urgent=True, empty=_("Nothing is due."))
+
+
+def cases_to_judge(user, filters):
+    """The cases that the sponsor has not judged, or not as they stand now: the next deadline first."""
+    cases = at_chosen_site(SeriousCase.objects.visible_to(user), filters, "patient__site")
+    cases = cases.filter(waits_for_judgement=True).select_related("patient", "event")
+    rows, count = first_of(cases.order_by(F("sponsor_due_at").asc(nulls_last=True), "id"))
+    items = [
+        {
+            "label": f"{case.patient.number} · {case.event.term}",
+            "url": reverse("safety:judge_case", args=[case.pk]),
+            "status": "serious",
+            "status_text": _("grade %d") % case.event.grade,
+            "note": case.event.get_relationship_display(),
+            "when": case.opened_at.date(),
+        }
+        for case in rows
+    ]
+    url = reverse("safety:list_cases") + "?which=judge"
+    return section(_("Serious cases to judge"), items, count, url=url, urgent=True, empty=_("Nothing to judge."))
 
 
 def serious_and_open(user, filters):
@@ -88,7 +142,7 @@ def words_to_code(user, filters):
         for one in work.waiting_of(rows[:SHOWN])
     ]  # fmt: skip
     return section(
-        _("Words to code"), items, rows.count(), url=reverse("safety:list_codes"), empty=_("All words are coded.")
+        TO_CODE, items, rows.count(), url=reverse("safety:list_codes"), empty=_("All words are coded.")
     )
 
 

@@ -1,4 +1,5 @@
-"""The jobs of the safety floor: making DSMB reports, asking for one each month, and making casebooks."""
+"""The jobs of the safety floor: making DSMB reports, asking for one each month, making casebooks,
+reminding of reports on serious cases."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -6,12 +7,22 @@ from functools import partial
 
 from django.core.mail import EmailMessage
 from django.db import IntegrityError
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import gettext_noop
 
 from patients.models import Halt, Patient
-from safety.actions.reports import FIGURES, REPORT, draw_arm_letters, named, request_dsmb_report, store_dsmb_report
-from safety.models import DsmbReport
+from safety import notices
+from safety.actions.reports import (
+    FIGURES,
+    REPORT,
+    TABLES,
+    draw_arm_letters,
+    named,
+    request_dsmb_report,
+    store_dsmb_report,
+)
+from safety.actions.serious import follow_event
+from safety.models import AdverseEvent, DsmbReport
 from safety.stopping.notice import people_to_tell, words_of_halt
 from trialsite import jobs
 from trialsite.celery import app
@@ -38,6 +49,7 @@ def _make(report, outbox_id, by):
     from safety.dsmb.draw import draw_plots
     from safety.dsmb.past import read_past
     from safety.dsmb.render import render_html, render_pdf
+    from safety.dsmb.tables import tables_of
 
     say = partial(jobs.note_progress, REPORT, report.pk, by=by)
     say(gettext_noop("reading the data"), 5)
@@ -46,9 +58,9 @@ def _make(report, outbox_id, by):
     made, files = [], []
     for place, language in enumerate(LANGUAGES):
         with translation.override(language):
-            figures = compute_figures(snapshot, arms)
-            made.append(figures)
-            for part in figures.parts:
+            whole = compute_figures(snapshot, arms)
+            made.append(whole.shortened())
+            for part in made[-1].parts:
                 done = 35 + 30 * place + (15 if part.part == "closed" else 0)
                 say(DRAWING[part.part], done)
                 pictures = draw_plots(part)
@@ -57,6 +69,7 @@ def _make(report, outbox_id, by):
                     FIGURES: ("application/json", part.to_json()),
                     "report.html": ("text/html; charset=utf-8", render_html(part, pictures)),
                     "report.pdf": ("application/pdf", render_pdf(part, pictures)),
+                    TABLES: ("application/zip", tables_of(whole.part(part.part))),
                     **{name: ("image/svg+xml", content) for name, content in pictures.items()},
                 }
                 files += [(part.part, named(name, language), *file) for name, file in kept.items()]
@@ -102,3 +115,16 @@ def tell_of_halt(halt_id, outbox_id):
         log.error("nobody has an address to whom halt %s could be told", halt.pk)
     mark_done(outbox_id)
     return len(addresses)
+
+
+@app.task(name="safety.tasks.watch_cases")
+def watch_cases():
+    """Open the cases of serious events that have none (reported by an older program), and remind of deadlines. Beat
+    calls it every few minutes. Gives how many notices are new."""
+    without = AdverseEvent.objects.filter(is_serious=True, is_withdrawn=False, case=None).select_related(
+        "patient__site"
+    )
+    for event in without[:1000]:
+        follow_event(event=event, by=User.objects.system())
+    now = timezone.now()
+    return sum(notices.tell_of_deadlines(case, now) for case in notices.cases_to_look_at(now))

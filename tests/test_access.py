@@ -45,6 +45,8 @@ def fill(universe):
         visit_steps.give_infusion(patient=patient, by=by, number=1)
         panel = visit_steps.enter_visit(patient=patient, code=code_of(patient, 1), by=by).panels.first()
         event = universe.event(patient, by=by)
+        case = universe.event(patient, by=by, is_serious=True, is_important=True, grade=3).case
+        safety_actions.report_case(case=case, version=None, by=by)
         query = visit_steps.ask(panel=panel, by=universe.maria)
         deviation, dismissed = deviate(patient, by)
         result, declined = derail(patient, by)
@@ -62,7 +64,7 @@ def fill(universe):
             unmasking = Unmasking.objects.create(patient=patient, category="other", explanation="x", unmasked_by=by)
         casebook = safety_actions.request_casebook(patient=patient, cutoff=timezone.now(), language="en", by=by)
         found[site.code] = {
-            "casebook": casebook, "coding": Coding.objects.get(kind="adverse_event", record_id=event.pk),
+            "casebook": casebook, "case": case, "coding": Coding.objects.get(kind="adverse_event", record_id=event.pk),
             "unmasking": unmasking,
             "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
             "event": event, "query": query, "lot": lot, "line": line, "deviation": deviation, "dismissed": dismissed,
@@ -116,6 +118,10 @@ def records(world):
     return fill(world)
 
 
+CASE_PAGES = ("show_case", "judge_case", "report_case", "freeze_case", "choose_case_records", "correct_knowledge",
+              "record_submission")  # fmt: skip
+
+
 def arguments_of(name, here, records):
     """The values of an address's keys for the records of one site; None when the address has none of its own."""
     patient = here["patient"].pk
@@ -129,6 +135,11 @@ def arguments_of(name, here, records):
         "safety:resolve_action_item": {"pk": records["recommendation"].action_items.get().pk},
         "safety:release_report": {"pk": records["report"].pk},
         "safety:confirm_reading": {"pk": records["report"].pk, "part": "open"},
+        **{f"safety:{name}": {"code": "events"} for name in ("show_listing", "take_listing", "save_view")},
+        "safety:forget_view": {"pk": 1},
+        **{f"safety:{name}": {"pk": here["case"].pk} for name in CASE_PAGES},
+        "safety:download_cioms": {"pk": here["case"].versions.get().pk},
+        "safety:acknowledge_submission": {"pk": here["case"].submissions.get().pk},
         "visits:add_unscheduled_visit": {"patient_pk": patient},
         "visits:calendar_feed": {"token": "guessed"},
         **{f"visits:{name}": {"pk": here["laboratory"].pk} for name in ("add_range", "copy_ranges", "import_ranges")},
@@ -145,6 +156,8 @@ def arguments_of(name, here, records):
         "safety:report_adverse_event": {"patient_pk": patient},
         "safety:code_term": {"kind": "adverse_event", "pk": here["event"].pk},
         "safety:reject_code": {"pk": here["coding"].pk},
+        "safety:compare_dictionary": {"pk": here["coding"].dictionary_id},
+        "safety:use_dictionary": {"pk": here["coding"].dictionary_id},
         "safety:count_abnormal_results": {"patient_pk": patient},
         "safety:report_proposed_event": {"pk": here["result"].pk},
         "safety:add_result_to_event": {"pk": here["result"].pk},
@@ -165,6 +178,7 @@ def arguments_of(name, here, records):
         "visits:check_record": {"step": "verify", "app": "visits", "model": "panelrecord", "pk": here["panel"].pk},
         "visits:take_back_mark": {"pk": here["mark"].pk},
         "visits:hold_patient": {"pk": patient},
+        "safety:show_stopping_rule": {"code": "RELATED_G3"},
         "set_password": {"account": "1", "token": "x"},
     }
     if name in table:
@@ -195,7 +209,7 @@ def pages(here, records):
 
 def addresses_of_records(here, records):
     """(name, address) of what belongs to a site."""
-    everybodys = ("halt", "show_report", "progress", "download", "request_report", "_check", "recommendation", "release_report", "reading", "action_item")
+    everybodys = ("halt", "show_report", "progress", "download", "request_report", "_check", "recommendation", "release_report", "reading", "action_item", "listing", "_view")
     with_key = {name for route, name, _view in routes() if "<" in route}
     return [
         (name, url)

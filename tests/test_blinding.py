@@ -23,8 +23,18 @@ from safety import actions as safety_actions
 from safety import demo as safety_steps
 from safety.actions.reports import request_dsmb_report
 from safety.casebook import job as casebook_job
-from safety.models import AdverseEvent, Casebook, Deviation, DismissedProposal, DsmbReport
+from safety.models import (
+    AdverseEvent,
+    Casebook,
+    CaseVersion,
+    Crossing,
+    Deviation,
+    DismissedProposal,
+    DsmbReport,
+    SeriousCase,
+)
 from safety.proposals import unjudged_among
+from safety.stopping.notice import words_of_halt
 from tests.test_dsmb_files import objects_of
 from tests.universe import Universe, fields_of, send
 from trialsite import outbox, trial
@@ -73,6 +83,8 @@ def masked(django_db_setup, django_db_blocker):
             for lot in Lot.objects.all():
                 with_marker(universe, lot)
             universe.event(universe.patients[0])
+            case = universe.event(universe.patients[0], is_serious=True, is_important=True, grade=3).case
+            safety_actions.report_case(case=case, version=None, by=universe.wang)
             deviate(universe)
             universe.halt = patient_actions.open_halt(
                 scope=Scope.ARM, arm="ZQARMHIGH", blocks=["infuse"], cause="Under review", by=universe.dora
@@ -124,12 +136,13 @@ def crawl(client, start):
 
 
 def starting_points(universe):
-    urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/queries/checks/", "/visits/lots/", "/safety/events/",
+    urls = ["/", "/patients/", "/visits/", "/visits/queries/?state=all", "/visits/queries/checks/", "/visits/lots/", "/safety/events/", "/safety/cases/", "/safety/stopping/", "/safety/listings/", "/safety/board/", "/emails/",
             "/safety/deviations/", "/safety/deviations/proposals/", "/patients/halts/", "/patients/halts/open/", "/patients/unmaskings/", "/safety/reports/", "/patients/allocation/", "/exports/"]  # fmt: skip
     for model, label in (
         (Patient, "patients/patient"), (Visit, "visits/visit"), (PanelRecord, "visits/panelrecord"),
         (Infusion, "visits/infusion"), (Preparation, "visits/preparation"), (Lot, "visits/lot"),
         (AllocationSlot, "patients/allocationslot"), (Query, "visits/query"), (AdverseEvent, "safety/adverseevent"),
+        (SeriousCase, "safety/seriouscase"), (CaseVersion, "safety/caseversion"),
         (Deviation, "safety/deviation"), (DismissedProposal, "safety/dismissedproposal"),
         (Halt, "patients/halt"), (Unmasking, "patients/unmasking"), (DsmbReport, "safety/dsmbreport"), (Measurement, "visits/measurement"),
     ):  # fmt: skip
@@ -404,3 +417,50 @@ def test_a_halt_of_one_arm_is_shown_to_those_alone_who_may_see_arms(masked):
         page = masked.client(getattr(masked, name)).get("/patients/halts/").content.decode()
         assert "Under review" not in page, name
     assert "Under review" in masked.client(masked.dora).get("/patients/halts/").content.decode()
+
+
+@pytest.mark.requirement("R45")
+def test_a_halt_that_a_rule_of_one_arm_opens_tells_masked_eyes_neither_rule_nor_count(masked):
+    """Every halt of a rule reads alike while the trial is masked; what it rests on is for those who may see arms."""
+    protocol, arms = trial.current_protocol(), AllocationSlot.objects.filter(patient__in=masked.patients[:2])
+    [toxicity] = [rule for rule in protocol.stopping_rules if rule.code == "TOXICITY"]
+    toxicity = toxicity.model_copy(update={"arms": tuple(arms.values_list("arm", flat=True))})
+    changed = protocol.model_copy(update={"stopping_rules": (toxicity,)})
+    with pytest.MonkeyPatch.context() as patched, transaction.atomic():
+        patched.setattr(trial, "versions", lambda: {protocol.version: changed})
+        for patient in masked.patients[:2]:
+            masked.event(patient, grade=3, relationship="probable")
+        halt = Halt.objects.exclude(pk=masked.halt.pk).get()
+        crossing = Crossing.objects.get()
+        assert (crossing.rule, crossing.events) == ("TOXICITY", 2)
+        assert (halt.scope, halt.rule, halt.opened_by_id) == (Scope.TRIAL, "", masked.system.pk)
+        secret = re.compile(r"TOXICITY|on the high dose|2 of [23]", re.I)
+        subject, text = words_of_halt(halt)
+        assert not secret.search(subject + text)
+        for name in BLIND:
+            client = masked.client(getattr(masked, name))
+            for url in ("/", "/patients/halts/", f"/history/patients/halt/{halt.pk}/"):
+                answer = client.get(url)
+                assert answer.status_code in (200, 404) and not TELLING.search(answer.content), (name, url)
+                assert not secret.search(answer.content.decode()), (name, url)
+            assert "A stopping rule of the protocol was met." in client.get("/patients/halts/").content.decode()
+            assert not Crossing.objects.visible_to(getattr(masked, name)).exists()
+            assert client.get(f"/history/safety/crossing/{crossing.pk}/").status_code in (403, 404)
+        for name in ("sofia", "dora"):
+            assert Crossing.objects.visible_to(getattr(masked, name)).exists()
+        everything = everything_exported(masked, masked.david)
+        assert b"A stopping rule of the protocol was met" in everything and not secret.search(everything.decode(errors="ignore"))
+        transaction.set_rollback(True)
+
+
+@pytest.mark.requirement("R45")
+def test_who_is_not_randomised_because_one_arm_is_held_is_not_told_so(masked):
+    with transaction.atomic():
+        patient_actions.open_halt(
+            scope=Scope.ARM, arm="ZQARMLOW", blocks=["randomise"], cause="Two deaths in ZQARMLOW", by=masked.dora
+        )
+        with pytest.raises(Refused) as refusal:
+            masked.randomised(seed=9)
+        [words] = refusal.value.errors[""]
+        assert words.endswith("the safety board decides.") and "ZQ" not in words
+        transaction.set_rollback(True)

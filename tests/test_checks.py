@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from patients import actions as patient_actions
+from patients.actions import today_at
 from patients.models import ArtRegimen, Medication
 from safety import actions as safety_actions
 from tests.universe import send
@@ -64,6 +65,70 @@ def test_a_gap_that_was_confirmed_is_not_asked(unchanged, untreated):
     regimen(unchanged, untreated, "2019-06", confirmed={("art_gap", "started_on")})
     assert not queries_of(untreated, "art_gap")
     assert CheckFiring.objects.get(patient=untreated, check_code="art_gap").outcome == "confirmed"
+
+
+def gap(universe, patient, **changes):
+    """Send the form of a regimen that leaves a gap after the first."""
+    regimen(universe, patient, "2015", "2019-03")
+    values = {"drugs": "TDF + 3TC + EFV", "started_on": "2019-06", "is_ongoing": "Y"} | changes
+    return send(universe.client(universe.chen), f"/patients/{patient.pk}/lines/art/", **values)
+
+
+GAP = "art_gap:started_on:2019-06"
+
+
+def test_a_line_is_asked_about_before_it_is_saved_and_one_click_documents_that_it_is_right(unchanged, untreated):
+    answer = gap(unchanged, untreated)
+    page = answer.content.decode()
+    assert answer.status_code == 422 and "No antiretroviral treatment from 2019-04-01 to 2019-05-31" in page
+    assert f'value="{GAP}"' in page and 'value="2019-06"' in page
+    assert not ArtRegimen.objects.filter(patient=untreated, started_on="2019-06").exists()
+    answer = gap(unchanged, untreated, asked=GAP, confirmed=GAP)
+    assert answer.status_code == 302 and not queries_of(untreated, "art_gap")
+    assert CheckFiring.objects.get(patient=untreated, check_code="art_gap").outcome == "confirmed"
+
+
+def test_what_was_asked_and_is_saved_again_without_a_word_becomes_a_query(unchanged, untreated):
+    assert gap(unchanged, untreated, asked=GAP).status_code == 302
+    assert queries_of(untreated, "art_gap").get().state == "open"
+
+
+def test_a_tick_counts_for_the_value_that_it_was_set_at_and_for_no_other(unchanged, untreated):
+    answer = gap(unchanged, untreated, started_on="2019-07", asked=GAP, confirmed=GAP)
+    assert answer.status_code == 422 and "art_gap:started_on:2019-07" in answer.content.decode()
+    assert "checked" not in answer.content.decode().split('name="confirmed"')[1].split(">")[0]
+
+
+def test_what_was_asked_and_corrected_counts_as_corrected(unchanged, untreated):
+    assert gap(unchanged, untreated, started_on="2019-04-01", asked=GAP).status_code == 302
+    firing = CheckFiring.objects.get(patient=untreated, check_code="art_gap")
+    assert (firing.outcome, firing.typed, firing.has_changed_value) == ("corrected", "2019-06", True)
+
+
+@pytest.mark.parametrize(
+    "asked", ["", ":", "art_gap", "no_such:x:1", "impossible:x:1", "art_gap:<b>:1", f"art_gap:a\0:{'x' * 900}"]
+)
+def test_tokens_that_no_page_of_ours_sent_change_nothing(unchanged, untreated, asked):
+    assert gap(unchanged, untreated, asked=asked).status_code == 422
+    assert gap(unchanged, untreated, started_on="2019-04-01", asked=asked).status_code == 302
+    assert not CheckFiring.objects.filter(patient=untreated, test="x").exists()
+
+
+def test_an_event_is_asked_about_before_it_is_reported(unchanged):
+    patient = unchanged.screened()
+    before = patient.consents.first().signed_on - timedelta(days=2)
+    address = f"/safety/events/report/{patient.pk}/"
+    values = {
+        "term": "Headache", "began_on": str(before), "is_ongoing": "Y", "grade": "1", "is_serious": "N",
+        "relationship": "not_related", "action_taken": "not_applicable", "outcome": "not_recovered",
+        "aware_at": f"{today_at(patient.site)} 00:01",
+    }  # fmt: skip
+    answer = send(unchanged.client(unchanged.chen), address, **values)
+    assert answer.status_code == 422 and "Is this medical history?" in answer.content.decode()
+    assert not patient.adverse_events.exists()
+    token = f"event_before_consent:began_on:{before}"
+    assert send(unchanged.client(unchanged.chen), address, **values, asked=token, confirmed=token).status_code == 302
+    assert CheckFiring.objects.get(patient=patient, check_code="event_before_consent").outcome == "confirmed"
 
 
 @pytest.mark.requirement("R51")

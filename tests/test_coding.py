@@ -1,15 +1,20 @@
 """Coding: words as typed and the term beside them; coded by one person, approved by another; dictionaries as tables."""
 
+from io import StringIO
+
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.db.utils import ProgrammingError
 
 from patients import actions as patient_actions
 from patients.models import Medication
 from safety import actions
-from safety.coding.rules import CodingState, Kind, codes_in_force
+from safety.coding.reading import BadDictionary, read_csv, read_meddra
+from safety.coding.rules import PATH, CodingState, Kind, codes_in_force
 from safety.coding.search import dictionary_of, suggest
+from safety.coding.versions import Fate, compare
 from safety.coding.work import to_code, waiting_of
 from safety.models import Coding, Dictionary, DictionaryTerm
 from tests.universe import send
@@ -277,6 +282,16 @@ def test_the_page_of_an_event_tells_its_code(unchanged):
     assert "hedache" in shown and "Headache" in shown and "not coded yet" not in shown
 
 
+def test_the_code_of_an_event_is_seen_by_those_who_see_events(unchanged):
+    coding = approved(unchanged, odd_event(unchanged))
+    history = f"/history/safety/coding/{coding.pk}/"
+    assert unchanged.client(unchanged.chen).get(history).status_code == 200
+    for name in ("zhao", "li"):  # the pharmacist sees no events, the other site no patient
+        user = getattr(unchanged, name)
+        assert not Coding.objects.visible_to(user).filter(pk=coding.pk).exists()
+        assert unchanged.client(user).get(history).status_code == 404
+
+
 def test_a_coordinator_is_offered_terms_while_typing(unchanged):
     chen, zhao = unchanged.client(unchanged.chen), unchanged.client(unchanged.zhao)
     answer = chen.get("/safety/coding/suggest/?term=hedache")
@@ -285,3 +300,211 @@ def test_a_coordinator_is_offered_terms_while_typing(unchanged):
     assert b"qq<b>" not in chen.get("/safety/coding/suggest/?term=qq<b>").content
     assert zhao.get("/safety/coding/suggest/?term=hedache").status_code == 403
     assert chen.get("/safety/coding/").status_code == 403
+
+
+# --- dictionaries as files, and their versions -------------------------------------------------------------
+
+# an invented dictionary in the shape of MedDRA's files: LLT, PT, HLT, HLGT, SOC
+HEADS = [
+    ("10000001", "Aching head", "20000001", "Y"), ("10000002", "Head ache NOS", "20000001", "N"),
+    ("10000003", "Feeling hot", "20000002", "Y"), ("10000004", "Spinning", "20000003", "Y"),
+]  # fmt: skip
+WAYS = {"20000001": ("30000001", "40000001", "50000001"), "20000002": ("30000002", "40000002", "50000002"),
+        "20000003": ("30000001", "40000001", "50000001")}  # fmt: skip
+NAMES = {
+    "pt": {"20000001": "Head pain", "20000002": "Warmth", "20000003": "Giddiness"},
+    "hlt": {"30000001": "Head things", "30000002": "Warm things"},
+    "hlgt": {"40000001": "Head group", "40000002": "Warm group"},
+    "soc": {"50000001": "Nervous system disorders", "50000002": "General disorders"},
+}
+
+
+def write_asc(folder, heads=HEADS, ways=WAYS, names=NAMES):
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = {
+        f"{kind}.asc": [f"{code}${name}$ABBR$$$$$" for code, name in found.items()] for kind, found in names.items()
+    }
+    lines["pt.asc"] = [f"{pt}${name}$$50000001$$$$$$$$" for pt, name in names["pt"].items()]
+    lines["llt.asc"] = [f"{llt}${name}${pt}$$$$$$${current}$$" for llt, name, pt, current in heads]
+    lines["mdhier.asc"] = []
+    for pt, (hlt, hlgt, soc) in ways.items():
+        lines["mdhier.asc"].append(f"{pt}${hlt}${hlgt}${soc}$a$b$c$d$$$$Y$")
+        lines["mdhier.asc"].append(f"{pt}${hlt}${hlgt}$50000002$a$b$c$d$$$$N$")
+    for name, found in lines.items():
+        (folder / name).write_text("\r\n".join(found) + "\r\n", encoding="utf-8", newline="")
+    return folder
+
+
+def load(folder, version, *more):
+    told = StringIO()
+    call_command("load_dictionary", "--kind", "meddra", "--version", version, str(folder), *more, stdout=told)
+    return told.getvalue()
+
+
+def test_meddra_files_are_read_with_the_primary_way_up(tmp_path):
+    [aching, old, hot, spinning] = read_meddra(write_asc(tmp_path)).rows
+    assert (aching["term"], aching["preferred_term"], aching["high_level_term"]) == (
+        "Aching head",
+        "Head pain",
+        "Head things",
+    )
+    assert (aching["group_term"], aching["body_system"], aching["is_current"]) == (
+        "Head group",
+        "Nervous system disorders",
+        True,
+    )
+    assert not old["is_current"] and hot["body_system_code"] == "50000002" and spinning["key"] == "spinning"
+
+
+def broken(tmp_path, name, change):
+    folder = write_asc(tmp_path)
+    (folder / name).write_text(change((folder / name).read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(BadDictionary) as bad:
+        read_meddra(folder)
+    return "\n".join(bad.value.faults)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("llt.asc", lambda text: text + "10000009$x", "llt.asc, line 5: expected at least 10 fields"),
+        ("llt.asc", lambda text: text.replace("$20000002$", "$29999999$"), "llt.asc, line 3: its preferred term 29999999"),
+        ("llt.asc", lambda text: text.replace("10000002", "10000001"), "llt.asc, line 2: code 10000001 stands already"),
+        ("llt.asc", lambda text: text.replace("$N$", "$?$"), "llt.asc, line 2: currency is Y or N"),
+        ("llt.asc", lambda text: text.replace("Spinning", " "), "llt.asc, line 4: llt_name is blank"),
+        ("pt.asc", lambda text: text.replace("20000003$Gid", "20000002$Gid"), "pt.asc, line 3: code 20000002 stands there twice"),
+        ("mdhier.asc", lambda text: text.replace("$Y$", "$N$", 1), "pt.asc, line 1: preferred term 20000001 has no primary way"),
+        ("mdhier.asc", lambda text: text.replace("$N$", "$Y$", 1), "mdhier.asc, line 2: preferred term 20000001 has a second"),
+        ("mdhier.asc", lambda text: text.replace("$30000002$", "$39999999$", 1), "mdhier.asc, line 3: 39999999 is not in hlt.asc"),
+    ],
+)  # fmt: skip
+def test_a_bad_line_is_named_by_file_and_line(tmp_path, name, change, told):
+    assert told in broken(tmp_path, name, change)
+
+
+def test_a_file_that_is_missing_or_no_text_is_named(tmp_path):
+    folder = write_asc(tmp_path)
+    (folder / "soc.asc").write_bytes(b"1$ok$\n2$\xff\xfe$\n")
+    with pytest.raises(BadDictionary, match=r"soc\.asc, line 2: not UTF-8"):
+        read_meddra(folder)
+    (folder / "hlt.asc").unlink()
+    with pytest.raises(BadDictionary, match=r"hlt\.asc: not there"):
+        read_meddra(folder)
+
+
+def test_any_other_dictionary_is_a_csv(tmp_path):
+    file = tmp_path / "atc.csv"
+    file.write_text('\ufeffcode,term,body_system_code,body_system\nX01,Paracetamol,X,"Pain, fever"\n', encoding="utf-8")
+    [row] = read_csv(file).rows
+    assert (row["code"], row["preferred_term"], row["body_system"]) == ("X01", "Paracetamol", "Pain, fever")
+    file.write_text("term,colour\nA,red\n", encoding="utf-8")
+    with pytest.raises(BadDictionary, match="line 1: expected the column term"):
+        read_csv(file)
+    file.write_text("term,code\nA,1\nB\nC,1\n,2\n", encoding="utf-8")
+    with pytest.raises(BadDictionary) as bad:
+        read_csv(file)
+    assert [fault.split(":")[0] for fault in bad.value.faults] == [
+        "atc.csv, line 3",
+        "atc.csv, line 4",
+        "atc.csv, line 5",
+    ]
+
+
+def test_a_dictionary_is_loaded_once_and_whole(unchanged, tmp_path):
+    folder = write_asc(tmp_path / "a")
+    assert "MedDRA 27.1: 4 terms loaded; in use" in load(folder, "27.1")
+    assert "was loaded already" in load(folder, "27.1")
+    assert DictionaryTerm.objects.filter(dictionary__name="MedDRA").count() == 4
+    other = write_asc(tmp_path / "b", heads=HEADS[:3])
+    with pytest.raises(CommandError, match="loaded already, from other files"):
+        load(other, "27.1")
+    (other / "llt.asc").write_text("x", encoding="utf-8")
+    with pytest.raises(CommandError, match=r"llt.asc, line 1"):
+        load(other, "28.0")
+    assert Dictionary.objects.filter(name="MedDRA").count() == 1
+    assert "not in use yet" in load(write_asc(tmp_path / "c", heads=HEADS[:2]), "28.0")
+    assert Dictionary.objects.in_use("MedDRA").dictionary_version == "27.1"
+
+
+@pytest.mark.parametrize(
+    ("after", "is_current", "fate", "moved"),
+    [
+        ({}, True, Fate.UNCHANGED, []),
+        ({"body_system": "B"}, True, Fate.MOVED, [("system organ class", "A", "B")]),
+        ({"preferred_term": "Q", "preferred_code": "2"}, True, Fate.MOVED,
+         [("preferred term", "P", "Q")]),
+        ({"preferred_code": "2"}, True, Fate.MOVED, [("code of the preferred term", "1", "2")]),
+        ({}, False, Fate.NOT_CURRENT, []),
+        (None, True, Fate.GONE, []),
+    ],
+)  # fmt: skip
+def test_what_another_version_does_to_a_code(after, is_current, fate, moved):
+    before = {**dict.fromkeys(PATH, ""), "preferred_code": "1", "preferred_term": "P", "body_system": "A"}
+    change = compare(before, None if after is None else {**before, **after}, is_current=is_current)
+    assert change.fate == fate and list(change.moved) == moved
+
+
+@pytest.fixture
+def coded_with_meddra(unchanged, monkeypatch, tmp_path):
+    """Three events coded with an invented MedDRA 27.1, and 28.0 in use, in which a PT moved and an LLT is not current."""
+    from trialsite import trial
+    from trialsite.protocol import CodingPlan
+
+    monkeypatch.setattr(type(trial.current_protocol()), "coding_plan", CodingPlan(adverse_events="MedDRA"))
+    load(write_asc(tmp_path / "27"), "27.1")
+    patient = unchanged.screened()
+    events = {term: odd_event(unchanged, term, patient=patient) for term in ("Aching head", "Feeling hot", "Spinning")}
+    assert {code_in_force(event).preferred_term for event in events.values()} == {"Head pain", "Warmth", "Giddiness"}
+    heads = [*HEADS[:3], (*HEADS[3][:3], "N")]
+    load(write_asc(tmp_path / "28", heads, {**WAYS, "20000002": WAYS["20000001"]}), "28.0", "--use")
+    return unchanged, events
+
+
+def test_a_new_version_changes_no_code_by_itself(coded_with_meddra):
+    world, events = coded_with_meddra
+    assert code_in_force(events["Feeling hot"]).body_system == "General disorders"
+    assert world.event(events["Spinning"].patient, term="Aching head").term == "Aching head"
+    new = Coding.objects.latest("id")
+    assert str(new.dictionary) == "MedDRA 28.0"
+
+
+def test_what_was_coded_with_an_earlier_version_is_suggested_in_the_one_in_use(coded_with_meddra):
+    first, *_rest = suggest(Dictionary.objects.in_use("MedDRA"), "aching head")
+    assert (str(first.term.dictionary), first.term.code, first.times) == ("MedDRA 28.0", "10000001", 1)
+
+
+def test_codes_are_taken_over_into_a_new_version_by_people(coded_with_meddra):
+    world, events = coded_with_meddra
+    dictionary = Dictionary.objects.in_use("MedDRA")
+    address = f"/safety/coding/dictionaries/{dictionary.pk}/"
+    david, samuel = world.client(world.david), world.client(world.samuel)
+    shown = david.get(address).content.decode()
+    assert "1 code means the same" in shown and "Warm things" in shown and "Code anew" in shown
+    assert send(david, address, what="restate", chosen=None).status_code == 302
+    kept = Coding.objects.get(record_id=events["Aching head"].pk, state=CodingState.APPROVED)
+    assert kept.dictionary == dictionary and kept.is_automatic and kept.judged_by == world.david
+    assert Coding.objects.filter(record_id=events["Aching head"].pk, state=CodingState.VOID).count() == 1
+    moved = Coding.objects.get(record_id=events["Feeling hot"].pk)
+    assert send(david, address, what="recode", chosen=None).status_code == 422
+    assert send(david, address, what="recode", chosen=f"{moved.pk}:{moved.version}").status_code == 302
+    assert code_in_force(events["Feeling hot"]).body_system == "General disorders"  # until another person approves
+    proposed = Coding.objects.get(record_id=events["Feeling hot"].pk, state=CodingState.PROPOSED)
+    assert proposed.reason == "MedDRA 27.1 → MedDRA 28.0"
+    send(samuel, "/safety/coding/approve/", chosen=f"{proposed.pk}:{proposed.version}")
+    assert code_in_force(events["Feeling hot"]).body_system == "Nervous system disorders"
+    with pytest.raises(Refused):  # what is not current any more is coded anew by hand
+        old = Coding.objects.get(record_id=events["Spinning"].pk)
+        actions.recode_codings(dictionary=dictionary, seen=[(old.pk, old.version)], by=world.david)
+    assert actions.restate_codings(dictionary=dictionary, seen=[(old.pk, old.version)], by=world.david) == []
+
+
+def test_a_version_is_taken_into_use_with_the_reason(coded_with_meddra):
+    world, _events = coded_with_meddra
+    old = Dictionary.objects.get(dictionary_version="27.1")
+    david = world.client(world.david)
+    address = f"/safety/coding/dictionaries/{old.pk}/use/"
+    assert send(david, address, reason=" ").status_code == 422
+    assert send(david, address, reason="28.0 is not approved by the sponsor yet").status_code == 302
+    assert Dictionary.objects.in_use("MedDRA") == old
+    assert "MedDRA 28.0" in david.get("/safety/coding/dictionaries/").content.decode()
+    assert world.client(world.chen).get(address).status_code == 403

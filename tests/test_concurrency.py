@@ -11,6 +11,7 @@ from django.utils import timezone
 from patients import actions as patient_actions
 from patients import demo as patient_steps
 from patients.models import AllocationSlot, Halt, Medication, Patient, Scope, State
+from safety.actions import stopping as stopping_actions
 from tests.test_saving import page_with, url_of
 from tests.universe import fields_of, send
 from trialsite.audit import acting
@@ -209,6 +210,82 @@ def test_a_halt_opened_while_an_infusion_is_prepared_is_either_before_or_after(c
 def product_of(patient):
     arm = AllocationSlot.objects.get(patient=patient).arm
     return patient.protocol.product(patient.protocol.arm(arm).product)
+
+
+def treated_in(universe, arm, number):
+    """So many patients of an arm, infused three days ago."""
+    patients = []
+    while len(patients) < number:
+        patient = universe.randomised(day_0=patient_actions.today_at(universe.site) - timedelta(days=3))
+        visit_steps.give_infusion(patient=patient, by=universe.chen, pharmacist=universe.zhao)
+        if AllocationSlot.objects.get(patient=patient).arm == arm:
+            patients.append(patient_steps.fresh(patient))
+    return patients
+
+
+@pytest.mark.requirement("R57")
+def test_two_events_saved_at_once_are_counted_together_and_open_one_halt(committed_universe):
+    """Each alone meets no rule of the trial. Whoever evaluates second sees the event of the first."""
+    universe = committed_universe
+    patients = treated_in(universe, "MSC", 2)
+    severe = {"grade": 3, "relationship": "probable"}
+    results = at_once([
+        lambda p=patient: universe.event(p, began_on=p.day_0 + timedelta(days=1), **severe) for patient in patients
+    ])  # fmt: skip
+    assert [r for r in results if isinstance(r, Exception)] == []
+    assert sorted(Halt.objects.filter(scope=Scope.TRIAL).values_list("rule", flat=True)) == ["RELATED_G3", "SENTINEL"]
+    assert Halt.objects.filter(scope=Scope.PATIENT).count() == 2
+
+
+@pytest.mark.requirement("R57")
+@pytest.mark.parametrize("what", ["prepare", "randomise"])
+@pytest.mark.parametrize("first", ["event", "other"])
+def test_nothing_that_a_rule_halts_slips_through_while_the_event_is_saved(committed_universe, first, what, monkeypatch):
+    """The event that meets the rule comes while somebody prepares an infusion or randomises: whoever is second waits, and
+    then sees what the first has done."""
+    universe = committed_universe
+    [patient] = treated_in(universe, "MSC", 1)
+    if what == "prepare":
+        other = universe.randomised()
+        visit_steps.enter_visit(patient=other, code="W0", by=universe.chen, panels=["vital_signs", "pregnancy"])
+        visit_steps.released_lot(site=other.site, product=product_of(other), protocol=other.protocol, by=universe.zhao)
+        act = lambda: visit_steps.prepare(patient=other, by=universe.zhao)  # noqa: E731
+    else:
+        other = universe.eligible()
+        act = lambda: patient_steps.randomise(patient=other, by=universe.chen)  # noqa: E731
+    slowed = {
+        ("event", "prepare"): (stopping_actions, "states_now"), ("event", "randomise"): (stopping_actions, "states_now"),
+        ("other", "prepare"): (infusion_actions, "lock_lot"), ("other", "randomise"): (patient_actions, "_take_next_slot"),
+    }[first, what]  # fmt: skip
+    quick = getattr(*slowed)
+
+    def slowly(*args, **kwargs):
+        time.sleep(0.8)
+        return quick(*args, **kwargs)
+
+    monkeypatch.setattr(*slowed, slowly)
+
+    def report():
+        time.sleep(0 if first == "event" else 0.3)
+        return universe.event(
+            patient, began_on=patient.day_0, grade=2, relationship="probable", is_serious=True, is_important=True,
+            narrative="Told.",
+        )  # fmt: skip
+
+    def do():
+        time.sleep(0.3 if first == "event" else 0)
+        return act()
+
+    event, done = at_once([report, do])
+    assert not isinstance(event, Exception), event
+    assert Halt.objects.get().rule == "SERIOUS_REACTION"
+    if first == "event":
+        assert isinstance(done, Refused) and "Held since" in str(done), done
+    else:
+        assert not isinstance(done, Exception), done
+        table = {"prepare": "visits_preparation", "randomise": "patients_allocationslot"}[what]
+        saved = AuditEvent.objects.filter(table__in=[table, "patients_halt"]).order_by("id")
+        assert [e.table for e in saved][-2:] == [table, "patients_halt"]
 
 
 @pytest.mark.requirement("R57")

@@ -8,13 +8,13 @@ from math import comb
 import pytest
 from django.db import transaction
 
-from patients.models import State
+from patients.models import Halt, State, Unmasking
 from safety.actions.reports import draw_arm_letters
 from safety.dsmb import counting, measurements
 from safety.dsmb.compute import compute_figures
 from safety.dsmb.figures import PartFigures, Table
 from safety.dsmb.snapshot import read_arms, read_snapshot
-from safety.models import ArmLetter
+from safety.models import ArmLetter, Deviation
 from tests.dsmb_data import ARMS, SmallTrial, small_protocol
 from trialsite import trial as the_trial
 from trialsite.audit import acting
@@ -418,12 +418,13 @@ def test_rebounds_of_the_viral_load_are_told_by_size_and_by_being_seen_twice(tri
             visit = trial.visit(patient, code, DAY_0 + timedelta(days=day), scheduled=code != "U1")
             trial.measure(visit, HIVRNA=load)
     table = figures().closed.item("T14")
-    assert rows(table, "Highest after day 0") == {
-        "Patients with a result": ("1", "2", "3"), "Above 50": ("0 (0.0)", "2 (100.0)", "2 (66.7)"),
-        "Above 200": ("0 (0.0)", "2 (100.0)", "2 (66.7)"), "Above 1000": ("0 (0.0)", "1 (50.0)", "1 (33.3)"),
-    }  # fmt: skip
-    assert rows(table, "Two results in a row after day 0")["Both above 50"] == ("0 (0.0)", "1 (50.0)", "1 (33.3)")
-    assert rows(table, "Week 4")["Above 1000"] == ("0 (0.0)", "1 (50.0)", "1 (33.3)")
+    # A, the water: one patient with results; B, the cells: two
+    assert rows(table)["Highest result after day 0"] == (
+        "1", "0 (0.0)", "0 (0.0)", "0 (0.0)", "2", "2 (100.0)", "2 (100.0)", "1 (50.0)",
+        "3", "2 (66.7)", "2 (66.7)", "1 (33.3)",
+    )  # fmt: skip
+    assert rows(table)["Two results in a row after day 0"][4:8] == ("2", "1 (50.0)", "0 (0.0)", "0 (0.0)")
+    assert rows(table, "By visit")["Week 4"][-4:] == ("3", "2 (66.7)", "1 (33.3)", "1 (33.3)")
 
 
 def test_many_patients_are_drawn_as_a_band(trial, monkeypatch):
@@ -432,6 +433,148 @@ def test_many_patients_are_drawn_as_a_band(trial, monkeypatch):
     for value in (100, 200):
         trial.measure(trial.visit(trial.enrol(CELLS, DAY_0), "W0", DAY_0), CD4=value)
     assert [line.role for line in figures().closed.item("F3").lines] == ["quartile", "quartile", "median"]
+
+
+def grade(trial, patient, code, on, grade, way="H", test="ALT", value=1):
+    panel = trial.measure(trial.visit(patient, code, on, scheduled=not code.startswith("U")), **{test: value})
+    with acting(trial.by, "graded"):
+        panel.measurements.filter(test=test).update(
+            grade=grade, grade_direction=way if grade else "", grade_scale="DAIDS", grade_scale_version="2.1",
+            baseline_grade=0, reported_unit="U/L", reported_high=Decimal("40.5"),
+        )  # fmt: skip
+
+
+def test_grades_are_told_by_the_worst_after_day_0_and_by_their_shift(trial):
+    for arm, at_baseline, after in ((CELLS, 0, (1, 3)), (CELLS, 1, (1, 0)), (WATER, 0, (0, 0)), (WATER, 2, (2, 4))):
+        patient = trial.enrol(arm, DAY_0)
+        grade(trial, patient, "W0", DAY_0, at_baseline)
+        for place, one in enumerate(after, 1):
+            grade(trial, patient, f"U{place}", DAY_0 + timedelta(days=place), one)
+    without_baseline = trial.enrol(CELLS, DAY_0)
+    grade(trial, without_baseline, "U1", DAY_0 + timedelta(days=5), 1)
+    made = figures()
+    # A, the water: grades 0 and 4; B, the cells: 3, 1, 1
+    assert rows(made.closed.item("T12"))["ALT, high"] == (
+        "2", "·", "·", "·", "1", "3", "2", "·", "1", "·", "5", "2", "·", "1", "1",
+    )  # fmt: skip
+    assert rows(made.open.item("T13"), "ALT, high") == {
+        "Grade 0": ("1", "·", "·", "1", "·"), "Grade 1": ("·", "1", "·", "·", "·"),
+        "Grade 2": ("·", "·", "·", "·", "1"), "Not graded": ("·", "1", "·", "·", "·"),
+    }  # fmt: skip
+    assert made.open.about.scales == "DAIDS 2.1"
+    listed = [row.cells[1:] for row in made.open.item("L4").rows]
+    assert listed == [
+        ("ALT", "2026-03-04 (day 2)", "1 U/L", "≤ 40.5", "3 high", "0"),
+        ("ALT", "2026-03-03 (day 1)", "1 U/L", "≤ 40.5", "2 high", "0"),
+        ("ALT", "2026-03-04 (day 2)", "1 U/L", "≤ 40.5", "4 high", "0"),
+    ]
+
+
+def test_low_and_high_grades_of_a_test_do_not_mix(trial):
+    patient = trial.enrol(CELLS, DAY_0)
+    grade(trial, patient, "W0", DAY_0, 3, "L")
+    grade(trial, patient, "U1", DAY_0 + timedelta(days=1), 2, "H")
+    table = figures().open.item("T13")
+    assert rows(table, "ALT, high") == {"Grade 0": ("·", "·", "1", "·", "·")}
+    assert rows(figures().open.item("T12"))["ALT, low"] == ("1", "·", "·", "·", "·")
+
+
+# --- stopping rules, halts, unmaskings
+
+
+RULES = [
+    {"code": "SAE", "name": "Related grade 3", "kind": "k_of_first_m", "events": 2, "patients": 3, "blocks": ["infuse"],
+     "counts": {"least_grade": 3, "related": True}},
+    {"code": "ZEBRARULE", "name": "Any death of zebra cells", "kind": "any_event", "blocks": ["infuse"],
+     "counts": {"fatal": True}, "arms": [CELLS]},
+]  # fmt: skip
+
+
+def test_the_closed_part_says_where_stopping_rules_stand_without_telling_an_arm(monkeypatch):
+    protocol = small_protocol(stopping_rules=RULES)
+    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
+    trial = SmallTrial(protocol)
+    draw_arm_letters(by=trial.by)
+    for arm in (CELLS, CELLS, WATER):
+        patient = trial.enrol(arm, DAY_0)
+        trial.treat(patient)
+        trial.report(patient, "Rash", 3, DAY_0 + timedelta(days=1), relationship="possible")
+    later = trial.enrol(WATER, DAY_0 + timedelta(days=1))
+    trial.treat(later)
+    trial.report(later, "Fever", 5, CUTOFF + timedelta(days=1), is_fatal=True)
+    made = figures()
+    assert [row.cells for row in made.closed.item("T15").rows] == [
+        ("Related grade 3", "3 (100.0)", "2", "met"),
+        ("Rule 2 of the protocol (of single groups)", "–", "–", "not met"),
+    ]
+    assert "zebra" not in everything(made.closed).lower()
+    with pytest.raises(KeyError):
+        made.open.item("T15")
+
+
+def test_halts_and_unmaskings_are_listed_without_words_that_could_tell_an_arm(trial):
+    patient = trial.enrol(CELLS, DAY_0)
+    at = datetime(2026, 4, 1, 10, tzinfo=UTC)
+    with acting(trial.by):
+        Unmasking.objects.create(
+            patient=patient, category="pregnancy", explanation="had zebra cells", unmasked_at=at, unmasked_by=trial.by
+        )
+        for scope, cause in (("trial", "All wait"), ("arm", "Zebra cells wait")):
+            Halt.objects.create(
+                scope=scope, arm=CELLS if scope == "arm" else "", blocks=["infuse"], cause=cause, opened_at=at,
+                opened_by=trial.by,
+            )  # fmt: skip
+        Halt.objects.create(
+            scope="trial", blocks=["infuse"], cause="After the cut-off", opened_by=trial.by,
+            opened_at=datetime(2026, 7, 1, 1, tzinfo=UTC),
+        )  # fmt: skip
+    made = figures()
+    for part in made.parts:
+        assert [row.cells[-3:] for row in part.item("L5").rows] == [("2026-04-01 10:00", "pregnancy", "–")]
+        assert [(row.cells[3], row.cells[4]) for row in part.item("L6").rows] == [
+            ("All wait", "not lifted"), ("–", "not lifted"),
+        ]  # fmt: skip
+        assert "zebra" not in everything(part).lower()
+
+
+def test_deviations_are_counted_by_category(trial):
+    first, second = trial.enrol(CELLS, DAY_0), trial.enrol(WATER, DAY_0)
+    with acting(trial.by):
+        for place, (patient, category, values) in enumerate(
+            ((first, "dose", {"is_important": True}), (first, "dose", {"effect_on_safety": "Chills"}),
+             (second, "consent", {}), (second, "dose", {"is_withdrawn": True}),
+             (second, "dose", {"began_on": CUTOFF + timedelta(days=1)}))
+        ):  # fmt: skip
+            Deviation.objects.create(**{
+                "patient": patient, "sequence": place, "category": category, "began_on": DAY_0, "discovered_on": DAY_0,
+                "description": "x", "is_important": False, "reported_by": trial.by, **values,
+            })  # fmt: skip
+    table = rows(figures().open.item("T3"))
+    assert table["Any deviation"] == ("2 (100.0)", "3")
+    assert table["Important"] == ("1 (50.0)", "1") == table["With an effect on the patient's safety"]
+    assert table["dose"] == ("1 (50.0)", "2") and table["informed consent"] == ("1 (50.0)", "1")
+    assert table["Corrective action not completed"] == ("2 (100.0)", "3")
+
+
+def test_visit_windows_and_how_current_the_data_are(trial):
+    patient = trial.enrol(CELLS, DAY_0)
+    on_time = trial.measure(trial.visit(patient, "W0", DAY_0), CD4=1)
+    late = trial.measure(trial.visit(patient, "W4", DAY_0 + timedelta(days=40)), CD4=1)
+    with acting(trial.by, "entered"):
+        for panel, days in ((on_time, 2), (late, 10)):
+            panel.entered_at = datetime(2026, 3, 2, 3, tzinfo=UTC) + timedelta(days=days if panel is on_time else 50)
+            panel.save()
+    event = trial.report(patient, "Fever", 1, DAY_0)
+    with acting(trial.by, "reported"):
+        event.reported_at = event.aware_at + timedelta(days=3)
+        event.save()
+    made = figures().open
+    assert rows(made.item("DQ3")) == {
+        "Week 0": ("1", "1 (100.0)", "1 (100.0)", "0 (0.0)", "0 (0.0)"),
+        "Week 4": ("1", "1 (100.0)", "0 (0.0)", "0 (0.0)", "0 (0.0)"),
+        "All visits": ("2", "2 (100.0)", "1 (50.0)", "0 (0.0)", "0 (0.0)"),
+    }
+    assert rows(made.item("DQ4"))["All sites"] == ("2", "6 [4–8]", "1 (50.0)", "1", "3 [3–3]", "0 (0.0)")
 
 
 # --- what must not be told, and what must stay so
@@ -511,10 +654,10 @@ def test_figures_come_back_from_their_json(trial):
 
 def test_the_number_of_queries_does_not_grow_with_the_patients(trial, django_assert_num_queries):
     fill(trial, 1)
-    with django_assert_num_queries(24):
+    with django_assert_num_queries(36):
         figures()
     fill(trial, 5)
-    with django_assert_num_queries(24):
+    with django_assert_num_queries(36):
         figures()
 
 

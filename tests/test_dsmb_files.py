@@ -1,8 +1,11 @@
 """The files of a DSMB report: what stands in them, what does not, and that equal figures are equal bytes."""
 
 import base64
+import csv
+import io
 import re
 import subprocess
+import zipfile
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -11,7 +14,9 @@ import pytest
 from safety.actions.reports import draw_arm_letters
 from safety.dsmb import render
 from safety.dsmb.draw import draw_plots
+from safety.dsmb.figures import Column, Row, Table
 from safety.dsmb.render import NotTypeset, render_html, render_pdf
+from safety.dsmb.tables import tables_of
 from tests.dsmb_data import ARMS, SmallTrial, small_protocol
 from tests.test_dsmb_figures import figures as figures_now
 from tests.test_dsmb_figures import fill
@@ -159,3 +164,43 @@ def test_an_empty_trial_is_printed(monkeypatch, tmp_path):
         text = words_of(render_pdf(part, draw_plots(part)), tmp_path)
         assert "Nobody was randomised." in text
         assert b"Nobody was randomised." in render_html(part, {})
+
+
+# --- tables to calculate with
+
+
+def files_in(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_every_table_and_figure_is_there_as_csv_and_as_a_sheet(figures):
+    for part in figures.parts:
+        files = files_in(tables_of(part))
+        drawn = {item.number for item in part.items if getattr(item, "rows", True)}
+        assert set(files) == {*(f"{number}.csv" for number in drawn), "tables.xlsx"}
+        assert tables_of(part) == tables_of(part)
+        lines = list(csv.reader(io.StringIO(files["T5.csv"].decode(), newline="")))
+        assert lines[0][:2] == ["Section", ""]
+        assert ["Infusion 1", "Given of due, n/N (%)"] in [line[:2] for line in lines]
+        for number in drawn:
+            assert len({len(line) for line in csv.reader(io.StringIO(files[f"{number}.csv"].decode(), newline=""))}) == 1
+
+
+def test_a_text_is_a_text_in_the_workbook_and_as_typed_in_the_csv(figures):
+    table = Table("L9", "Test", (Column("Event"),), (Row(("=1+1",)), Row(("+A1",)), Row(("line\nbreak",))))
+    part = replace(figures.open, items=(table,))
+    files = files_in(tables_of(part))
+    assert files["L9.csv"] == b'Event\r\n=1+1\r\n+A1\r\n"line\nbreak"\r\n'
+    sheet = files_in(files["tables.xlsx"])["xl/worksheets/sheet1.xml"]
+    assert b"<f>" not in sheet and sheet.count(b't="inlineStr"') == 4
+
+
+def test_a_very_long_listing_is_whole_in_the_csv_alone(figures, monkeypatch):
+    monkeypatch.setattr("safety.dsmb.figures.MOST_SHOWN", 3)
+    listing = figures.open.item("L3")
+    assert len(listing.rows) == 5
+    shown = figures.open.shortened().item("L3")
+    assert shown.rows == listing.rows[:3]
+    assert shown.notes[-1] == "The first 3 of 5 rows; all of them are in the CSV file."
+    assert len(files_in(tables_of(figures.open))["L3.csv"].splitlines()) == 6

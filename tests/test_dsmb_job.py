@@ -82,8 +82,8 @@ def test_the_job_stores_everything_and_ends_its_message(filled, asked):
     files = {(file.part, file.name): file for file in report.files.all()}
     assert set(files) == {
         (part, f"{stem}{language}.{kind}")
-        for part, stems in (("open", ("report.pdf", "report.html", "figures.json", "enrolment.svg")),
-                            ("closed", ("report.pdf", "report.html", "figures.json", "trend.svg")))
+        for part, stems in (("open", ("report.pdf", "report.html", "tables.zip", "figures.json", "enrolment.svg")),
+                            ("closed", ("report.pdf", "report.html", "tables.zip", "figures.json", "trend.svg")))
         for stem, kind in (name.split(".") for name in stems)
         for language in ("", ".zh-hans")
     }  # fmt: skip
@@ -119,7 +119,7 @@ def test_the_job_does_nothing_twice(asked):
     version, events = report.version, AuditEvent.objects.count()
     assert not run(report, message)
     assert report.version == version and AuditEvent.objects.count() == events
-    assert DsmbFile.objects.count() == 12  # an empty trial has no figures to draw
+    assert DsmbFile.objects.count() == 16  # an empty trial has no figures to draw
 
 
 def test_the_audit_trail_tells_the_making_but_no_figures(filled, asked):

@@ -1,5 +1,6 @@
 """A report tells what was known at its instant: made again after any number of corrections, it is the same bytes."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -87,7 +88,7 @@ def test_a_report_made_again_after_a_year_of_corrections_is_the_same_bytes(trial
     first = make(ask(trial))
     correct_everything(trial)
     again = make(ask(trial, cutoff=first.cutoff, entered_until=first.entered_until))
-    assert again.pk != first.pk and len(digests(first)) == 16
+    assert again.pk != first.pk and len(digests(first)) == 20
     assert digests(again) == digests(first)
     assert (again.last_audit_event, again.held_back) == (first.last_audit_event, first.held_back)
     later = make(ask(trial))
@@ -200,3 +201,67 @@ def test_a_new_series_draws_new_letters_and_leaves_the_old_ones(trial, monkeypat
         ("QUAGGAARM", "A"), ("ZEBRAARM", "B"),
     ]  # fmt: skip
     assert ArmLetter.objects.filter(series=1).count() == 2
+
+
+# --- what changed since the last report
+
+
+def test_the_next_report_tells_what_changed_since_the_last_one(trial):
+    last = ask(trial, cutoff=CUTOFF - timedelta(days=30))
+    regraded, withdrawn, *_same = AdverseEvent.objects.order_by("pk")
+    new = trial.enrol("ZEBRAARM", CUTOFF - timedelta(days=10))
+    trial.treat(new)
+    trial.report(new, "Cough", 1, CUTOFF - timedelta(days=9))
+    trial.report(Patient.objects.first(), "Ache", 1, DAY_0)
+    with acting(trial.by, "corrected"):
+        AdverseEvent.objects.filter(pk=regraded.pk).update(grade=3, relationship="possible")
+        AdverseEvent.objects.filter(pk=withdrawn.pk).update(is_withdrawn=True)
+    trial.end(withdrawn.patient, State.WITHDRAWN, CUTOFF - timedelta(days=3), "moved away")
+    report = ask(trial)
+    assert report.compared_with == last
+    made = figures(report)
+    assert rows(made.open.item("C1")) == {
+        "Screened patients": ("4 → 5",), "Randomised patients": ("4 → 5",),
+        "Patients who received an infusion": ("4 → 5",), "Infusions given": ("4 → 5",), "Completed": ("0 → 0",),
+        "Withdrawn or lost to follow-up, of the randomised": ("0 → 1",), "Died": ("0 → 0",),
+        "Adverse events": ("4 → 5",), "Related adverse events": ("0 → 1",),
+        "Adverse events of grade 3 or worse": ("0 → 1",), "Serious adverse events": ("4 → 3",),
+        "Deviations from the protocol": ("0 → 0",),
+    }  # fmt: skip
+    told = {(row.cells[0], row.cells[2]): row.cells[4:] for row in made.open.item("C2").rows}
+    assert told == {
+        ("S1-001", "Fever"): ("changed", "grade: 2 → 3; relationship: not related → possible"),
+        ("S1-001", "Ache"): ("new, entered late", "grade 1; not related; recovering"),
+        ("S1-002", "Fever"): ("no longer counted", "grade 2; serious; not related; recovering"),
+        ("S1-005", "Cough"): ("new", "grade 1; not related; recovering"),
+    }
+    assert [row.cells for row in made.open.item("C3").rows] == [
+        ("S1-002", "Withdrawn", "2026-06-27", "moved away"), ("S1-005", "randomised", "2026-06-20", ""),
+    ]  # fmt: skip
+    closed = made.closed.item("C1")
+    assert [column.title for column in closed.columns] == ["", "A", "B", "Total"]
+    assert "Screened patients" not in rows(closed)
+    assert {row.cells[1] for row in made.closed.item("C2").rows} <= {"A", "B"}
+
+
+def test_the_first_report_says_that_it_is_the_first(trial):
+    table = figures(ask(trial)).open.item("C1")
+    assert table.rows == () and table.empty == "This is the first report."
+
+
+def test_the_numbers_are_the_same_in_both_languages(trial):
+    report = make(ask(trial))
+    number = re.compile(r"[\d.,/()–;<%→ *·-]+")
+    for part in ("open", "closed"):
+        english, chinese = (
+            PartFigures.from_json(report.files.get(part=part, name=f"figures{language}.json").content)
+            for language in ("", ".zh-hans")
+        )
+        assert english.about.language == "en" and chinese.about.language == "zh-Hans"
+        assert [item.number for item in english.items] == [item.number for item in chinese.items]
+        for one, other in zip(english.items, chinese.items, strict=True):
+            if hasattr(one, "rows"):
+                cells = [[c for row in item.rows for c in row.cells if number.fullmatch(c)] for item in (one, other)]
+                assert cells[0] == cells[1], one.number
+            else:
+                assert [line.points for line in one.lines] == [line.points for line in other.lines]

@@ -1,6 +1,6 @@
 """Infusions: what must be true before a bag is prepared and given, and what its record must say."""
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,11 +10,12 @@ from patients import actions as patient_actions
 from patients import demo as patient_steps
 from patients.models import AllocationSlot, Scope
 from tests.universe import send
-from trialsite.demo import at
+from trialsite.audit import acting
+from trialsite.demo import at, clock_at
 from trialsite.saving import Refused, Stale
-from visits import actions
+from visits import actions, infusing
 from visits import demo as steps
-from visits.models import Infusion, Lot, Measurement, Preparation, Query, Visit
+from visits.models import CheckFiring, Infusion, Lot, Measurement, Preparation, Query, Visit
 
 
 @pytest.fixture
@@ -189,7 +190,8 @@ def test_the_second_infusion_waits_its_days(unchanged):
 
 @pytest.fixture
 def prepared(unchanged, ready):
-    prepare(unchanged, ready, a_lot(unchanged, ready))
+    weight = actions.latest_weight(ready, ready.protocol, ready.day_0)
+    prepare(unchanged, ready, a_lot(unchanged, ready), weight_kg=weight)
     return ready
 
 
@@ -207,6 +209,28 @@ def test_the_first_infusion_moves_day_0_and_the_plan_with_it(unchanged):
     assert planned["W1"].planned_on == given_on + timedelta(days=7)
     assert planned["W48"].latest == given_on + timedelta(days=336 + 14)
     assert planned["W0"].planned_on == today - timedelta(days=3), "what took place stays where it was planned"
+
+
+def test_a_corrected_first_infusion_moves_the_windows_of_later_visits_that_took_place_but_of_none_that_is_held(unchanged):
+    day_0 = patient_actions.today_at(unchanged.site) - timedelta(days=20)
+    with clock_at(at(unchanged.site, day_0)):
+        patient = unchanged.infused(day_0=day_0)
+    infusion = Infusion.objects.get(patient=patient)
+    for code, days in (("W1", 7), ("W2", 14)):
+        if visit := Visit.objects.filter(patient=patient, code=code).first():
+            actions.record_attendance(
+                visit=visit, attended_on=patient.day_0 + timedelta(days=days), version=None, by=unchanged.chen
+            )
+    with acting(unchanged.david, "held for a test"):
+        Visit.objects.filter(patient=patient, code="W4").update(hold="frozen")
+    before = {v.code: v.planned_on for v in Visit.objects.filter(patient=patient)}
+    day = timedelta(days=1)
+    actions.record_infusion(
+        visit=infusion.visit, started_at=infusion.started_at + day, stopped_at=infusion.stopped_at + day,
+        volume_ml=infusion.volume_ml, version=infusion.version, reason="The wrong day was typed", by=unchanged.chen,
+    )  # fmt: skip
+    moved = {v.code: v.planned_on - before[v.code] for v in Visit.objects.filter(patient=patient)}
+    assert (moved["W0"], moved["W1"], moved["W4"], moved["W8"]) == (0 * day, day, 0 * day, day)
 
 
 HARD = [
@@ -267,6 +291,12 @@ def test_a_record_is_corrected_with_a_reason_and_against_its_version(unchanged, 
     assert give(unchanged, prepared, version=1, comment="x", reason="y").pk == infusion.pk
 
 
+def whole_of(patient, start, stop):
+    """What checks about the whole look at, of 100 mL of the whole bag."""
+    times = [at(patient.site, patient.day_0, clock).astimezone(UTC) for clock in (start, stop)]
+    return infusing.whole_of(*times, 100, 100)
+
+
 def test_the_pharmacist_prepares_and_the_coordinator_records_in_the_browser(unchanged, ready):
     lot, visit = a_lot(unchanged, ready), steps.visit_of(ready, "W0")
     zhao, chen = unchanged.client(unchanged.zhao), unchanged.client(unchanged.chen)
@@ -283,6 +313,7 @@ def test_the_pharmacist_prepares_and_the_coordinator_records_in_the_browser(unch
     answer = send(
         chen, f"/visits/{visit.pk}/infusion/", started_at=f"{day} 09:30", stopped_at=f"{day} 10:30", volume_ml="100",
         M_PULSE_0="70", reaction1_term="Chills", reaction1_began=f"{day} 09:50", reaction1_grade="1",
+        asked=f"monitoring::{whole_of(ready, '09:30', '10:30')}",
     )  # fmt: skip
     assert answer.status_code == 302, answer.content.decode()
     infusion = Infusion.objects.get(visit=visit)
@@ -303,3 +334,93 @@ def test_the_pharmacist_is_told_why_there_is_no_lot_to_choose(unchanged, ready):
     assert "The pharmacy receives and releases lots." in page and 'href="/visits/lots/"' not in page.split("<main")[1]
     a_lot(unchanged, ready)
     assert "is released at this site" not in unchanged.client(unchanged.zhao).get(address).content.decode()
+
+
+def live(universe, patient, by=None, **typed):
+    """What the page says while the infusion of week 0 is typed into it: (refused and why, questions)."""
+    visit = steps.visit_of(patient, "W0")
+    client = universe.client(by or universe.chen)
+    before = Query.objects.count(), Infusion.objects.count()
+    answer = client.post(f"/visits/{visit.pk}/infusion/check/", {"version": "0", **typed})
+    assert answer.status_code == 200 and (Query.objects.count(), Infusion.objects.count()) == before
+    told = [*answer.context["reasons"], *(text for _bound, texts in answer.context["wrong"] for text in texts)]
+    return told, answer.context["questions"]
+
+
+def test_an_infusion_is_checked_while_it_is_typed(unchanged, prepared):
+    day = prepared.day_0.isoformat()
+    times = {"started_at": f"{day} 10:00", "stopped_at": f"{day} 11:00"}
+    assert live(unchanged, prepared) == ([], []), "an empty form is asked nothing"
+    assert live(unchanged, prepared, **times, volume_ml="100", given_percent="100") == ([], [])
+    for typed, words in (
+        ({"stopped_at": f"{day} 09:00"}, "must stop after"), ({"volume_ml": "x"}, ""), ({"M_PULSE_15": "999"}, ""),
+        ({"reaction1_term": "Chills", "reaction1_began": f"{day} 09:00", "reaction1_grade": "1"}, "before the infusion"),
+        ({"stop1_stopped": f"{day} 09:00", "stop1_resumed": f"{day} 09:10", "stop1_cause": "x"}, "not between"),
+    ):  # fmt: skip
+        told, _questions = live(unchanged, prepared, **times | typed)
+        assert len(told) == 1 and words in told[0], typed
+    for typed, check in (
+        ({"volume_ml": "20"}, "volume"), ({"given_percent": "50"}, "dose_off_plan"), ({"M_PULSE_15": "190"}, "implausible"),
+        ({"M_SYSBP_0": "92", "M_DIABP_0": "93"}, "pressure_order_infused"), ({"M_PULSE_60": "70"}, "monitoring"),
+    ):  # fmt: skip
+        told, questions = live(unchanged, prepared, **times | typed)
+        assert (told, [question.check for question in questions]) == ([], [check]), typed
+
+
+def test_what_bars_an_infusion_is_told_as_soon_as_its_start_is_typed(unchanged, prepared):
+    day = prepared.day_0.isoformat()
+    patient_actions.open_halt(scope=Scope.PATIENT, patient=prepared, blocks=["infuse"], cause="A rash", by=unchanged.samuel)
+    tomorrow = {"started_at": f"{day} 00:01"}
+    told, _questions = live(unchanged, prepared, **tomorrow)
+    assert not [one for one in told if "rash" in one], "given before the halt was opened"
+    lot = Preparation.objects.get(patient=prepared).lot
+    actions.reject_lot(lot=lot, reason="Contaminated", version=lot.version, by=unchanged.zhao)
+    told, _questions = live(unchanged, prepared, **tomorrow)
+    assert told == ["The product lot is not released; it is rejected."]
+
+
+def test_a_weight_that_changed_since_the_bag_was_prepared_is_asked_about_at_once(unchanged, ready):
+    weight = actions.latest_weight(ready, ready.protocol, ready.day_0)
+    prepare(unchanged, ready, a_lot(unchanged, ready), weight_kg=weight * 2)
+    told, questions = live(unchanged, ready, started_at=f"{ready.day_0.isoformat()} 10:00")
+    assert (told, [question.check for question in questions]) == ([], ["dose_for_weight"])
+
+
+def test_who_may_not_record_infusions_is_told_nothing_and_reads_the_record_without_fields(unchanged):
+    patient = unchanged.infused()
+    visit = steps.visit_of(patient, "W0")
+    page = unchanged.client(unchanged.maria).get(f"/visits/{visit.pk}/infusion/").content.decode()
+    assert "<fieldset" not in page and 'name="started_at"' not in page and "UTC" in page
+    pulse = Measurement.objects.filter(infusion__visit=visit, test="M_PULSE").first()
+    assert f"<span>{pulse.typed}</span>" in page
+    assert unchanged.client(unchanged.maria).post(f"/visits/{visit.pk}/infusion/check/").status_code == 403
+    assert unchanged.client(unchanged.li).post(f"/visits/{visit.pk}/infusion/check/").status_code == 404
+
+
+def test_a_question_about_an_infusion_is_confirmed_before_it_is_saved(unchanged, prepared):
+    day, visit = prepared.day_0.isoformat(), steps.visit_of(prepared, "W0")
+    minutes = prepared.protocol.infusions.monitoring_minutes
+    typed = {"started_at": f"{day} 09:30", "stopped_at": f"{day} 10:30", "volume_ml": "100", "M_PULSE_15": "190"}
+    typed |= {f"M_TEMP_{minute}": "36.6" for minute in minutes}
+    chen, address = unchanged.client(unchanged.chen), f"/visits/{visit.pk}/infusion/"
+    answer = send(chen, address, **typed)
+    assert answer.status_code == 422 and not Infusion.objects.filter(visit=visit).exists()
+    [question] = answer.context["questions"]
+    assert (question.check, question.field, question.typed) == ("implausible", "M_PULSE_15", "190")
+    assert send(chen, address, **typed, asked=question.token, confirmed=question.token).status_code == 302
+    firing = CheckFiring.objects.get(infusion__visit=visit)
+    assert (firing.outcome, firing.minute, firing.query) == ("confirmed", 15, None)
+
+
+def test_a_question_about_an_infusion_that_was_corrected_is_counted_so(unchanged, prepared):
+    day, visit = prepared.day_0.isoformat(), steps.visit_of(prepared, "W0")
+    typed = {"started_at": f"{day} 09:30", "stopped_at": f"{day} 10:30", "volume_ml": "100"}
+    typed |= {f"M_PULSE_{minute}": "70" for minute in prepared.protocol.infusions.monitoring_minutes}
+    asked = ["implausible:M_PULSE_15:190", "volume::x", "impossible:M_PULSE_15:1", "volume:M_NONE_3:1", "a:b", "::"]
+    answer = send(unchanged.client(unchanged.chen), f"/visits/{visit.pk}/infusion/", **typed, asked=asked)
+    assert answer.status_code == 302
+    firings = CheckFiring.objects.filter(infusion__visit=visit).order_by("check_code")
+    assert [(f.check_code, f.test, f.minute, f.typed) for f in firings] == [
+        ("implausible", "M_PULSE", 15, "190"), ("volume", "", None, "x"),
+    ]  # fmt: skip
+    assert {f.outcome for f in firings} == {"corrected"}

@@ -409,6 +409,31 @@ def test_after_the_pause_the_right_password_opens_again(ana):
     assert is_in(come_in())
 
 
+@pytest.mark.requirement("R31")
+def test_each_failure_after_the_pause_begins_a_longer_one_and_a_day_without_any_forgets(ana, ada):
+    def wait(**time):
+        AccessAttempt.objects.update(attempt_time=AccessAttempt.objects.get().attempt_time - timedelta(**time))
+
+    fail(10)
+    for minutes in (15, 30, 60, 120, 240, 240):
+        assert come_in().answer["Retry-After"] == str(minutes * 60)
+        wait(minutes=minutes - 1)
+        assert come_in().answer.status_code == 429, minutes
+        wait(minutes=1, seconds=1)
+        assert fail(1) == [429], "one more wrong word closes the door again"
+    assert is_in(come_in("ada")) and is_in(come_in(REMOTE_ADDR="10.0.0.9")), "no other account, no other address"
+    wait(days=1)
+    assert fail(9) == [422] * 9, "ten tries again"
+
+
+@pytest.mark.requirement("R31")
+def test_who_came_in_begins_anew(ana):
+    fail(10)
+    AccessAttempt.objects.update(attempt_time=AccessAttempt.objects.get().attempt_time - timedelta(minutes=16))
+    assert is_in(come_in())
+    assert fail(9) == [422] * 9
+
+
 def test_tries_during_the_pause_do_not_lengthen_it(ana):
     fail(10)
     before = AccessAttempt.objects.get().attempt_time
@@ -1054,7 +1079,7 @@ def test_in_production_the_cookies_are_bound_to_host_and_tls():
         TRIALSITE_SECRET_KEY="k" * 50,
         TRIALSITE_HOSTS="trial.example",
     )
-    assert shown == "__Host-trialsite __Host-csrf True True required"
+    assert shown == "__Host-trialsite __Host-trialsite-csrf True True required"
 
 
 # --- pages of the administrator ----------------------------------------------------------------------

@@ -50,7 +50,7 @@ def pages_of(universe, patient):
         f"/safety/deviations/dismiss/{patient.pk}/?proposal=volume_off_limits%3A1",
         f"/history/safety/deviation/{deviation.pk}/", "/safety/results/", f"/safety/results/?patient={patient.pk}",
         "/safety/start/results/", f"/safety/results/of/{patient.pk}/",
-        "/patients/halts/", "/visits/calendar/", "/protocol/", "/safety/start/unjudged/",
+        "/patients/halts/", "/safety/stopping/", "/safety/stopping/rules/RELATED_G3/", "/visits/calendar/", "/protocol/", "/safety/start/unjudged/",
         f"/history/patients/patient/{patient.pk}/", f"/history/visits/panelrecord/{panel.pk}/",
         f"/history/visits/infusion/{visit.infusion.pk}/",
     ]  # fmt: skip
@@ -72,6 +72,9 @@ def pages_of(universe, patient):
     for address in (
         "/",
         "/patients/allocation/",
+        "/safety/stopping/",
+        "/safety/stopping/rules/PATIENT_G3/",
+        "/safety/stopping/simulator/?kind=pocock&patients=30&acceptable_rate=0.2&alpha=0.1&rates=0.2",
         "/safety/reports/",
         "/safety/reports/new/",
         "/exports/",
@@ -82,7 +85,9 @@ def pages_of(universe, patient):
     ):
         yield universe.sofia, address
     yield universe.david, "/safety/deviations/proposals/"
-    for address in ("", "?state=approved", "approve/", f"adverse_event/{event.pk}/", "suggest/?term=hedache"):
+    yield universe.david, "/safety/start/to-code/"
+    dictionary = f"dictionaries/{patient.codings.first().dictionary_id}/"
+    for address in ("", "?state=approved", "approve/", "dictionaries/", dictionary, f"{dictionary}use/", f"adverse_event/{event.pk}/", "suggest/?term=hedache"):
         yield universe.david, f"/safety/coding/{address}"
     yield universe.samuel, f"/safety/coding/codes/{patient.codings.first().pk}/reject/"
     laboratory = Laboratory.objects.get()
@@ -115,6 +120,13 @@ def pages_of(universe, patient):
         yield person, f"/visits/panels/{panel.pk}/"
     for address in (f"/visits/{visit.pk}/hold/", f"/visits/patients/{patient.pk}/hold/", "/visits/freeze/"):
         yield universe.david, address
+    case = patient.cases.get()
+    for page in ("", f"{case.pk}/", f"{case.pk}/report/", f"{case.pk}/records/", f"{case.pk}/sent/",
+                 f"submissions/{case.submissions.get().pk}/answer/", f"versions/{case.versions.get().pk}/cioms/"):  # fmt: skip
+        yield universe.chen, f"/safety/cases/{page}"
+    for page in ("", f"{case.pk}/", f"{case.pk}/judge/", f"{case.pk}/freeze/", f"{case.pk}/known/", f"{case.pk}/sent/"):
+        yield universe.samuel, f"/safety/cases/{page}"
+    yield universe.samuel, "/emails/"
     yield universe.ada, "/accounts/"
     yield universe.ada, f"/accounts/{universe.chen.pk}/"
 
@@ -127,6 +139,8 @@ def patient(universe):
     visit_steps.change_ranges(
         laboratory=Laboratory.objects.get(), tests=("ALT",), on=patient.screened_on, by=universe.david
     )
+    case = universe.event(patient, is_serious=True, is_important=True, grade=3).case
+    safety_actions.report_case(case=case, version=None, by=universe.chen)
     universe.event(patient)
     safety_steps.record_deviation(patient=patient, by=universe.chen)
     with acting(universe.chen, "less than was planned"):

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -34,6 +34,7 @@ from visits import demo as steps
 from visits.actions import Seen
 from visits.contents import CASEBOOK, INFUSIONS, PANELS, all_of, faults_of, load_forms
 from visits.models import Infusion, Mark, Measurement, PanelRecord, Query, Review, Visit
+from visits.ranges import range_text
 from visits.reviews import MEANING_OF_CASEBOOK, MEANINGS, STEPS
 
 WRONG = "The value was read from the wrong line"
@@ -497,7 +498,9 @@ def attempts(universe, patient):
     values = {"term": "Asthma", "started_on": "2001", "is_ongoing": True, "ended_on": ""}
     medical = patients.models.MedicalHistory
     return {
-        P.correct_birth_date: {"patient": patient, "birth_date": patient.birth_date, "version": None, "reason": "x"},
+        P.correct_person: {"patient": patient, "birth_date": patient.birth_date, "version": None, "reason": "x"},
+        P.correct_consent: {"consent": patient.consents.first(), "signed_on": today, "language": "en", "obtained_by": "x",
+                            "version": None, "reason": "x"},
         P.record_consent: {"patient": patient, "form_version": "1.0", "language": "en", "signed_on": today,
                            "obtained_by": "x", "version": None},
         P.save_line: {"model": medical, "patient": patient, "values": values},
@@ -539,11 +542,12 @@ def attempts(universe, patient):
 # not about data of one patient, or only ever called inside one of the others; apply_range leaves out what is held
 NOT_HELD = {
     "screen_patient", "make_allocation_list", "import_allocation_list", "open_halt", "lift_halt", "receive_lot",
-    "record_lot_tests", "release_lot", "reject_lot", "plan_screening", "plan_visits", "follow_amendment",
+    "record_lot_tests", "release_lot", "reject_lot", "plan_screening", "plan_visits", "follow_amendment", "follow_sex",
     "hold_visit", "hold_patient", "freeze_visits", "marks_void",
     "apply_range", "add_range", "change_laboratory", "check_line", "copy_ranges", "create_laboratory", "end_feed",
     "end_range", "import_ranges", "raise_record_queries", "renew_feed", "repeat_casebook", "request_casebook", "restore_check",
     "retire_check", "withdraw_range", "draw_arm_letters", "request_dsmb_report", "repeat_dsmb_report",
+    "unmask_patient",
 }  # fmt: skip
 WHEN_FROZEN = {
     "raise_query", "answer_query", "close_query", "reopen_query", "verify_forms", "review_forms", "sign_forms",
@@ -686,6 +690,52 @@ def test_a_casebook_is_signed_when_it_is_frozen_and_void_when_it_is_opened(uncha
     assert mark.is_void and mark.void_because == WRONG
 
 
+@pytest.mark.requirement("R19", "R23")
+def test_the_casebooks_signature_covers_days_of_visits_how_it_ended_and_deviations(unchanged):
+    patient = finished(unchanged)
+    deviation = safety_steps.record_deviation(patient=patient, by=unchanged.maria)
+    visit = Visit.objects.get(patient=patient, code="SCR")
+    browser, address = unchanged.client(unchanged.wang), f"/visits/check/sign/record/patients/patient/{patient.pk}/"
+    page = browser.get(address).content.decode()
+    for told in (f"{visit.attended_on}", "Moved away", deviation.description):
+        assert told in page, told
+    assert send(browser, address, page=None, password=PASSWORD).status_code == 302
+    # nobody changes them under the signature: only who opens the records, and so makes it void, lets them change
+    for change_it in (
+        lambda: actions.record_attendance(
+            visit=visit, attended_on=visit.attended_on + timedelta(days=1), version=None, reason=WRONG, by=unchanged.chen
+        ),
+        lambda: patient_steps.end_participation(patient=patient, state="died", explanation="x", by=unchanged.chen),
+    ):
+        with pytest.raises(Refused, match="frozen"):
+            change_it()
+    assert check_reviews()[1]
+    for table, column in (
+        ("visits_visit", "attended_on = attended_on + 1"), ("patients_disposition", "explanation = 'x'"),
+        ("safety_deviation", "description = 'x'"),
+    ):  # fmt: skip
+        with transaction.atomic():
+            by_sql(unchanged, f"update {table} set {column} where patient_id = %s and id >= %s", patient.pk, 0)
+            assert not check_reviews()[1], table
+            transaction.set_rollback(True)
+    actions.hold_patient(patient=patient, step="unfreeze", reason=WRONG, version=None, by=unchanged.david)
+    actions.record_attendance(
+        visit=visit, attended_on=visit.attended_on + timedelta(days=1), version=None, reason=WRONG, by=unchanged.chen
+    )
+    assert Review.objects.get(record=CASEBOOK).is_void
+    assert check_reviews()[1], "the void signature agrees with what stood there then"
+
+
+@pytest.mark.requirement("R19")
+def test_a_casebook_that_was_signed_before_visits_were_part_of_it_stays_valid(unchanged, settings):
+    patient = finished(unchanged)
+    settings.SIGNED_WITH_CASEBOOK, now_part_of_it = [], settings.SIGNED_WITH_CASEBOOK
+    shown = [Seen(CASEBOOK, patient.pk, patient.version)]
+    actions.sign_forms(patient=patient, seen=shown, meaning=MEANING_OF_CASEBOOK, alone=True, by=unchanged.wang)
+    settings.SIGNED_WITH_CASEBOOK = now_part_of_it
+    assert check_reviews()[1]
+
+
 @pytest.mark.requirement("R19")
 def test_a_deviation_recorded_after_the_casebook_was_signed_makes_that_signature_void(unchanged):
     patient = finished(unchanged)
@@ -738,3 +788,45 @@ def test_voiding_marks_costs_one_statement_and_none_at_the_first_entry(unchanged
     other = unchanged.screened()
     first = PanelRecord.objects.select_related("visit", "patient__site").filter(patient=other).first()
     assert not reviews_in(lambda: steps.enter_panel(panel=first, by=unchanged.chen))
+
+
+@pytest.mark.requirement("R23")
+def test_the_page_on_which_a_panel_is_signed_shows_laboratory_unit_range_flag_and_what_the_value_means(unchanged):
+    patient = unchanged.screened()
+    laboratory = steps.make_laboratory(
+        site=unchanged.site, protocol=patient.protocol, on=patient.screened_on, by=unchanged.david, other_units=("CREAT",)
+    )
+    steps.enter_screening(patient=patient, by=unchanged.chen)
+    panel = PanelRecord.objects.get(patient=patient, code="chemistry")
+    values = {m.test: m.typed for m in panel.measurements.filter(is_computed=False)} | {"CREAT": "2.00"}
+    actions.record_panel(
+        panel=panel, values=values, units={"CREAT": "mg/dL"}, laboratory=laboratory, collected_on=panel.collected_on,
+        confirmed=[("implausible", "CREAT")], version=None, reason=WRONG, by=unchanged.chen,
+    )  # fmt: skip
+    m = Measurement.objects.get(panel=panel, test="CREAT")
+    assert (m.reported_unit, m.flag, str(m.value)) == ("mg/dL", "H", "176.8000") and m.reported_high
+    page = unchanged.client(unchanged.wang).get(f"/visits/check/sign/record/visits/panelrecord/{panel.pk}/")
+    [row] = [row for row in page.context["entries"][0]["rows"] if row["code"] == "CREAT"]
+    assert (row["value"], row["unit"]) == ("2.00", "mg/dL")
+    assert row["note"] == f"range {range_text(m.reported_low, m.reported_high)} · = 176.8 µmol/L"
+    told = page.content.decode()
+    assert row["note"] in told and laboratory.name in told and row["flag"]["kind"] == "high"
+
+
+def test_a_deviation_is_recorded_about_a_visit_that_is_locked_and_changes_nothing_in_it(unchanged):
+    """It is a fact about the conduct of the trial, and is often found when the data are clean: only who locks the whole
+    patient says that nothing is added any more."""
+    patient, visit, _ = ready(unchanged)
+    for query in Query.objects.filter(patient=patient).exclude(state="closed"):
+        actions.answer_query(query=query, text="Confirmed.", version=None, by=unchanged.chen)
+        actions.close_query(query=query, version=None, by=unchanged.david)
+    actions.hold_visit(visit=visit, step="lock", version=None, by=unchanged.david)
+    before = list(Review.objects.standing().filter(visit=visit).values_list("pk", "digest"))
+    deviation = safety_steps.record_deviation(patient=patient, visit=visit, on=visit.planned_on, by=unchanged.maria)
+    assert deviation.visit == visit
+    assert list(Review.objects.standing().filter(visit=visit).values_list("pk", "digest")) == before
+    assert not list(faults_of(Review.objects.filter(visit=visit), patient))
+    with acting(unchanged.david, "closed"):
+        Patient.objects.filter(pk=patient.pk).update(hold=Hold.LOCKED)
+    with pytest.raises(Refused):
+        safety_steps.record_deviation(patient=patient, visit=visit, on=visit.planned_on, by=unchanged.maria)

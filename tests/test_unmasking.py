@@ -173,6 +173,10 @@ def test_only_who_may_unmask_at_the_site_does(masked):
     assert wang.get(address(there)).status_code == wang.get("/patients/987654/unmask/").status_code == 404
     data = {**fields_of(wang.get(address(masked.patient))), **WHY, "password": PASSWORD}
     assert wang.post(address(there), data).status_code == 404
+    accounts.grant_role(user=masked.wang, role=Role.MONITOR, site=None, by=masked.ada)  # who sees all sites now
+    wang = masked.client(User.objects.get(pk=masked.wang.pk))
+    assert wang.get(address(masked.patient)).status_code == 200
+    assert wang.get(address(there)).status_code == wang.post(address(there), data).status_code == 403
     assert not Unmasking.objects.exists()
 
 

@@ -155,6 +155,8 @@ def test_the_calendar_of_an_account_that_was_closed_is_not_answered(universe, cl
     assert client.get(address).status_code == 200
     people.deactivate_account(user=universe.chen, reason="left", by=universe.ada)
     assert client.get(address).status_code == 404
+    people.reactivate_account(user=universe.chen, reason="is back", by=universe.ada)
+    assert client.get(address).status_code == 404, "who knew the address must not read on; a new one can be made"
 
 
 def test_the_start_page_the_grid_and_the_visit_count_the_same_queries_as_open(universe):

@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from trialsite import trial
@@ -185,6 +186,8 @@ def deactivate_account(*, user, reason, by):
         user.is_active = False
         user.save(update_fields=["is_active"])
         end_sessions(user)
+        for name in settings.AFTER_DEACTIVATION:  # what opens without a session ends too, and stays ended
+            import_string(name)(user=user, by=by)
     return user
 
 

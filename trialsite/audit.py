@@ -19,6 +19,7 @@ from django.db import connection, connections, transaction
 UNAUDITED = {
     "trialsite.AuditEvent",  # is the trail
     "trialsite.OutboxMessage",  # job bookkeeping; what a job does is audited
+    "trialsite.Email",  # a notice of what the trail has; its row says what became of it
     "trialsite.FormReceipt",  # idempotency keys
     "trialsite.Draft",  # what is typed and not saved: no data yet
     "trialsite.SecurityEvent",  # is itself a log, append-only for the runtime role

@@ -168,7 +168,8 @@ def make_account(*, username, role, site=None, seed=1, with_second_factor=False,
     lot = chance(seed, "account", username)
     password = "-".join([*lot.sample(WORDS, 3), str(lot.randint(1000, 9999))])
     name = f"{lot.choice(FAMILY_NAMES.split())} {lot.choice(GIVEN_NAMES.split())}"
-    user = actions.create_account(username=username, full_name=name, password=password, by=by)
+    email = f"{username}@trialsite.invalid"  # the demonstration writes its mails to files
+    user = actions.create_account(username=username, full_name=name, email=email, password=password, by=by)
     actions.grant_role(user=user, role=role, site=site, reason="demonstration", by=by)
     account = Account(user, password, role, site)
     if with_second_factor:

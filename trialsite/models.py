@@ -255,6 +255,55 @@ class OutboxMessage(models.Model):
         return f"{self.task} {self.arguments}"
 
 
+class EmailQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """One's own; the safety officer sees all notices of safety, the administrator all alerts."""
+        seen = Q(user=user)
+        if can(user, Permission.JUDGE_SERIOUS_EVENTS):
+            seen |= Q(about=Email.About.SAFETY)
+        if can(user, Permission.MANAGE_ACCOUNTS):
+            seen |= Q(about=Email.About.SECURITY)
+        return self.filter(seen)
+
+
+class Email(models.Model):
+    """A notice to one person: one row for each, whatever dies on the way (trialsite/mails.py). `key` names notice and
+    person; a row that was sent is never sent again."""
+
+    class About(models.TextChoices):
+        SAFETY = "safety", _("safety")
+        SECURITY = "security", _("security")
+
+    key = models.CharField(max_length=160, unique=True)
+    about = models.CharField(max_length=10, choices=About.choices)
+    user = models.ForeignKey(User, models.PROTECT, null=True, related_name="emails")
+    address = models.CharField(_("to"), max_length=254, blank=True)
+    subject = models.CharField(_("subject"), max_length=200)
+    text = models.TextField(_("text"))
+    written_at = models.DateTimeField(_("written"), default=timezone.now)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    sent_at = models.DateTimeField(_("sent"), null=True)
+    failure = models.CharField(_("failure"), max_length=200, blank=True)
+
+    objects = EmailQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["user", "-id"], name="emails_of_a_person")]
+
+    def __str__(self):
+        return self.subject
+
+    @property
+    def state(self):
+        """sent, no_address, failed (and tried again), or waiting."""
+        if self.sent_at:
+            return "sent"
+        if not self.address:
+            return "no_address"
+        return "failed" if self.failure else "waiting"
+
+
 class FormReceipt(models.Model):
     """That a form was saved once: its key, what was sent, and where the answer led (trialsite/saving.py)."""
 

@@ -44,6 +44,7 @@ NAVIGATION = [
     (_("Adverse events"), "safety:list_adverse_events", Permission.VIEW_ADVERSE_EVENTS),
     (_("Deviations"), "safety:list_deviations", Permission.VIEW_PATIENTS),
     (_("Lots"), "visits:list_lots", Permission.MANAGE_LOTS),
+    (_("Listings"), "safety:list_listings", Permission.VIEW_ADVERSE_EVENTS),
     (_("Reports"), "safety:list_reports", Permission.READ_OPEN_REPORTS),
 ]
 # opened seldom: under "More", unless they fit beside the others
@@ -54,8 +55,10 @@ NAVIGATION_MORE = [
     (_("Data export"), "list_exports", Permission.EXPORT_DATA),
     (_("Safety board"), "safety:list_recommendations",
      (Permission.RECORD_DECISIONS, Permission.READ_OPEN_REPORTS, Permission.VIEW_ADVERSE_EVENTS)),
+    (_("Stopping rules"), "safety:list_stopping_rules", (Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)),
     (_("Halts"), "patients:list_halts", (Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)),
     (_("Protocol"), "list_versions", Permission.VIEW_PATIENTS),
+    (_("E-mails"), "list_emails", (Permission.JUDGE_SERIOUS_EVENTS, Permission.REPORT_ADVERSE_EVENTS)),
     (_("Accounts"), "list_accounts", Permission.MANAGE_ACCOUNTS),
 ]
 

@@ -31,6 +31,8 @@ REASONS = (
     gettext_noop("not done: %(why)s"),
     gettext_noop("address of the calendar renewed"),
     gettext_noop("address of the calendar ended"),
+    gettext_noop("view of a listing saved"),
+    gettext_noop("saved view forgotten"),
     # product, infusion
     gettext_noop("release tests entered"),
     gettext_noop("lot released"),
@@ -60,6 +62,7 @@ REASONS = (
     gettext_noop("a report of the case was recorded"),
     gettext_noop("the report was acknowledged"),
     gettext_noop("released to the board"),
+    gettext_noop("a stopping rule is met by what %(name)s saved"),
     # what jobs make
     gettext_noop("the making is begun"),
     gettext_noop("is being made"),

@@ -6,6 +6,7 @@ Every data form carries `version` (of the record as it was shown) and `idem` (a 
     valid, saved            302 to the record, header X-Record-Version
     the same key again      the same answer, no second effect, whatever the record has become; with other content 409
     refused                 422, the errors at the fields, what was typed is kept
+    soft checks ask         422, nothing is saved yet: each is answered by a tick, by another value, or by saving again
     stale version           409, what was typed beside what stands now; it may be taken over into the new version
     database unreachable    503 (trialsite/pages.py), the page stays open with what was typed
 
@@ -33,6 +34,10 @@ from trialsite.models import AuditEvent, FormReceipt
 log = logging.getLogger(__name__)
 
 
+# more than any form can ask
+MOST_QUESTIONS, LONGEST_TOKEN = 200, 700
+
+
 class Refused(Exception):
     """An action refuses: `errors` are sentences by field name ("" for the whole form)."""
 
@@ -47,6 +52,28 @@ class Stale(Exception):
     def __init__(self, current):
         self.current = current
         super().__init__(f"{current} was changed by someone else")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a soft check asks before a form is saved: about `typed`, which stands in a field ("" for the whole form)."""
+
+    check: str
+    field: str
+    typed: str
+    text: object
+
+    @property
+    def token(self):
+        return f"{self.check}:{self.field}:{self.typed}"
+
+
+class Questions(Exception):
+    """Nobody has answered these yet: the person is asked before anything is saved."""
+
+    def __init__(self, questions):
+        self.questions = questions
+        super().__init__("; ".join(question.token for question in questions))
 
 
 def check_version(record, seen):
@@ -129,6 +156,34 @@ class DataForm(forms.Form):
         return not widget.value_omitted_from_data(self.data, self.files, self.add_prefix(name))
 
 
+class AskingForm(DataForm):
+    """The base of forms whose soft checks ask before they are saved (templates/_questions.html): what was asked, and
+    what was ticked as looked up in the source, comes along, each with the value that it was about."""
+
+    @property
+    def asked(self):
+        """The tokens of what the person has been asked."""
+        return self._tokens("asked")
+
+    @property
+    def ticked(self):
+        return self._tokens("confirmed")
+
+    def _tokens(self, name):
+        sent = self.data.getlist(name)[:MOST_QUESTIONS] if self.is_bound else []
+        return {token for token in sent if len(token) < LONGEST_TOKEN and "\x00" not in token}
+
+    @property
+    def confirmed(self):
+        """The (check, field) that were looked up in the source: of the value that stands there now."""
+        parts = [token.split(":", 2) for token in self.ticked if token.count(":") >= 2]
+        return {(check, field) for check, field, typed in parts if self.typed_now(field) == typed}
+
+    def typed_now(self, field):
+        value = self.cleaned_data.get(field)
+        return "" if value is None else str(value)
+
+
 @dataclass
 class Saved:
     """What an action's caller answers: where to go, the new version of the record, and a word for the person."""
@@ -177,6 +232,8 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
             for text in texts:
                 form.add_error(name if name in form.fields else None, text)
         return page(422)
+    except Questions as asking:
+        return page(422, questions=asking.questions)
     except Stale as stale:
         rows = (conflict or conflict_rows)(form, stale)
         is_kept = drafts.keep(request, form, version=request.POST.get("version", "")) == 200

@@ -7,7 +7,9 @@ Profiles (TRIALSITE_PROFILE):
   test              what pytest uses
 """
 
+import hashlib
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -202,10 +204,12 @@ LOGIN_REDIRECT_URL = "home"
 # "required": every account must have a second factor before it sees data; "offered": it may
 SECOND_FACTOR = os.environ.get("TRIALSITE_SECOND_FACTOR", "required" if PRODUCTION else "offered")
 
-# the one throttle of passwords and codes: ten failures per account and address, then a pause that further tries
-# do not lengthen; trialsite/sign_in.py says what is answered
+# the one throttle of passwords and codes: ten failures per account and address, then a pause that tries meanwhile do
+# not lengthen; each failure after it begins one twice as long (trialsite/sign_in.py), until a day passed without any
+AXES_HANDLER = "trialsite.sign_in.GrowingPause"
 AXES_FAILURE_LIMIT = 10
-AXES_COOLOFF_TIME = timedelta(minutes=int(os.environ.get("TRIALSITE_SIGN_IN_PAUSE_MINUTES", "15")))
+AXES_COOLOFF_TIME = timedelta(days=1)  # so long axes remembers a failure; the pauses are ours
+SIGN_IN_PAUSE = timedelta(minutes=int(os.environ.get("TRIALSITE_SIGN_IN_PAUSE_MINUTES", "15")))
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
@@ -234,14 +238,20 @@ IDLE = timedelta(minutes=float(os.environ.get("TRIALSITE_IDLE_MINUTES", "20")))
 if not timedelta(0) < IDLE <= timedelta(hours=12):
     raise ImproperlyConfigured("TRIALSITE_IDLE_MINUTES must be more than 0 and at most 720")
 IDLE_WARNING = min(timedelta(minutes=2), IDLE / 2)
-PRESENCE_COOKIE_NAME = "__Host-trialsite-seen" if TLS else "trialsite-seen"
-SESSION_COOKIE_NAME = "__Host-trialsite" if TLS else "trialsite"
+# cookies are shared by all ports of a host: two trials beside each other need two names, or each signs the other out
+_cookie = os.environ.get("TRIALSITE_COOKIE_NAME") or (
+    "trialsite" if PRODUCTION else f"trialsite-{hashlib.sha256(str(VAR).encode()).hexdigest()[:8]}"
+)
+if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", _cookie):
+    raise ImproperlyConfigured("TRIALSITE_COOKIE_NAME must be 1 to 40 letters, digits, - or _")
+SESSION_COOKIE_NAME = f"__Host-{_cookie}" if TLS else _cookie
+PRESENCE_COOKIE_NAME = f"{SESSION_COOKIE_NAME}-seen"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = TLS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-CSRF_COOKIE_NAME = "__Host-csrf" if TLS else "csrf"
+CSRF_COOKIE_NAME = f"{SESSION_COOKIE_NAME}-csrf"
 LANGUAGE_COOKIE_NAME = "__Host-language" if TLS else "language"
 LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 LANGUAGE_COOKIE_HTTPONLY = True
@@ -323,6 +333,7 @@ CELERY_BEAT_SCHEDULE = {
     "drop the contents of old exports": {"task": "trialsite.tasks.drop_old_exports", "schedule": 3600.0},
     # asks every hour whether this month's report was requested, so that no outage skips a month
     "forget old drafts": {"task": "trialsite.tasks.forget_old_drafts", "schedule": 86400.0},
+    "remind of reports on serious cases": {"task": "safety.tasks.watch_cases", "schedule": 300.0},
     "request the monthly DSMB report": {"task": "safety.tasks.request_monthly_report", "schedule": 3600.0},
 }
 
@@ -358,6 +369,8 @@ PATIENT_SECTIONS = ["visits.home.patient_sections", "safety.home.patient_section
 AFTER_SCREENING = ["visits.actions.plan_screening"]
 AFTER_RANDOMISATION = ["visits.actions.plan_visits"]
 AFTER_LINE_SAVED = ["visits.actions.check_line", "safety.actions.code_line"]
+# why a patient who was not treated yet must wait (what, patient, on); may hold the gate of the halts
+BEFORE_TREATMENT = ["safety.sentinels.reasons_to_wait"]
 # what may meet a stopping rule, beside adverse events
 AFTER_INFUSION = ["safety.actions.watch_after_infusion"]
 AFTER_DISPOSITION = ["safety.actions.watch_after_disposition"]
@@ -368,7 +381,12 @@ TOLD_CODES = {
     "blocks": "patients.models.blocked_told",
     "check_code": "visits.edit_checks.title_of",
     "body_system": "safety.dictionary.told",
+    "safety_adverseevent.term": "trialsite.ctcae.term_told",
+    "safety_coding.term": "trialsite.ctcae.term_told",
+    "safety_coding.preferred_term": "trialsite.ctcae.term_told",
+    "visits_reaction.term": "trialsite.ctcae.term_told",
 }
+AFTER_SEX_CORRECTED = ["visits.actions.follow_sex"]
 AFTER_AMENDMENT = ["visits.actions.follow_amendment"]
 # modules that say what of their floor is exported, and what is not
 EXPORTS = ["patients.exports", "visits.exports", "safety.exports"]
@@ -378,6 +396,10 @@ AFTER_CHANGE = ["visits.actions.marks_void"]
 FORMS_ABOVE = [
     {"code": "adverse_events", "label": "safety.adverseevent", "title": "Adverse event", "page": "safety:show_adverse_event"}
 ]
+# an account was closed
+AFTER_DEACTIVATION = ["visits.actions.end_feed"]
+# rows of a patient that are no forms and are signed with the casebook
+SIGNED_WITH_CASEBOOK = ["visits.visit", "patients.disposition", "safety.deviation"]
 DEMO_TRIAL = "safety.demo.play_trial"
 
 # --- the trial -------------------------------------------------------------------------------

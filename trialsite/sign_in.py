@@ -4,11 +4,13 @@ session remembers. The pages are in accounts.py.
 Of django-allauth we use the second factor's building blocks (its table, the check of a code, the QR code). The flow
 is our own: allauth's writes a session row when a page is merely shown, and keeps a second throttle and a table of
 e-mail addresses. The one throttle is django-axes: ten failures per account and address, passwords and codes
-together, then a pause. It locks the pair, not the account, so that no stranger can lock anybody out."""
+together, then a pause that grows with each further failure. It locks the pair, not the account, so that no stranger
+can lock anybody out."""
 
 import base64
 import copy
 import logging
+import math
 import re
 import secrets
 import time
@@ -19,6 +21,7 @@ from functools import wraps
 from allauth.mfa.adapter import DefaultMFAAdapter, get_adapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import validate_totp_code
+from axes.handlers.database import AxesDatabaseHandler
 from axes.handlers.proxy import AxesProxyHandler
 from axes.models import AccessAttempt
 from django.conf import settings
@@ -26,7 +29,7 @@ from django.contrib import auth
 from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Max, Sum
 from django.http import HttpResponseRedirect, QueryDict
 from django.shortcuts import resolve_url
 from django.utils import timezone, translation
@@ -122,6 +125,28 @@ def axes_username(request, credentials):
     return canonical_username(typed)[:255]
 
 
+def pause_after(failures):
+    """How long nobody may try after so many failures of one account from one address: not at all, from the tenth on a
+    while, and with each further one twice as long, up to sixteen times."""
+    further = failures - settings.AXES_FAILURE_LIMIT
+    return timedelta(0) if further < 0 else settings.SIGN_IN_PAUSE * 2 ** min(further, 4)
+
+
+class GrowingPause(AxesDatabaseHandler):
+    """django-axes with our pauses: what failed is counted for a day, a pause ends long before (settings.AXES_HANDLER)."""
+
+    def is_locked(self, request, credentials=None):
+        return self.pause_left(request, credentials) > timedelta(0)
+
+    def pause_left(self, request, credentials=None):
+        """How long the pause of this account and address still lasts."""
+        [attempts] = self.get_user_attempts(request, credentials)
+        counted = attempts.aggregate(failures=Sum("failures_since_start"), last=Max("attempt_time"))
+        if not counted["failures"]:
+            return timedelta(0)
+        return counted["last"] + pause_after(counted["failures"]) - timezone.now()
+
+
 def is_paused(request, username):
     return not AxesProxyHandler.is_allowed(request, {"username": username})
 
@@ -129,8 +154,12 @@ def is_paused(request, username):
 def too_many_tries(request, response=None, credentials=None):
     """The answer while the pause lasts, whether or not there is such an account (settings.AXES_LOCKOUT_CALLABLE)."""
     note(request, Event.PAUSED, username=axes_username(request, credentials))
-    response = pages.error_page(request, 429)
-    response["Retry-After"] = str(int(settings.AXES_COOLOFF_TIME.total_seconds()))
+    AxesProxyHandler.update_request(request)
+    left = max(GrowingPause().pause_left(request, {"username": axes_username(request, credentials)}), timedelta(0))
+    minutes = math.ceil(left.total_seconds() / 60) or 1
+    told = _("Try again in %(minutes)s minutes. Nothing was lost.") % {"minutes": minutes}
+    response = pages.error_page(request, 429, explanation=told)
+    response["Retry-After"] = str(minutes * 60)
     return response
 
 
@@ -138,7 +167,7 @@ def note_failure(request, event, username):
     """Write down a failed try; raise the alarm when an account is tried from many places."""
     username = canonical_username(username)
     note(request, event, username=username)
-    since = timezone.now() - settings.AXES_COOLOFF_TIME
+    since = timezone.now() - settings.SIGN_IN_PAUSE
     tries = AccessAttempt.objects.filter(username=username, attempt_time__gte=since)
     if (tries.aggregate(sum=Sum("failures_since_start"))["sum"] or 0) < ALERT_AFTER:
         return

@@ -7,7 +7,7 @@ from django.core.mail import send_mail
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from trialsite import drafts, outbox, trial
+from trialsite import drafts, mails, outbox, trial
 from trialsite.celery import app
 from trialsite.models import SecurityEvent
 
@@ -23,6 +23,12 @@ def drain_outbox():
 def forget_old_drafts():
     """Remove what was typed and neither saved nor touched for a month."""
     return drafts.forget_old(timezone.now())
+
+
+@app.task(name="trialsite.tasks.send_email")
+def send_email(email_id, outbox_id):
+    """Send one notice, once. Raises when it cannot be handed over: the outbox asks again. Gives whether it was sent."""
+    return mails.send(email_id, outbox_id)
 
 
 @app.task(name="trialsite.tasks.send_alert")

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from trialsite import accounts, pages, versions
+from trialsite import accounts, mails, pages, versions
 from trialsite.exchange import views as exports
 
 urlpatterns = [
@@ -11,6 +11,7 @@ urlpatterns = [
     path("accounts/", accounts.list_accounts, name="list_accounts"),
     path("accounts/new/", accounts.create_account, name="create_account"),
     path("accounts/<int:pk>/", accounts.show_account, name="show_account"),
+    path("emails/", mails.list_emails, name="list_emails"),
     path("drafts/discard/", pages.discard_draft, name="discard_draft"),
     path("protocol/", versions.list_versions, name="list_versions"),
     path("protocol/release/", versions.release_version, name="release_version"),

@@ -82,6 +82,8 @@ class Form:
     record: object
     parts: list = field(default_factory=list)
     reviews: list = field(default_factory=list)
+    # of a casebook: rows that are no form of their own and are signed with it (settings.SIGNED_WITH_CASEBOOK)
+    beside: list = field(default_factory=list)
 
     @property
     def key(self):
@@ -135,7 +137,9 @@ class Form:
             return [columns_of(part) for part in self.parts if getattr(part, "test", None) == about]
         if self.kind.label == CASEBOOK:  # of the forms, their content as it stands: `parts` are forms
             forms = [[*form.key, form.record.version, sha256(form.content())] for form in self.parts]
-            return {"record": columns_of(self.record, left_out=("state", "protocol_version")), "forms": forms}
+            content = {"record": columns_of(self.record, left_out=("state", "protocol_version")), "forms": forms}
+            beside = [[row._meta.label_lower, row.pk, columns_of(row)] for row in self.beside]
+            return content | ({"beside": beside} if beside else {})
         parts = [[part._meta.label_lower, part.pk, columns_of(part)] for part in self.parts]
         return {"record": columns_of(self.record), "parts": parts}
 
@@ -209,7 +213,7 @@ def load_forms(wanted, *, patient=None, reviews=False):
             if patient is not None:
                 rows = rows.filter(patient=patient)
             if any(f.name == "visit" for f in kind.model._meta.fields):
-                rows = rows.select_related("visit")
+                rows = rows.select_related("visit", *(["laboratory"] if label == PANELS else []))
             rows = rows.annotate(waiting_queries=number_of(queries_on(label).filter(open_queries())))
         for row in rows:
             if patient is not None and label != CASEBOOK:
@@ -231,6 +235,7 @@ def load_forms(wanted, *, patient=None, reviews=False):
         form.parts.sort(key=lambda part: (part._meta.label_lower, part.pk))
         if form.kind.label == CASEBOOK:
             form.parts = list(load_forms(all_of(form.record), patient=form.record).values())
+            form.beside = [row for model in beside_casebook() for row in model.objects.filter(patient=form.record).order_by("pk")]
     if reviews and forms:
         labels, ids = {key[0] for key in forms}, {key[1] for key in forms}
         found = Review.objects.filter(record__in=labels, record_id__in=ids).select_related("by", "void_by")
@@ -247,6 +252,11 @@ def asked_of(protocol, mark):
     questions = asked.get(mark, [protocol.is_verified, protocol.is_signed])
     outside = [kind for label, kind in kinds().items() if label not in (PANELS, INFUSIONS, CASEBOOK)]
     return [kind.label for kind in outside if any(question(kind.code) for question in questions)]
+
+
+def beside_casebook():
+    """What is no form, and is signed with the casebook: when visits took place, how it ended, what deviated."""
+    return [apps.get_model(label) for label in settings.SIGNED_WITH_CASEBOOK]
 
 
 def all_of(patient):
@@ -270,7 +280,10 @@ def fault_of(review, form):
     is_whole = review.field == "" and form.kind.label != CASEBOOK
     if is_whole and form.record.version != review.record_version:
         return _("the record was changed after it")
-    if digest_of(review, form.content(review.field)) != review.digest:
+    contents = [form.content(review.field)]
+    if form.kind.label == CASEBOOK:  # signed before what stands beside the forms was part of it
+        contents.append(Form(form.kind, form.record, form.parts).content())
+    if review.digest not in [digest_of(review, content) for content in contents]:
         return _("the mark or the data do not agree with its digest")
     return ""
 
@@ -293,30 +306,36 @@ def faults_of(reviews, patient):
 
 
 def as_when(review, form):
-    """The form as it stood when the mark was set: each row corrected by the first later event of the trail."""
+    """The form as it stood when the mark was set; None when it was not there."""
     if form.kind.label == CASEBOOK:
         parts = [as_when(review, part) for part in form.parts]
-        return Form(form.kind, form.record, [part for part in parts if part is not None])
+        return Form(
+            form.kind, form.record, [part for part in parts if part is not None], beside=rows_when(review, form.beside) or []
+        )
+    rows = rows_when(review, [form.record, *form.parts])
+    if not rows or rows[0].pk != form.record.pk or type(rows[0]) is not type(form.record):
+        return None
+    return Form(form.kind, rows[0], rows[1:])
+
+
+def rows_when(review, rows):
+    """These rows as they stood when the mark was set, each corrected by the first later event of the trail, without those
+    that came later; None for a mark that the trail does not know."""
     set_in = AuditEvent.objects.filter(table=Review._meta.db_table, record_id=review.pk, operation="insert").first()
     if set_in is None:
         return None
-    rows = {(row._meta.db_table, row.pk): row for row in (form.record, *form.parts)}
+    by_key = {(row._meta.db_table, row.pk): row for row in rows}
     ids = {}
-    for table, pk in rows:
+    for table, pk in by_key:
         ids.setdefault(table, []).append(pk)
-    earlier = dict(rows)
-    seen = set()
-    for event in AuditEvent.objects.of_rows(ids).filter(id__gt=set_in.id):
+    earlier, seen = dict(by_key), set()
+    for event in AuditEvent.objects.of_rows(ids).filter(id__gt=set_in.id) if ids else ():
         key = event.table, event.record_id
         if key in seen:
             continue
         seen.add(key)
-        earlier[key] = row_of(type(rows[key]), event.before) if event.before else None
-    record = earlier[form.record._meta.db_table, form.record.pk]
-    if record is None:
-        return None
-    parts = [earlier[part._meta.db_table, part.pk] for part in form.parts]
-    return Form(form.kind, record, [part for part in parts if part is not None])
+        earlier[key] = row_of(type(by_key[key]), event.before) if event.before else None
+    return [row for row in earlier.values() if row is not None]
 
 
 def row_of(model, stored):

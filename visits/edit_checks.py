@@ -535,6 +535,10 @@ CHECKS: tuple[Check, ...] = (
         hard=True,
     ),
     Check(
+        "reaction_before_start", Subject.INFUSION, _("Reaction before the infusion"),
+        _("The reaction at %(at)s began before the infusion."), _("What began before it is no reaction to it."), hard=True,
+    ),
+    Check(
         "dose_off_plan", Subject.INFUSION, _("Dose given off plan"),
         _("The given dose differs from the planned one by %(deviation)s %%; up to %(tolerance)s %% is tolerated."),
         _("The tolerance stands in the protocol. In a masked trial only the part of the bag is judged."),
@@ -753,7 +757,9 @@ def _shown(test: Test, result: Result | None):
     if result is None:
         return Sentence(_("(blank)"))
     if result.value is None:
-        return test.choice_label(result.text)
+        if test.kind != "choice":
+            return result.text
+        return Name("choice", f"{test.code}/{result.text}", test.choice_label(result.text))
     return f"{result.typed} {unit_text(result.unit or test.unit)}".rstrip()
 
 

@@ -20,14 +20,15 @@ from trialsite.fields import (
     choices_with_blank,
 )
 from trialsite.forms import SigningForm
-from trialsite.saving import DataForm
+from trialsite.saving import AskingForm, DataForm
 from trialsite.ucum import unit_text
-from visits import edit_checks
+from visits import edit_checks, infusing
 from visits.models import Missing
 from visits.results import NotAResult, read_number, read_result
 from visits.units import units_of
 
 # of an infusion: the rows that are shown, and those that may be added
+WHOLE = ("started_at", "stopped_at", "volume_ml", "given_percent")
 REACTION_ROWS, INTERRUPTION_ROWS, MOST_ROWS = 4, 3, 15
 ASKED = re.compile(r"[a-z0-9_]{1,40}:[A-Za-z0-9_]{0,24}")  # check:test
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and lone surrogates, which JSON can write
@@ -350,7 +351,7 @@ class PrepareInfusionForm(DataForm):
         self.fields["prepared_at"] = StrictDateTimeField(label=_("Prepared at (local time)"), zone=zone)
 
 
-class InfusionForm(DataForm):
+class InfusionForm(AskingForm):
     """The infusion: times, monitoring (fields CODE_MINUTE), interruptions (stopN_*), reactions (reactionN_*)."""
 
     def __init__(
@@ -436,7 +437,8 @@ class InfusionForm(DataForm):
     @property
     def monitoring(self):
         names = {(test.code, minute): f"{test.code}_{minute}" for test in self.tests for minute in self.minutes}
-        return {key: self.cleaned_data[name] for key, name in names.items() if self.was_sent(name)}
+        return {key: self.cleaned_data[name] for key, name in names.items()
+                if self.was_sent(name) and name in self.cleaned_data}  # fmt: skip
 
     @property
     def interruptions(self):
@@ -449,8 +451,15 @@ class InfusionForm(DataForm):
     def _lines(self, row, names):
         """The rows that hold something; a row that was not sent stays as it is stored."""
         fields = [[f"{row}{n}_{name}" for name in names] for n in range(1, MOST_ROWS + 1)]
+        fields = [line for line in fields if not any(field in self.errors for field in line)]
         lines = [tuple(self.sent_or(field, self.initial.get(field)) for field in line) for line in fields]
         return [line for line in lines if line[0]]
+
+    def typed_now(self, field):
+        """Of the whole ("") what checks about it look at."""
+        if field:
+            return super().typed_now(field)
+        return infusing.whole_of(*(self.cleaned_data.get(name) for name in WHOLE))
 
     # for the page: rows of bound fields
 

@@ -11,14 +11,18 @@ from datetime import date, datetime
 from decimal import Decimal, localcontext
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as noop
 
 from patients.eligibility import meets
 from trialsite.protocol import Infusions, Product, Protocol, ReleaseTest
 from trialsite.ucum import unit_text
+from trialsite.words import Sentence
 from visits.edit_checks import CHILD_BEARING_BELOW, Problem, problem
 from visits.results import read_number
 
 RELEASED = "released"
+# what a lot in another state is, for the sentence that refuses it
+NOT_RELEASED = {"quarantined": noop("in quarantine"), "rejected": noop("rejected")}
 # codes of a pregnancy test's result that allow an infusion
 NOT_PREGNANT = frozenset({"NEGATIVE", "NEG", "NOT_APPLICABLE", "NA"})
 
@@ -106,7 +110,7 @@ def _problems_of_the_lot(state: str | None, expires_on: date | None, on: date) -
         yield problem("no_lot")
         return
     if state != RELEASED:
-        yield problem("lot_not_released", state=state)
+        yield problem("lot_not_released", state=Sentence(NOT_RELEASED.get(state, state)))
     if expires_on is None:
         yield problem("lot_without_expiry")
     elif expires_on < on:
@@ -185,10 +189,10 @@ def infusion_problems(
     *,
     product: Product,
     planned: Decimal,
-    given: Decimal,
-    volume_ml: Decimal,
-    started_at: datetime,
-    stopped_at: datetime,
+    given: Decimal | None,
+    volume_ml: Decimal | None,
+    started_at: datetime | None,
+    stopped_at: datetime | None,
     interruptions: Iterable[tuple[datetime, datetime | None]],
     monitored_minutes: Collection[int],
     now: datetime,
@@ -198,8 +202,13 @@ def infusion_problems(
     visit: str = "",
     window: tuple[date, date] | None = None,
     prepared_at: datetime | None = None,
+    reactions: Iterable[datetime] = (),
+    is_complete: bool = True,
 ) -> list[Problem]:
     """What does not fit in the record of one infusion. Hard problems contradict time, soft ones the protocol.
+
+    What is not known yet is None, and the checks that need it are silent. While the form is filled in it is not
+    `is_complete`: vital signs are missing only once those of the last minute are there.
 
     `planned` and `given` are doses; `interruptions` when the infusion was halted and when it was resumed,
     None when it was not; `monitored_minutes` the minutes after the start at which vital signs were taken.
@@ -207,19 +216,21 @@ def infusion_problems(
     follows from the weight. `on` is the day of the infusion, `window` the first and last day of its `visit`.
     """
     problems = list(_problems_of_time(started_at, stopped_at, interruptions, now))
+    problems += _problems_of_reactions(started_at, reactions, now)
     tolerance = product.dose.tolerance_percent
-    if is_off_plan(product, planned, given):
+    if given is not None and is_off_plan(product, planned, given):
         deviation = f"{dose_deviation_percent(planned, given):+.1f}"
         problems.append(problem("dose_off_plan", deviation=deviation, tolerance=tolerance))
     if prepared_for and weight and abs(prepared_for - weight) * 100 > tolerance * weight:
         told = {"prepared_for": _plain(prepared_for), "weight": _plain(weight), "tolerance": tolerance}
         problems.append(problem("dose_for_weight", **told))
     low, high = infusions.volume_ml
-    if not low <= volume_ml <= high:
+    if volume_ml is not None and not low <= volume_ml <= high:
         problems.append(problem("volume", volume=volume_ml, low=low, high=high))
-    if missing := [str(minute) for minute in infusions.monitoring_minutes if minute not in monitored_minutes]:
+    missing = [str(minute) for minute in infusions.monitoring_minutes if minute not in monitored_minutes]
+    if missing and (is_complete or max(infusions.monitoring_minutes) in monitored_minutes):
         problems.append(problem("monitoring", minutes=", ".join(missing)))
-    if prepared_at and started_at < prepared_at:
+    if prepared_at and started_at and started_at < prepared_at:
         problems.append(problem("before_preparation"))
     if on and window and not window[0] <= on <= window[1]:
         problems.append(problem("infusion_window", day=on, visit=visit, earliest=window[0], latest=window[1]))
@@ -231,13 +242,15 @@ def _plain(number: Decimal) -> str:
 
 
 def _problems_of_time(
-    started_at: datetime,
-    stopped_at: datetime,
+    started_at: datetime | None,
+    stopped_at: datetime | None,
     interruptions: Iterable[tuple[datetime, datetime | None]],
     now: datetime,
 ) -> Iterator[Problem]:
-    if max(started_at, stopped_at) > now:
+    if any(at is not None and at > now for at in (started_at, stopped_at)):
         yield problem("future")
+    if started_at is None or stopped_at is None:
+        return
     if stopped_at <= started_at:
         yield problem("stop_before_start")
         return
@@ -253,3 +266,17 @@ def _problems_of_time(
         if resumed_at is None and halted_at < stopped_at:
             yield problem("interruption_open", at=at)
         flowing_since = max(flowing_since, resumed_at or stopped_at)
+
+
+def _problems_of_reactions(started_at: datetime | None, reactions: Iterable[datetime], now: datetime) -> Iterator[Problem]:
+    for began_at in reactions:
+        if began_at > now:
+            yield problem("future")
+        elif started_at is not None and began_at < started_at:
+            yield problem("reaction_before_start", at=f"{began_at:%H:%M %Z}")
+
+
+def whole_of(started_at: datetime | None, stopped_at: datetime | None, volume_ml, given_percent) -> str:
+    """What checks about an infusion as a whole look at, as text: what is confirmed is confirmed of exactly this."""
+    times = [at.isoformat() if at else "" for at in (started_at, stopped_at)]
+    return " ".join([*times, *(str(value) if value is not None else "" for value in (volume_ml, given_percent))])

@@ -15,6 +15,7 @@ urlpatterns = [
     path("<int:pk>/missed/", views.record_missed_visit, name="record_missed_visit"),
     path("<int:pk>/prepare/", views.prepare_infusion, name="prepare_infusion"),
     path("<int:pk>/infusion/", views.record_infusion, name="record_infusion"),
+    path("<int:pk>/infusion/check/", views.check_infusion, name="check_infusion"),
     path("unscheduled/<int:patient_pk>/", views.add_unscheduled_visit, name="add_unscheduled_visit"),
     path("panels/<int:pk>/", views.enter_panel, name="enter_panel"),
     path("panels/<int:pk>/check/", views.check_panel, name="check_panel"),

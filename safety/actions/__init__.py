@@ -1,6 +1,11 @@
 """Everything that writes about what went wrong: one file per noun."""
 
-from safety.actions.abnormal import add_result_to_event, decline_result, report_proposed_event, restore_result
+from safety.actions.abnormal import (
+    add_result_to_event,
+    decline_result,
+    report_proposed_event,
+    restore_result,
+)
 from safety.actions.adverse_events import (
     change_adverse_event,
     report_adverse_event,
@@ -41,6 +46,11 @@ from safety.actions.deviations import (
     restore_proposal,
     withdraw_deviation,
 )
+from safety.actions.listings import (
+    forget_view,
+    record_copy,
+    save_view,
+)
 from safety.actions.reports import (
     draw_arm_letters,
     repeat_dsmb_report,
@@ -56,7 +66,12 @@ from safety.actions.serious import (
     report_case,
     set_case_links,
 )
-from safety.actions.stopping import watch_after_disposition, watch_after_infusion, watch_events, watch_rules
+from safety.actions.stopping import (
+    watch_after_disposition,
+    watch_after_infusion,
+    watch_events,
+    watch_rules,
+)
 
 __all__ = [
     "MEANING",
@@ -78,10 +93,12 @@ __all__ = [
     "draw_arm_letters",
     "follow_event",
     "follow_words",
+    "forget_view",
     "judge_case",
     "load_dictionary",
     "make_case_version",
     "recode_codings",
+    "record_copy",
     "record_deviation",
     "record_recommendation",
     "record_submission",
@@ -98,6 +115,7 @@ __all__ = [
     "restate_codings",
     "restore_proposal",
     "restore_result",
+    "save_view",
     "set_case_links",
     "sign_recommendation",
     "use_dictionary",

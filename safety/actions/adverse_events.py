@@ -39,10 +39,11 @@ def surroundings_of(patient):
     )
 
 
-def report_adverse_event(*, patient, values, confirmed=(), by):
+def report_adverse_event(*, patient, values, confirmed=(), asked=None, by):
     """Report an event; `values` by the names of AdverseEvent's fields. Raises Refused with what contradicts itself.
 
-    What the edit checks ask about it becomes a query, unless it is in `confirmed`: (check, field)."""
+    What the edit checks ask about it becomes a query, unless it is in `confirmed`: (check, field). Where `asked` is given,
+    what is not among its tokens is asked first: Questions."""
     with acting(by):
         patient = lock_open_patient(patient)
         values = _checked(patient, values)
@@ -50,14 +51,14 @@ def report_adverse_event(*, patient, values, confirmed=(), by):
         event = AdverseEvent.objects.create(
             patient=patient, protocol_version=patient.protocol_version, sequence=last + 1, reported_by=by, **values
         )
-        _ask_about(event, confirmed, by)
+        _ask_about(event, confirmed, asked, by)
         follow_words(record=event, by=by)
         follow_event(event=event, by=by)
         watch_events(events=[event], by=by)
     return event
 
 
-def change_adverse_event(*, event, values, version, reason, confirmed=(), by):
+def change_adverse_event(*, event, values, version, reason, confirmed=(), asked=None, by):
     """Change an event, with the reason."""
     if not reason.strip():
         raise Refused({"reason": [_("Write why the entry is changed.")]})
@@ -72,7 +73,7 @@ def change_adverse_event(*, event, values, version, reason, confirmed=(), by):
         for name, value in values.items():
             setattr(event, name, value)
         next_version(event, *values)
-        _ask_about(event, confirmed, by)
+        _ask_about(event, confirmed, asked, by)
         follow_words(record=event, by=by)
         marks_void(record=event, reason=reason, by=by)
         follow_event(event=event, by=by)
@@ -104,10 +105,10 @@ def body_system_of(term):
     return found.body_system if found else ""
 
 
-def _ask_about(event, confirmed, by):
+def _ask_about(event, confirmed, asked, by):
     around = edit_checks.Surroundings(consented_on=refuse_before_consent(event.patient))
     problems = edit_checks.problems_of_event(event.began_on, around)
-    raise_record_queries(problems=problems, record=event, confirmed=confirmed, by=by)
+    raise_record_queries(problems=problems, record=event, confirmed=confirmed, asked=asked, by=by)
 
 
 def _checked(patient, values):

@@ -62,7 +62,7 @@ def follow_words(*, record, by):
             code_exact(record=record, kind=kind, by=by)
 
 
-def code_line(*, line, confirmed=(), by):
+def code_line(*, line, confirmed=(), asked=None, by):
     """A line of a history or a medication was entered, changed or taken back (settings.AFTER_LINE_SAVED)."""
     follow_words(record=line, by=by)
 

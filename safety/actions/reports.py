@@ -20,7 +20,7 @@ from trialsite.models import JobState
 from trialsite.saving import Refused
 
 REPORT = jobs.Kind(DsmbReport, "safety.tasks.make_dsmb_report", "report_id", gate=1213188)
-FIGURES = "figures.json"
+FIGURES, TABLES = "figures.json", "tables.zip"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LETTER_GATE, REQUEST_GATE = 1213187, 1213191  # names of advisory locks: any numbers that nothing else uses
 

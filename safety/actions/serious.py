@@ -29,6 +29,7 @@ from safety.models import (
     SponsorAssessment,
     Submission,
 )
+from safety.notices import tell_of_opening
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.reasons import because
@@ -64,12 +65,14 @@ def _open(event, by):
     now = timezone.now()
     with acting(by, because("the case of a serious event is opened")):
         case = SeriousCase.objects.create(
-            pk=pk, patient=patient, event=event, opened_by=by, opened_at=now, sponsor_knew_at=now,
+            pk=pk, patient=patient, event=event, opened_by=by, opened_at=now,
+            sponsor_knew_at=now if event.version > 1 else event.reported_at,
             number=f"{patient.site.country}-{trial.protocol(event.protocol_version).trial.id}-{pk:05d}",
             serious_since=now if event.version > 1 else None,
         )  # fmt: skip
         _note_facts(case, event, None, FactCause.OPENED)
         _settle(case)
+        tell_of_opening(case)
     return case
 
 
@@ -224,7 +227,7 @@ def record_submission(*, case, case_version, duty, stage, sent_at, reference="",
         raise Refused(_("This report was recorded before."))
     with acting(by, because("a report of the case was recorded")):
         case = _locked(case, version)
-        if sent_at < case.site_knew_at:
+        if sent_at < case.site_knew_at.replace(second=0, microsecond=0):  # typed to the minute
             raise Refused({"sent_at": [_("The report cannot be older than the knowledge of the event.")]})
         sent = _submit(case, case_version, duty, stage, sent_at, reference, by)
         _settle(case, touched=True)
@@ -253,7 +256,7 @@ def acknowledge_submission(*, submission, acknowledged_at, acknowledgement, vers
         check_version(submission, version)
         if submission.acknowledged_at and not reason.strip():
             raise Refused({"reason": [_("Write why the entry is changed.")]})
-        if acknowledged_at < submission.sent_at:
+        if acknowledged_at < submission.sent_at.replace(second=0, microsecond=0):  # typed to the minute
             raise Refused({"acknowledged_at": [_("The answer is older than the report.")]})
         submission.acknowledged_at, submission.acknowledgement = acknowledged_at, acknowledgement
         submission.version += 1

@@ -20,6 +20,7 @@ from trialsite import trial
 from trialsite.audit import acting
 from trialsite.models import User
 from trialsite.outbox import ask_for
+from trialsite.reasons import because
 from trialsite.stopping_rules import AnyEventRule
 from trialsite.words import Name, Sentence
 
@@ -76,7 +77,7 @@ def watch_rules(*, by):
             halt = crossing.halt
             known.setdefault((crossing.rule, halt.scope, halt.patient_id, halt.arm), []).append(crossing)
         system = User.objects.system()
-        with acting(system, f"a stopping rule is met by what {by.full_name} saved"):
+        with acting(system, because("a stopping rule is met by what %(name)s saved", name=by.full_name)):
             opened = [
                 _answer(state, target, known.get((state.rule.code, *target), ()), system) for state, target in met
             ]

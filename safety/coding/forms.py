@@ -34,6 +34,15 @@ class ApproveForm(DataForm):
     chosen = TickedField(r"[1-9][0-9]{0,17}:[0-9]{1,9}")
 
 
+class VersionForm(DataForm):
+    """Take codes over into another version: those that are the same at once, the ticked ones as proposals."""
+
+    is_drafted = False
+
+    what = forms.ChoiceField(choices=[("restate", ""), ("recode", "")], widget=forms.HiddenInput)
+    chosen = TickedField(r"[1-9][0-9]{0,17}:[0-9]{1,9}")
+
+
 class CodingFilter(forms.Form):
     """What the list of coding shows; everything optional, nothing free."""
 

@@ -54,8 +54,7 @@ CODING_TRANSITIONS = {
     CodingState.VOID: set(),
 }
 
-# the levels of a code, from its own term upwards: MedDRA's names; of ATC the fifth to the first level
-LEVELS = ("", "preferred", "high_level", "group", "body_system")
+# a term and the way up from it: MedDRA's levels; of ATC the fifth to the first
 PATH = ("code", "term", "preferred_code", "preferred_term", "high_level_code", "high_level_term", "group_code",
         "group_term", "body_system_code", "body_system")  # fmt: skip
 

@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from safety.coding.rules import SOURCES, CodingState, Kind, key_of
 from safety.models import Dictionary, DictionaryTerm
 from trialsite import trial
+from trialsite.ctcae import term_named
 
 SHOWN = 10
 LONGEST = 200  # characters that are looked for
-LEAST_ALIKE, LEAST_PART = 0.3, 0.6  # PostgreSQL's own thresholds, said here so that no server's settings matter
+LEAST_WORD, MOST_WORDS = 3, 8  # characters of a word that is looked for by itself
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """`times`: so often words like these were coded so; `is_exact`: the words are those of the term."""
+    """`times`: so often these words were coded so; `alike`: so often words like these, and these;
+    `is_exact`: the words are those of the term."""
 
     term: DictionaryTerm
     times: int = 0
+    alike: int = 0
     is_exact: bool = False
 
 
@@ -49,17 +52,19 @@ with coded as (
     join safety_dictionaryterm t on t.dictionary_id = %(dictionary)s and t.code = c.code
     where c.state = %(approved)s and (c.key = %(key)s or (c.key %% %(key)s and similarity(c.key, %(key)s) >= 0.5))
     group by t.id
+), found as materialized (
+    -- alone, so that the trigrams' index is used whatever the planner knows of the dictionaries
+    select id, key, dictionary_id, is_current from safety_dictionaryterm
+    where key %% %(key)s or key %%> %(key)s or {words}
 ), written as (
     select id, greatest(similarity(key, %(key)s), 0.9 * word_similarity(%(key)s, key))
         + case when key = %(key)s then 1 when key like %(begin)s then 0.25 else 0 end as alike
-    from safety_dictionaryterm
-    where dictionary_id = %(dictionary)s and is_current
-      and (key %% %(key)s or %(key)s <%% key or key like %(within)s)
+    from found where dictionary_id = %(dictionary)s and is_current
     order by alike desc, length(key), key limit %(shown)s
 )
 select t.*, coalesce(coded.times, 0) as times, coalesce(coded.often, 0) as often
-from safety_dictionaryterm t left join coded using (id) left join written using (id)
-where (coded.id is not null or written.id is not null) and t.is_current
+from coded full join written using (id) join safety_dictionaryterm t using (id)
+where t.is_current
 order by coalesce(coded.times, 0) desc, coalesce(written.alike, 0) + case when coded.alike >= 0.5 then coded.alike / 2 else 0 end desc,
     length(t.key), t.key
 limit %(shown)s
@@ -67,14 +72,26 @@ limit %(shown)s
 
 
 def suggest(dictionary, text, shown=SHOWN):
-    """The best terms first: what the same words were coded as before (most often first), then what is written alike."""
+    """The best terms first: what the same words were coded as before (most often first), then what is written alike. Words
+    that are a term's name in the reader's language find that term."""
     key = key_of(text)[:LONGEST]
     if dictionary is None or len(key) < 2 or "\x00" in key:
         return []
-    pattern = key.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    words = [word for word in key.split()[:MOST_WORDS] if len(word) >= LEAST_WORD]
+    # what has no trigram is looked for at the beginning only
+    within = [f"%{_pattern(word)}%" for word in words] or [f"{_pattern(key)}%"]
     given = {
         "key": key, "dictionary": dictionary.pk, "name": dictionary.name, "approved": CodingState.APPROVED.value,
-        "begin": f"{pattern}%", "within": f"%{pattern}%", "shown": shown,
+        "begin": f"{_pattern(key)}%", "shown": shown, **{f"word_{n}": one for n, one in enumerate(within)},
     }  # fmt: skip
-    found = DictionaryTerm.objects.raw(SUGGEST, given)
-    return [Suggestion(term, term.often, term.key == key) for term in found]
+    # an index answers these one by one, not as one list
+    likes = " or ".join(f"key like %(word_{n})s" for n in range(len(within)))
+    found = DictionaryTerm.objects.raw(SUGGEST.format(words=likes), given)
+    suggested = [Suggestion(term, term.times, term.often, term.key == key) for term in found]
+    if not suggested and (named := term_named(text)):
+        return suggest(dictionary, named, shown)
+    return suggested
+
+
+def _pattern(text):
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -76,7 +76,11 @@ def waiting_of(rows):
 
 def codes(user, state):
     """The codes in a state, of records that the person may see, the latest first."""
-    found = Coding.objects.visible_to(user).filter(state=state).select_related("patient", "dictionary", "coded_by")
+    found = (
+        Coding.objects.visible_to(user)
+        .filter(state=state)
+        .select_related("patient", "dictionary", "coded_by", "judged_by")
+    )
     return found.order_by("-coded_at", "-id")
 
 

@@ -21,7 +21,8 @@ from safety.dsmb.events import (
     worst_grades,
 )
 from safety.dsmb.figures import CLOSED, OPEN, About, Figures, PartFigures
-from safety.dsmb.halts import halts
+from safety.dsmb.grades import abnormal_results, shifts, worst_results
+from safety.dsmb.halts import halts, stopping_rules, unmaskings
 from safety.dsmb.measurements import laboratory_summary, trend_plot, viral_load
 from safety.dsmb.people import (
     baseline,
@@ -59,6 +60,8 @@ def open_part(snapshot) -> PartFigures:
         currency(snapshot),
         *event_tables(snapshot, groups),
         laboratory_summary(snapshot, groups, laboratory),
+        worst_results(snapshot, groups),
+        shifts(snapshot, groups),
         trend_plot(snapshot, groups),
         viral_load(snapshot, groups),
         *listings(snapshot, groups, {}),
@@ -83,8 +86,11 @@ def closed_part(snapshot, arms) -> PartFigures:
         *event_tables(snapshot, groups),
         infusion_reactions(snapshot, groups),
         laboratory_summary(snapshot, groups, arms.laboratory | totals),
+        worst_results(snapshot, groups),
+        shifts(snapshot, groups),
         trend_plot(snapshot, groups),
         viral_load(snapshot, groups),
+        stopping_rules(snapshot, arms.stopping),
         *listings(snapshot, groups, letters),
     )
     return PartFigures(CLOSED, about(snapshot, CLOSED), tuple(filter(None, items)))
@@ -101,10 +107,12 @@ def event_tables(snapshot, groups):
 
 def listings(snapshot, groups, letters):
     return (
-        halts(snapshot, letters),
         serious_events(snapshot, groups, letters),
         deaths(snapshot, groups, letters),
         all_events(snapshot, letters),
+        abnormal_results(snapshot, letters),
+        unmaskings(snapshot, letters),
+        halts(snapshot),
     )
 
 
@@ -153,6 +161,7 @@ def about(snapshot, part):
         entered_until=f"{snapshot.entered_until:%Y-%m-%d %H:%M:%S} UTC",
         event=snapshot.event,
         reported_on=snapshot.reported_on.isoformat(),
+        scales=", ".join(snapshot.scales),
         language=tag(get_language()),
         key_figures=(
             (_("Screened"), str(len(snapshot.patients))),

@@ -3,6 +3,7 @@
 Text is drawn as paths, so that print and page look the same with any font. Groups differ in colour (Okabe and Ito's,
 which people with any colour vision tell apart), in marker and in dashes, and lines carry their labels."""
 
+from dataclasses import replace
 from datetime import date
 from io import BytesIO
 
@@ -16,6 +17,8 @@ from matplotlib.ticker import MaxNLocator
 from trialsite import fonts
 
 fontManager.addfont(fonts.sans_path())
+# it has one weight, which stands for bold, too
+fontManager.ttflist.append(replace(fontManager.ttflist[-1], weight="bold"))
 
 INK, QUIET, GRID = "#1f2a28", "#5f6b68", "#dfe3e0"
 # (colour, marker, dashes) by position of the letter; never those that the pages give to the arms

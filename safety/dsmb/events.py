@@ -263,16 +263,16 @@ def infusion_reactions(snapshot, groups):
     )  # fmt: skip
 
 
-def _listing_columns(letters, *columns):
+def listing_columns(letters, *columns):
     group = (Column(_("Group"), align="left"),) if letters else ()
     return (Column(_("Patient"), align="left"), *group, *columns)
 
 
-def _who(patient, letters):
+def who(patient, letters):
     return (patient.number, *((letters.get(patient.id, "–"),) if letters else ()))
 
 
-def _day(snapshot, patient, day):
+def day_told(snapshot, patient, day):
     number = patient.day_of(day) if patient.randomised_on else None
     if number is None:
         return day.isoformat()
@@ -293,7 +293,7 @@ def _end_of(snapshot, event):
 
 def serious_events(snapshot, groups, letters):
     """L1. Every serious event, also before the first infusion and in patients who were not randomised."""
-    columns = _listing_columns(
+    columns = listing_columns(
         letters, Column(_("No.")), Column(_("Event"), align="left", share=3), Column(_("Grade")),
         Column(_("Onset"), align="left"), Column(_("End"), align="left"),
         Column(_("Serious because"), align="left", share=3), Column(_("Relationship"), align="left", share=1.4),
@@ -302,8 +302,8 @@ def serious_events(snapshot, groups, letters):
         Column(_("Outcome"), align="left", share=1.6),
     )  # fmt: skip
     rows = tuple(
-        Row((*_who(p, letters), str(e.sequence), f"{e.term} ({dictionary.told(e.counted_as[0])})", str(e.grade),
-             _day(snapshot, p, e.began_on), _end_of(snapshot, e), "; ".join(e.seriousness),
+        Row((*who(p, letters), str(e.sequence), f"{e.term} ({dictionary.told(e.counted_as[0])})", str(e.grade),
+             day_told(snapshot, p, e.began_on), _end_of(snapshot, e), "; ".join(e.seriousness),
              str(e.get_relationship_display()), str(e.get_expectedness_display()), _by_sponsor(e), str(e.get_action_taken_display()),
              str(e.get_outcome_display())))
         for p, e in _listed(snapshot) if e.is_serious
@@ -323,7 +323,7 @@ def _by_sponsor(event):
 
 def deaths(snapshot, groups, letters):
     """L2."""
-    columns = _listing_columns(
+    columns = listing_columns(
         letters, Column(_("Died on"), align="left"), Column(_("Last infusion"), align="left"),
         Column(_("Fatal adverse events (relationship)"), align="left", share=1),
     )  # fmt: skip
@@ -334,14 +334,14 @@ def deaths(snapshot, groups, letters):
         died_on = ends[0] if ends else None
         rows.append(
             Row((
-                *_who(patient, letters),
-                _day(snapshot, patient, died_on) if died_on else _("not known"),
+                *who(patient, letters),
+                day_told(snapshot, patient, died_on) if died_on else _("not known"),
                 _last_infusion(patient, died_on),
                 "; ".join(f"{e.term} ({e.get_relationship_display()})" for e in fatal) or _("none reported"),
             ))
         )  # fmt: skip
     notes = none_of(lambda p: p.has_died, groups, snapshot.safety_population)
-    return Table("L2", _("Deaths"), columns, tuple(rows), notes, empty=_("No deaths."))
+    return Table("L2", _("Deaths"), columns, tuple(rows), notes, wide=True, empty=_("No deaths."))
 
 
 def _last_infusion(patient, died_on):
@@ -354,19 +354,24 @@ def _last_infusion(patient, died_on):
     return _("no. %(number)s on %(day)s, %(days)s days before") % (about | {"days": (died_on - last.on).days})
 
 
+def _as_counted(event):
+    term = event.counted_as[1]
+    return event.term if term.casefold() == event.term.strip().casefold() else f"{event.term} ({term})"
+
+
 def all_events(snapshot, letters):
     """L3."""
-    columns = _listing_columns(
-        letters, Column(_("No.")), Column(_("Event"), align="left", share=2),
-        Column(_("Counted as"), align="left", share=2), Column(_("Body system"), align="left", share=2),
+    columns = listing_columns(
+        letters, Column(_("No.")), Column(_("Event (counted as)"), align="left", share=2.2),
+        Column(_("Body system"), align="left", share=2),
         Column(_("Grade")), Column(_("Serious"), align="left"), Column(_("Onset"), align="left"),
         Column(_("End"), align="left"), Column(_("After infusion")), Column(_("Relationship"), align="left", share=1),
         Column(_("Action"), align="left", share=1.3), Column(_("Outcome"), align="left", share=1.3),
     )  # fmt: skip
     rows = tuple(
-        Row((*_who(p, letters), str(e.sequence), e.term, "" if e.counted_as[1] == e.term else e.counted_as[1],
+        Row((*who(p, letters), str(e.sequence), _as_counted(e),
              str(dictionary.told(e.counted_as[0])), str(e.grade), _("yes") if e.is_serious else _("no"),
-             _day(snapshot, p, e.began_on), _end_of(snapshot, e), str(e.infusion_number or "–"),
+             day_told(snapshot, p, e.began_on), _end_of(snapshot, e), str(e.infusion_number or "–"),
              str(e.get_relationship_display()), str(e.get_action_taken_display()), str(e.get_outcome_display())))
         for p, e in _listed(snapshot)
     )  # fmt: skip

@@ -5,9 +5,13 @@ again by itself, by who may read it. Cells are the text that is read; they are n
 a part is canonical (sorted keys), so that equal figures are equal bytes."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+
+from django.utils.translation import gettext as _
 
 OPEN, CLOSED = "open", "closed"
+# rows of a table: a listing of more is for a program to read
+MOST_SHOWN = 2000
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,15 @@ class Table:
     notes: tuple[str, ...] = ()
     wide: bool = False
     empty: str = ""
+
+    def shortened(self):
+        """With as many rows as people read; the rest is told of in a note."""
+        if len(self.rows) <= MOST_SHOWN:
+            return self
+        note = _("The first %(shown)s of %(all)s rows; all of them are in the CSV file.") % {
+            "shown": MOST_SHOWN, "all": len(self.rows),
+        }  # fmt: skip
+        return replace(self, rows=self.rows[:MOST_SHOWN], notes=(*self.notes, note))
 
     @property
     def column_groups(self):
@@ -131,6 +144,10 @@ class PartFigures:
                 return item
         raise KeyError(number)
 
+    def shortened(self):
+        """What is shown and printed of it."""
+        return replace(self, items=tuple(item.shortened() if isinstance(item, Table) else item for item in self.items))
+
     def to_data(self):
         """Lists, dicts and texts only. A plot has `lines`, a table `rows`."""
         data = asdict(self)
@@ -164,6 +181,9 @@ class Figures:
     @property
     def parts(self):
         return (self.open, self.closed)
+
+    def shortened(self):
+        return Figures(*(part.shortened() for part in self.parts))
 
 
 def _item_from(data):

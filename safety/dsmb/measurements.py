@@ -8,7 +8,6 @@ from django.utils.translation import gettext as _
 from safety.dsmb.counting import (
     FEWEST,
     WITHHELD,
-    columns_by_group,
     count,
     decimal_text,
     heading_of,
@@ -16,7 +15,7 @@ from safety.dsmb.counting import (
     quartiles,
 )
 from safety.dsmb.figures import Column, Line, Plot, Row, Table
-from safety.dsmb.snapshot import TREND_TEST, VIRAL_LOAD
+from safety.dsmb.snapshot import TREND_TEST, UNSCHEDULED, VIRAL_LOAD
 
 # more lines than these say less than a band of quartiles
 MOST_LINES = 60
@@ -123,7 +122,7 @@ REBOUNDS = (50, 200, 1000)
 
 
 def viral_load(snapshot, groups):
-    """T14. Patients by their highest viral load after day 0, twice in a row above a limit, and by visit."""
+    """T14. Patients above each limit: at any time after day 0, twice in a row, and by visit."""
     test = snapshot.newest("tests").get(VIRAL_LOAD)
     if test is None:
         return None
@@ -131,43 +130,33 @@ def viral_load(snapshot, groups):
     of_patient, at_visit = defaultdict(list), defaultdict(lambda: defaultdict(dict))
     for patient, visit, _day, value in snapshot.viral_load:
         of_patient[patient].append(value)
-        at_visit[visit][patient] = value
-    rows = []
+        at_visit[visit][patient] = [value]
+    columns = [Column("", align="left", share=1)]
+    for group in groups:
+        heading = heading_of(group, randomised)
+        columns += [Column("n", heading), *(Column(f"> {limit}", heading) for limit in REBOUNDS)]
 
-    def add(words, values_of, is_such, kind="inner"):
-        """Patients of whom it is so, of those with values."""
+    def row(words, values_of, height=max):
         cells = []
         for group in groups:
-            known = [values for p in group.of(randomised) if (values := values_of(p))]
-            cells.append(count(sum(map(is_such, known)), len(known)))
-        rows.append(Row((words, *cells), kind))
+            heights = [height(values) for p in group.of(randomised) if (values := values_of.get(p.id))]
+            above = [sum(one > limit for one in heights) for limit in REBOUNDS]
+            cells += [str(len(heights)), *(count(n, len(heights)) for n in above)]
+        return Row((words, *cells))
 
-    def heading(words, values_of):
-        rows.append(Row((words, *[""] * len(groups)), "heading"))
-        known = [str(sum(bool(values_of(p)) for p in group.of(randomised))) for group in groups]
-        rows.append(Row((_("Patients with a result"), *known), "inner"))
-
+    rows = []
     if of_patient:
-        every = lambda p: of_patient.get(p.id)  # noqa: E731
-        heading(_("Highest after day 0"), every)
-        for limit in REBOUNDS:
-            add(_("Above %(limit)s") % {"limit": limit}, every, lambda values, limit=limit: max(values) > limit)
-        heading(_("Two results in a row after day 0"), every)
-        for limit in REBOUNDS:
-            add(
-                _("Both above %(limit)s") % {"limit": limit}, every,
-                lambda values, limit=limit: any(min(pair) > limit for pair in pairwise(values)),
-            )  # fmt: skip
+        rows.append(row(_("Highest result after day 0"), of_patient))
+        twice = {patient: values for patient, values in of_patient.items() if len(values) > 1}
+        lower_of_two = lambda values: max(map(min, pairwise(values)))  # noqa: E731
+        rows.append(row(_("Two results in a row after day 0"), twice, lower_of_two))
+        rows.append(Row((_("By visit"), *[""] * (len(columns) - 1)), "heading"))
     for visit, name in snapshot.visit_names().items():
-        if visit in at_visit:
-            here = lambda p, visit=visit: [v] if (v := at_visit[visit].get(p.id)) is not None else []  # noqa: E731
-            heading(name, here)
-            for limit in REBOUNDS:
-                add(_("Above %(limit)s") % {"limit": limit}, here, lambda values, limit=limit: values[0] > limit)
+        if visit in at_visit and visit != UNSCHEDULED:
+            rows.append(Row(row(name, at_visit[visit]).cells, "inner"))
     return Table(
-        "T14", _("Rebound of the viral load: %(test)s") % {"test": name_with_unit(test)},
-        columns_by_group("", groups, randomised), tuple(rows),
-        (_("Randomised patients; n (%) of those with a result. A result below the limit of quantification counts as "
-           "that limit."),) if rows else (),
-        empty=_("Nothing was measured after day 0."),
+        "T14", _("Rebound of the viral load: %(test)s") % {"test": name_with_unit(test)}, tuple(columns), tuple(rows),
+        (_("Randomised patients with a result (n), and n (%) of them above each limit. A result below the limit of "
+           "quantification counts as that limit."),) if rows else (),
+        wide=len(groups) > 2, empty=_("Nothing was measured after day 0."),
     )  # fmt: skip

@@ -117,7 +117,7 @@ def currency(snapshot):
     return Table(
         "DQ4", _("Data quality: how current the data are"), columns, rows,
         (_("Panels of attended visits that were entered, and all adverse events; n (%)."),) if rows else (),
-        wide=True, empty=_("Nobody was screened."),
+        empty=_("Nobody was screened."),
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ those of the instant. The arms are read by `read_arms` alone, so that whatever t
 them. Texts of the protocol are those of the language that is spoken when they are asked for."""
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -14,10 +14,21 @@ from django.db.models import Aggregate, Case, CharField, Count, F, FloatField, M
 from django.db.models.functions import ExtractDay, Least
 from django.utils.translation import gettext as _
 
-from patients.models import AllocationSlot, ArtRegimen, Disposition, EligibilityAssessment, Halt, Patient, State
+from patients.models import (
+    AllocationSlot,
+    ArtRegimen,
+    Disposition,
+    EligibilityAssessment,
+    Halt,
+    Patient,
+    State,
+    Unmasking,
+)
 from safety.coding.rules import CodingState, Kind
 from safety.models import AdverseEvent, ArmLetter, Coding, Deviation, SponsorAssessment
 from safety.models.serious import Causality
+from safety.stopping import evaluation as stopping
+from safety.stopping.facts import read_treated
 from trialsite import trial
 from visits.models import (
     Flag,
@@ -127,6 +138,31 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class Graded:
+    """The grades of one patient's results of a test by direction ("L", "H"), worst after day 0, and at baseline (None:
+    not graded then). No direction is there whose grades are all 0."""
+
+    worst: dict[str, int]
+    baseline: dict[str, int] | None
+
+
+@dataclass(frozen=True)
+class Abnormal:
+    """A result after day 0 that the board should see."""
+
+    patient: int
+    test: str
+    on: date
+    typed: str
+    unit: str
+    low: Decimal | None
+    high: Decimal | None
+    grade: int
+    direction: str
+    baseline_grade: int | None
+
+
+@dataclass(frozen=True)
 class Before:
     """Where the last report stood: its patients, as they were known then."""
 
@@ -150,7 +186,11 @@ class Snapshot:
     laboratory: dict[tuple[str, str], Summary]
     trend: list[tuple[int, str, int, Decimal]]
     viral_load: list[tuple[int, str, int, Decimal]]
+    grades: dict[str, dict[int, Graded]]  # by test and patient
+    abnormal: list[Abnormal]
+    scales: list[str]
     halts: list[Halt]
+    unmaskings: list[Unmasking]
     event: int = 0
     before: Before | None = None
 
@@ -198,7 +238,7 @@ class Snapshot:
 
 
 def read_snapshot(cutoff: date, entered_until: datetime, reported_on: date) -> Snapshot:
-    """All that the open part needs. 20 queries, however many patients there are."""
+    """All that the open part needs. 25 queries, however many patients there are."""
     patients = read_patients(cutoff)
     visits_by_site, visits_by_code = _read_visits(patients, cutoff)
     _read_baseline(patients, cutoff, baseline_tests(trial.current_protocol()))
@@ -213,7 +253,11 @@ def read_snapshot(cutoff: date, entered_until: datetime, reported_on: date) -> S
         laboratory=_read_laboratory(patients, cutoff),
         trend=_read_trend(patients, cutoff, TREND_TEST),
         viral_load=[row for row in _read_trend(patients, cutoff, VIRAL_LOAD) if row[2] > 0],
+        grades=_read_grades(patients, cutoff),
+        abnormal=_read_abnormal(patients, cutoff),
+        scales=_read_scales(),
         halts=_read_halts(patients, cutoff),
+        unmaskings=[u for u in Unmasking.objects.order_by("unmasked_at", "id") if u.unmasked_at.date() <= cutoff],
     )
 
 
@@ -478,23 +522,86 @@ def _read_trend(patients, cutoff, test):
     ]
 
 
+def _graded_until(patients, cutoff):
+    return Measurement.objects.filter(
+        panel__isnull=False, grade__isnull=False, collected_on__lte=cutoff,
+        patient__in=[p.id for p in patients.values() if p.randomised_on],
+    )  # fmt: skip
+
+
+def _read_grades(patients, cutoff):
+    """Baseline is the last graded result on or before day 0, as in T4."""
+    graded = _graded_until(patients, cutoff).order_by()
+    before = (
+        graded.filter(collected_on__lte=F("patient__day_0"))
+        .order_by("patient_id", "test", "-collected_on", "-id")
+        .distinct("patient_id", "test")
+        .values_list("patient_id", "test", "grade", "grade_direction")
+    )
+    baseline = {(patient, test): {way: grade} if grade else {} for patient, test, grade, way in before.iterator()}
+    after = (
+        graded.filter(collected_on__gt=F("patient__day_0"))
+        .values_list("patient_id", "test")
+        .annotate(low=Max("grade", filter=Q(grade_direction="L")), high=Max("grade", filter=Q(grade_direction="H")))
+    )
+    grades = defaultdict(dict)
+    for patient, test, low, high in after.iterator():
+        worst = {way: grade for way, grade in (("L", low), ("H", high)) if grade}
+        grades[test][patient] = Graded(worst, baseline.get((patient, test)))
+    return grades
+
+
+def _read_abnormal(patients, cutoff):
+    """Grade 3 or worse, and grade 2 that is worse than at baseline: what the board should see of single results."""
+    rows = (
+        _graded_until(patients, cutoff)
+        .filter(collected_on__gt=F("patient__day_0"))
+        .filter(Q(grade__gte=3) | Q(grade=2, baseline_grade__lt=2))
+        .order_by("patient__number", "collected_on", "test", "id")
+        .values_list(
+            "patient_id", "test", "collected_on", "typed", "reported_unit", "reported_low", "reported_high", "grade",
+            "grade_direction", "baseline_grade",
+        )
+    )  # fmt: skip
+    return [Abnormal(*row) for row in rows.iterator()]
+
+
+def _read_scales():
+    rows = Measurement.objects.exclude(grade_scale="").order_by().values_list("grade_scale", "grade_scale_version")
+    return sorted(f"{scale} {version}".strip() for scale, version in rows.distinct())
+
+
 # --- the arms: read for the closed part alone ------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Arms:
-    """The letter of each patient who has an arm, and the laboratory summaries by (test, visit code, letter)."""
+    """The letter of each patient who has an arm, the laboratory summaries by (test, visit code, letter), and where the
+    stopping rules stand (some are of single arms)."""
 
     letters: dict[int, str]
     laboratory: dict[tuple[str, str, str], Summary]
+    stopping: list[stopping.State]
 
 
 def read_arms(patients, cutoff, series=1) -> Arms:
-    """What the closed part needs besides. Three queries. Raises KeyError when an arm has no letter yet."""
+    """What the closed part needs besides. Ten queries. Raises KeyError when an arm has no letter yet."""
     letters = dict(ArmLetter.objects.filter(series=series).values_list("arm", "letter"))
     taken = AllocationSlot.objects.taken().values_list("patient_id", "arm")
     rows = _summaries(_numbers_until(patients, cutoff), "patient__slot__arm")
     return Arms(
         {patient: letters[arm] for patient, arm in taken},
         {(test, visit, letters[arm]): summary for (test, visit, arm), summary in rows.items()},
+        _read_stopping(cutoff),
     )
+
+
+def _read_stopping(cutoff):
+    protocol = trial.current_protocol()
+    treated = []
+    for patient in read_treated(protocol):
+        starts = tuple(day for day in patient.starts if day <= cutoff)
+        events = tuple(event for event in patient.events if event.on <= cutoff)
+        if starts:
+            treated.append(replace(patient, starts=starts, events=events))
+    return stopping.evaluate(protocol.stopping_rules, treated, interest=protocol.events_of_interest, on=cutoff)

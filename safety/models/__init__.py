@@ -1,6 +1,9 @@
 """What went wrong, and may the trial go on."""
 
-from safety.models.abnormal import DeclinedResult, ResultOfEvent
+from safety.models.abnormal import (
+    DeclinedResult,
+    ResultOfEvent,
+)
 from safety.models.adverse_events import (
     RELATED,
     SERIOUSNESS,
@@ -27,11 +30,19 @@ from safety.models.casebooks import (
     Casebook,
     CasebookFile,
 )
-from safety.models.coding import Coding, Dictionary, DictionaryTerm
+from safety.models.coding import (
+    Coding,
+    Dictionary,
+    DictionaryTerm,
+)
 from safety.models.deviations import (
     CATEGORIES,
     Deviation,
     DismissedProposal,
+)
+from safety.models.listings import (
+    ListingCopy,
+    SavedView,
 )
 from safety.models.reports import (
     ArmLetter,
@@ -49,7 +60,9 @@ from safety.models.serious import (
     SponsorAssessment,
     Submission,
 )
-from safety.models.stopping import Crossing
+from safety.models.stopping import (
+    Crossing,
+)
 
 __all__ = [
     "CATEGORIES",
@@ -83,6 +96,7 @@ __all__ = [
     "Expectedness",
     "FactCause",
     "LiftedHalt",
+    "ListingCopy",
     "Outcome",
     "Part",
     "ReadingReceipt",
@@ -90,6 +104,7 @@ __all__ = [
     "Relationship",
     "Release",
     "ResultOfEvent",
+    "SavedView",
     "SeriousCase",
     "SponsorAssessment",
     "Submission",

@@ -18,8 +18,8 @@ class JudgedResult(Line):
     grade_scale = models.CharField(_("scale"), max_length=40)
     grade_scale_version = models.CharField(_("version of the scale"), max_length=20)
     grade_row = models.CharField(_("row of the scale"), max_length=200)
-    judged_by = person()
-    judged_at = models.DateTimeField(default=timezone.now)
+    judged_by = person(_("judged by"))
+    judged_at = models.DateTimeField(_("judged at"), default=timezone.now)
 
     objects = AdverseEventQuerySet.as_manager()
 
@@ -34,6 +34,7 @@ class ResultOfEvent(JudgedResult):
     event = models.ForeignKey(AdverseEvent, models.PROTECT, related_name="results", verbose_name=_("adverse event"))
 
     class Meta(JudgedResult.Meta):
+        verbose_name = _("result of an adverse event")
         default_related_name = "results_of_events"
 
     def __str__(self):
@@ -46,6 +47,7 @@ class DeclinedResult(JudgedResult):
     reason = models.CharField(_("why this is no adverse event"), max_length=500)
 
     class Meta(JudgedResult.Meta):
+        verbose_name = _("result judged to be no adverse event")
         default_related_name = "declined_results"
         constraints = [
             models.UniqueConstraint(

@@ -9,10 +9,16 @@ from django.utils.translation import gettext_lazy as _
 from patients.models import PatientRecord, person
 from safety import dictionary
 from safety.coding.rules import PATH, CodingState, Kind
+from trialsite.ctcae import term_told
+from trialsite.roles import Permission, can
 from visits.models.queries import ByRecordQuerySet
 
 
 class DictionaryQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """Of the trial as a whole, and of no patient: for all who see what is coded."""
+        return self if can(user, Permission.VIEW_ADVERSE_EVENTS) else self.none()
+
     def in_use(self, name):
         """The version of the dictionary with which one codes now, or None."""
         return self.filter(name=name, is_current=True).first()
@@ -151,4 +157,4 @@ class Coding(PatientRecord, Path):
         ]
 
     def __str__(self):
-        return f"{self.verbatim} → {self.preferred_term}"
+        return f"{self.verbatim} → {term_told(self.preferred_term)}"

@@ -19,12 +19,13 @@ from trialsite import trial
 from visits.models import Infusion, Reaction
 
 
-def states_now(rules=None):
-    """Where the stopping rules of the protocol (or these) stand."""
+def states_now(rules=None, treated=None):
+    """Where the stopping rules of the protocol (or these) stand, for the `treated` patients when they are read already."""
     protocol = trial.current_protocol()
     rules = protocol.stopping_rules if rules is None else rules
-    patients = read_treated(protocol, least_grade=min((rule.counts.least_grade or 1 for rule in rules), default=1))
-    return evaluate(rules, patients, interest=protocol.events_of_interest, on=timezone.now().date())
+    if treated is None:
+        treated = read_treated(protocol, least_grade=min((rule.counts.least_grade or 1 for rule in rules), default=1))
+    return evaluate(rules, treated, interest=protocol.events_of_interest, on=timezone.now().date())
 
 
 def read_treated(protocol, *, least_grade=1) -> list[Treated]:

@@ -81,7 +81,7 @@ def report_adverse_event(request, patient_pk):
     )  # fmt: skip
 
     def save(form):
-        event = actions.report_adverse_event(patient=patient, values=form.event_values, by=request.user)
+        event = actions.report_adverse_event(patient=patient, values=form.event_values, confirmed=form.confirmed, asked=form.asked, by=request.user)
         return Saved(reverse("safety:show_adverse_event", args=[event.pk]), event.version, _("The event is reported."))
 
     context = event_context(request, patient, _("Report an adverse event"))
@@ -89,7 +89,7 @@ def report_adverse_event(request, patient_pk):
 
 
 def load_event(user, pk):
-    events = AdverseEvent.objects.visible_to(user).with_codes().select_related("patient__site", "reported_by")
+    events = AdverseEvent.objects.visible_to(user).with_codes().select_related("patient__site", "reported_by", "case")
     return get_object_or_404(events, pk=pk)
 
 
@@ -121,7 +121,7 @@ def change_adverse_event(request, pk):
     def save(form):
         saved = actions.change_adverse_event(
             event=event, values=form.event_values, version=form.cleaned_data["version"],
-            reason=form.cleaned_data["reason"], by=request.user,
+            reason=form.cleaned_data["reason"], confirmed=form.confirmed, asked=form.asked, by=request.user,
         )  # fmt: skip
         return Saved(reverse("safety:show_adverse_event", args=[pk]), saved.version, _("The change is saved."))
 

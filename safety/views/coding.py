@@ -2,6 +2,7 @@
 
 from django.apps import apps
 from django.core.paginator import Paginator
+from django.db.models import Count, Q
 from django.http import Http404
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -14,10 +15,12 @@ from patients.models import Patient
 from patients.views import PER_PAGE, strip_of, visible_sites
 from safety import actions
 from safety.coding import work
-from safety.coding.forms import ApproveForm, CodeForm, CodingFilter
+from safety.coding.forms import ApproveForm, CodeForm, CodingFilter, VersionForm
 from safety.coding.rules import SOURCES, CodingState, Kind
 from safety.coding.search import LONGEST, dictionary_of, name_of_dictionary, suggest
-from safety.models import Coding
+from safety.coding.versions import Fate
+from safety.home import words_to_code
+from safety.models import Coding, Dictionary
 from trialsite.queried import queried_records
 from trialsite.roles import Permission, can, needs, require, within_sites
 from trialsite.saving import Refused, Saved, answer_form
@@ -68,6 +71,7 @@ def tabs_of(request, here):
         (CodingState.APPROVED, _("Coded")), (CodingState.REJECTED, _("Rejected")), (CodingState.VOID, _("Void")),
     ):  # fmt: skip
         tabs.append((state.value, label, counts[state.value], f"{listed}?state={state.value}{kept}"))
+    tabs.append(("dictionaries", _("Dictionaries"), None, reverse("safety:list_dictionaries")))
     return {"tabs": tabs, "here": here}
 
 
@@ -88,6 +92,13 @@ def list_codes(request):
     shown = work.waiting_of(page.object_list) if state == TO_CODE else page.object_list
     context = {"page": page, "rows": shown, "form": form, "state": state, **tabs_of(request, state)}
     return render(request, "safety/list_codes.html", context)
+
+
+@needs(Permission.CODE_TERMS)
+@require_GET
+def show_to_code(request):
+    """The section of the start page, which asks for it once it is shown."""
+    return render(request, "_work_list.html", {"section": words_to_code(request.user, request.GET)})
 
 
 @needs(Permission.APPROVE_CODES)
@@ -217,3 +228,95 @@ def reject_code(request, pk):
         }  # fmt: skip
 
     return answer_form(request, form, "form.html", context, save)
+
+
+# --- dictionaries -----------------------------------------------------------------------------------------
+
+
+@needs(*CODING)
+@require_GET
+def list_dictionaries(request):
+    """What is loaded, what is in use, and how many codes were given with it."""
+    in_force = Count("codings", filter=Q(codings__state=CodingState.APPROVED))
+    dictionaries = Dictionary.objects.visible_to(request.user).annotate(in_force=in_force)
+    context = {"dictionaries": dictionaries, **tabs_of(request, "dictionaries")}
+    return render(request, "safety/list_dictionaries.html", context)
+
+
+@needs(Permission.APPROVE_CODES)
+def use_dictionary(request, pk):
+    """Code with another version from now on."""
+    dictionary = get_object_or_404(Dictionary.objects.visible_to(request.user), pk=pk)
+    form = ReasonForm(request.POST or None, record=dictionary)
+    compare_url = reverse("safety:compare_dictionary", args=[pk])
+
+    def save(form):
+        saved = actions.use_dictionary(
+            dictionary=dictionary,
+            version=form.cleaned_data["version"],
+            reason=form.cleaned_data["reason"],
+            by=request.user,
+        )
+        return Saved(compare_url, saved.version, _("%(dictionary)s is in use.") % {"dictionary": saved})
+
+    context = {
+        "heading": _("Use %(dictionary)s from now on") % {"dictionary": dictionary}, "title": _("Dictionaries"),
+        "cancel": compare_url, "submit": _("Use it"),
+        "intro": _("What was coded with another version stays as it is until somebody takes it over."),
+    }  # fmt: skip
+    return answer_form(request, form, "form.html", context, save)
+
+
+@needs(*CODING, to_post=CODING)
+def compare_dictionary(request, pk):
+    """The codes that were given with other versions: what becomes of each in this one, and taking them over."""
+    user = request.user
+    dictionary = get_object_or_404(Dictionary.objects.visible_to(user), pk=pk)
+    form = VersionForm(request.POST or None, initial={"what": "recode"})
+
+    def compared():
+        codings = list(work.of_other_versions(user, dictionary))
+        terms = work.terms_after(dictionary, codings)
+        found = {fate: [] for fate in Fate}
+        for coding in codings:
+            coding.change = work.fate_of(coding, terms.get(coding.code))
+            coding.token = f"{coding.pk}:{coding.version}"
+            found[coding.change.fate].append(coding)
+        return found
+
+    def save(form):
+        restates = form.cleaned_data["what"] == "restate"
+        found = compared()[Fate.UNCHANGED if restates else Fate.MOVED]
+        chosen = [coding for coding in found if restates or coding.token in form.cleaned_data["chosen"]]
+        if not chosen:
+            raise Refused(_("Choose at least one code of the list."))
+        act = actions.restate_codings if restates else actions.recode_codings
+        made = act(dictionary=dictionary, seen=[(coding.pk, coding.version) for coding in chosen], by=user)
+        if restates:
+            message = ngettext("%(n)d code is taken over.", "%(n)d codes are taken over.", len(made))
+        else:
+            message = ngettext(
+                "%(n)d code is proposed; another person approves.", "%(n)d codes are proposed; another person approves.",
+                len(made),
+            )  # fmt: skip
+        return Saved(request.path, None, message % {"n": len(made)})
+
+    def context():
+        found = compared()
+        waiting = set(
+            work.codes(user, CodingState.PROPOSED).filter(dictionary=dictionary).values_list("kind", "record_id")
+        )
+        for coding in found[Fate.MOVED]:
+            coding.waits = (coding.kind, coding.record_id) in waiting
+        same_by_term = {}
+        for coding in found[Fate.UNCHANGED]:
+            same_by_term.setdefault(coding.term, []).append(coding)
+        differing = [coding for fate in (Fate.MOVED, Fate.NOT_CURRENT, Fate.GONE) for coding in found[fate]]
+        return {
+            "dictionary": dictionary, "found": found, "counts": [(fate.label, len(found[fate])) for fate in Fate],
+            "page": Paginator(differing, PER_PAGE).get_page(request.GET.get("page")), "same": len(found[Fate.UNCHANGED]),
+            "same_by_term": sorted(same_by_term.items()),
+            "may_use": can(user, Permission.APPROVE_CODES), "ticked": set(form.data.getlist("chosen") if form.is_bound else ()),
+        }  # fmt: skip
+
+    return answer_form(request, form, "safety/compare_dictionary.html", context, save)

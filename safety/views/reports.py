@@ -13,7 +13,7 @@ from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from safety.actions.reports import FIGURES, named, repeat_dsmb_report, request_dsmb_report
+from safety.actions.reports import FIGURES, TABLES, named, repeat_dsmb_report, request_dsmb_report
 from safety.dsmb.figures import PartFigures
 from safety.models import DsmbFile, DsmbReport, Part, Recommendation
 from trialsite import progress
@@ -24,8 +24,8 @@ from trialsite.saving import DataForm, Saved, answer_form
 
 # what a file is sent as; anything else is not sent
 DOWNLOADS = {
-    named(f"report.{kind.lower()}", language): f"{kind} ({name})"
-    for kind in ("PDF", "HTML")
+    named(file, language): f"{kind} ({name})"
+    for file, kind in (("report.pdf", "PDF"), ("report.html", "HTML"), (TABLES, "CSV, XLSX"))
     for language, name in settings.LANGUAGES
 }
 # a file is shown or saved, and can do nothing: not even an SVG that somebody opens by itself

@@ -178,7 +178,7 @@ def given(start="10:00", stop="11:00", stops=(), percent=100, volume=100, minute
     })  # fmt: skip
     return infusing.infusion_problems(
         rules, product=CELLS, planned=Decimal(30_000_000), given=Decimal(30_000_000) * percent / 100,
-        volume_ml=Decimal(volume), started_at=clock(start), stopped_at=clock(stop),
+        volume_ml=Decimal(volume), started_at=clock(start) if start else None, stopped_at=clock(stop) if stop else None,
         interruptions=[(clock(a), clock(b) if b else None) for a, b in stops], monitored_minutes=set(minutes),
         now=clock(now), **known,
     )  # fmt: skip
@@ -359,8 +359,12 @@ TABLES = {
         ({"pregnancy_result": "POS", "age": 61}, SPEAKS), ({"pregnancy_result": "POS", "sex": "M"}, SILENT),
     ]),
     # does the record of an infusion fit together
-    "future": (given, [({}, SILENT), ({"now": "11:00"}, SILENT), ({"now": "10:59"}, SPEAKS)]),
-    "stop_before_start": (given, [({}, SILENT), ({"stop": "10:00"}, SPEAKS), ({"stop": "09:59"}, SPEAKS)]),
+    "future": (given, [({}, SILENT), ({"now": "11:00"}, SILENT), ({"now": "10:59"}, SPEAKS),
+        ({"reactions": [clock("12:01")]}, SPEAKS), ({"reactions": [clock("12:00")]}, SILENT),
+    ]),
+    "stop_before_start": (given, [({}, SILENT), ({"stop": "10:00"}, SPEAKS), ({"stop": "09:59"}, SPEAKS),
+        ({"stop": ""}, SILENT), ({"start": ""}, SILENT),
+    ]),
     "interruption_outside": (given, [
         ({"stops": [("10:10", "10:20")]}, SILENT), ({"stops": [("09:50", "10:20")]}, SPEAKS),
         ({"stops": [("10:50", "11:10")]}, SPEAKS),
@@ -375,6 +379,10 @@ TABLES = {
     "interruption_open": (given, [
         ({"stops": [("11:00", None)]}, SILENT), ({"stops": [("10:30", None)]}, SPEAKS),
     ]),
+    "reaction_before_start": (lambda began, **known: given(reactions=[clock(began)], **known), [
+        ({"began": "10:00"}, SILENT), ({"began": "09:59"}, SPEAKS), ({"began": "11:30"}, SILENT),  # after it, but of it
+        ({"began": "09:59", "start": ""}, SILENT),
+    ]),
     "dose_off_plan": (given, [  # 10 % are tolerated
         ({"percent": 90}, SILENT), ({"percent": 89}, SPEAKS), ({"percent": 110}, SILENT), ({"percent": 111}, SPEAKS),
     ]),
@@ -386,7 +394,10 @@ TABLES = {
     "volume": (given, [
         ({"volume": 50}, SILENT), ({"volume": 49}, SPEAKS), ({"volume": 150}, SILENT), ({"volume": 151}, SPEAKS),
     ]),
-    "monitoring": (given, [({}, SILENT), ({"minutes": (0,)}, SPEAKS), ({"minutes": ()}, SPEAKS)]),
+    "monitoring": (given, [({}, SILENT), ({"minutes": (0,)}, SPEAKS), ({"minutes": ()}, SPEAKS),
+        # while it is filled in, only once the last ones are there
+        ({"minutes": (0,), "is_complete": False}, SILENT), ({"minutes": (30,), "is_complete": False}, SPEAKS),
+    ]),
     "before_preparation": (lambda start: given(start=start, prepared_at=clock("09:30")), [
         ({"start": "09:30"}, SILENT), ({"start": "09:29"}, SPEAKS),
     ]),

@@ -4,7 +4,7 @@ Views, commands, importers, demo data and tests call these, by `from visits impo
 
 from visits.actions.feeds import end_feed, renew_feed
 from visits.actions.grades import differing_grades, regrade
-from visits.actions.infusions import latest_weight, prepare_infusion, record_infusion
+from visits.actions.infusions import latest_weight, prepare_infusion, preview_infusion, record_infusion
 from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, release_lot
 from visits.actions.panels import (
     clear_panel,
@@ -17,6 +17,7 @@ from visits.actions.plan import (
     add_unscheduled_visit,
     died_on,
     follow_amendment,
+    follow_sex,
     move_plan,
     plan_screening,
     plan_visits,
@@ -74,6 +75,7 @@ __all__ = [
     "end_feed",
     "end_range",
     "follow_amendment",
+    "follow_sex",
     "freeze_visits",
     "hold_patient",
     "hold_visit",
@@ -86,6 +88,7 @@ __all__ = [
     "plan_screening",
     "plan_visits",
     "prepare_infusion",
+    "preview_infusion",
     "preview_panel",
     "preview_panel_and_grades",
     "raise_query",

@@ -10,7 +10,14 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from patients.actions import day_at, hold_halts, lock_open_patient, next_version, refuse_when_halted
+from patients.actions import (
+    day_at,
+    hold_halts,
+    lock_open_patient,
+    next_version,
+    refuse_when_halted,
+    refuse_when_waiting,
+)
 from patients.models import AllocationSlot, Blocked, State
 from trialsite.audit import acting
 from trialsite.reasons import because
@@ -21,7 +28,7 @@ from visits.actions.grades import Grading, answers_at
 from visits.actions.lots import lock_lot
 from visits.actions.panels import by_field, store_results
 from visits.actions.plan import lock_visit, mark_attended, move_plan, refuse_impossible_day
-from visits.actions.queries import raise_check_queries
+from visits.actions.queries import Entry, field_of, key_of, not_asked_yet, question_of, raise_check_queries
 from visits.actions.reviews import marks_void
 from visits.grading import reaction_columns
 from visits.models import Infusion, Interruption, LotState, Measurement, Preparation, Reaction
@@ -46,13 +53,26 @@ def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_e
     Halts are asked about as of `halted_at`, by default now: who records what was given before a halt may, who
     prepares a bag under one may not, whatever time is written on it. With `masked_eyes` nothing is told about the
     lot or the arm but that the bag may not be infused."""
+    refuse_when_halted(Blocked.INFUSE, patient=patient, at=halted_at)
+    lot = lock_lot(lot)
+    if reasons := _reasons_not_to_infuse(
+        patient, visit, lot, at, given=given, halted_at=halted_at, masked_eyes=masked_eyes
+    ):
+        raise Refused({"": reasons})
+    return lot
+
+
+def _reasons_not_to_infuse(patient, visit, lot, at, *, given, halted_at, masked_eyes):
+    """Every reason but a halt of the patient or the trial, which `_refuse_infusion` asks about first."""
     protocol = visit.protocol
     slot = AllocationSlot.objects.filter(patient=patient).first()
     arm = protocol.arm(slot.arm) if slot else None
-    refuse_when_halted(Blocked.INFUSE, patient=patient, at=halted_at)
-    lot = lock_lot(lot)
     on = day_at(patient.site, at)
     infusion = visit.protocol.visit(visit.code).infusion
+    if infusion == 1:
+        refuse_when_waiting(Blocked.INFUSE, patient=patient, on=on)
+    refuse_when_halted(Blocked.INFUSE, patient=patient, at=halted_at)
+    lot = lock_lot(lot)
     previous = [i for i in given if i.number < infusion]
     of_the_patient = partial(
         infusing.reasons_not_to_infuse,
@@ -89,9 +109,7 @@ def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_e
             of_the_bag.append(str(halt))
     if of_the_bag:
         reasons += [_(ASK_THE_PHARMACY)] if masked_eyes else of_the_bag
-    if reasons:
-        raise Refused({"": reasons})
-    return lot
+    return reasons
 
 
 def _pregnancy_result(patient, visit):
@@ -157,12 +175,15 @@ def _infusion_number(visit):
 
 def record_infusion(
     *, visit, started_at, stopped_at, volume_ml, given_percent=Decimal(100), access_site="", premedication="",
-    comment="", monitoring=None, interruptions=(), reactions=(), version, reason="", by,
+    comment="", monitoring=None, interruptions=(), reactions=(), confirmed=(), asked=None, version, reason="", by,
 ):  # fmt: skip
     """Record how an infusion was given, or correct it.
 
     `monitoring` is what was typed, by (test code, minute); `interruptions` are (stopped_at, resumed_at, cause),
-    `reactions` are (term, began_at, grade). The lot, the halts and the order of infusions are checked under lock."""
+    `reactions` are (term, began_at, grade). The lot, the halts and the order of infusions are checked under lock.
+
+    Soft problems open a query each, unless in `confirmed`: (check, field). Where `asked` is given, the tokens of what the
+    person has been asked, what is not among them is asked first: Questions."""
     monitoring = monitoring or {}
     with acting(by, reason or because("infusion recorded")):
         patient = lock_open_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
@@ -185,24 +206,10 @@ def record_infusion(
                 raise Refused({"reason": [_("Write why the entry is changed.")]})
         there = {(m.test, m.minute): m for m in infusion.measurements.all()} if infusion else {}
         read = _read_monitoring(protocol, {key: m.typed for key, m in there.items()} | monitoring)
-        problems = infusing.infusion_problems(
-            protocol.infusions,
-            product=protocol.product(preparation.lot.product),
-            # in a masked trial only the part of the bag is judged: the dose in it would tell the arm
-            planned=preparation.prepared_dose if protocol.is_masked else preparation.planned_dose,
-            given=preparation.prepared_dose * given_percent / 100,
-            volume_ml=volume_ml,
-            started_at=started_at,
-            stopped_at=stopped_at,
-            interruptions=[(stopped, resumed) for stopped, resumed, _cause in interruptions],
-            monitored_minutes={minute for (_test, minute), result in read.items() if result},
-            now=timezone.now(),
-            prepared_at=preparation.prepared_at,
-            on=on,
-            visit=visit.code,
-            window=(visit.earliest, visit.latest),
-            **_weights(protocol, preparation, visit),
-        )
+        problems = _problems_of_the_record(
+            visit, preparation, read, started_at=started_at, stopped_at=stopped_at, volume_ml=volume_ml,
+            given_percent=given_percent, interruptions=interruptions, reactions=reactions,
+        )  # fmt: skip
         if hard := [problem for problem in problems if problem.hard]:
             raise Refused(by_field(hard))
         if infusion is None:
@@ -244,13 +251,87 @@ def record_infusion(
         )  # fmt: skip
         mark_attended(visit, on)
         soft = [*problems, *_problems_of_monitoring(tests, read, protocol.infusions.monitoring_minutes)]
-        whole = f"{started_at.isoformat()} {stopped_at.isoformat()} {volume_ml} {given_percent}"
-        raise_check_queries(soft, changed, read=read, patient=patient, infusion=infusion, whole=whole, by=by)
+        whole = infusing.whole_of(started_at, stopped_at, volume_ml, given_percent)
+        raise_check_queries(
+            soft, changed, read=read, patient=patient, infusion=infusion, whole=whole,
+            confirmed=[key for key in map(key_of, soft) if (key[0], field_of(*key[1:])) in confirmed],
+            asked=_keys_of_tokens(asked or (), protocol.infusions), shown=asked, by=by,
+        )  # fmt: skip
         if number == 1 and patient.day_0 != on:
             move_plan(patient=patient, day_0=on, reason=because("the first infusion was given on %(day)s", day=on), by=by)
         for name in settings.AFTER_INFUSION:
             import_string(name)(infusion=infusion, by=by)
     return infusion
+
+
+def _problems_of_the_record(visit, preparation, read, *, given_percent, interruptions, reactions, started_at, **known):
+    """What does not fit together, of what is known; `read` are the vital signs by (test, minute)."""
+    protocol = visit.protocol
+    return infusing.infusion_problems(
+        protocol.infusions,
+        product=protocol.product(preparation.lot.product),
+        # in a masked trial only the part of the bag is judged: the dose in it would tell the arm
+        planned=preparation.prepared_dose if protocol.is_masked else preparation.planned_dose,
+        given=None if given_percent is None else preparation.prepared_dose * given_percent / 100,
+        interruptions=[(stopped, resumed) for stopped, resumed, _cause in interruptions],
+        reactions=[began_at for _term, began_at, _grade in reactions],
+        monitored_minutes={minute for (_test, minute), result in read.items() if result},
+        now=timezone.now(),
+        prepared_at=preparation.prepared_at,
+        started_at=started_at,
+        on=day_at(visit.patient.site, started_at) if started_at else None,
+        visit=visit.code,
+        window=(visit.earliest, visit.latest),
+        **_weights(protocol, preparation, visit),
+        **known,
+    )
+
+
+def preview_infusion(
+    *, visit, started_at=None, stopped_at=None, volume_ml=None, given_percent=None, monitoring=None, interruptions=(),
+    reactions=(),
+):  # fmt: skip
+    """What recording this would refuse, as sentences, and ask, as Questions: (reasons, questions). Without a lock and
+    without a write. The arguments are those of `record_infusion`; what is not known yet is None."""
+    patient, protocol, number = visit.patient, visit.protocol, _infusion_number(visit)
+    preparation = Preparation.objects.select_related("lot").filter(patient=patient, number=number).first()
+    if preparation is None:
+        return [_("The infusion was not prepared: no lot and no dose are known.")], []
+    infusion = Infusion.objects.filter(patient=patient, number=number).first()
+    there = {(m.test, m.minute): m.typed for m in infusion.measurements.all()} if infusion else {}
+    typed = there | (monitoring or {})
+    read = _read_monitoring(protocol, typed)
+    changed = {key for key, value in typed.items() if value != there.get(key, "")}
+    problems = _problems_of_the_record(
+        visit, preparation, read, started_at=started_at, stopped_at=stopped_at, volume_ml=volume_ml,
+        given_percent=given_percent, interruptions=interruptions, reactions=reactions, is_complete=False,
+    )  # fmt: skip
+    reasons = [str(problem.text) for problem in problems if problem.hard]
+    if infusion is None and started_at:
+        given = list(Infusion.objects.filter(patient=patient))
+        try:
+            refuse_when_halted(Blocked.INFUSE, patient=patient, at=started_at)
+        except Refused as halt:
+            reasons.append(str(halt))
+        reasons += _reasons_not_to_infuse(
+            patient, visit, preparation.lot, started_at, given=given, halted_at=started_at, masked_eyes=protocol.is_masked
+        )
+    tests = {code: protocol.test(code) for code in protocol.infusions.monitoring_tests}
+    soft = [p for p in problems if not p.hard]
+    soft += _problems_of_monitoring(tests, read, protocol.infusions.monitoring_minutes)
+    whole = infusing.whole_of(started_at, stopped_at, volume_ml, given_percent)
+    asking = not_asked_yet(soft, changed, read=read, infusion=infusion, whole=whole)
+    entry = Entry(read, changed, whole, False)
+    return list(dict.fromkeys(reasons)), [question_of(problem, entry) for problem in asking]
+
+
+def _keys_of_tokens(tokens, infusions):
+    """What was asked, {(check, test, minute): value}: of what this form can ask."""
+    fields = {field_of(test, minute): (test, minute) for test in infusions.monitoring_tests
+              for minute in infusions.monitoring_minutes} | {"": ("", None)}  # fmt: skip
+    parts = [token.split(":", 2) for token in tokens if token.count(":") >= 2]
+    soft = {check.code for check in edit_checks.CHECKS if not check.hard}
+    return {(code, *fields[name]): typed for code, name, typed in parts if code in soft and name in fields}
 
 
 def check_first_version(version):

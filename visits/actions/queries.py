@@ -1,5 +1,6 @@
 """Questions about values: raised by checks and by people, answered, closed, asked again."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from patients.actions import lock_open_patient, next_version, refuse_before_cons
 from patients.models import ArtRegimen
 from trialsite.audit import acting
 from trialsite.reasons import because
-from trialsite.saving import Refused, check_version
+from trialsite.saving import Question, Questions, Refused, check_version
 from visits import edit_checks
 from visits.actions.plan import died_on, lock_visit
 from visits.models import (
@@ -29,7 +30,7 @@ from visits.models import (
 
 
 def raise_check_queries(
-    problems, changed, *, read, patient, panel=None, infusion=None, whole="", confirmed=(), asked=None, by
+    problems, changed, *, read, patient, panel=None, infusion=None, whole="", confirmed=(), asked=None, shown=None, by
 ):  # fmt: skip
     """What becomes of the soft problems of what was just entered: a query each, unless one asks it already or the
     person confirmed the value (`confirmed`: keys check, test and, of an infusion, minute). Every time that a check
@@ -38,14 +39,18 @@ def raise_check_queries(
 
     `read` are the results as saved, `changed` what was typed before, by (test, minute); `whole` is what
     was typed that a check about the whole form looks at (of a panel the day). A change answers the open queries of checks about the value, and
-    closes those whose check is now satisfied."""
+    closes those whose check is now satisfied. Where `shown` is given, the tokens of what the person has been asked, what
+    is neither among them nor confirmed raises Questions."""
     queries = list(_open_queries(panel, infusion).select_for_update(of=("self",)))
     firings = _firings(panel, infusion)
     entry = Entry(read, changed, whole, panel is not None)
     broken = {_identity(key_of(p)): p for p in problems}
     confirmed = {_identity((*key, None)[:3]) for key in confirmed}
     raised, fired = [], []
-    for problem in _still_to_ask(problems, entry, queries, firings):
+    to_ask = _still_to_ask(problems, entry, queries, firings)
+    if shown is not None:
+        ask_first([(question_of(p, entry), _identity(key_of(p))) for p in to_ask], shown, confirmed)
+    for problem in to_ask:
         code, test, minute = key_of(problem)
         said = problem.text.stored()
         firing = CheckFiring(
@@ -106,6 +111,8 @@ class Entry:
         return firing.typed != self.typed(firing.test, firing.minute)
 
 
+# the name of a field, which is kept with what was asked about it
+ASKED_FIELD = re.compile(r"[A-Za-z0-9_]{0,24}")
 # asked at one form of a visit, and about all of them
 OF_THE_VISIT = [c.code for c in edit_checks.CHECKS if c.once_a_visit or c.subject == edit_checks.Subject.VISIT]
 ACROSS_FORMS = [c.code for c in edit_checks.CHECKS if c.subject == edit_checks.Subject.VISIT]
@@ -145,11 +152,23 @@ def _still_to_ask(problems, entry, queries, firings):
     return [problem for problem in waiting if edit_checks.retirement_key(problem.code, problem.test) not in gone]
 
 
-def not_asked_yet(problems, changed, *, read, panel, whole):
-    """Those soft problems of a panel that saving it would ask about. `changed` are the (test, minute) that differ."""
-    return _still_to_ask(
-        problems, Entry(read, changed, whole, True), _open_queries(panel, None), _firings(panel, None)
-    )  # fmt: skip
+def not_asked_yet(problems, changed, *, read, panel=None, infusion=None, whole):
+    """Those soft problems of a panel or an infusion that saving it would ask about. `changed` are the (test, minute)
+    that differ."""
+    entry = Entry(read, changed, whole, panel is not None)
+    if panel is None and infusion is None:
+        return _still_to_ask(problems, entry, [], [])
+    return _still_to_ask(problems, entry, _open_queries(panel, infusion), _firings(panel, infusion))
+
+
+def field_of(test, minute):
+    """The name of the field of a form in which a value stands."""
+    return test if minute is None else f"{test}_{minute}"
+
+
+def question_of(problem, entry):
+    code, test, minute = key_of(problem)
+    return Question(code, field_of(test, minute), entry.typed(test, minute), problem.text)
 
 
 def key_of(problem):
@@ -230,10 +249,11 @@ def _refuse_without_reason(reason):
 # --- queries about any record -----------------------------------------------------------------------
 
 
-def raise_record_queries(*, problems, record, confirmed=(), by):
+def raise_record_queries(*, problems, record, confirmed=(), asked=None, by):
     """The same for a record that is no panel and no infusion (a line, an adverse event): `problems` are all the soft
     ones that its checks say now, with their field as `test`. What is asked already, confirmed or retired is not asked
-    again; a query whose check is satisfied is closed."""
+    again; a query whose check is satisfied is closed. Where `asked` is given, what is neither among its tokens nor
+    confirmed raises Questions; what was asked, and corrected since, is kept as such."""
     label = record._meta.label_lower
     queries = list(
         Query.objects.select_for_update(of=("self",)).filter(record=label, record_id=record.pk)
@@ -244,10 +264,15 @@ def raise_record_queries(*, problems, record, confirmed=(), by):
     open_keys = {(q.check_code, q.field) for q in queries}
     settled = {(f.check_code, f.test, f.typed) for f in firings if f.outcome == Outcome.CONFIRMED}
     gone = retired_checks() if problems else ()
-    for problem in problems:
+    to_ask = [
+        problem for problem in problems
+        if (problem.code, problem.test) not in open_keys and (problem.code, "") not in gone
+        and (problem.code, problem.test, values[problem.test]) not in settled
+    ]  # fmt: skip
+    if asked is not None:
+        ask_first([(Question(p.code, p.test, values[p.test], p.text), (p.code, p.test)) for p in to_ask], asked, confirmed)
+    for problem in to_ask:
         code, name = problem.code, problem.test
-        if (code, name) in open_keys or (code, name, values[name]) in settled or (code, "") in gone:
-            continue
         said = problem.text.stored()
         firing = CheckFiring(
             patient_id=record.patient_id, record=label, record_id=record.pk, test=name, check_code=code,
@@ -261,6 +286,13 @@ def raise_record_queries(*, problems, record, confirmed=(), by):
             )  # fmt: skip
         CheckFiring.objects.bulk_create([firing])
     still = {(p.code, p.test) for p in problems}
+    CheckFiring.objects.bulk_create(
+        CheckFiring(
+            patient_id=record.patient_id, record=label, record_id=record.pk, test=name, check_code=code, typed=typed[:500],
+            outcome=Outcome.CORRECTED, has_changed_value=True, by=by,
+        )
+        for code, name, typed in corrected(asked or (), still)
+    )  # fmt: skip
     with acting(by, because("the edit checks looked again")):
         _note_changes([f for f in firings if (f.check_code, f.test) not in still])
         for query in queries:
@@ -272,7 +304,22 @@ def raise_record_queries(*, problems, record, confirmed=(), by):
                 next_version(query, "state", "closed_at")
 
 
-def check_line(*, line, confirmed=(), by):
+def ask_first(questions, asked, confirmed):
+    """Raise Questions with all of `questions`, (Question, its key) each, where one was neither shown nor confirmed."""
+    if any(question.token not in asked and key not in confirmed for question, key in questions):
+        raise Questions([question for question, _key in questions])
+
+
+def corrected(asked, still):
+    """(check, field, value) of what was asked by a soft check of ours and stands no more; `still` are (check, field)."""
+    for token in sorted(asked):
+        code, name, typed = (*token.split(":", 2), "", "")[:3]
+        known = edit_checks.BY_CODE.get(code)
+        if known and not known.hard and ASKED_FIELD.fullmatch(name) and (code, name) not in still:
+            yield code, name, typed
+
+
+def check_line(*, line, confirmed=(), asked=None, by):
     """What the edit checks say about a line of a history or medication: refuse, or raise queries."""
     patient = line.patient
     around = edit_checks.Surroundings(
@@ -288,24 +335,24 @@ def check_line(*, line, confirmed=(), by):
     if errors:
         raise Refused(errors)
     if isinstance(line, ArtRegimen):
-        _check_regimens(line, around, confirmed, by)
+        _check_regimens(line, around, confirmed, asked, by)
 
 
-def _check_regimens(line, around, confirmed, by):
+def _check_regimens(line, around, confirmed, asked, by):
     """The treatment is one thing in several lines: a query about it that another line answers is closed as well."""
     label = line._meta.label_lower
     regimens = list(ArtRegimen.objects.filter(patient=line.patient_id, is_withdrawn=False))
     spans = [(r.started_on, "" if r.is_ongoing else r.ended_on) for r in regimens]
     problems = edit_checks.problems_of_regimens(spans, around)
-    asked = Query.objects.filter(patient=line.patient_id, record=label).exclude(check_code="")
-    asking = {q.record_id: q for q in asked.exclude(state=QueryState.CLOSED)}
+    raised = Query.objects.filter(patient=line.patient_id, record=label).exclude(check_code="")
+    asking = {q.record_id: q for q in raised.exclude(state=QueryState.CLOSED)}
     others = {q.check_code for pk, q in asking.items() if pk != line.pk}
     for regimen in (r for r in regimens if r.pk in asking and r.pk != line.pk):
         raise_record_queries(
             problems=[p for p in problems if p.code == asking[regimen.pk].check_code], record=regimen, by=by
         )
     mine = [] if line.is_withdrawn else [p for p in problems if p.code not in others]
-    raise_record_queries(problems=mine, record=line, confirmed=confirmed, by=by)
+    raise_record_queries(problems=mine, record=line, confirmed=confirmed, asked=asked, by=by)
 
 
 def raise_query(*, panel=None, infusion=None, record=None, test="", minute=None, field="", text, by):

@@ -6,6 +6,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import Line, PatientRecord, under_version
+from trialsite.ctcae import term_told
 from trialsite.models import Site
 from trialsite.roles import Permission, within_sites
 from visits.models.plan import Visit
@@ -161,4 +162,4 @@ class Reaction(Line):
         ordering = ["began_at"]
 
     def __str__(self):
-        return self.term
+        return term_told(self.term)

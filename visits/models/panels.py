@@ -281,12 +281,13 @@ class Measurement(GradedRecord):
 class SupersededGrade(GradedRecord):
     """The grade that a result had until it was graded anew, with the reason. The result itself has the one that holds."""
 
-    measurement = models.ForeignKey(Measurement, models.PROTECT, related_name="superseded_grades")
+    measurement = models.ForeignKey(Measurement, models.PROTECT, related_name="superseded_grades", verbose_name=_("measurement"))
     reason = models.CharField(_("reason"), max_length=500)
-    superseded_by = person()
-    superseded_at = models.DateTimeField(default=timezone.now)
+    superseded_by = person(_("given anew by"))
+    superseded_at = models.DateTimeField(_("given anew at"), default=timezone.now)
 
     class Meta(GradedRecord.Meta):
+        verbose_name = _("grade that was given anew")
         ordering = ["-superseded_at", "-id"]
         default_related_name = "superseded_grades"
 

@@ -2,7 +2,7 @@
 
 from visits.views.calendar import calendar_feed, end_feed, renew_feed, show_calendar
 from visits.views.checks import list_checks, restore_check, retire_check
-from visits.views.infusions import prepare_infusion, record_infusion, show_grade_words
+from visits.views.infusions import check_infusion, prepare_infusion, record_infusion, show_grade_words
 from visits.views.laboratories import (
     add_range,
     apply_range,
@@ -55,6 +55,7 @@ __all__ = [
     "apply_range",
     "calendar_feed",
     "change_laboratory",
+    "check_infusion",
     "check_panel",
     "check_patient",
     "check_record",

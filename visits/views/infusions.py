@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
 from patients.actions import today_at
 from patients.models import AllocationSlot
@@ -91,7 +91,8 @@ def record_infusion(request, pk):
         names = ("started_at", "stopped_at", "volume_ml", "given_percent", "access_site", "premedication", "comment")
         saved = actions.record_infusion(
             visit=visit, **{name: form.sent_or(name, getattr(infusion, name, "")) for name in names},
-            monitoring=form.monitoring, interruptions=form.interruptions, reactions=form.reactions, version=form.cleaned_data["version"],
+            monitoring=form.monitoring, interruptions=form.interruptions, reactions=form.reactions, confirmed=form.confirmed, asked=form.asked,
+            version=form.cleaned_data["version"],
             reason=form.cleaned_data.get("reason", ""), by=request.user,
         )  # fmt: skip
         return Saved(reverse("visits:show_visit", args=[pk]), saved.version, _("The infusion is recorded."))
@@ -102,6 +103,8 @@ def record_infusion(request, pk):
         preparation=infusion.preparation if infusion else Preparation.objects.filter(visit=visit).first(),
         reaction_terms=[(term, protocol.infusions.reaction_label(term)) for term in protocol.infusions.reaction_terms],
         may_enter=can(request.user, Permission.RECORD_INFUSIONS, patient.site) and is_open(visit),
+        interruptions=standing(infusion.interruptions) if infusion else [],
+        reactions=standing(infusion.reactions) if infusion else [],
     )  # fmt: skip
 
     def conflict(form, stale):
@@ -111,6 +114,29 @@ def record_infusion(request, pk):
         return [conflict_row(bound.label, typed, saved) for bound, typed, saved in rows if typed or saved]
 
     return answer_form(request, form, "visits/record_infusion.html", context, save, conflict=conflict)
+
+
+@needs(Permission.RECORD_INFUSIONS)
+@require_POST
+def check_infusion(request, pk):
+    """What saving would ask or refuse, while the form is filled in. Writes nothing."""
+    visit = load_visit(request.user, pk)
+    require(request.user, Permission.RECORD_INFUSIONS, visit.patient.site)
+    if not planned_infusion(visit):
+        raise Http404
+    form = form_of(request.POST, visit, load_infusion(visit))
+    form.is_valid()
+    known = {name: form.cleaned_data.get(name) for name in forms.WHOLE}
+    reasons, questions = actions.preview_infusion(
+        visit=visit, **known, monitoring=form.monitoring, interruptions=form.interruptions, reactions=form.reactions
+    )
+    wrong = [
+        (bound, [error.messages[0] for error in form.errors.as_data()[bound.name] if error.code != "required"])
+        for bound in form.visible_fields() if bound.name in form.errors
+    ]  # fmt: skip
+    context = {"form": form, "questions": questions, "reasons": reasons,
+               "wrong": [(bound, texts) for bound, texts in wrong if texts], "is_live": True}  # fmt: skip
+    return render(request, "visits/check_infusion.html", context)
 
 
 def load_infusion(visit):

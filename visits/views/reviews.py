@@ -16,9 +16,12 @@ from trialsite.clock import told_at, zone_of
 from trialsite.forms import ReasonForm, confirming
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Refused, Saved, answer_form, conflict_row
+from trialsite.templatetags.trial import number
+from trialsite.ucum import unit_text
 from visits import actions, forms, waiting
 from visits.contents import CASEBOOK, INFUSIONS, PANELS, Form, asked_of, kinds, load_forms, number_of, queries_on
 from visits.models import Infusion, Mark, PanelState, Review, Visit, open_queries
+from visits.ranges import range_text
 from visits.reviews import MEANING_OF_CASEBOOK, MEANINGS, STEPS, reasons_not_to
 from visits.views.grades import flag_of, grade_of
 from visits.views.marks import PAGES
@@ -264,7 +267,9 @@ def rows_of(form):
     if form.kind.label == PANELS:
         return _rows_of_panel(form)
     if form.kind.label == CASEBOOK:
-        return [row_of(part.title, _("version %(n)d") % {"n": part.record.version}) for part in form.parts]
+        rows = [row_of(part.title, _("version %(n)d") % {"n": part.record.version}) for part in form.parts]
+        zone = zone_of(form.record.site)
+        return rows + [row_of(f"{row._meta.verbose_name} {row}", _words_beside(row, zone)) for row in form.beside]
     zone = zone_of(form.record.patient.site)
     rows = [row_of(label, value) for label, value in _columns_shown(form.record, zone)]
     return rows + [row_of(part._meta.verbose_name, _words_of(part, zone)) for part in form.parts]
@@ -284,6 +289,11 @@ def _columns_shown(record, zone, unshown=UNSHOWN):
         yield f.verbose_name, getattr(record, f"get_{f.name}_display", lambda value=value: value)()
 
 
+def _words_beside(row, zone):
+    """What the casebook's signature covers of a row that is no form of its own."""
+    return " · ".join(f"{label}: {value}" for label, value in _columns_shown(row, zone, (*UNSHOWN, "hold", "seen")))
+
+
 def _words_of(part, zone):
     """A row that belongs to a form, with all that is marked with it; of a line entered in error, that it is one."""
     if getattr(part, "minute", None) is not None:
@@ -301,19 +311,35 @@ def _rows_of_panel(form):
     if panel.state == PanelState.NOT_DONE:
         return [row_of(_("Not done"), panel.not_done_because)]
     rows = [row_of(_("Collected on"), f"{panel.collected_on or ''} {panel.collected_at or ''}".strip())]
+    if panel.laboratory:
+        rows.append(row_of(_("Laboratory"), panel.laboratory.name))
     for test in form.protocol.tests_of(panel.code):
         m = there.get(test.code)
         value = test.choice_label(m.typed) if m and m.typed else m.get_missing_because_display() if m else ""
         is_there = bool(m and (m.typed or m.missing_because)) and not m.is_computed
-        row = row_of(test.name, value, m.reported_unit or m.unit if m and m.typed else "", test.code, is_there)
+        unit = m.reported_unit or m.unit if m and m.typed else ""
+        row = row_of(test.name, value, unit, test.code, is_there, note=_said_of(m) if m and m.typed else "")
         rows.append(row | {"flag": flag_of(m.flag), "grade": grade_of(m)} if m else row)
     if panel.comment:
         rows.append(row_of(_("Comment"), panel.comment))
     return rows
 
 
-def row_of(label, value, unit="", code="", is_there=False):
-    return {"label": label, "value": value, "unit": unit, "code": code, "is_there": is_there}
+def _said_of(m):
+    """What is stored with a result and signed with it: range, the value in the protocol's unit, where it comes from."""
+    span = range_text(m.reported_low, m.reported_high) or range_text(m.low, m.high)
+    is_converted = m.value is not None and m.reported_unit not in ("", m.unit)
+    return " · ".join(
+        filter(None, [
+            _("range %(range)s") % {"range": span} if span else "",
+            f"= {m.operator}{number(m.value)} {unit_text(m.unit)}" if is_converted else "",
+            _("computed") if m.is_computed else "",
+        ])
+    )  # fmt: skip
+
+
+def row_of(label, value, unit="", code="", is_there=False, note=""):
+    return {"label": label, "value": value, "unit": unit, "code": code, "is_there": is_there, "note": note}
 
 
 # --- taking back ---------------------------------------------------------------------------------------

@@ -1,0 +1,183 @@
+"""The CIOMS I form of a version of a case, as a PDF: the only place that knows its fields.
+
+The labels are those of the form, in English; what people wrote stands as they wrote it. The product is named for eyes that
+may see arms; for others all products of the trial are, as masked. Equal versions and eyes give equal bytes."""
+
+import json
+from datetime import date, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from django.utils import translation
+
+from patients.arms import arms_seen_by
+from safety.dsmb.render import pdf_of
+from safety.models import Outcome, Relationship
+from trialsite import trial
+from visits.models import Flag
+
+TEMPLATE = Path(__file__).with_name("cioms.typ")
+MASKED = "masked"
+
+
+def cioms_pdf(version, user):
+    """The form of this version of a case, for the eyes of this person. Raises NotTypeset."""
+    arm = arms_seen_by(user, [version.patient]).get(version.patient_id)
+    with translation.override("en"):
+        form = form_of(version, arm)
+    return pdf_of(TEMPLATE, json.dumps(form, ensure_ascii=False).encode())
+
+
+def form_of(version, arm):
+    """What stands in each field, by its number; `arm` is None for masked eyes."""
+    content = version.content
+    protocol = trial.protocol(content["trial"]["version"])
+    event, patient, zone = content["event"], content["patient"], ZoneInfo(content["patient"]["zone"])
+    onset, ended = date.fromisoformat(event["began_on"]), event["ended_on"]
+    given = [i for i in content["infusions"] if local(i["started_at"], zone).date() <= onset]
+    suspects = [drug for drug in content["medications"] if drug["suspect"]]
+    others = [drug for drug in content["medications"] if not drug["suspect"]]
+    name, dose = product_of(protocol, arm)
+    return {
+        "number": content["case"]["number"],
+        "version": "Initial" if version.number == 0 else f"Follow-up {version.number}",
+        "digest": version.digest,
+        "trial": protocol.trial.short_title,
+        "registry": protocol.trial.registry,
+        "1": patient["number"],
+        "1a": patient["country"],
+        "2": str(patient["birth_year"]),
+        "2a": str(patient["age"]),
+        "3": {"F": "Female", "M": "Male"}[patient["sex"]],
+        "4-6": onset.isoformat(),
+        "7+13": description(content, protocol, onset, ended),
+        "8-12": [{"label": LABELS[name], "ticked": event[name]} for name in LABELS],
+        "14": [f"#1 {name}", *(f"#{n} {drug['treatment']}" for n, drug in enumerate(suspects, 2))],
+        "15": [f"#1 {dose}", *(f"#{n} {dose_of(drug)}" for n, drug in enumerate(suspects, 2))],
+        "16": [
+            f"#1 {protocol.infusions.route if protocol.infusions else '–'}",
+            *(f"#{n} {drug['route'] or '–'}" for n, drug in enumerate(suspects, 2)),
+        ],
+        "17": [
+            f"#1 trial treatment: {protocol.trial.short_title}",
+            *(f"#{n} {drug['indication'] or '–'}" for n, drug in enumerate(suspects, 2)),
+        ],
+        "18": [f"#1 {dates_given(given, zone)}", *(f"#{n} {span_of(drug)}" for n, drug in enumerate(suspects, 2))],
+        "19": [f"#1 {duration(given, zone)}"],
+        "20": abated(event),
+        "21": "NA",
+        "22": [f"{drug['treatment']}, {dose_of(drug)}, {span_of(drug)}" for drug in others]
+        + [f"{regimen['drugs']} (antiretroviral), {span_of(regimen)}" for regimen in content["regimens"]],
+        "23": history(content),
+        "24a": protocol.trial.sponsor,
+        "24b": content["case"]["number"],
+        "24c": f"{local(content['case']['sponsor_knew_at'], zone):%Y-%m-%d}",
+        "24d": ["study"],
+        "date": f"{version.made_at.astimezone(zone):%Y-%m-%d}",
+        "25a": "initial" if version.number == 0 else "followup",
+        "25b": f"{content['reporter']['name']}, {patient['site']}",
+        "26": remarks(version),
+    }
+
+
+# the boxes of fields 8 to 12, and the two that later editions add
+LABELS = {
+    "is_fatal": "PATIENT DIED",
+    "is_hospitalisation": "INVOLVED OR PROLONGED INPATIENT HOSPITALISATION",
+    "is_disability": "INVOLVED PERSISTENCE OR SIGNIFICANT DISABILITY OR INCAPACITY",
+    "is_life_threatening": "LIFE THREATENING",
+    "is_congenital": "CONGENITAL ANOMALY",
+    "is_important": "OTHER MEDICALLY IMPORTANT CONDITION",
+}
+
+
+def local(instant, zone):
+    return datetime.fromisoformat(instant).astimezone(zone)
+
+
+def product_of(protocol, arm):
+    """(name, dose) of the suspect product: of the arm where it may be seen, or of all arms, masked."""
+    if arm is None:
+        names = sorted({protocol.product(each.product).name for each in protocol.arms})  # in an order that tells nothing
+        return f"{' or '.join(names)} ({MASKED})", MASKED
+    product = protocol.product(protocol.arm(arm).product)
+    amount = f"{product.dose.per_kg.normalize():f} {product.dose.unit} per kg" if product.dose.per_kg else (
+        f"{product.dose.absolute.normalize():f} {product.dose.unit}"
+    )  # fmt: skip
+    return product.name, f"{amount}, per infusion"
+
+
+def description(content, protocol, onset, ended):
+    """Field 7+13: the reaction, both judgements, the story, the results."""
+    event, sponsor = content["event"], content["sponsor"]
+    until = f"to {ended}" if ended else "ongoing"
+    number = f", after infusion {event['infusion_number']}" if event["infusion_number"] else ""
+    told = [
+        f"{event['term']}, grade {event['grade']}, from {onset} {until}{number}. "
+        f"Outcome: {label_of(Outcome, event['outcome'])}.",
+        f"Investigator's causality: {label_of(Relationship, event['relationship'])} (product)"
+        + (f"; {label_of(Relationship, event['procedure_relationship'])} (procedure)." if event["procedure_relationship"] else "."),
+    ]  # fmt: skip
+    if sponsor:
+        link = {"suspected": "cannot be excluded", "excluded": "excluded"}[sponsor["causality"]]
+        told.append(f"Sponsor's causality: {link}; {sponsor['expectedness']}. {sponsor['comment']}")
+    told += content["narrative"].splitlines()
+    if content["labs"]:
+        told.append("Relevant results: " + "; ".join(result_of(lab, protocol) for lab in content["labs"]) + ".")
+    return [line for line in told if line.strip()]
+
+
+def label_of(choices, value):
+    return str(choices(value).label)
+
+
+def result_of(lab, protocol):
+    limits = " to ".join(filter(None, (lab["low"], lab["high"])))
+    flag = label_of(Flag, lab["flag"]) if lab["flag"] else ""
+    around = ", ".join(filter(None, (flag, f"normal {limits}" if limits else "", lab["on"])))
+    return f"{protocol.test(lab['test']).name} {lab['result']} {lab['unit']} ({around})"
+
+
+def dose_of(drug):
+    return " ".join(filter(None, (drug["dose"], drug["dose_unit"], drug["frequency"]))) or "dose unknown"
+
+
+def span_of(line):
+    return f"{line['started_on'] or '?'} – {'ongoing' if line['is_ongoing'] else line['ended_on'] or '?'}"
+
+
+def dates_given(given, zone):
+    return ", ".join(f"{local(i['started_at'], zone):%Y-%m-%d}" for i in given) or "not given before the reaction"
+
+
+def duration(given, zone):
+    if not given:
+        return "–"
+    days = (local(given[-1]["started_at"], zone).date() - local(given[0]["started_at"], zone).date()).days + 1
+    return f"{len(given)} infusion{'s' if len(given) > 1 else ''} within {days} day{'s' if days > 1 else ''}"
+
+
+def abated(event):
+    """Field 20: only where the treatment was stopped."""
+    if event["action_taken"] not in ("drug_withdrawn", "drug_interrupted"):
+        return "NA"
+    if event["outcome"] in ("recovered", "recovered_with_sequelae", "recovering"):
+        return "YES"
+    return "NO" if event["outcome"] == "not_recovered" else "NA"
+
+
+def history(content):
+    told = []
+    if content["hiv"]:
+        told.append(f"HIV-1 infection since {content['hiv']['diagnosed_on']}, CDC {content['hiv']['stage']}")
+    return told + [f"{line['term']}, {span_of(line)}" for line in content["histories"]]
+
+
+def remarks(version):
+    told = [f"Trial {version.content['trial']['id']} ({version.content['trial']['registry']}), "
+            f"protocol {version.content['trial']['version']}."]  # fmt: skip
+    if version.summary:
+        told.append(f"New in this version: {version.summary}")
+    if version.changed:
+        told.append(f"Changed since the last version: {', '.join(version.changed)}.")
+    return told

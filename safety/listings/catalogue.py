@@ -1,0 +1,248 @@
+"""Which listings there are. A new one is an entry of LISTINGS."""
+
+from django.db.models import F, Max, Min, Q
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from patients.models import Medication, Patient, State
+from safety.listings.table import ARM, Column, Listing
+from safety.models import RELATED, AdverseEvent, Deviation
+from trialsite import trial
+from trialsite.ctcae import term_told
+from trialsite.roles import Permission, within_sites
+from visits.models import Measurement, Reaction
+
+# --- rows -----------------------------------------------------------------------------------------------------
+
+
+def events(user):
+    found = AdverseEvent.objects.visible_to(user).filter(is_withdrawn=False)
+    return found.with_codes().select_related("patient__site")
+
+
+def serious(user):
+    return events(user).filter(is_serious=True)
+
+
+def of_interest(user):
+    """Events whose reported or coded term the protocol watches."""
+    words = {term.casefold() for item in trial.current_protocol().events_of_interest for term in item.terms}
+    matching = Q()
+    for word in sorted(words):
+        matching |= Q(term__iexact=word) | Q(coded_term__iexact=word)
+    return events(user).filter(matching) if words else events(user).none()
+
+
+def reactions(user):
+    return (
+        within_sites(Reaction.objects.filter(is_withdrawn=False), user, Permission.VIEW_ADVERSE_EVENTS)
+        .select_related("patient__site", "infusion__visit")
+    )  # fmt: skip
+
+
+def abnormal(user):
+    """Results that are graded 1 or worse, or lie outside their range."""
+    found = within_sites(Measurement.objects.all(), user, Permission.VIEW_ADVERSE_EVENTS)
+    return found.filter(Q(grade__gte=1) | ~Q(flag="")).select_related(
+        "patient__site", "panel__visit", "infusion__visit"
+    )
+
+
+def deaths(user):
+    """Patients who died, by the end of participation or by a fatal event."""
+    patients = within_sites(Patient.objects.all(), user, Permission.VIEW_ADVERSE_EVENTS, "site")
+    fatal = Q(adverse_events__is_fatal=True, adverse_events__is_withdrawn=False)
+    return (
+        patients.filter(Q(state=State.DIED) | fatal)
+        .annotate(
+            fatal_term=Min("adverse_events__term", filter=fatal),
+            fatal_relationship=Min("adverse_events__relationship", filter=fatal),
+            died_on=Max("dispositions__on", filter=Q(dispositions__state=State.DIED)),
+            fatal_end=Max("adverse_events__ended_on", filter=fatal),
+            last_infusion=Max("infusions__started_at"),
+        )
+        .select_related("site")
+    )
+
+
+def deviations(user):
+    found = Deviation.objects.visible_to(user).filter(is_withdrawn=False)
+    return found.select_related("patient__site", "visit")
+
+
+def medications(user):
+    found = within_sites(Medication.objects.filter(is_withdrawn=False), user, Permission.VIEW_PATIENTS)
+    return found.select_related("patient__site")
+
+
+# --- columns --------------------------------------------------------------------------------------------------
+
+
+def patient_of(row):
+    return row if isinstance(row, Patient) else row.patient
+
+
+def patient_columns(path="patient__"):
+    return (
+        Column("patient", _("Patient"), lambda row: patient_of(row).number, f"{path}number",
+               url=lambda row: reverse("safety:show_casebook", args=[patient_of(row).pk])),
+        Column("site", _("Site"), lambda row: patient_of(row).site.name, f"{path}site__code", at_first=False),
+        Column("sex", _("Sex"), lambda row: patient_of(row).get_sex_display(), f"{path}sex", at_first=False),
+        Column(ARM, _("Arm"), lambda row: row.arm_told),
+    )  # fmt: skip
+
+
+def page_of_event(event):
+    return reverse("safety:show_adverse_event", args=[event.pk])
+
+
+def day_in_trial(event):
+    day_0 = event.patient.day_0
+    return (event.began_on - day_0).days if day_0 else None
+
+
+EVENT_COLUMNS = (
+    *patient_columns(),
+    Column("number", _("Number"), lambda e: e.sequence, "sequence", at_first=False),
+    Column("term", _("Event"), lambda e: term_told(e.term), "term", url=page_of_event),
+    Column("coded", _("Coded term"), lambda e: term_told(e.coded_term), "coded_term", at_first=False),
+    Column("class", _("Class"), lambda e: e.body_system_told, "body_system"),
+    Column("grade", _("Grade"), lambda e: e.grade, "grade", look="grade"),
+    Column("serious", _("Serious"), lambda e: _("serious") if e.is_serious else "", "is_serious", look="serious"),
+    Column("criteria", _("Serious because"), lambda e: "; ".join(e.seriousness), at_first=False),
+    Column("onset", _("Onset"), lambda e: e.began_on, "began_on"),
+    Column("end", _("End"), lambda e: _("ongoing") if e.is_ongoing else e.ended_on, "ended_on"),
+    Column("day", _("Day in the trial"), day_in_trial, at_first=False),
+    Column("infusion", _("After infusion"), lambda e: e.infusion_number, "infusion_number", at_first=False),
+    Column("relationship", _("Relationship"), lambda e: e.get_relationship_display(), "relationship"),
+    Column("action", _("Action taken"), lambda e: e.get_action_taken_display(), "action_taken", at_first=False),
+    Column("outcome", _("Outcome"), lambda e: e.get_outcome_display(), "outcome"),
+    Column("aware", _("Site became aware (UTC)"), lambda e: f"{e.aware_at:%Y-%m-%d %H:%M}", "aware_at", at_first=False),
+)  # fmt: skip
+
+EVENT_FILTERS = {
+    "site": "patient__site__in",
+    "patient": "patient__number__iexact",
+    "grade": "grade__gte",
+    "serious": lambda rows, value: rows.filter(is_serious=True),
+    "related": lambda rows, value: rows.filter(relationship__in=RELATED),
+    "ongoing": lambda rows, value: rows.filter(is_ongoing=True),
+    "body_system": lambda rows, value: rows.filter(Q(coded_system=value) | Q(coded_system=None, body_system=value)),
+    "since": "began_on__gte",
+    "until": "began_on__lte",
+}
+
+
+def test_of(m):
+    return visit_of(m).protocol.test(m.test)
+
+
+def visit_of(m):
+    return (m.panel or m.infusion).visit
+
+
+def page_of_result(m):
+    if m.panel_id:
+        return reverse("visits:enter_panel", args=[m.panel_id])
+    return reverse("visits:show_visit", args=[m.infusion.visit_id])
+
+
+RESULT_COLUMNS = (
+    *patient_columns(),
+    Column("visit", _("Visit"), lambda m: visit_of(m).code, "panel__visit__planned_on"),
+    Column("date", _("Date"), lambda m: m.collected_on, "collected_on"),
+    Column("test", _("Test"), lambda m: test_of(m).name, "test", url=page_of_result),
+    Column("result", _("Result"), lambda m: m.typed, "value"),
+    Column("unit", _("Unit"), lambda m: m.reported_unit or m.unit),
+    Column("low", _("Lower limit"), lambda m: m.reported_low, at_first=False),
+    Column("high", _("Upper limit"), lambda m: m.reported_high, at_first=False),
+    Column("flag", _("Flag"), lambda m: m.get_flag_display(), "flag"),
+    Column("grade", _("Grade"), lambda m: m.grade or None, "grade", look="grade"),
+    Column("baseline", _("Grade at baseline"), lambda m: m.baseline_grade, "baseline_grade"),
+    Column("shift", _("Worse than baseline"), lambda m: _("worse") if is_worse(m) else ""),
+    Column("row", _("Row of the scale"), lambda m: f"{m.grade_scale} {m.grade_scale_version} {m.grade_row}".strip(),
+           at_first=False),
+)  # fmt: skip
+
+
+def is_worse(m):
+    return m.grade is not None and m.grade > (m.baseline_grade or 0)
+
+
+def last_day(patient):
+    return patient.died_on or patient.fatal_end
+
+
+DEATH_COLUMNS = (
+    *patient_columns(""),
+    Column("died", _("Date of death"), last_day, "died_on"),
+    Column("term", _("Fatal event"), lambda p: term_told(p.fatal_term), "fatal_term"),
+    Column("relationship", _("Relationship"),
+           lambda p: dict(AdverseEvent._meta.get_field("relationship").flatchoices).get(p.fatal_relationship, "")),
+    Column("infusion", _("Last infusion (UTC)"), lambda p: p.last_infusion and f"{p.last_infusion:%Y-%m-%d}", "last_infusion"),
+    Column("after", _("Days after the last infusion"),
+           lambda p: (last_day(p) - p.last_infusion.date()).days if p.last_infusion and last_day(p) else None),
+)  # fmt: skip
+
+DEVIATION_COLUMNS = (
+    *patient_columns(),
+    Column("date", _("Date"), lambda d: d.began_on, "began_on"),
+    Column("category", _("Category"), lambda d: d.get_category_display(), "category",
+           url=lambda d: reverse("safety:show_deviation", args=[d.pk])),
+    Column("visit", _("Visit"), lambda d: d.visit and d.visit.code, "visit__planned_on"),
+    Column("important", _("Important"), lambda d: _("important") if d.is_important else "", "is_important", look="serious"),
+    Column("description", _("Description"), lambda d: d.description),
+    Column("safety", _("Effect on the patient's safety"), lambda d: d.effect_on_safety, at_first=False),
+    Column("action", _("Corrective action"), lambda d: d.corrective_action, at_first=False),
+    Column("corrected", _("Corrected on"), lambda d: d.corrected_on, "corrected_on"),
+)  # fmt: skip
+
+REACTION_COLUMNS = (
+    *patient_columns(),
+    Column("infusion", _("Infusion"), lambda r: r.infusion.number, "infusion__number",
+           url=lambda r: reverse("visits:show_visit", args=[r.infusion.visit_id])),
+    Column("date", _("Began (UTC)"), lambda r: f"{r.began_at:%Y-%m-%d %H:%M}", "began_at"),
+    Column("minutes", _("Minutes after the start"),
+           lambda r: int((r.began_at - r.infusion.started_at).total_seconds() // 60)),
+    Column("term", _("Reaction"), lambda r: term_told(r.term), "term"),
+    Column("grade", _("Grade"), lambda r: r.grade, "grade", look="grade"),
+)  # fmt: skip
+
+MEDICATION_COLUMNS = (
+    *patient_columns(),
+    Column("treatment", _("Medication"), lambda m: m.treatment, "treatment",
+           url=lambda m: reverse("patients:show_background", args=[m.patient_id])),
+    Column("indication", _("Given for"), lambda m: m.indication, "indication"),
+    Column("dose", _("Dose"), lambda m: f"{m.dose.normalize():f} {m.dose_unit}".strip() if m.dose is not None else ""),
+    Column("frequency", _("Frequency"), lambda m: m.frequency),
+    Column("route", _("Route"), lambda m: m.route, at_first=False),
+    Column("start", _("Start"), lambda m: m.started_on, "started_on"),
+    Column("end", _("End"), lambda m: _("ongoing") if m.is_ongoing else m.ended_on, "ended_on"),
+)  # fmt: skip
+
+WHO = {"site": "patient__site__in", "patient": "patient__number__iexact"}
+
+LISTINGS = {
+    listing.code: listing
+    for listing in (
+        Listing("events", _("Adverse events"), events, EVENT_COLUMNS, ("-began_on", "-id"), EVENT_FILTERS, ("term", "narrative")),
+        Listing("serious", _("Serious adverse events"), serious, EVENT_COLUMNS, ("-began_on", "-id"),
+                {name: how for name, how in EVENT_FILTERS.items() if name != "serious"}, ("term", "narrative")),
+        Listing("interest", _("Events of interest"), of_interest, EVENT_COLUMNS, ("-began_on", "-id"), EVENT_FILTERS, ("term",),
+                note=_("Events whose term the protocol watches.")),
+        Listing("deaths", _("Deaths"), deaths, DEATH_COLUMNS, ("number",),
+                {"site": "site__in", "patient": "number__iexact"}, patient=""),
+        Listing("reactions", _("Infusion reactions"), reactions, REACTION_COLUMNS, ("-began_at", "-id"),
+                WHO | {"grade": "grade__gte", "since": "began_at__date__gte", "until": "began_at__date__lte"}, ("term",)),
+        Listing("results", _("Abnormal results"), abnormal, RESULT_COLUMNS, ("-collected_on", "-id"),
+                WHO | {"grade": "grade__gte", "test": "test", "since": "collected_on__gte", "until": "collected_on__lte",
+                       "worse": lambda rows, value: rows.filter(Q(grade__gt=F("baseline_grade")) | Q(baseline_grade=None, grade__gte=1))},
+                note=_("Graded 1 or worse, or outside the range that held on the day.")),
+        Listing("deviations", _("Deviations"), deviations, DEVIATION_COLUMNS, ("-began_on", "-id"),
+                WHO | {"important": lambda rows, value: rows.filter(is_important=True), "since": "began_on__gte",
+                       "until": "began_on__lte"}, ("description",)),
+        Listing("medications", _("Concomitant medication"), medications, MEDICATION_COLUMNS, ("patient__number", "started_on", "id"),
+                WHO | {"ongoing": lambda rows, value: rows.filter(is_ongoing=True)}, ("treatment", "indication"),
+                permission=Permission.VIEW_PATIENTS),
+    )
+}  # fmt: skip

@@ -1,0 +1,306 @@
+"""Pages of serious cases, the e-mails about them, and the CIOMS I form."""
+
+import subprocess
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.core import mail
+from django.urls import reverse
+from django.utils import timezone
+
+from safety import actions, tasks
+from safety.cioms import cioms_pdf, form_of
+from safety.models import SeriousCase, SponsorAssessment, Submission
+from tests.universe import PASSWORD, fields_of, send
+from trialsite import mails
+from trialsite.audit import acting
+from trialsite.models import Email, OutboxMessage
+
+SERIOUS = {"is_serious": True, "is_hospitalisation": True, "grade": 3, "relationship": "possible", "infusion_number": 1,
+           "narrative": "患者寒战。Fever of 39.2 °C."}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def patient(world):
+    return world.infused()
+
+
+@pytest.fixture
+def case(unchanged, patient):
+    event = unchanged.event(patient, **SERIOUS)
+    return SeriousCase.objects.select_related("event", "patient__site").get(event=event)
+
+
+def address(name, record):
+    return reverse(f"safety:{name}", args=[record.pk])
+
+
+def text_of(client, url):
+    response = client.get(url)
+    assert response.status_code == 200, (url, response.status_code)
+    return response.content.decode()
+
+
+def to_sponsor(universe, case, **more):
+    return actions.report_case(case=case, version=None, by=universe.wang, **more)
+
+
+# --- pages ---------------------------------------------------------------------------------------------------
+
+
+def test_the_way_of_a_case_from_the_site_to_the_authority(unchanged, case):
+    chen, samuel = unchanged.client(unchanged.chen), unchanged.client(unchanged.samuel)
+    assert "Serious cases to report" in text_of(chen, "/")
+    assert case.patient.number in text_of(samuel, "/")
+    page = text_of(chen, address("show_case", case))
+    assert "Report to the sponsor" in page and "h left" in page and "15 days left" in page
+    assert send(chen, address("report_case", case), summary="first").status_code == 302
+    judged = send(
+        samuel, address("judge_case", case), causality="suspected", comment="Close in time.", password=PASSWORD
+    )
+    assert judged.status_code == 302
+    assert SponsorAssessment.objects.get(case=case).expectedness == "unexpected", "as the list proposed"
+    now = f"{timezone.now().astimezone(ZoneInfo(case.patient.site.timezone)):%Y-%m-%d %H:%M}"
+    values = {"report": "AUTHORITY_15.first", "sent_at": now, "reference": "NMPA-17"}
+    assert send(samuel, address("record_submission", case), **values).status_code == 302
+    answer = {"acknowledged_at": now, "acknowledgement": "Received"}
+    submission = Submission.objects.get(case=case, duty="AUTHORITY_15")
+    assert send(samuel, address("acknowledge_submission", submission), **answer).status_code == 302
+    page = text_of(samuel, address("show_case", case))
+    assert "NMPA-17" in page and "Received" in page and "Close in time." in page
+
+
+def test_a_judgement_without_the_password_is_not_signed(unchanged, case):
+    samuel = unchanged.client(unchanged.samuel)
+    values = {"causality": "excluded", "expectedness": "expected", "comment": "x"}
+    assert send(samuel, address("judge_case", case), **values, password="guess").status_code == 422
+    assert not SponsorAssessment.objects.filter(case=case).exists()
+
+
+@pytest.mark.requirement("R14")
+def test_the_sponsor_sends_nothing_in_the_name_of_the_site_and_the_site_judges_nothing(unchanged, case):
+    samuel, chen = unchanged.client(unchanged.samuel), unchanged.client(unchanged.chen)
+    for page in ("report_case", "choose_case_records"):
+        assert samuel.get(address(page, case)).status_code == 403
+    for page in ("judge_case", "freeze_case"):
+        assert chen.get(address(page, case)).status_code == 403
+    to_sponsor(unchanged, case)
+    offered = text_of(chen, address("record_submission", case))
+    assert "ETHICS.first" in offered and "AUTHORITY" not in offered
+    offered = text_of(samuel, address("record_submission", case))
+    assert "AUTHORITY_7.first" in offered and "ETHICS" not in offered
+    refused = send(chen, address("record_submission", case), report="AUTHORITY_15.first", sent_at="2026-01-01 10:00")
+    assert refused.status_code == 422
+
+
+def test_the_list_shows_the_next_deadline_first(unchanged, patient, case):
+    unchanged.event(patient, **{**SERIOUS, "aware_at": timezone.now() - timedelta(hours=2), "term": "Sepsis"})
+    page = text_of(unchanged.client(unchanged.chen), reverse("safety:list_cases"))
+    assert page.index("Sepsis") < page.index(case.event.term)
+    assert "No case fits" in text_of(unchanged.client(unchanged.chen), reverse("safety:list_cases") + "?which=overdue")
+
+
+def test_a_form_that_was_opened_before_the_event_changed_is_not_saved(unchanged, case):
+    samuel = unchanged.client(unchanged.samuel)
+    page = samuel.get(address("judge_case", case))
+    actions.change_adverse_event(
+        event=case.event, values={"is_life_threatening": True, "grade": 4}, version=None, reason="x", by=unchanged.chen
+    )
+    stale = send(samuel, address("judge_case", case), page=page, causality="excluded", comment="x", password=PASSWORD)
+    assert stale.status_code == 409
+
+
+def test_results_and_medications_are_chosen_on_a_page(unchanged, case):
+    chen = unchanged.client(unchanged.chen)
+    page = chen.get(address("choose_case_records", case))
+    assert page.status_code == 200 and "version" in fields_of(page)
+    assert send(chen, address("choose_case_records", case)).status_code == 302
+
+
+def test_the_day_of_knowledge_is_corrected_with_a_reason(unchanged, case):
+    samuel = unchanged.client(unchanged.samuel)
+    values = {"sponsor_knew_at": "2026-11-01 10:00"}
+    assert send(samuel, address("correct_knowledge", case), **values).status_code == 422
+    assert send(samuel, address("correct_knowledge", case), **values, reason="telephone").status_code == 302
+    assert unchanged.client(unchanged.chen).get(address("correct_knowledge", case)).status_code == 404
+
+
+# --- the form ------------------------------------------------------------------------------------------------
+
+
+def words_of(pdf, tmp_path):
+    file = tmp_path / "form.pdf"
+    file.write_bytes(pdf)
+    return subprocess.run(["pdftotext", "-layout", str(file), "-"], capture_output=True, text=True, check=True).stdout
+
+
+def test_the_cioms_form_is_made_of_what_was_frozen(unchanged, case, tmp_path):
+    version = to_sponsor(unchanged, case)
+    client = unchanged.client(unchanged.samuel)
+    response = client.get(address("download_cioms", version))
+    assert response["Content-Type"] == "application/pdf" and "no-store" in response["Cache-Control"]
+    assert case.number in response["Content-Disposition"] and case.patient.number not in response["Content-Disposition"]
+    text = words_of(response.content, tmp_path)
+    for words in ("SUSPECT ADVERSE REACTION REPORT", "CIOMS FORM", case.number, case.patient.number, "患者寒战", "39.2 °C",
+                  "DID REACTION ABATE", "24d.", "page 1 of 1"):  # fmt: skip
+        assert words in text, words
+    again = client.get(address("download_cioms", version)).content
+    assert again == response.content, "equal versions and eyes give equal bytes"
+    actions.change_adverse_event(
+        event=case.event, values={"narrative": "Something else"}, version=None, reason="x", by=unchanged.chen
+    )
+    assert client.get(address("download_cioms", version)).content == again
+
+
+def test_what_does_not_fit_goes_on_on_the_next_page_whole(unchanged, patient, tmp_path):
+    long = "\n".join(f"Line {n} of a long story that is told by the investigator of the site." for n in range(80))
+    event = unchanged.event(patient, **{**SERIOUS, "narrative": long})
+    version = to_sponsor(unchanged, event.case)
+    text = words_of(cioms_pdf(version, unchanged.samuel), tmp_path)
+    first, *others = text.split("\f")
+    assert "continued" in first and "Line 79" not in first
+    assert all(f"Line {n} " in "".join(others) for n in range(80))
+
+
+def test_the_product_is_masked_for_eyes_that_may_not_see_arms(unchanged, case):
+    version = to_sponsor(unchanged, case)
+    masked = form_of(version, None)
+    assert masked["14"] == ["#1 Sodium chloride 0.9 % or Umbilical-cord mesenchymal stem cells (masked)"]
+    assert masked["15"] == ["#1 masked"]
+    open_eyes = form_of(version, "SALINE")
+    assert open_eyes["14"] == ["#1 Sodium chloride 0.9 %"]
+    assert "MSC" not in str({key: value for key, value in version.content.items() if key not in ("trial", "case")})
+
+
+def test_the_reaction_abated_only_where_the_treatment_was_stopped(unchanged, patient):
+    for action, outcome, ended, answer in (
+        ("drug_withdrawn", "recovered", True, "YES"), ("drug_withdrawn", "not_recovered", False, "NO"),
+        ("dose_not_changed", "recovered", True, "NA"), ("drug_interrupted", "unknown", False, "NA"),
+    ):  # fmt: skip
+        values = {"action_taken": action, "outcome": outcome, "is_ongoing": not ended}
+        values["ended_on"] = timezone.now().date() if ended else None
+        event = unchanged.event(patient, **{**SERIOUS, **values})
+        assert form_of(to_sponsor(unchanged, event.case), None)["20"] == answer
+
+
+# --- e-mail --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_addresses(unchanged):
+    for user in (unchanged.samuel, unchanged.chen, unchanged.wang, unchanged.li):
+        user.email = f"{user.username}@hospital.example"
+        with acting(unchanged.system, "for this test"):
+            user.save(update_fields=["email"])
+    return unchanged
+
+
+@pytest.fixture
+def told(with_addresses, patient):
+    event = with_addresses.event(patient, **SERIOUS)
+    return event.case
+
+
+def to(subject):
+    return sorted(
+        email.user.username for email in Email.objects.filter(subject__contains=subject).select_related("user")
+    )
+
+
+def test_a_new_case_is_told_to_the_sponsor_and_to_the_site_and_to_no_other_site(told):
+    assert to("new serious case") == ["samuel"]
+    assert to("serious case opened") == ["chen", "wang"]
+    email = Email.objects.filter(subject__contains="new serious case").get()
+    assert told.number in email.subject and told.patient.number in email.text
+    assert not any(word in email.text for word in ("saline", "Saline", "MSC arm", str(told.patient.birth_date)))
+    assert OutboxMessage.objects.filter(task="trialsite.tasks.send_email", done_at=None).count() == 3
+
+
+def run_outbox():
+    return [
+        mails.send(message.arguments["email_id"], message.pk)
+        for message in OutboxMessage.objects.filter(task="trialsite.tasks.send_email", done_at=None).order_by("pk")
+    ]
+
+
+def test_each_notice_is_sent_once_however_often_the_job_runs(told):
+    assert run_outbox() == [True] * 3
+    assert run_outbox() == [] and len(mail.outbox) == 3
+    message = OutboxMessage.objects.filter(task="trialsite.tasks.send_email").first()
+    assert mails.send(message.arguments["email_id"], message.pk) is False and len(mail.outbox) == 3
+    assert {email.state for email in Email.objects.all()} == {"sent"}
+
+
+def test_a_worker_that_dies_before_its_note_sends_the_same_message_again(told, monkeypatch):
+    message = OutboxMessage.objects.filter(task="trialsite.tasks.send_email").first()
+    monkeypatch.setattr("trialsite.outbox.mark_done", lambda pk: (_ for _ in ()).throw(SystemExit("killed")))
+    with pytest.raises(SystemExit):
+        mails.send(message.arguments["email_id"], message.pk)
+    monkeypatch.undo()
+    assert Email.objects.get(pk=message.arguments["email_id"]).sent_at is None
+    assert mails.send(message.arguments["email_id"], message.pk)
+    first, second = mail.outbox
+    assert first.extra_headers["Message-ID"] == second.extra_headers["Message-ID"]
+    assert Email.objects.filter(pk=message.arguments["email_id"], attempts=2).exists()
+
+
+def test_a_mail_server_that_is_down_is_tried_again_and_the_page_says_so(told, monkeypatch):
+    monkeypatch.setattr(
+        "django.core.mail.EmailMessage.send", lambda self: (_ for _ in ()).throw(ConnectionRefusedError())
+    )
+    message = OutboxMessage.objects.filter(task="trialsite.tasks.send_email").first()
+    with pytest.raises(ConnectionRefusedError):
+        mails.send(message.arguments["email_id"], message.pk)
+    email = Email.objects.get(pk=message.arguments["email_id"])
+    assert (email.state, email.attempts, email.failure) == ("failed", 1, "ConnectionRefusedError")
+    assert OutboxMessage.objects.get(pk=message.pk).done_at is None
+
+
+def test_a_person_without_an_address_is_named_on_the_page(unchanged, case):
+    assert Email.objects.get(user=unchanged.samuel).state == "no_address"
+    page = text_of(unchanged.client(unchanged.samuel), reverse("list_emails"))
+    assert "no address" in page and case.number in page
+    assert "Samuel" not in text_of(unchanged.client(unchanged.li), reverse("list_emails"))
+    assert unchanged.client(unchanged.sofia).get(reverse("list_emails")).status_code == 403
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """Lets the job look at another hour."""
+
+    def look(instant):
+        monkeypatch.setattr(tasks.timezone, "now", lambda: instant)
+        try:
+            return tasks.watch_cases()
+        finally:
+            monkeypatch.undo()
+
+    return look
+
+
+def test_deadlines_are_told_once_before_and_once_when_they_have_passed(told, at):
+    aware = told.event.aware_at
+    assert at(aware + timedelta(hours=17)) == 0
+    assert at(aware + timedelta(hours=19)) == 4, "two reports, two people at the site"
+    assert at(aware + timedelta(hours=20)) == 0
+    assert at(aware + timedelta(hours=25)) == 4
+    assert at(aware + timedelta(hours=26)) == 0
+    assert to("report overdue") == ["chen", "chen", "wang", "wang"]
+    assert at(told.sponsor_due_at - timedelta(days=1)) == 1
+    assert at(told.sponsor_due_at + timedelta(minutes=1)) == 1
+
+
+def test_what_was_reported_is_not_told_as_due(with_addresses, told, at):
+    to_sponsor(with_addresses, told)
+    at(told.event.aware_at + timedelta(hours=25))
+    assert to("report overdue") == ["chen", "wang"], "the ethics committee alone"
+
+
+def test_the_job_opens_the_case_of_a_serious_event_that_has_none(unchanged, patient, monkeypatch):
+    monkeypatch.setattr("safety.actions.adverse_events.follow_event", lambda **kwargs: None)
+    event = unchanged.event(patient, **SERIOUS)
+    monkeypatch.undo()
+    tasks.watch_cases()
+    case = SeriousCase.objects.get(event=event)
+    assert case.sponsor_knew_at == event.reported_at and case.opened_by == unchanged.system
