@@ -178,7 +178,8 @@ def report_case(request, pk):
 
 @needs(Permission.REPORT_ADVERSE_EVENTS)
 def choose_case_records(request, pk):
-    case = load_case(request.user, pk)
+    cases = SeriousCase.objects.visible_to(request.user).select_related("event", "patient__site")
+    case = get_object_or_404(cases, pk=pk)
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, case.patient.site)
     form = CaseRecordsForm(request.POST or None, record=case)
 

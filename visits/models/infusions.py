@@ -152,6 +152,10 @@ class Reaction(Line):
     term = models.CharField(_("reaction"), max_length=200)
     began_at = models.DateTimeField(_("began"))
     grade = models.PositiveIntegerField(_("grade"))
+    # by which words it was graded; empty where the protocol names no scale, or the scale has no row for the term
+    grade_scale = models.CharField(_("scale"), max_length=40, blank=True)
+    grade_scale_version = models.CharField(_("version of the scale"), max_length=20, blank=True)
+    grade_row = models.CharField(_("row of the scale"), max_length=200, blank=True)
 
     class Meta(Line.Meta):
         verbose_name = _("infusion reaction")
