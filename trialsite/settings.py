@@ -386,6 +386,7 @@ TOLD_CODES = {
     "blocks": "patients.models.blocked_told",
     "check_code": "visits.edit_checks.title_of",
     "body_system": "safety.dictionary.told",
+    "visits_review.meaning": "visits.reviews.meaning_told",
     "safety_adverseevent.term": "trialsite.ctcae.term_told",
     "safety_coding.term": "trialsite.ctcae.term_told",
     "safety_coding.preferred_term": "trialsite.ctcae.term_told",
