@@ -14,6 +14,7 @@ from patients.actions import UNMASKING_NOTICE, open_halt, today_at, unmask_patie
 from patients.models import Blocked, Patient, Scope, Sex, State, WhyUnmasked
 from patients.randomisation import NoStratum, stratum_of
 from safety import actions
+from safety.abnormal_results import unjudged_results
 from safety.actions.reports import request_dsmb_report
 from safety.coding.rules import CodingState, Kind
 from safety.coding.search import dictionary_of, exact_term
@@ -168,6 +169,7 @@ AFTER_CELLS = (
 FATES = {
     1: "signs again",
     2: "withdraws",
+    3: "has few platelets",
     4: "misses a visit",
     5: "falls seriously ill",
     6: "is overdue",
@@ -177,6 +179,7 @@ FATES = {
     10: "is due",
     11: "comes a day late",
     12: "fell ill yesterday",
+    13: "becomes anaemic",
 }
 # what no system sees, recorded by hand: category, description, what was done about it
 BY_HAND = (
@@ -188,6 +191,7 @@ BY_HAND = (
 )  # fmt: skip
 WHAT_WAS_DONE = ("The site was reminded of the window", "The appointment is now confirmed a day before", "")
 NO_DEVIATION = "The source shows that it took place as planned; the entry is being corrected."
+NO_EVENT = "No symptoms, no treatment, and the next value is back where it was before."
 NOT_DONE = (
     "The tube had clotted",
     "The analyser was out of order",
@@ -497,9 +501,11 @@ class Play:
         panels = None
         if story.fate == "has begun a visit" and today == self.today - timedelta(days=1):
             panels = [panel.code for panel in self.protocol.panels_of(code, story.sex)][:2]
+        self.let_results_be_bad(story, visit)
         course.enter_visit(
             patient=story.patient, code=code, by=coordinator, on=today, body=story.body, panels=panels,
-            not_done=self.what_is_not_done(story, visit), slips=self.what_is_mistyped(story, visit),
+            not_done=self.what_is_not_done(story, visit),
+            slips=self.what_is_mistyped(story, visit),
         )  # fmt: skip
         if visit.infusion:
             self.infuse(story, visit, investigator, pharmacist)
@@ -538,6 +544,14 @@ class Play:
         value = min(high + (high - low) * lot.uniform(0.03, 0.12), float(test.possible[1]))
         # as far beyond as the decimals allow to show
         return {test.code: f"{max(value, high + 10**-test.decimals):.{test.decimals}f}"}
+
+    def let_results_be_bad(self, story, visit):
+        """A graded result that proposes an adverse event, at the first visit of the follow-up: as low as is plausible."""
+        row = {"has few platelets": "platelets_low", "becomes anaemic": f"haemoglobin_low_{'fe' * (story.sex == 'F')}male"}
+        follow_ups = [one for one in self.planned.values() if one.phase == "follow_up"]
+        for test in self.protocol.tests if visit in follow_ups[:1] else ():
+            if row.get(story.fate) in test.grade_rows and test.plausible:
+                story.body.will_be(test.code, visit.code, float(test.plausible[0]))
 
     def infuse(self, story, visit, investigator, pharmacist):
         number, lot = visit.infusion, story.lot(visit.code, "infusion")
@@ -780,6 +794,9 @@ class Play:
                 patient=patient, by=lot.choice([investigator, monitor]), proposal=proposal, corrective_action=action,
                 corrected_on=today if action else None,
             )  # fmt: skip
+        for one in unjudged_results(Patient.objects.filter(site=site)):
+            if one.measurement.grade < 3 and one.patient.is_open:
+                actions.decline_result(measurement=one.measurement, reason=NO_EVENT, by=investigator)
         present = Patient.objects.filter(site=site, state=State.RANDOMISED).order_by("-number").first()
         if place % 3 == 1 and present:
             category, description, action = BY_HAND[place // 3 % len(BY_HAND)]

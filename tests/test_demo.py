@@ -16,9 +16,10 @@ from django.utils import timezone
 from patients import demo as entry
 from patients.actions import today_at
 from patients.models import AllocationSlot, Consent, Disposition, Halt, Patient, State
+from safety.abnormal_results import unjudged_results
 from safety.coding.work import to_code
 from safety.demo import play_trial, report_event, report_serious_event
-from safety.models import AdverseEvent, Coding, Deviation, DismissedProposal, DsmbReport, SeriousCase
+from safety.models import AdverseEvent, Coding, DeclinedResult, Deviation, DismissedProposal, DsmbReport, SeriousCase
 from safety.proposals import unjudged_among
 from trialsite import demo, trial
 from trialsite.models import AuditEvent, OutboxMessage, Site, User
@@ -143,6 +144,13 @@ def test_deviations_are_recorded_by_hand_and_as_proposed_and_some_wait_for_a_jud
     assert recorded.filter(is_important=True).exists()
     assert recorded.filter(corrected_on=None).exists() and recorded.exclude(corrected_on=None).exists()
     assert 1 <= len(unjudged_among(Patient.objects.all())) <= 12
+
+
+def test_graded_results_wait_for_a_judgement_and_some_were_declined(trial_of_13):
+    waiting = unjudged_results(Patient.objects.all())
+    assert 1 <= len(waiting) <= 8 and max(one.measurement.grade for one in waiting) >= 3
+    assert DeclinedResult.objects.exists()
+    assert Measurement.objects.filter(ungraded_because="hiv").exists()
 
 
 def test_three_events_are_serious_and_at_most_one_other_is_severe(trial_of_13):
