@@ -121,17 +121,71 @@ def screen_patient(*, site, sex, birth_date, screened_on, by):
     return patient
 
 
-def correct_birth_date(*, patient, birth_date, version, reason, by):
-    """Put a wrongly typed date of birth right."""
+def correct_person(*, patient, birth_date, sex=None, version, reason, by):
+    """Put a wrongly typed date of birth or sex right. Who was found eligible is assessed again before randomisation;
+    panels that nobody entered yet follow the sex. What was entered stays, and so does the stratum of a randomisation."""
     if not reason.strip():
         raise Refused({"reason": [_("Write why the entry is changed.")]})
     with acting(by, reason):
         patient = lock_open_patient(patient, version)
         if birth_date > patient.screened_on:
             raise Refused({"birth_date": [_("The date of birth is after the day of screening.")]})
-        patient.birth_date = birth_date
-        next_version(patient, "birth_date")
+        moved = sex is not None and sex != patient.sex
+        patient.birth_date, patient.sex = birth_date, sex or patient.sex
+        _assess_again(patient)
+        next_version(patient, "birth_date", "sex", "state")
+        if moved:
+            _announce("AFTER_SEX_CORRECTED", patient=patient, by=by)
+        _announce("AFTER_CHANGE", record=patient, reason=reason, by=by)
     return patient
+
+
+def _assess_again(patient):
+    """What the assessment rests on was corrected: who is not randomised yet is assessed again."""
+    if patient.state == State.ELIGIBLE:
+        patient.state = State.SCREENING
+
+
+def correct_consent(*, consent, signed_on, language, obtained_by, version, reason, by):
+    """Put a wrongly typed consent right: its day, its language, who obtained it. The form stays, for the patient's
+    protocol version may follow from it. Who was found eligible is assessed again when the day changes."""
+    if not reason.strip():
+        raise Refused({"reason": [_("Write why the entry is changed.")]})
+    with acting(by, reason):
+        patient = lock_open_patient(consent.patient)
+        consent = Consent.objects.select_for_update(of=("self",)).get(pk=consent.pk)
+        check_version(consent, version)
+        form = next((f for f in consent.protocol.consent_forms if f.version == consent.form_version), None)
+        approved_on = VersionApproval.objects.at(patient.site).get(consent.protocol_version)
+        errors = _consent_errors(patient, form, consent.protocol_version, approved_on, signed_on)
+        others = Consent.objects.filter(patient=patient, form_version=consent.form_version).exclude(pk=consent.pk)
+        if others.filter(signed_on=signed_on).exists():
+            errors["signed_on"] = [_("This consent is recorded already.")]
+        if errors:
+            raise Refused(errors)
+        if signed_on != consent.signed_on and patient.state == State.ELIGIBLE:
+            _assess_again(patient)
+            next_version(patient, "state")
+        consent.signed_on, consent.language, consent.obtained_by = signed_on, language, obtained_by
+        next_version(consent, "signed_on", "language", "obtained_by")
+        _announce("AFTER_CHANGE", record=consent, reason=reason, by=by)
+    return consent
+
+
+def _consent_errors(patient, form, version, approved_on, signed_on):
+    """Why a form cannot have been signed on a day, by field."""
+    errors = {}
+    if form is not None and signed_on < form.dated:
+        errors["signed_on"] = [
+            _("Form %(form_version)s is dated %(dated)s: it cannot be signed before.")
+            % {"form_version": form.version, "dated": form.dated}
+        ]
+    elif approved_on and signed_on < approved_on:
+        words = _("Version %(version)s was approved at this site on %(approved_on)s, not before.")
+        errors["signed_on"] = [words % {"version": version, "approved_on": approved_on}]
+    if signed_on > today_at(patient.site):
+        errors["signed_on"] = [_("The date is in the future.")]
+    return errors
 
 
 def record_consent(*, patient, form_version, language, signed_on, obtained_by, version, by):
@@ -141,21 +195,11 @@ def record_consent(*, patient, form_version, language, signed_on, obtained_by, v
         patient = lock_open_patient(patient, version)
         offered = consent_forms_for(patient)
         form, version, approved_on = offered.get(form_version, (None, "", None))
-        errors = {}
+        errors = _consent_errors(patient, form, version, approved_on, signed_on)
         if form is None:
             errors["form_version"] = [
                 _("The protocol has no consent form %(form_version)s.") % {"form_version": form_version}
             ]
-        elif signed_on < form.dated:
-            errors["signed_on"] = [
-                _("Form %(form_version)s is dated %(dated)s: it cannot be signed before.")
-                % {"form_version": form_version, "dated": form.dated}
-            ]
-        elif approved_on and signed_on < approved_on:
-            words = _("Version %(version)s was approved at this site on %(approved_on)s, not before.")
-            errors["signed_on"] = [words % {"version": version, "approved_on": approved_on}]
-        if signed_on > today_at(patient.site):
-            errors["signed_on"] = [_("The date is in the future.")]
         if not patient.is_open:
             errors[""] = [
                 _("The patient is not in screening or in the trial: %(state)s.")
@@ -288,6 +332,21 @@ def findings_about(patient, on):
     """What the rules say about each criterion on a day, from what was entered so far."""
     results = import_string(settings.SCREENING_EVIDENCE)(patient)
     return eligibility.assess(patient.protocol, sex=patient.sex, facts=facts_about(patient, on), results=results, on=on)
+
+
+def overtaken_by(patient, assessment, answers):
+    """What an assessment rested on and is otherwise by now, after corrections: `consent`, the day of the first consent
+    when that is later than the assessment; `criteria`, (code, why) of those that the rules judge otherwise."""
+    first = Consent.objects.filter(patient=patient).order_by("signed_on").first()
+    late = first.signed_on if first and first.signed_on > assessment.assessed_on else None
+    if assessment.protocol_version != patient.protocol_version:
+        return {"consent": late, "criteria": []}
+    then = {answer.criterion: answer.computed for answer in answers if answer.assessment_id == assessment.pk}
+    now = findings_about(patient, assessment.assessed_on)
+    return {"consent": late, "criteria": [
+        (f.criterion.code, str(f.because)) for f in now
+        if f.criterion.code in then and f.holds is not None and f.holds != then[f.criterion.code]
+    ]}  # fmt: skip
 
 
 def assess_eligibility(*, patient, assessed_on, answers, comments, version, by):

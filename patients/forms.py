@@ -29,8 +29,9 @@ class ScreenPatientForm(DataForm):
         self.fields["site"].queryset = sites
 
 
-class BirthDateForm(DataForm):
+class PersonForm(DataForm):
     birth_date = StrictDateField(label=_("Date of birth"))
+    sex = forms.ChoiceField(label=_("Sex"), choices=Sex.choices)
     reason = ClearTextField(label=_("Reason for the change"), max_length=500)
 
 
@@ -44,6 +45,21 @@ class ConsentForm(DataForm):
         super().__init__(*args, **kwargs)
         self.fields["form_version"].choices = [(f.version, f"{f.version} ({f.dated})") for f in reversed(forms_there)]
         self.fields["language"].choices = [(x, x) for x in dict.fromkeys(x for f in forms_there for x in f.languages)]
+
+
+class CorrectConsentForm(DataForm):
+    """Not the form of the consent: the protocol version may follow from it."""
+
+    signed_on = StrictDateField(label=_("Signed by the patient on"))
+    language = forms.ChoiceField(label=_("Language"))
+    obtained_by = ClearTextField(label=_("Consent obtained by"), max_length=200, help_text=_("Name of the physician."))
+    reason = ClearTextField(label=_("Reason for the change"), max_length=500)
+
+    def __init__(self, *args, record, **kwargs):
+        initial = {name: getattr(record, name) for name in ("signed_on", "language", "obtained_by")}
+        super().__init__(*args, record=record, initial=initial, **kwargs)
+        offered = [x for form in record.protocol.consent_forms for x in form.languages]
+        self.fields["language"].choices = [(x, x) for x in dict.fromkeys([record.language, *offered])]
 
 
 class LineForm(AskingForm):

@@ -182,6 +182,11 @@ class Consent(PatientRecord):
     def __str__(self):
         return gettext("consent %(version)s of %(day)s") % {"version": self.form_version, "day": self.signed_on}
 
+    @property
+    def protocol(self):
+        """The version to which its form belongs."""
+        return trial.protocol(self.protocol_version or self.patient.protocol_version)
+
 
 class HivHistory(PatientRecord):
     """One per patient: the disease before the trial. Dates may be partial (2009, 2009-05)."""

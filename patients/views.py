@@ -19,6 +19,7 @@ from patients.models import (
     AllocationList,
     AllocationSlot,
     ArtRegimen,
+    Consent,
     Halt,
     HivHistory,
     MedicalHistory,
@@ -211,6 +212,7 @@ def show_background(request, pk):
         "consents": patient.consents.all(),
         "assessment": assessment,
         "answers": [answer for answer in answers if answer.assessment_id == assessment.pk],
+        "overtaken": actions.overtaken_by(patient, assessment, answers) if assessment else None,
         "criteria": {c.code: c.text for c in trial.protocol(assessment.protocol_version).eligibility.criteria}
         if assessment
         else {},
@@ -291,20 +293,49 @@ def patient_form_context(request, patient, heading, **more):
 
 
 @needs(Permission.ENTER_DATA)
-def correct_birth_date(request, pk):
+def correct_person(request, pk):
     patient = load_patient(request.user, pk)
     require(request.user, Permission.ENTER_DATA, patient.site)
-    form = forms.BirthDateForm(request.POST or None, record=patient, initial={"birth_date": patient.birth_date})
+    form = forms.PersonForm(
+        request.POST or None, record=patient, initial={"birth_date": patient.birth_date, "sex": patient.sex}
+    )
 
     def save(form):
-        saved = actions.correct_birth_date(
+        saved = actions.correct_person(
             patient=patient, **form.values, version=form.cleaned_data["version"], by=request.user
         )
         return Saved(
-            reverse("patients:show_background", args=[pk]), saved.version, _("The date of birth is corrected.")
+            reverse("patients:show_background", args=[pk]), saved.version, corrected(patient, saved)
         )
 
-    context = patient_form_context(request, patient, _("Correct the date of birth"))
+    context = patient_form_context(request, patient, _("Correct date of birth or sex"))
+    return answer_form(request, form, "form.html", context, save)
+
+
+def corrected(before, after):
+    """What is told after a correction: also that the patient is to be assessed again."""
+    if before.state == State.ELIGIBLE and after.state == State.SCREENING:
+        return _("Corrected. Eligibility rests on this: assess it again.")
+    return _("Corrected.")
+
+
+@needs(Permission.ENTER_DATA)
+def correct_consent(request, pk):
+    consent = get_object_or_404(Consent.objects.visible_to(request.user).select_related("patient__site"), pk=pk)
+    patient = consent.patient
+    require(request.user, Permission.ENTER_DATA, patient.site)
+    form = forms.CorrectConsentForm(request.POST or None, record=consent)
+
+    def save(form):
+        saved = actions.correct_consent(
+            consent=consent, **form.values, version=form.cleaned_data["version"], by=request.user
+        )
+        after = load_patient(request.user, patient.pk)
+        return Saved(reverse("patients:show_background", args=[patient.pk]), saved.version, corrected(patient, after))
+
+    context = patient_form_context(
+        request, patient, _("Correct the consent"), intro=_("Form %(version)s") % {"version": consent.form_version}
+    )
     return answer_form(request, form, "form.html", context, save)
 
 

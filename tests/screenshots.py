@@ -40,24 +40,39 @@ WAYS = {
     },
     "investigator-01": {
         "start": "/", "to-sign": "/visits/check/", "sign": "/visits/check/ -> a[href*='/check/sign/visit/']",
-        "laboratories": "/visits/laboratories/",
+        "results": "/safety/results/", "listings": "/safety/listings/",
+        "listing": "/safety/listings/ -> a[href*='/safety/listings/']:not([href*='pictures'])",
     },
     "pharmacist-01": {"start": "/", "lots": "/visits/lots/", "lot": "/visits/lots/ -> tbody a[href*='/lots/']"},
     "monitor": {
         "start": "/", "grid": "/visits/", "to-verify": "/visits/check/",
         "verify": "/visits/check/ -> a[href*='/check/verify/visit/']", "queries": "/visits/queries/",
+        "coding": "/safety/coding/",
     },
     "data-manager": {
-        "start": "/", "checks": "/visits/checks/", "laboratories": "/visits/laboratories/",
+        "start": "/", "checks": "/visits/queries/checks/", "laboratories": "/visits/laboratories/",
         "laboratory": "/visits/laboratories/ -> tbody a[href*='/laboratories/']", "freeze": "/visits/freeze/",
-        "exports": "/exports/", "versions": "/versions/",
+        "exports": "/exports/", "export-new": "/exports/new/", "versions": "/protocol/", "coding": "/safety/coding/",
+        "approve": "/safety/coding/approve/", "dictionaries": "/safety/coding/dictionaries/",
     },
-    "statistician": {"start": "/", "allocation": "/patients/allocation/", "reports": "/safety/reports/"},
-    "safety-officer": {"start": "/", "events": "/safety/events/", "halts": "/patients/halts/"},
-    "dsmb-member": {"start": "/", "reports": "/safety/reports/", "report": "/safety/reports/ -> tbody a"},
-    "administrator": {"start": "/", "accounts": "/accounts/", "account": "/accounts/ -> tbody a"},
+    "statistician": {"start": "/", "allocation": "/patients/allocation/", "reports": "/safety/reports/",
+                     "report-new": "/safety/reports/new/"},
+    "safety-officer": {
+        "start": "/", "events": "/safety/events/", "halts": "/patients/halts/", "cases": "/safety/cases/",
+        "case": "/safety/cases/ -> a[href*='/safety/cases/']", "unmaskings": "/patients/unmaskings/",
+        "classes": "/safety/listings/pictures/classes/", "shifts": "/safety/listings/pictures/shifts/",
+        "liver": "/safety/listings/pictures/liver/", "swimmers": "/safety/listings/pictures/patients/",
+        "halt-open": "/patients/halts/open/",
+    },
+    "dsmb-1": {
+        "start": "/", "reports": "/safety/reports/", "report": "/safety/reports/ -> tbody a", "board": "/safety/board/",
+        "recommend": "/safety/board/record/",
+    },
+    "administrator": {
+        "start": "/", "accounts": "/accounts/", "account": "/accounts/ -> tbody a", "emails": "/emails/",
+    },
 }  # fmt: skip
-WIDTHS = (1280, 400)
+WIDTHS, TALLEST = (1280, 400), 2600
 # code, as the account keeps it
 LANGUAGES = ("en", "zh-hans")
 
@@ -87,6 +102,7 @@ def take_for_readme(visitors, folder):
     page.goto("/visits/")
     page.locator("tr", has=page.locator(".status-overdue")).locator("th a").first.click()
     page.locator(".uplot").wait_for()
+    page.wait_for_load_state("networkidle")  # deviations are asked for once the page is shown
     keep(page, folder / "patient.png")
 
 
@@ -98,18 +114,28 @@ def take_all(visitors, folder, people):
         for language in LANGUAGES:
             speak(page, language)
             for name, address in addresses.items():
+                page.goto(address)
                 for width in WIDTHS:
                     page.set_viewport_size({"width": width, "height": SIZE["height"]})
-                    page.goto(address, wait_until="networkidle")
-                    page.screenshot(path=folder / f"{username}-{name}-{language}-{width}.png", full_page=True)
+                    page.wait_for_timeout(300)  # what is asked for once the page is shown; plots
+                    take(page, folder / f"{username}-{name}-{language}-{width}.png")
         speak(page, LANGUAGES[0])
         page.context.close()
+
+
+def take(page, path):
+    """The whole page; of a very long one (a history) its first windows."""
+    height = min(page.evaluate("document.documentElement.scrollHeight"), TALLEST)
+    page.set_viewport_size({**page.viewport_size, "height": height})
+    page.screenshot(path=path)
 
 
 def follow(page, way):
     """The address to which a way of WAYS leads, or None where the demonstration has no such link now."""
     address, *links = way.split(" -> ")
-    page.goto(address)
+    if page.goto(address).status != 200:
+        print(f"not to be seen: {address}")
+        return None
     for link in links:
         found = page.locator(f"main {link}").first
         if not found.count():

@@ -432,7 +432,8 @@ def test_a_dictionary_is_loaded_once_and_whole(unchanged, tmp_path):
         ({}, True, Fate.UNCHANGED, []),
         ({"body_system": "B"}, True, Fate.MOVED, [("system organ class", "A", "B")]),
         ({"preferred_term": "Q", "preferred_code": "2"}, True, Fate.MOVED,
-         [("code of the preferred term", "1", "2"), ("preferred term", "P", "Q")]),
+         [("preferred term", "P", "Q")]),
+        ({"preferred_code": "2"}, True, Fate.MOVED, [("code of the preferred term", "1", "2")]),
         ({}, False, Fate.NOT_CURRENT, []),
         (None, True, Fate.GONE, []),
     ],
@@ -465,6 +466,11 @@ def test_a_new_version_changes_no_code_by_itself(coded_with_meddra):
     assert world.event(events["Spinning"].patient, term="Aching head").term == "Aching head"
     new = Coding.objects.latest("id")
     assert str(new.dictionary) == "MedDRA 28.0"
+
+
+def test_what_was_coded_with_an_earlier_version_is_suggested_in_the_one_in_use(coded_with_meddra):
+    first, *_rest = suggest(Dictionary.objects.in_use("MedDRA"), "aching head")
+    assert (str(first.term.dictionary), first.term.code, first.times) == ("MedDRA 28.0", "10000001", 1)
 
 
 def test_codes_are_taken_over_into_a_new_version_by_people(coded_with_meddra):

@@ -10,7 +10,8 @@ from patients import actions as patient_actions
 from patients import demo as patient_steps
 from patients.models import AllocationSlot, Scope
 from tests.universe import send
-from trialsite.demo import at
+from trialsite.audit import acting
+from trialsite.demo import at, clock_at
 from trialsite.saving import Refused, Stale
 from visits import actions, infusing
 from visits import demo as steps
@@ -208,6 +209,28 @@ def test_the_first_infusion_moves_day_0_and_the_plan_with_it(unchanged):
     assert planned["W1"].planned_on == given_on + timedelta(days=7)
     assert planned["W48"].latest == given_on + timedelta(days=336 + 14)
     assert planned["W0"].planned_on == today - timedelta(days=3), "what took place stays where it was planned"
+
+
+def test_a_corrected_first_infusion_moves_the_windows_of_later_visits_that_took_place_but_of_none_that_is_held(unchanged):
+    day_0 = patient_actions.today_at(unchanged.site) - timedelta(days=20)
+    with clock_at(at(unchanged.site, day_0)):
+        patient = unchanged.infused(day_0=day_0)
+    infusion = Infusion.objects.get(patient=patient)
+    for code, days in (("W1", 7), ("W2", 14)):
+        if visit := Visit.objects.filter(patient=patient, code=code).first():
+            actions.record_attendance(
+                visit=visit, attended_on=patient.day_0 + timedelta(days=days), version=None, by=unchanged.chen
+            )
+    with acting(unchanged.david, "held for a test"):
+        Visit.objects.filter(patient=patient, code="W4").update(hold="frozen")
+    before = {v.code: v.planned_on for v in Visit.objects.filter(patient=patient)}
+    day = timedelta(days=1)
+    actions.record_infusion(
+        visit=infusion.visit, started_at=infusion.started_at + day, stopped_at=infusion.stopped_at + day,
+        volume_ml=infusion.volume_ml, version=infusion.version, reason="The wrong day was typed", by=unchanged.chen,
+    )  # fmt: skip
+    moved = {v.code: v.planned_on - before[v.code] for v in Visit.objects.filter(patient=patient)}
+    assert (moved["W0"], moved["W1"], moved["W4"], moved["W8"]) == (0 * day, day, 0 * day, day)
 
 
 HARD = [

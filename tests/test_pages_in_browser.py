@@ -80,6 +80,84 @@ def test_a_line_of_a_list_opens_the_line_and_its_small_link_the_history(visitor,
         page.get_by_role("heading", name=heading, level=1).wait_for()
 
 
+@pytest.mark.parametrize("language", ["en", "zh-hans"])
+def test_pages_are_fit_to_be_shown_in_every_state(visitor, served, complaints, language):
+    """While checks ask and refuse, with a dialog open, with a draft offered, refused, and when nothing is there."""
+    page = visitor("chen")
+    speak(page, language)
+    found = []
+    try:
+        for name, look in STATES.items():
+            for viewport in (WIDE, NARROW):
+                page.set_viewport_size(viewport)
+                look(page, served)
+                found += grave(page, f"{name} at {viewport['width']} px")
+    finally:
+        page.set_viewport_size(WIDE)
+        speak(page, "en")
+        page.context.close()
+    complaints[:] = [one for one in complaints if "/patients/999999/" not in one]  # the page that is not there
+    assert found == []
+
+
+def speak(page, language):
+    page.goto("/account/")
+    page.locator(f"main .languages button[value={language}]").click()
+    page.locator(f"main .languages button[value={language}][aria-pressed=true]").wait_for()
+
+
+def with_a_question(page, served):
+    page.goto(served.places["expected_panel"])
+    page.locator("[name=PULSE]").fill("118")
+    page.locator("[name=PULSE]").press("Tab")
+    page.locator("#row_PULSE .question").wait_for()
+
+
+def with_a_refusal(page, served):
+    page.goto(served.places["expected_panel"])
+    page.locator("[name=PULSE]").fill("1l8")
+    page.locator("[name=PULSE]").press("Tab")
+    page.locator("#row_PULSE .refused").wait_for()
+
+
+def with_a_draft(page, served):
+    with_a_question(page, served)
+    expect(page.locator("[data-draft-status]")).not_to_be_empty()
+    page.goto(served.places["expected_panel"])
+    page.locator(".draft").wait_for()
+
+
+def with_shortcuts(page, served):
+    page.goto("/")
+    page.locator(".page-foot [data-shortcuts-open]").click()
+    page.locator("#shortcuts[open]").wait_for()
+
+
+def refused(page, served):
+    page.goto("/patients/screen/")
+    page.locator("main .form-actions .btn-primary").click()
+    page.locator("#form-errors").wait_for()
+
+
+def checked_infusion(page, served):
+    page.goto(served.places["visit"] + "infusion/")
+    page.locator("[name=volume_ml]").fill("1")
+    page.locator("[name=M_PULSE_15]").fill("x")
+    page.locator("[name=M_PULSE_15]").press("Tab")
+    page.locator("#checks .refused").wait_for()
+    page.locator("#checks .question").first.wait_for()
+
+
+def not_there(page, served):
+    page.goto("/patients/999999/")
+
+
+STATES = {
+    "a question": with_a_question, "a refusal": with_a_refusal, "a draft": with_a_draft, "shortcuts": with_shortcuts,
+    "a refused form": refused, "an infusion": checked_infusion, "not found": not_there,
+}  # fmt: skip
+
+
 def address(served, name):
     place, _, rest = name.partition(" ")
     return served.places.get(place, place) + rest
@@ -96,10 +174,15 @@ def faults_of(page, path):
         wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         if wider > 0:
             faults.append(f"{where}: {wider} px too wide")
-        faults += [
-            f"{where}: {violation['id']}: {node['target'][0]}"
-            for violation in Axe().run(page).response["violations"]
-            if violation["impact"] in GRAVE
-            for node in violation["nodes"]
-        ]
+        faults += grave(page, where)
     return faults
+
+
+def grave(page, where):
+    """What axe finds serious or critical on the page as it stands."""
+    return [
+        f"{where}: {violation['id']}: {node['target'][0]}"
+        for violation in Axe().run(page).response["violations"]
+        if violation["impact"] in GRAVE
+        for node in violation["nodes"]
+    ]

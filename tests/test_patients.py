@@ -24,7 +24,8 @@ from trialsite import audit
 from trialsite.saving import Refused, Stale
 from visits import actions as visit_actions
 from visits import demo as visit_steps
-from visits.models import PanelRecord, Visit
+from visits.actions import Seen
+from visits.models import PanelRecord, Review, Visit
 
 
 def unconsented(universe):
@@ -367,7 +368,7 @@ def test_a_coordinator_screens_and_consents_in_the_browser(unchanged):
 
 def test_a_wrong_date_of_birth_is_corrected_with_a_reason_and_both_stay_in_the_trail(unchanged):
     patient = unchanged.screened(birth_date=date(1980, 2, 3))
-    browser, url = unchanged.client(unchanged.chen), f"/patients/{patient.pk}/birth-date/"
+    browser, url = unchanged.client(unchanged.chen), f"/patients/{patient.pk}/person/"
     assert send(browser, url, birth_date="1908-02-03").status_code == 422  # no reason
     late = (patient.screened_on + timedelta(days=1)).isoformat()
     assert send(browser, url, birth_date=late, reason="slip").status_code == 422
@@ -376,3 +377,89 @@ def test_a_wrong_date_of_birth_is_corrected_with_a_reason_and_both_stay_in_the_t
     change = audit.history_of(patient)[-1]
     assert ("birth_date", "1980-02-03", "1980-03-02") in change.changes
     assert change.reason == "day and month were swapped"
+
+
+# --- corrections ---------------------------------------------------------------------------------------
+
+
+def test_a_wrong_day_of_consent_is_corrected_with_a_reason_and_voids_its_marks(unchanged):
+    patient = unchanged.screened()
+    consent = patient.consents.get()
+    visit_actions.verify_forms(
+        patient=patient, seen=[Seen("patients.consent", consent.pk, consent.version, ("",))], by=unchanged.maria
+    )
+    chen, url = unchanged.client(unchanged.chen), f"/patients/consents/{consent.pk}/"
+    day = consent.signed_on - timedelta(days=1)
+    assert send(chen, url, signed_on=str(day)).status_code == 422  # no reason
+    late = actions.today_at(patient.site) + timedelta(days=1)
+    assert send(chen, url, signed_on=str(late), reason="slip").status_code == 422
+    assert send(chen, url, signed_on="2001-01-01", reason="slip").status_code == 422  # before the form is dated
+    assert send(chen, url, signed_on=str(day), reason="The form says otherwise").status_code == 302
+    corrected = Consent.objects.get(pk=consent.pk)
+    assert (corrected.signed_on, corrected.version) == (day, consent.version + 1)
+    assert ("signed_on", str(consent.signed_on), str(day)) in audit.history_of(corrected)[-1].changes
+    mark = Review.objects.get(record="patients.consent", record_id=consent.pk)
+    assert (mark.is_void, mark.void_because) == (True, "The form says otherwise")
+    with pytest.raises(Stale):
+        actions.correct_consent(
+            consent=consent, signed_on=day, language="en", obtained_by="x", version=1, reason="x", by=unchanged.chen
+        )
+
+
+@pytest.mark.requirement("R67")
+def test_a_consent_is_corrected_by_who_enters_data_at_the_site_only(unchanged):
+    address = f"/patients/consents/{unchanged.screened().consents.get().pk}/"
+    assert unchanged.client(unchanged.wang).get(address).status_code == 200
+    assert unchanged.client(unchanged.maria).get(address).status_code == 403
+    assert unchanged.client(unchanged.li).get(address).status_code == 404
+
+
+def test_who_was_found_eligible_is_assessed_again_after_a_correction(unchanged):
+    patient = unchanged.eligible()
+    consent = patient.consents.get()
+    assessed_on = patient.assessments.last().assessed_on
+    later = min(assessed_on + timedelta(days=1), actions.today_at(patient.site))
+    chen = unchanged.client(unchanged.chen)
+    answer = send(chen, f"/patients/consents/{consent.pk}/", signed_on=str(later), reason="slip")
+    assert answer.status_code == 302
+    page = chen.get(answer["Location"]).content.decode()
+    assert "Eligibility rests on this: assess it again." in page
+    assert ("after this assessment." in page) == (later > assessed_on)
+    assert steps.fresh(patient).state == State.SCREENING
+
+
+def test_the_page_says_which_criteria_the_rules_judge_otherwise_after_a_correction(unchanged):
+    patient = unchanged.randomised()
+    chen = unchanged.client(unchanged.chen)
+    background = f"/patients/{patient.pk}/background/"
+    assert "the rules say otherwise" not in chen.get(background).content.decode()
+    young = actions.today_at(patient.site) - timedelta(days=365 * 12)
+    answer = send(chen, f"/patients/{patient.pk}/person/", birth_date=str(young), reason="slip of the year")
+    assert answer.status_code == 302 and steps.fresh(patient).state == State.RANDOMISED
+    assert "the rules say otherwise" in chen.get(background).content.decode()
+
+
+def test_panels_nobody_entered_follow_a_corrected_sex_and_come_back_with_it(unchanged):
+    patient = unchanged.randomised(sex="F")
+    chen, url = unchanged.client(unchanged.chen), f"/patients/{patient.pk}/person/"
+
+    def pregnancy(state):
+        return PanelRecord.objects.filter(patient=patient, code="pregnancy", state=state).count()
+
+    entered, expected = pregnancy("entered"), pregnancy("expected")
+    assert entered and expected
+    assert send(chen, url, sex="M", reason="Typed wrongly").status_code == 302
+    assert (pregnancy("entered"), pregnancy("expected"), pregnancy("not_done")) == (entered, 0, expected)
+    assert send(chen, url, sex="F", reason="It was right").status_code == 302
+    assert (pregnancy("expected"), pregnancy("not_done")) == (expected, 0)
+
+
+def test_panels_of_the_corrected_sex_are_added(unchanged):
+    patient = unchanged.randomised(sex="M")
+    actions.correct_person(
+        patient=patient, birth_date=patient.birth_date, sex="F", version=None, reason="Typed wrongly", by=unchanged.chen
+    )
+    there = PanelRecord.objects.filter(patient=patient, code="pregnancy", state="expected")
+    assert set(there.values_list("visit__code", flat=True)) == {
+        visit.code for visit in patient.protocol.visits if "pregnancy" in visit.panels
+    }

@@ -498,7 +498,9 @@ def attempts(universe, patient):
     values = {"term": "Asthma", "started_on": "2001", "is_ongoing": True, "ended_on": ""}
     medical = patients.models.MedicalHistory
     return {
-        P.correct_birth_date: {"patient": patient, "birth_date": patient.birth_date, "version": None, "reason": "x"},
+        P.correct_person: {"patient": patient, "birth_date": patient.birth_date, "version": None, "reason": "x"},
+        P.correct_consent: {"consent": patient.consents.first(), "signed_on": today, "language": "en", "obtained_by": "x",
+                            "version": None, "reason": "x"},
         P.record_consent: {"patient": patient, "form_version": "1.0", "language": "en", "signed_on": today,
                            "obtained_by": "x", "version": None},
         P.save_line: {"model": medical, "patient": patient, "values": values},
@@ -540,12 +542,12 @@ def attempts(universe, patient):
 # not about data of one patient, or only ever called inside one of the others; apply_range leaves out what is held
 NOT_HELD = {
     "screen_patient", "make_allocation_list", "import_allocation_list", "open_halt", "lift_halt", "receive_lot",
-    "record_lot_tests", "release_lot", "reject_lot", "plan_screening", "plan_visits", "follow_amendment",
+    "record_lot_tests", "release_lot", "reject_lot", "plan_screening", "plan_visits", "follow_amendment", "follow_sex",
     "hold_visit", "hold_patient", "freeze_visits", "marks_void",
     "apply_range", "add_range", "change_laboratory", "check_line", "copy_ranges", "create_laboratory", "end_feed",
     "end_range", "import_ranges", "raise_record_queries", "renew_feed", "repeat_casebook", "request_casebook", "restore_check",
     "retire_check", "withdraw_range", "draw_arm_letters", "request_dsmb_report", "repeat_dsmb_report",
-    "unmask_patient",
+    "unmask_patient", "record_casebook_download", "record_report_download", "drop_old_casebooks",
 }  # fmt: skip
 WHEN_FROZEN = {
     "raise_query", "answer_query", "close_query", "reopen_query", "verify_forms", "review_forms", "sign_forms",

@@ -258,7 +258,7 @@ def test_of_a_held_patient_nothing_is_offered_that_would_be_refused(unchanged):
     chen, event = unchanged.client(unchanged.chen), unchanged.event(patient)
     pages = {
         f"/patients/{patient.pk}/": ("consent/", "disposition/", "/report/"),
-        f"/patients/{patient.pk}/background/": ("birth-date/", "lines/"),
+        f"/patients/{patient.pk}/background/": ("person/", "lines/", "patients/consents/"),
         f"/safety/events/{event.pk}/": ("change/",),
     }
     for address, buttons in pages.items():

@@ -18,6 +18,9 @@ LABELS = {
     "group_term": _("high level group term"), "body_system_code": _("code of the system organ class"),
     "body_system": _("system organ class"),
 }  # fmt: skip
+# code of a level -> its name
+NAMES = {name: name.replace("_code", "_term") for name in PATH if name.endswith("_code")}
+NAMES |= {"code": "term", "body_system_code": "body_system"}
 
 
 class Fate(TextChoices):
@@ -41,5 +44,7 @@ def compare(before: Mapping, after: Mapping | None, *, is_current: bool = True) 
         return Change(Fate.GONE)
     if not is_current:
         return Change(Fate.NOT_CURRENT)
-    moved = tuple((str(LABELS[name]), before[name], after[name]) for name in PATH if before[name] != after[name])
+    differs = [name for name in PATH if before[name] != after[name]]
+    told = [name for name in differs if NAMES.get(name) not in differs]
+    moved = tuple((str(LABELS[name]), before[name], after[name]) for name in told)
     return Change(Fate.MOVED if moved else Fate.UNCHANGED, moved)

@@ -2,7 +2,7 @@
 
 from django.db import models
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import person
@@ -64,8 +64,8 @@ class DsmbReport(models.Model):
 
 
 class Part(models.TextChoices):
-    OPEN = "open", _("open")
-    CLOSED = "closed", _("closed")
+    OPEN = "open", pgettext_lazy("part of a report", "open")
+    CLOSED = "closed", pgettext_lazy("part of a report", "closed")
 
 
 class DsmbFileQuerySet(models.QuerySet):
@@ -98,6 +98,20 @@ class DsmbFile(models.Model):
 
     def __str__(self):
         return f"{self.part}/{self.name}"
+
+
+class ReportDownload(models.Model):
+    """That somebody took a file of a report."""
+
+    file = models.ForeignKey(DsmbFile, models.PROTECT, related_name="downloads", verbose_name=_("file"))
+    by = person(_("by"))
+    at = models.DateTimeField(_("at"), default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self):
+        return f"{self.file} by {self.by} at {self.at:%Y-%m-%d %H:%M}"
 
 
 class ArmLetter(models.Model):

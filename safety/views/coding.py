@@ -308,10 +308,14 @@ def compare_dictionary(request, pk):
         )
         for coding in found[Fate.MOVED]:
             coding.waits = (coding.kind, coding.record_id) in waiting
+        same_by_term = {}
+        for coding in found[Fate.UNCHANGED]:
+            same_by_term.setdefault(coding.term, []).append(coding)
         differing = [coding for fate in (Fate.MOVED, Fate.NOT_CURRENT, Fate.GONE) for coding in found[fate]]
         return {
             "dictionary": dictionary, "found": found, "counts": [(fate.label, len(found[fate])) for fate in Fate],
             "page": Paginator(differing, PER_PAGE).get_page(request.GET.get("page")), "same": len(found[Fate.UNCHANGED]),
+            "same_by_term": sorted(same_by_term.items()),
             "may_use": can(user, Permission.APPROVE_CODES), "ticked": set(form.data.getlist("chosen") if form.is_bound else ()),
         }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """The plan of a patient's visits, and which of them took place."""
 
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -124,14 +125,54 @@ def _follow_panels(patient, visits, by):
     )
 
 
+NOT_FOR_SEX = "Not asked for in the corrected sex"
+
+
+def follow_sex(*, patient, by):
+    """Let panels in which nothing was entered follow the sex of the patient, which was corrected: those of the other sex
+    are not done, those of this one expected. Held visits stay as they are."""
+    with acting(by):
+        visits = {
+            visit.pk: visit for visit in Visit.objects.select_for_update(of=("self",)).filter(
+                patient=patient, is_scheduled=True, hold="", state__in=[VisitState.PLANNED, VisitState.ATTENDED]
+            )
+        }  # fmt: skip
+        wanted = {
+            pk: {p.code: n for n, p in enumerate(visit.protocol.panels_of(visit.code, patient.sex))}
+            for pk, visit in visits.items()
+        }
+        for panel in PanelRecord.objects.select_for_update(of=("self",)).filter(visit__in=visits):
+            is_wanted = wanted[panel.visit_id].pop(panel.code, None) is not None
+            if is_wanted and panel.not_done_because == NOT_FOR_SEX:
+                move_panel(panel, PanelState.EXPECTED)
+            elif not is_wanted and panel.state == PanelState.EXPECTED:
+                move_panel(panel, PanelState.NOT_DONE)
+            else:
+                continue
+            panel.not_done_because = "" if is_wanted else NOT_FOR_SEX
+            panel.entered_by, panel.entered_at = by, timezone.now()
+            next_version(panel, "state", "not_done_because", "entered_by", "entered_at")
+        PanelRecord.objects.bulk_create(
+            PanelRecord(
+                patient=patient, visit_id=pk, code=code, protocol_version=visits[pk].protocol_version, position=position
+            )
+            for pk, codes in wanted.items()
+            for code, position in codes.items()
+        )
+
+
 def move_plan(*, patient, day_0, reason, by):
-    """Move day 0, and with it the windows of the visits that have not taken place."""
+    """Move day 0, and with it the windows of the visits after it.
+
+    Those that took place follow too: whether they were on time is a question about the true day 0, and only these
+    windows answer it. Week 0 itself, once attended, stays where the randomisation planned it, so that a late first
+    infusion is seen; and what is frozen or locked stays as it is."""
     with acting(by, reason):
         patient = set_day_0(patient=patient, day_0=day_0, reason=reason, by=by)
         planned = list(
             Visit.objects.select_for_update(of=("self",)).filter(
-                patient=patient, is_scheduled=True, state=VisitState.PLANNED, day__gte=0
-            )
+                Q(state=VisitState.PLANNED, day__gte=0) | Q(day__gt=0), patient=patient, is_scheduled=True, hold=""
+            ).exclude(state=VisitState.CANCELLED)
         )
         for visit in planned:
             window = schedule.window_for(visit.protocol.visit(visit.code), day_0)
