@@ -53,6 +53,8 @@ class RecommendationForm(DataForm):
         super().__init__(*args, **kwargs)
         self.fields["report"].queryset = reports
         self.fields["lifts"].queryset = halts
+        if not halts:
+            self.fields["lifts"].help_text = _("No halt is in force.")
         self.fields["lifts"].label_from_instance = lambda halt: f"{halt.what}, {halt.opened_at:%Y-%m-%d}: {halt.reason}"
         for n in range(1, ACTION_ITEMS + 1):
             self.fields[f"item_{n}"] = ClearTextField(

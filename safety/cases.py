@@ -10,7 +10,7 @@ from django.db.models import Prefetch
 from django.utils import timezone
 
 from patients.models import ArtRegimen, HivHistory, MedicalHistory
-from safety.clocks import Facts, Known, Sent, clocks, is_suspected
+from safety.clocks import Facts, Known, Made, Sent, clocks, is_suspected
 from safety.expectedness import propose
 from safety.models import RELATED, SERIOUSNESS, CaseLink, CaseVersion, Causality, Expectedness
 from trialsite import trial
@@ -77,7 +77,7 @@ def clocks_of(case, now=None):
         known,
         site_knew_at=case.site_knew_at,
         zone=zone_of(case),
-        versions=[(version.number, version.made_at) for version in case.versions.all()],
+        versions=[Made(version.number, version.made_at, version.by_site) for version in case.versions.all()],
         sent=[Sent(s.duty, s.stage, numbers[s.case_version_id], s.sent_at) for s in case.submissions.all()],
         now=now or timezone.now(),
     )

@@ -88,6 +88,15 @@ class Sent:
 
 
 @dataclass(frozen=True)
+class Made:
+    """That a version of the case was frozen. What the sponsor adds is no news that a site owes to anybody."""
+
+    number: int
+    at: datetime
+    by_site: bool = True
+
+
+@dataclass(frozen=True)
 class Clock:
     """One deadline of one case. `started_at` is the knowledge it counts from, `due_at` the last instant in time, or the end
     of `due_on`, the last day, where days are counted; `ended_at` is when it ceased to apply."""
@@ -155,14 +164,14 @@ def clocks(
     *,
     site_knew_at: datetime,
     zone: ZoneInfo,
-    versions: list[tuple[int, datetime]] = (),
+    versions: list[Made] = (),
     sent: list[Sent] = (),
     now: datetime,
 ) -> list[Clock]:
     """Every deadline that the case has or had, by duty, in the order of time.
 
     `known` is what the sponsor knew, in the order of time; `site_knew_at` is when the site first knew that the event is
-    serious. `versions` are the (number, made at) of the case's versions."""
+    serious. `versions` are those of the case."""
     found = []
     for duty in duties:
         found += _of_duty(duty, duties, known, site_knew_at, zone, versions, sent, now)
@@ -231,8 +240,9 @@ def _state(done_at, now, due_at, due_on):
 def _follow_ups(duty, own, reported, zone, versions, now):
     """One clock for each version of the case made after the first report and not contained in it."""
     contained = max(each.case_version for each in own if each.at == reported)
-    for number, made_at in versions:
-        if number <= contained:
+    for version in versions:
+        number, made_at = version.number, version.at
+        if number <= contained or (duty.owed_by == "site" and not version.by_site):
             continue
         last = made_at.astimezone(zone).date() + timedelta(days=duty.follow_up_days)
         due_at = end_of_day(last, zone)

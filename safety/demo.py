@@ -11,19 +11,20 @@ from django.utils.timezone import now
 
 from patients import demo as entry
 from patients.actions import UNMASKING_NOTICE, open_halt, today_at, unmask_patient
-from patients.models import Blocked, Patient, Scope, Sex, State, WhyUnmasked
+from patients.models import Blocked, Halt, Patient, Scope, Sex, State, WhyUnmasked
 from patients.randomisation import NoStratum, stratum_of
 from safety import actions
+from safety.abnormal_results import unjudged_results
 from safety.actions.reports import request_dsmb_report
 from safety.coding.rules import CodingState, Kind
 from safety.coding.search import dictionary_of, exact_term
 from safety.coding.work import codes, to_code, waiting_of
 from safety.deviations import Category
-from safety.models import ActionTaken, AdverseEvent, Decision, Expectedness, Outcome, Relationship
+from safety.models import ActionTaken, AdverseEvent, Causality, Decision, Expectedness, Outcome, Relationship
 from safety.proposals import unjudged_among
 from trialsite import trial
 from trialsite.demo import Agenda, at, chance, kept_in_the_outbox
-from trialsite.models import OutboxMessage, Site
+from trialsite.models import Email, OutboxMessage, Site
 from trialsite.roles import Role
 from trialsite.saving import Refused
 from visits import demo as course
@@ -168,13 +169,17 @@ AFTER_CELLS = (
 FATES = {
     1: "signs again",
     2: "withdraws",
+    3: "has few platelets",
     4: "misses a visit",
     5: "falls seriously ill",
     6: "is overdue",
     7: "has a severe event",
     8: "has begun a visit",
+    9: "is not reported",
     10: "is due",
     11: "comes a day late",
+    12: "fell ill yesterday",
+    13: "becomes anaemic",
 }
 # what no system sees, recorded by hand: category, description, what was done about it
 BY_HAND = (
@@ -186,6 +191,7 @@ BY_HAND = (
 )  # fmt: skip
 WHAT_WAS_DONE = ("The site was reminded of the window", "The appointment is now confirmed a day before", "")
 NO_DEVIATION = "The source shows that it took place as planned; the entry is being corrected."
+NO_EVENT = "No symptoms, no treatment, and the next value is back where it was before."
 NOT_DONE = (
     "The tube had clotted",
     "The analyser was out of order",
@@ -229,7 +235,7 @@ class Play:
         self.protocol = trial.current_protocol()
         self.today = today_at(sites[0])
         self.agenda = Agenda()
-        self.first_reaction = self.first_halt = None
+        self.first_reaction = self.first_halt = self.first_severe = None
         self.judged = 0
         self.has_rejected = False
         after_day_0 = self.protocol.visits_after_day_0
@@ -351,14 +357,29 @@ class Play:
             self.on(story.site, story.screened_on, "10:00", self.screen, story=story)
         self.plan_meetings(begin)
         self.plan_coding(begin)
+        self.plan_cases()
         whole = (self.today - begin).days
-        self.agenda.run(
-            at(self.sites[0], self.today, "00:00"),
-            lambda now: self.tell(min(100 * (now.date() - begin).days // whole, 99), f"{now:%Y-%m}"),
-        )
         with kept_in_the_outbox():
+            self.agenda.run(
+                at(self.sites[0], self.today, "00:00"),
+                lambda now: self.tell(min(100 * (now.date() - begin).days // whole, 99), f"{now:%Y-%m}"),
+            )
+            request_dsmb_report(cutoff=self.today - timedelta(days=31), by=statistician)
+            self.correct_an_event()
             request_dsmb_report(cutoff=self.today - timedelta(days=1), by=statistician)
         self.tell(100, f"{Patient.objects.count()} patients")
+
+    def correct_an_event(self):
+        """Between the reports, so that the second one tells of it."""
+        known = AdverseEvent.objects.filter(
+            grade=1, is_withdrawn=False, patient__state=State.RANDOMISED, began_on__lt=self.today - timedelta(days=40)
+        )
+        if event := known.order_by("patient__number", "sequence").first():
+            actions.change_adverse_event(
+                event=event, values={"grade": 2}, version=event.version,
+                reason="The source says that medication was needed: grade 2",
+                by=self.people.who(Role.INVESTIGATOR, event.patient.site),
+            )  # fmt: skip
 
     def on(self, site, day, clock, step, /, **arguments):
         self.agenda.add(at(site, day, clock), step, **arguments)
@@ -494,9 +515,11 @@ class Play:
         panels = None
         if story.fate == "has begun a visit" and today == self.today - timedelta(days=1):
             panels = [panel.code for panel in self.protocol.panels_of(code, story.sex)][:2]
+        self.let_results_be_bad(story, visit)
         course.enter_visit(
             patient=story.patient, code=code, by=coordinator, on=today, body=story.body, panels=panels,
-            not_done=self.what_is_not_done(story, visit), slips=self.what_is_mistyped(story, visit),
+            not_done=self.what_is_not_done(story, visit),
+            slips=self.what_is_mistyped(story, visit),
         )  # fmt: skip
         if visit.infusion:
             self.infuse(story, visit, investigator, pharmacist)
@@ -536,6 +559,14 @@ class Play:
         # as far beyond as the decimals allow to show
         return {test.code: f"{max(value, high + 10**-test.decimals):.{test.decimals}f}"}
 
+    def let_results_be_bad(self, story, visit):
+        """A graded result that proposes an adverse event, at the first visit of the follow-up: as low as is plausible."""
+        row = {"has few platelets": "platelets_low", "is not reported": f"haemoglobin_low_{'fe' * (story.sex == 'F')}male"}
+        follow_ups = [one for one in self.planned.values() if one.phase == "follow_up"]
+        for test in self.protocol.tests if visit in follow_ups[:1] else ():
+            if row.get(story.fate) in test.grade_rows and test.plausible:
+                story.body.will_be(test.code, visit.code, float(test.plausible[0]))
+
     def infuse(self, story, visit, investigator, pharmacist):
         number, lot = visit.infusion, story.lot(visit.code, "infusion")
         reactions, interruption, given = [], None, 100
@@ -555,6 +586,17 @@ class Play:
             body=story.body, reactions=reactions, interruption=interruption, given_percent=given,
         )  # fmt: skip
         today = today_at(story.site)
+        is_last = number == self.protocol.infusions.count
+        if (
+            is_last
+            and story.body.cells
+            and not self.first_severe
+            and story not in (self.first_reaction, self.first_halt)
+        ):
+            self.first_severe = story
+            self.on(
+                story.site, today + timedelta(days=12), "18:00", self.have_related_event, story=story, number=number
+            )
         for term, _, grade in reactions:
             self.on(
                 story.site, today, "17:40", self.report, story=story, began_on=today, infusion_number=number,
@@ -678,6 +720,8 @@ class Play:
         )
         course.enter_visit(patient=story.patient, code=visit.code, by=coordinator, on=today, body=story.body)
         self.follow_up(story, event, today + timedelta(days=12))
+        self.notices_are_read()
+        self.on(story.site, today, "19:10", self.report_to_sponsor, story=story, event=event)
         if self.protocol.is_masked:
             unmask_patient(
                 patient=story.patient, category=WhyUnmasked.MEDICAL_EMERGENCY, by=investigator,
@@ -685,6 +729,60 @@ class Play:
             )  # fmt: skip
             # the notice of a day in the past is not sent today
             OutboxMessage.objects.filter(task=UNMASKING_NOTICE).update(done_at=now())
+
+    def notices_are_read(self):
+        """The notices of a day in the past are not sent today."""
+        Email.objects.filter(sent_at=None).update(sent_at=now(), attempts=1)
+        OutboxMessage.objects.filter(task="trialsite.tasks.send_email", done_at=None).update(done_at=now())
+
+    # --- what becomes of a serious event: reported, judged, sent on; the last two are not that far
+
+    def report_to_sponsor(self, *, story, event):
+        coordinator, investigator, _ = self.team(story)
+        version = actions.report_case(case=event.case, version=None, by=investigator)
+        self.send_case(event.case, version, "ETHICS", "EC 2026-118", by=coordinator)
+        self.on(
+            story.site, today_at(story.site) + timedelta(days=1), "10:20", self.judge_case, story=story, event=event
+        )
+
+    def judge_case(self, *, story, event):
+        officer = self.people.who(Role.SAFETY_OFFICER)
+        actions.judge_case(
+            case=event.case, causality=Causality.SUSPECTED, expectedness=Expectedness.UNEXPECTED, version=None, by=officer,
+            comment="A common infection at this CD4 count; that the cells played a part cannot be excluded.",
+        )  # fmt: skip
+        version = actions.make_case_version(
+            case=event.case, summary="The sponsor's judgement", version=None, by=officer
+        )
+        sent = self.send_case(event.case, version, "AUTHORITY_15", "CDE-SUSAR-0042", by=officer)
+        if sent:
+            actions.acknowledge_submission(
+                submission=sent, acknowledged_at=now(), acknowledgement="Received, no questions", version=None, by=officer
+            )  # fmt: skip
+
+    def send_case(self, case, version, duty, reference, by):
+        if any(duty == each.code for each in self.protocol.safety_reporting):
+            return actions.record_submission(
+                case=case, case_version=version, duty=duty, stage="first", sent_at=now(), reference=reference,
+                version=None, by=by,
+            )  # fmt: skip
+
+    def plan_cases(self):
+        """One serious event that nobody has reported for three days, and one of yesterday evening."""
+        for fate, days, clock in (("is not reported", 3, "16:00"), ("fell ill yesterday", 1, "21:00")):
+            ill = [story for story in self.stories if story.fate == fate]
+            if ill and self.protocol.safety_reporting:
+                self.on(ill[-1].site, self.today - timedelta(days=days), clock, self.be_admitted, story=ill[-1])
+
+    def be_admitted(self, *, story):
+        if story.has_ended or story.patient is None or story.patient.state != State.RANDOMISED:
+            return
+        report_serious_event(
+            patient=story.patient, by=self.team(story)[1], term="Appendicitis", aware_at=now() - timedelta(minutes=20),
+            on=today_at(story.site), other_action="Admitted for surgery", narrative="Admitted in the evening with pain of "
+            "the lower right abdomen. Ultrasound: appendicitis. Operated on the same night.",
+        )  # fmt: skip
+        self.notices_are_read()
 
     def have_severe_event(self, *, story):
         if story.has_ended:
@@ -696,6 +794,24 @@ class Play:
             narrative="Fasting triglycerides 9.4 mmol/L, raised since the change of the antiretroviral treatment.",
         )  # fmt: skip
         self.follow_up(story, event, today + timedelta(days=75))
+
+    def have_related_event(self, *, story, number):
+        """A severe event that may be related: the stopping rules count it, and what they halt waits for the board."""
+        if story.has_ended:
+            return
+        today, investigator = today_at(story.site), self.team(story)[1]
+        event = report_event(
+            patient=story.patient, by=investigator, term="Alanine aminotransferase increased", on=today, days=None, grade=3,
+            relationship=Relationship.POSSIBLE, infusion_number=number,
+            narrative="ALT 6.2 times the upper limit, no symptoms, bilirubin normal. No new medication.",
+        )  # fmt: skip
+        self.follow_up(story, event, today + timedelta(days=40))
+        for halt in Halt.objects.open().filter(patient=story.patient):
+            self.on(
+                story.site, today + timedelta(days=7), "16:00", self.decide, halt=halt,
+                rationale="One patient of those treated with cells; the rule for the trial is not met.",
+                conditions="ALT twice in the four weeks after each infusion.",
+            )  # fmt: skip
 
     # --- deviations
 
@@ -721,6 +837,9 @@ class Play:
                 patient=patient, by=lot.choice([investigator, monitor]), proposal=proposal, corrective_action=action,
                 corrected_on=today if action else None,
             )  # fmt: skip
+        for one in unjudged_results(Patient.objects.filter(site=site)):
+            if one.measurement.grade < 3 and one.patient.is_open:
+                actions.decline_result(measurement=one.measurement, reason=NO_EVENT, by=investigator)
         present = Patient.objects.filter(site=site, state=State.RANDOMISED).order_by("-number").first()
         if place % 3 == 1 and present:
             category, description, action = BY_HAND[place // 3 % len(BY_HAND)]

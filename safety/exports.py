@@ -43,13 +43,20 @@ TABLES = [
 ]  # fmt: skip
 
 REPORTS = gettext_noop("reports to the safety board are kept and read as they were made")
+BOARD = gettext_noop("what the safety board is given, recommends and signs is read on its pages")
 COPIES = gettext_noop("machine-made copies of these records")
 NOT_EXPORTED = {
     "safety.Dictionary": gettext_noop("what of it records are coded with stands in codings.csv"),
     "safety.Casebook": COPIES,
     "safety.CasebookFile": COPIES,
+    "safety.CasebookDownload": COPIES,
     "safety.DsmbReport": REPORTS,
     "safety.DsmbFile": REPORTS,
+    "safety.ReportDownload": REPORTS,
     "safety.Crossing": gettext_noop("worked out from the events; it could tell arms"),
+    **{f"safety.{name}": BOARD for name in ("Release", "ReadingReceipt", "Recommendation", "LiftedHalt", "ClosedMinutes",
+                                            "BoardSignature", "Acknowledgement", "ActionItem")},
+    "safety.SavedView": gettext_noop("how people like to look at listings"),
+    "safety.ListingCopy": COPIES,
     "safety.ArmLetter": gettext_noop("which letter stands for which arm is nobody's to read"),
 }

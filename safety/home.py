@@ -1,5 +1,6 @@
 """What of safety stands on the start page and on a patient's page."""
 
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from django.db.models import F
@@ -67,10 +68,16 @@ def cases_due(user, filters, owed_by, title):
         items.append({
             "label": f"{case.patient.number} · {case.event.term}", "url": reverse("safety:show_case", args=[case.pk]),
             "status": "overdue" if is_late else "due", "status_text": status_text, "note": case.number,
-            "when": _("by %(at)s") % {"at": f"{local:%Y-%m-%d %H:%M}"},
+            "when": _("by %(at)s") % {"at": told_deadline(local)},
         })  # fmt: skip
     url = reverse("safety:list_cases") + "?which=open"
     return section(title, items, count, url=url, urgent=True, empty=_("Nothing is due."))
+
+
+def told_deadline(local):
+    """A deadline by the clock of the site; one at midnight is the end of the day before."""
+    is_day = (local.hour, local.minute) == (0, 0)
+    return str(local.date() - timedelta(days=1)) if is_day else f"{local:%Y-%m-%d %H:%M}"
 
 
 def cases_to_judge(user, filters):

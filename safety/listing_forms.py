@@ -42,6 +42,9 @@ class ListingFilter(forms.Form):
         wanted = {*listing.filters, *(["q"] if listing.text else []), *(["arm"] if sees_arms else [])}
         for name in set(self.fields) - wanted:
             del self.fields[name]
+        for field in self.fields.values():
+            if not hasattr(field, "choices"):
+                field.widget.attrs["class"] = "form-control"
         if "site" in self.fields and len(sites) < 2:
             del self.fields["site"]
 

@@ -11,7 +11,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext_noop
 
 from patients.models import Halt, Patient
-from safety import notices
+from safety import actions, notices
 from safety.actions.reports import (
     FIGURES,
     REPORT,
@@ -99,6 +99,11 @@ def make_casebook(casebook_id, outbox_id):
     from safety.casebook import job
 
     return job.run(casebook_id, outbox_id)
+
+
+@app.task(name="safety.tasks.drop_old_casebooks")
+def drop_old_casebooks():
+    return actions.drop_old_casebooks(by=User.objects.system())
 
 
 @app.task(name="safety.tasks.tell_of_halt")

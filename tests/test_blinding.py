@@ -35,6 +35,7 @@ from safety.models import (
 )
 from safety.proposals import unjudged_among
 from safety.stopping.notice import words_of_halt
+from safety.tasks import make_dsmb_report
 from tests.test_dsmb_files import objects_of
 from tests.universe import Universe, fields_of, send
 from trialsite import outbox, trial
@@ -285,7 +286,7 @@ def casebook_of(universe, by):
         assert casebook_job.run(casebook.pk, OutboxMessage.objects.latest("pk").pk), casebook.failure
     found = [client.get(asked).content, client.get(f"/safety/casebook/{universe.patients[0].pk}/").content]
     for file in casebook.files.all():
-        answer = client.get(f"/safety/copies/files/{file.pk}/")
+        answer = client.post(f"/safety/copies/files/{file.pk}/")
         found += [str(answer.headers).encode(), objects_of(answer.content)]
         if answer.content.startswith(b"%PDF"):
             read = ["pdftotext", "-layout", "-", "-"]
@@ -375,6 +376,32 @@ def test_the_closed_part_of_a_report_is_not_there_for_those_who_may_not_read_it(
             f"/safety/reports/{report.pk}/files/closed/figures.json",
         ):
             assert client.get(url).status_code in (403, 404), (name, url)
+            assert client.post(url).status_code in (403, 404, 405), (name, url)
+
+
+@pytest.mark.requirement("R45")
+def test_no_file_of_a_report_tells_an_arm_in_any_byte(masked):
+    """Not even the closed part: its letters stand for the arms."""
+    with transaction.atomic():
+        report = DsmbReport.objects.get()
+        assert make_dsmb_report(report_id=report.pk, outbox_id=0)
+        for file in report.files.all():
+            content = bytes(file.content)
+            found = [content]
+            if content.startswith(b"%PDF"):
+                read = ["pdftotext", "-layout", "-", "-"]
+                found += [objects_of(content), subprocess.run(read, input=content, capture_output=True, check=True).stdout]
+            elif content.startswith(b"PK"):
+                for name, one in unzipped(content):
+                    found += [one, *(inner for _name, inner in unzipped(one))] if name.endswith("xlsx") else [one]
+            assert not TELLING.search(b"\n".join(found)), (file.part, file.name)
+        assert report.files.count() > 10
+        transaction.set_rollback(True)
+
+
+def unzipped(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return [(name, archive.read(name)) for name in archive.namelist()]
 
 
 def test_the_masked_universe_is_masked(masked):

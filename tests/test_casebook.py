@@ -18,7 +18,7 @@ from safety import demo as safety_steps
 from safety.casebook import job, lanes
 from safety.casebook.lanes import Span, Thing, lay_out
 from safety.casebook.record import digest_of, eyes_of, read_record
-from safety.models import AdverseEvent, Casebook, CasebookFile
+from safety.models import AdverseEvent, Casebook, CasebookDownload, CasebookFile
 from tests.universe import send
 from trialsite import outbox
 from trialsite.as_of import CutOff
@@ -253,7 +253,11 @@ def test_from_the_request_to_the_file(full, unchanged, quiet):
     file = casebook.files.get(name=job.PDF)
     casebook.refresh_from_db()
     assert f"/safety/copies/files/{file.pk}/" in page and casebook.digest in page
-    got = browser.get(f"/safety/copies/files/{file.pk}/")
+    assert browser.get(f"/safety/copies/files/{file.pk}/").status_code == 405 and not CasebookDownload.objects.exists()
+    got = browser.post(f"/safety/copies/files/{file.pk}/")
+    [taken] = CasebookDownload.objects.all()
+    assert (taken.file, taken.by) == (file, full.maria) and AuditEvent.objects.filter(table="safety_casebookdownload").count() == 1
+    assert "taken 1 time" in browser.get(answer["Location"]).content.decode()
     assert got.content.startswith(b"%PDF") and "no-store" in got["Cache-Control"]
     assert got["Content-Disposition"].startswith("attachment") and full.patient.number not in got["Content-Disposition"]
 
@@ -266,9 +270,11 @@ def test_another_sites_copy_and_another_persons_answer_like_none(full, unchanged
         for there, missing in (
             (f"/safety/copies/{casebook.pk}/", "/safety/copies/999999/"),
             (f"/safety/copies/{casebook.pk}/progress/", "/safety/copies/999999/progress/"),
-            (f"/safety/copies/files/{file.pk}/", "/safety/copies/files/999999/"),
         ):
             assert browser.get(there).status_code == browser.get(missing).status_code == 404
+        there, missing = f"/safety/copies/files/{file.pk}/", "/safety/copies/files/999999/"
+        assert browser.post(there).status_code == browser.post(missing).status_code == 404
+    assert not CasebookDownload.objects.exists()
     li = full.client(full.li)
     for path in ("", "copy/"):
         assert li.get(f"/safety/casebook/{full.patient.pk}/{path}").status_code == 404
@@ -291,7 +297,7 @@ def test_who_may_not_see_all_of_it_any_more_cannot_take_it(full, unchanged, quie
 
     grant_role(user=full.chen, role="pharmacist", site=full.site, reason="moved", by=full.system)
     browser = full.client(User.objects.get(pk=full.chen.pk))
-    assert browser.get(f"/safety/copies/files/{casebook.files.first().pk}/").status_code == 403
+    assert browser.post(f"/safety/copies/files/{casebook.files.first().pk}/").status_code == 403
     assert "cannot be taken" in browser.get(f"/safety/copies/{casebook.pk}/").content.decode()
 
 
@@ -387,3 +393,23 @@ def test_nothing_is_drawn_over_another_and_day_0_is_named():
     assert len({one.y for one in chart.lanes[0].things}) == 6
     assert 0 in [day for _x, day in chart.ticks]
     assert len(lanes.ticks(-30, 3000)) <= lanes.MOST_TICKS + 1
+
+
+@pytest.mark.requirement("R16")
+def test_the_bytes_of_old_copies_are_dropped_and_the_same_can_be_made_again(full, unchanged, quiet, settings):
+    settings.COPIES_KEPT = timedelta(days=3)
+    casebook = made(full.chen, full.patient)
+    digests = list(casebook.files.values_list("name", "size", "sha256"))
+    soon, late = (timezone.now() + timedelta(days=3, minutes=minutes) for minutes in (-5, 5))
+    assert actions.drop_old_casebooks(now=soon, by=full.system) == 0
+    assert actions.drop_old_casebooks(now=late, by=full.system) == 2
+    assert actions.drop_old_casebooks(now=late, by=full.system) == 0, "what is dropped is left alone"
+    browser, file = full.client(full.chen), casebook.files.first()
+    assert browser.post(f"/safety/copies/files/{file.pk}/").status_code == 404
+    page = browser.get(f"/safety/copies/{casebook.pk}/").content.decode()
+    assert "dropped" in page and file.sha256 in page and "/safety/copies/files/" not in page
+    casebook.refresh_from_db()
+    assert list(casebook.files.values_list("name", "size", "sha256")) == digests
+    again = made(full.chen, full.patient, cutoff=casebook.cutoff)
+    again.refresh_from_db()
+    assert again.digest == casebook.digest

@@ -351,3 +351,20 @@ def test_queries_that_wait_are_counted_by_age_up_to_and_with_the_last_day(unchan
             Query.objects.filter(pk=query.pk).update(raised_at=now - timedelta(days=days, hours=1))
     page = unchanged.client(unchanged.maria).get(f"/visits/queries/?patient={panel.patient_id}")
     assert [number for _name, number in page.context["ages"]] == [2, 2, 2, 1]
+
+
+def test_a_value_that_was_confirmed_in_one_unit_is_asked_about_again_in_another(unchanged):
+    patient = unchanged.with_results()
+    panel = unchanged.panel(patient, "SCR", "chemistry")
+
+    def save(unit, confirmed=()):
+        actions.record_panel(
+            panel=panel, values={"CREAT": "30"}, units={"CREAT": unit}, collected_on=panel.collected_on, version=None,
+            confirmed=confirmed, reason="The unit was wrong", by=unchanged.chen,
+        )  # fmt: skip
+        firings = CheckFiring.objects.filter(panel=panel, test="CREAT", check_code="implausible").order_by("pk")
+        return list(firings.values_list("unit", "outcome", "has_changed_value"))
+
+    assert save("µmol/L", [("implausible", "CREAT")]) == [("", "confirmed", False)]
+    assert save("µmol/L") == [("", "confirmed", False)], "what was confirmed is not asked again"
+    assert save("mg/dL") == [("", "confirmed", True), ("mg/dL", "queried", False)]

@@ -16,10 +16,12 @@ from django.utils import timezone
 from patients import demo as entry
 from patients.actions import today_at
 from patients.models import AllocationSlot, Consent, Disposition, Halt, Patient, State
+from safety.abnormal_results import unjudged_results
 from safety.coding.work import to_code
 from safety.demo import play_trial, report_event, report_serious_event
-from safety.models import AdverseEvent, Coding, Deviation, DismissedProposal, DsmbReport
+from safety.models import AdverseEvent, Coding, DeclinedResult, Deviation, DismissedProposal, DsmbReport, SeriousCase
 from safety.proposals import unjudged_among
+from safety.stopping.facts import states_now
 from trialsite import demo, trial
 from trialsite.models import AuditEvent, OutboxMessage, Site, User
 from trialsite.protocol import load
@@ -145,9 +147,24 @@ def test_deviations_are_recorded_by_hand_and_as_proposed_and_some_wait_for_a_jud
     assert 1 <= len(unjudged_among(Patient.objects.all())) <= 12
 
 
-def test_one_event_is_serious_and_at_most_two_are_severe(trial_of_13):
-    assert AdverseEvent.objects.filter(is_serious=True).count() == 1
-    assert AdverseEvent.objects.filter(grade__gte=3).count() <= 2
+def test_graded_results_wait_for_a_judgement_and_some_were_declined(trial_of_13):
+    waiting = unjudged_results(Patient.objects.all())
+    assert 1 <= len(waiting) <= 8 and max(one.measurement.grade for one in waiting) >= 3
+    assert DeclinedResult.objects.exists()
+    assert Measurement.objects.filter(ungraded_because="hiv").exists()
+
+
+def test_three_events_are_serious_and_at_most_one_other_is_severe(trial_of_13):
+    assert AdverseEvent.objects.filter(is_serious=True).count() == 3
+    assert AdverseEvent.objects.filter(grade__gte=3).count() <= 5
+
+
+def test_one_case_is_reported_one_is_overdue_and_one_has_its_clock_running(trial_of_13):
+    first, late, fresh = SeriousCase.objects.order_by("id")
+    assert not first.waits_for_judgement and first.submissions.get(duty="AUTHORITY_15").acknowledged_at
+    assert late.waits_for_judgement and late.site_due_at < timezone.now()
+    assert timedelta(0) < fresh.site_due_at - timezone.now() < timedelta(hours=24)
+    assert not OutboxMessage.objects.filter(task="trialsite.tasks.send_email", done_at=None).exists()
 
 
 def test_one_patient_has_signed_again(trial_of_13):
@@ -156,13 +173,22 @@ def test_one_patient_has_signed_again(trial_of_13):
 
 
 def test_a_halt_was_opened_and_lifted(trial_of_13):
-    assert Halt.objects.exists()
+    assert Halt.objects.filter(rule="").exists()
     assert not Halt.objects.open().exists()
 
 
-def test_a_safety_report_waits_in_the_outbox(trial_of_13):
-    report = DsmbReport.objects.get()
-    message = OutboxMessage.objects.get()
+def test_a_stopping_rule_has_halted_one_patient_and_the_trials_path_has_moved(trial_of_13):
+    halt = Halt.objects.get(rule="PATIENT_G3")
+    assert halt.lifted_at and halt.crossings.count() == 1
+    y = {state.rule.code: state.y for state in states_now() if state.patient is None}
+    assert y["RELATED_G3"] == 1 and y["PATIENT_G3"] == 1
+
+
+def test_two_safety_reports_wait_in_the_outbox_and_the_second_goes_on_from_the_first(trial_of_13):
+    report, first = DsmbReport.objects.order_by("-cutoff")
+    assert report.compared_with == first and (report.cutoff - first.cutoff).days == 30
+    assert AuditEvent.objects.filter(at__gt=first.entered_until, table="safety_adverseevent", operation="update")
+    message = OutboxMessage.objects.get(arguments={"report_id": report.pk})
     assert message.arguments == {"report_id": report.pk}
     assert message.sent_at is None
 

@@ -1,8 +1,11 @@
 """What is typed and not saved: kept for one person, offered again, never counted, gone when the form is saved."""
 
+import json
+import re
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from patients import demo as patient_steps
@@ -11,6 +14,7 @@ from tests.universe import fields_of, send
 from trialsite import drafts, tasks
 from trialsite.models import AuditEvent, Draft
 from visits import demo as visit_steps
+from visits.forms import as_said
 from visits.models import CheckFiring, Measurement, PanelRecord
 
 NOT_OF_A_DRAFT = ("idem", "version", "csrfmiddlewaretoken")
@@ -130,6 +134,24 @@ def test_a_draft_can_never_be_taken_for_a_save(unchanged, panel):
     assert not Measurement.objects.filter(panel=panel).exists()
 
 
+def test_only_what_a_check_really_said_about_this_panel_is_counted(unchanged, screened):
+    panel, other = (unchanged.panel(screened, "SCR", code) for code in ("t_cells", "chemistry"))
+    chen, url = unchanged.client(unchanged.chen), url_of(panel)
+    day = str(panel.visit.planned_on)
+    heard = chen.post(f"{url}check/", {**fields_of(chen.get(url)), "CD4": "4000", "collected_on": day}).content.decode()
+    said = re.search(r'data-asked="implausible:CD4" data-typed="([^"]*)"', heard).group(1)
+    assert said == as_said(panel, "implausible:CD4", "4000")
+    forged = ["4000", "4000:", "4000:x", "5000" + said[4:], as_said(other, "implausible:CD4", "4000"),
+              as_said(panel, "implausible:CD8", "4000")]  # fmt: skip
+    for claim in forged:
+        with transaction.atomic():
+            assert send(chen, url, CD4="400", collected_on=day, asked=json.dumps({"implausible:CD4": claim})).status_code == 302
+            assert not CheckFiring.objects.filter(panel=panel, outcome="corrected").exists(), claim
+            transaction.set_rollback(True)
+    assert send(chen, url, CD4="400", collected_on=day, asked=json.dumps({"implausible:CD4": said})).status_code == 302
+    assert CheckFiring.objects.get(panel=panel, outcome="corrected").typed == "4000"
+
+
 @pytest.mark.parametrize(("typed", "status"), [("x" * 200_000, 413), ("\x00", 422), ("a\x00b", 422), ("\ud800", 200)])
 def test_a_draft_is_bounded_and_whatever_is_sent_does_no_harm(unchanged, panel, typed, status):
     chen = unchanged.client(unchanged.chen)
@@ -167,8 +189,9 @@ def test_a_seed_is_never_kept_as_a_draft(unchanged):
 def test_what_checks_said_is_kept_with_the_draft_and_counted_when_the_value_was_corrected(unchanged, screened):
     panel = unchanged.panel(screened, "SCR", "t_cells")
     chen, url = unchanged.client(unchanged.chen), url_of(panel)
-    keep(chen, url, CD4="4000", asked='{"implausible:CD4": "4000"}')
-    assert drafts.drafts_of(unchanged.chen)[0].asked == {"implausible:CD4": "4000"}
+    said = {"implausible:CD4": as_said(panel, "implausible:CD4", "4000")}
+    keep(chen, url, CD4="4000", asked=json.dumps(said))
+    assert drafts.drafts_of(unchanged.chen)[0].asked == said
     filled = chen.get(f"{url}?draft=yes")
     assert send(chen, url, filled, CD4="400").status_code == 302
     firing = CheckFiring.objects.get(panel=panel)

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from safety.actions.reports import REPORT, request_dsmb_report
-from safety.models import DsmbReport, Release
+from safety.models import DsmbReport, Release, ReportDownload
 from safety.tasks import make_dsmb_report
 from tests.dsmb_data import SmallTrial, small_protocol
 from tests.test_dsmb_figures import fill
@@ -110,7 +110,7 @@ def test_the_closed_part_is_shown_to_those_who_may_read_it(client, sign_in, repo
     sign_in(role)
     page = client.get(address("show_report", report.pk) + "?part=closed").content.decode()
     assert "A (N = 2)" in page and "Zebra" not in page and "ZEBRAARM" not in page
-    pdf = client.get(address("download_file", report.pk, "closed", "report.pdf"))
+    pdf = client.post(address("download_file", report.pk, "closed", "report.pdf"))
     assert pdf.status_code == 200 and pdf.content.startswith(b"%PDF")
 
 
@@ -166,10 +166,24 @@ def test_files_are_saved_and_figures_shown_and_neither_can_do_anything(client, s
         ("report.html", "text/html; charset=utf-8", 'attachment; filename="DSMB-open-2026-06-30.html"'),
         ("enrolment.svg", "image/svg+xml", "inline"),
     ):
-        answer = client.get(address("download_file", report.pk, "open", name))
+        ask = client.get if disposition == "inline" else client.post
+        answer = ask(address("download_file", report.pk, "open", name))
         assert (answer["Content-Type"], answer["Content-Disposition"]) == (kind, disposition)
         assert "sandbox" in answer["Content-Security-Policy"] and "script" not in answer["Content-Security-Policy"]
         assert answer["Cache-Control"] == "no-store" and answer["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.requirement("R6")
+def test_who_takes_a_report_is_written_down_and_looking_at_a_figure_is_not(client, sign_in, report):
+    sign_in(Role.DSMB_MEMBER)
+    pdf = address("download_file", report.pk, "closed", "report.pdf")
+    assert client.get(pdf).status_code == 405
+    assert client.get(address("download_file", report.pk, "open", "enrolment.svg")).status_code == 200
+    assert client.post(address("download_file", report.pk, "open", "enrolment.svg")).status_code == 405
+    assert not ReportDownload.objects.exists()
+    assert client.post(pdf).status_code == 200
+    [taken] = ReportDownload.objects.all()
+    assert (taken.file.part, taken.file.name, taken.by.roles_text) == ("closed", "report.pdf", "DSMB member")
 
 
 @pytest.mark.parametrize(
@@ -273,7 +287,7 @@ def test_the_instant_until_which_data_count_can_be_chosen(client, sign_in, trial
 def test_a_page_takes_few_queries_and_writes_nothing(client, sign_in, report, name):
     sign_in(Role.DSMB_MEMBER if name != "request_report" else Role.STATISTICIAN)
     args = {
-        "show_report": [report.pk], "show_progress": [report.pk], "download_file": [report.pk, "closed", "report.pdf"],
+        "show_report": [report.pk], "show_progress": [report.pk], "download_file": [report.pk, "open", "enrolment.svg"],
     }  # fmt: skip
     with CaptureQueriesContext(
         connection,

@@ -165,3 +165,34 @@ def test_grade_and_reason_come_back_on_leaving_the_field(unchanged):
     wang = unchanged.client(unchanged.wang)
     assert 'class="grade g3"' in wang.get(f"/visits/check/sign/record/visits/panelrecord/{panel.pk}/").content.decode()
     assert not Review.objects.exists()
+
+
+def test_vital_signs_at_an_infusion_are_graded_by_the_site_of_the_thermometer(unchanged):
+    patient = unchanged.infused()
+    infusion = patient.infusions.get()
+    monitored = Measurement.objects.filter(infusion=infusion)
+    assert set(monitored.filter(test="M_SYSBP").values_list("grade", flat=True)) == {0}
+    where = Measurement.objects.get(panel__visit=infusion.visit, test="TEMPLOC").text
+    assert set(monitored.filter(test="M_TEMP").values_list("ungraded_because", flat=True)) == {
+        "site" if where == "AXILLA" else ""
+    }
+    assert not monitored.filter(test="M_PULSE").exclude(grade_scale="").exists()
+
+
+def test_a_reaction_keeps_the_words_by_which_it_was_graded(unchanged):
+    patient = unchanged.infused()
+    infusion, chen = patient.infusions.get(), unchanged.client(unchanged.chen)
+    url = f"/visits/{infusion.visit_id}/infusion/"
+    began = fields_of(chen.get(url))["started_at"][0]
+    row = {"reaction1_term": "Infusion related reaction", "reaction1_began": began, "reason": "seen later"}
+    assert send(chen, url, **row, reaction1_grade="2").status_code == 302
+    reaction = infusion.reactions.get()
+    assert (reaction.grade_scale, reaction.grade_scale_version, reaction.grade_row) == (
+        "CTCAE", "5.0", "infusion_related_reaction",
+    )  # fmt: skip
+    assert "responds promptly to symptomatic treatment" in chen.get(url).content.decode()
+    refused = send(chen, url, **{**row, "reaction1_term": "Chills"}, reaction1_grade="4")
+    assert refused.status_code == 422 and "has these grades for it: 1, 2, 3" in refused.content.decode()
+    words = chen.get("/visits/reactions/grades/?reaction3_term=fever").content.decode()
+    assert "38.0 to 39.0" in words and "CTCAE 5.0" in words
+    assert chen.get("/visits/reactions/grades/?reaction3_term=Hiccups").content.decode().strip() == ""

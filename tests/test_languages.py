@@ -240,7 +240,7 @@ def test_what_templates_say_is_collected(tmp_path):
 
 
 # names, codes, abbreviations and units that are the same in both languages
-NOT_WORDS = {"Trialsite", "UTC", "SHA", "kg", "mL"}
+NOT_WORDS = {"Trialsite", "UTC", "SHA", "kg", "mL", "ALT", "Beta", "CIOMS", "CSV", "PDF", "XLSX"}
 # the DSMB report is a document in the language of the record
 IN_ENGLISH = {"safety/_dsmb_file.html", "safety/_dsmb_part.html"}
 

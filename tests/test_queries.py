@@ -120,6 +120,13 @@ def pages_of(universe, patient):
         yield person, f"/visits/panels/{panel.pk}/"
     for address in (f"/visits/{visit.pk}/hold/", f"/visits/patients/{patient.pk}/hold/", "/visits/freeze/"):
         yield universe.david, address
+    case = patient.cases.get()
+    for page in ("", f"{case.pk}/", f"{case.pk}/report/", f"{case.pk}/records/", f"{case.pk}/sent/",
+                 f"submissions/{case.submissions.get().pk}/answer/", f"versions/{case.versions.get().pk}/cioms/"):  # fmt: skip
+        yield universe.chen, f"/safety/cases/{page}"
+    for page in ("", f"{case.pk}/", f"{case.pk}/judge/", f"{case.pk}/freeze/", f"{case.pk}/known/", f"{case.pk}/sent/"):
+        yield universe.samuel, f"/safety/cases/{page}"
+    yield universe.samuel, "/emails/"
     yield universe.ada, "/accounts/"
     yield universe.ada, f"/accounts/{universe.chen.pk}/"
 
@@ -132,6 +139,8 @@ def patient(universe):
     visit_steps.change_ranges(
         laboratory=Laboratory.objects.get(), tests=("ALT",), on=patient.screened_on, by=universe.david
     )
+    case = universe.event(patient, is_serious=True, is_important=True, grade=3).case
+    safety_actions.report_case(case=case, version=None, by=universe.chen)
     universe.event(patient)
     safety_steps.record_deviation(patient=patient, by=universe.chen)
     with acting(universe.chen, "less than was planned"):

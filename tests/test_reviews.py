@@ -547,7 +547,7 @@ NOT_HELD = {
     "apply_range", "add_range", "change_laboratory", "check_line", "copy_ranges", "create_laboratory", "end_feed",
     "end_range", "import_ranges", "raise_record_queries", "renew_feed", "repeat_casebook", "request_casebook", "restore_check",
     "retire_check", "withdraw_range", "draw_arm_letters", "request_dsmb_report", "repeat_dsmb_report",
-    "unmask_patient",
+    "unmask_patient", "record_casebook_download", "record_report_download", "drop_old_casebooks",
 }  # fmt: skip
 WHEN_FROZEN = {
     "raise_query", "answer_query", "close_query", "reopen_query", "verify_forms", "review_forms", "sign_forms",

@@ -8,13 +8,18 @@ from django.utils import translation
 from django.utils.functional import Promise
 
 from patients.models import AllocationSlot, Halt, Patient
+from safety.dictionary import terms
 from tests.test_house import SOURCES, name_of
 from trialsite import trial
 from trialsite.audit import audited_models
+from trialsite.ctcae import TERMS, term_named, term_told
 from trialsite.models import AuditEvent, User
 from trialsite.reasons import REASONS, because, reason_told
 from trialsite.telling import NOBODYS, UNTOLD, Teller, kind_told
+from trialsite.words import Sentence
+from visits.edit_checks import problems_between
 from visits.models import CheckFiring, Measurement, PanelRecord, Query, Review, Visit
+from visits.results import Result
 
 CLINICAL = [
     model for model in audited_models()
@@ -130,3 +135,29 @@ def test_what_is_nobodys_is_not_told():
         table=AllocationSlot._meta.db_table, operation="insert", after={"block": 3, "stratum": "", "arm": "A"}
     )
     assert [column for column, *_told in Teller(trial.current_protocol()).changes(made)] == ["arm"]
+
+
+def test_terms_are_told_with_their_chinese_name_and_stored_in_english():
+    assert set(TERMS) <= set(terms()), "a term is written as CTCAE writes it"
+    used = {term for protocol in trial.versions().values() for term in protocol.infusions.reaction_terms} & set(terms())
+    used |= {term for item in trial.current_protocol().events_of_interest for term in item.terms} & set(terms())
+    assert used <= set(TERMS)
+    assert term_told("Fever") == "Fever" and term_named("Fever") == ""
+    with translation.override("zh-hans"):
+        assert term_told("Fever") == "发热（Fever）" and term_told("fever ") == "发热（fever ）"
+        assert term_told("Bad night") == "Bad night" and not term_told("")
+        assert not [term for term in TERMS if not CHINESE.search(term_told(term))]
+        assert term_named("发热") == "Fever" and term_named("Fever") == ""
+
+
+def test_an_answer_from_a_list_is_read_in_the_language_of_whoever_reads():
+    """A query that was raised while somebody worked in English, read by somebody who works in Chinese."""
+    protocol = trial.current_protocol()
+    test = next(test for test in protocol.tests if any(choice.alert for choice in test.choices))
+    answer = next(choice for choice in test.choices if choice.alert)
+    [problem] = problems_between([test], {test.code: Result(answer.code, "", None, answer.code)})
+    stored = problem.text.stored()
+    assert answer.label in str(problem.text)
+    with translation.override("zh-hans"):
+        chinese = trial.current_protocol()
+        assert chinese.test(test.code).choice_label(answer.code) in str(Sentence.of(stored, chinese))

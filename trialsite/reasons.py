@@ -62,6 +62,10 @@ REASONS = (
     gettext_noop("a report of the case was recorded"),
     gettext_noop("the report was acknowledged"),
     gettext_noop("released to the board"),
+    gettext_noop("Code approved"),
+    gettext_noop("Coded anew"),
+    gettext_noop("The words were changed"),
+    gettext_noop("The record was marked as entered in error"),
     gettext_noop("a stopping rule is met by what %(name)s saved"),
     # what jobs make
     gettext_noop("the making is begun"),

@@ -126,6 +126,10 @@ class Row(Part):
         return sorted(((int(grade), step) for grade, step in self.grades.items()), key=lambda pair: -pair[0])
 
     @property
+    def rising(self) -> list[tuple[int, Step]]:
+        return self.steps[::-1]
+
+    @property
     def units(self) -> set[str]:
         return {unit for step in self.grades.values() for unit in step.units}
 

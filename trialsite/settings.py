@@ -327,10 +327,15 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 )
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# how long the bytes of exports and certified copies are kept; rows and digests stay, the same can be made again
+COPIES_KEPT = timedelta(days=int(os.environ.get("TRIALSITE_COPIES_KEPT_DAYS", "30")))
+if not timedelta(days=1) <= COPIES_KEPT <= timedelta(days=30):
+    raise ImproperlyConfigured("TRIALSITE_COPIES_KEPT_DAYS must be 1 to 30")
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "send what the outbox still holds": {"task": "trialsite.tasks.drain_outbox", "schedule": 10.0},
     "drop the contents of old exports": {"task": "trialsite.tasks.drop_old_exports", "schedule": 3600.0},
+    "drop the contents of old certified copies": {"task": "safety.tasks.drop_old_casebooks", "schedule": 3600.0},
     # asks every hour whether this month's report was requested, so that no outage skips a month
     "forget old drafts": {"task": "trialsite.tasks.forget_old_drafts", "schedule": 86400.0},
     "remind of reports on serious cases": {"task": "safety.tasks.watch_cases", "schedule": 300.0},
@@ -381,6 +386,11 @@ TOLD_CODES = {
     "blocks": "patients.models.blocked_told",
     "check_code": "visits.edit_checks.title_of",
     "body_system": "safety.dictionary.told",
+    "visits_review.meaning": "visits.reviews.meaning_told",
+    "safety_adverseevent.term": "trialsite.ctcae.term_told",
+    "safety_coding.term": "trialsite.ctcae.term_told",
+    "safety_coding.preferred_term": "trialsite.ctcae.term_told",
+    "visits_reaction.term": "trialsite.ctcae.term_told",
 }
 AFTER_SEX_CORRECTED = ["visits.actions.follow_sex"]
 AFTER_AMENDMENT = ["visits.actions.follow_amendment"]

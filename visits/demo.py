@@ -54,6 +54,10 @@ class Body:
             self._values[key] = COURSES[name](self, name, day, when)
         return self._values[key]
 
+    def will_be(self, name, when, value):
+        """Let a course have this value on one occasion."""
+        self._values[name, when] = value
+
     def change(self, day):
         """How much of a year's change has come by this day: from 0 to about 1."""
         return 1 - math.exp(-max(day, 0) / 130)

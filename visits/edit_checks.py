@@ -757,7 +757,9 @@ def _shown(test: Test, result: Result | None):
     if result is None:
         return Sentence(_("(blank)"))
     if result.value is None:
-        return test.choice_label(result.text)
+        if test.kind != "choice":
+            return result.text
+        return Name("choice", f"{test.code}/{result.text}", test.choice_label(result.text))
     return f"{result.typed} {unit_text(result.unit or test.unit)}".rstrip()
 
 

@@ -6,6 +6,9 @@ from decimal import Decimal
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.signing import Signer
+from django.urls import reverse
+from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -63,6 +66,12 @@ class ResultField(forms.CharField):
 
 def missing_choices():
     return [("", _("no value because…")), *Missing.choices]
+
+
+def as_said(panel, key, typed):
+    """What a page is told along with the question of a check (`key`) about what was typed: signed, so that only what a
+    check of ours really said about this panel is counted when the value is corrected."""
+    return f"{typed}:{Signer(salt=f'asked {panel.pk} {key}').signature(typed)}"
 
 
 class PanelForm(DataForm):
@@ -158,10 +167,10 @@ class PanelForm(DataForm):
     @property
     def asked(self):
         """What checks said while the form was filled in: the value then, by (check, test)."""
-        return {tuple(key.split(":")): typed for key, typed in self.read_asked(self.data).items()}
+        return {tuple(key.split(":")): said.rpartition(":")[0] for key, said in self.read_asked(self.data).items()}
 
     def read_asked(self, data):
-        """Only what a soft check of ours can have said about a field of this form."""
+        """Only what a soft check of ours has said about a field of this panel, signed as it was (`as_said`)."""
         try:
             asked = json.loads(data.get("asked") or "{}")
         except (ValueError, RecursionError):  # also what is nested too deep
@@ -169,10 +178,11 @@ class PanelForm(DataForm):
         known = {"", *(test.code for test in self.tests)}
         soft = {check.code for check in edit_checks.CHECKS if not check.hard}
         return {
-            key: typed
-            for key, typed in (asked.items() if isinstance(asked, dict) else ())
-            if isinstance(typed, str) and ASKED.fullmatch(key) and len(typed) <= 500 and not UNSTORABLE.search(typed)
+            key: said
+            for key, said in (asked.items() if isinstance(asked, dict) else ())
+            if isinstance(said, str) and ASKED.fullmatch(key) and len(said) <= 600 and not UNSTORABLE.search(said)
             and key.split(":")[0] in soft and key.split(":")[1] in known
+            and constant_time_compare(said, as_said(self.record, key, said.rpartition(":")[0]))
         }  # fmt: skip
 
     def keeps(self, name):
@@ -353,7 +363,10 @@ class PrepareInfusionForm(DataForm):
 class InfusionForm(AskingForm):
     """The infusion: times, monitoring (fields CODE_MINUTE), interruptions (stopN_*), reactions (reactionN_*)."""
 
-    def __init__(self, *args, infusions, tests, zone, reactions, record=None, stored=None, **kwargs):
+    def __init__(
+        self, *args, infusions, tests, zone, reactions, record=None, stored=None, scale=None, grades=None, **kwargs
+    ):  # fmt: skip
+        """`scale` grades reactions; `grades` are those of what is stored, by (test, minute), as they are told."""
         super().__init__(*args, record=record, **kwargs)
         self.tests, self.minutes, self.zone = tests, infusions.monitoring_minutes, zone
         low, high = infusions.volume_ml
@@ -396,6 +409,13 @@ class InfusionForm(AskingForm):
         if record is not None:
             self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)
         self.reaction_terms = reactions
+        self.scale, self.grades = scale, grades or {}
+        if scale is not None:
+            for n in range(1, MOST_ROWS + 1):
+                self.fields[f"reaction{n}_term"].widget.attrs |= {
+                    "hx-get": reverse("visits:show_grade_words"), "hx-trigger": "change", "hx-target": "next .grade-words",
+                    "hx-headers": '{"X-Background": "1"}',
+                }  # fmt: skip
 
     def clean(self):
         cleaned = super().clean()
@@ -403,7 +423,19 @@ class InfusionForm(AskingForm):
             self._whole_row(cleaned, f"stop{n}", needed=("stopped", "cause"), optional=("resumed",))
         for n in range(1, MOST_ROWS + 1):
             self._whole_row(cleaned, f"reaction{n}", needed=("term", "began", "grade"))
+            self._refuse_unknown_grade(cleaned, f"reaction{n}")
         return cleaned
+
+    def _refuse_unknown_grade(self, cleaned, row):
+        """A scale does not know every grade of every term; what is stored stays as it is."""
+        grade, term = cleaned.get(f"{row}_grade"), cleaned.get(f"{row}_term") or ""
+        words = self.scale.row_of_term(term) if self.scale else None
+        if words and grade and not words.words(grade) and grade != self.initial.get(f"{row}_grade"):
+            known = ", ".join(sorted(words.grades))
+            told = _("%(scale)s has these grades for it: %(grades)s.") % {
+                "scale": f"{self.scale.name} {self.scale.version}", "grades": known,
+            }  # fmt: skip
+            self.add_error(f"{row}_grade", told)
 
     def _whole_row(self, cleaned, row, needed, optional=()):
         if any(cleaned.get(f"{row}_{name}") for name in (*needed, *optional)):
@@ -442,7 +474,10 @@ class InfusionForm(AskingForm):
 
     @property
     def monitoring_rows(self):
-        return [(test, [(minute, self[f"{test.code}_{minute}"]) for minute in self.minutes]) for test in self.tests]
+        return [
+            (test, [(minute, self[f"{test.code}_{minute}"], self.grades.get((test.code, minute))) for minute in self.minutes])
+            for test in self.tests
+        ]  # fmt: skip
 
     @property
     def interruption_rows(self):
@@ -450,7 +485,9 @@ class InfusionForm(AskingForm):
 
     @property
     def reaction_rows(self):
-        return self._rows("reaction", ("term", "began", "grade"), REACTION_ROWS)
+        rows = self._rows("reaction", ("term", "began", "grade"), REACTION_ROWS)
+        shown = [{"cells": cells, "row": self.scale and self.scale.row_of_term(cells[0].value() or "")} for cells in rows["shown"]]
+        return rows | {"shown": shown}
 
     def _rows(self, row, names, least):
         """`shown`: the rows that hold something, `least` of them at least; `next`: the last possible one, which the

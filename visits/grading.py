@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy as _
 
 from trialsite import scales
 from trialsite.protocol import Protocol, Test
-from trialsite.scales import Row, without_annotations
+from trialsite.scales import Row, Scale, without_annotations
 from visits.results import Result
 from visits.units import standardised, unit_of, units_of
 
@@ -239,6 +239,24 @@ def grade_result(
     rows = [scale.row(row_id) for row_id in test.grade_rows]
     reading = reading_of(test, result, low=low, high=high, baseline=baseline)
     return grade_of(rows, reading, sex=sex, age=age, facts=facts_for(protocol, test, answers))
+
+
+def reaction_row(protocol: Protocol, term: str) -> tuple[Scale, Row | None] | None:
+    """The scale by which the protocol grades infusion reactions, with the row of this term; None without a scale."""
+    if protocol.grading is None or not protocol.grading.reaction_scale:
+        return None
+    scale = scales.scale(protocol.grading.reaction_scale)
+    return scale, scale.row_of_term(term)
+
+
+def reaction_columns(protocol: Protocol, term: str) -> dict[str, str]:
+    """By which words a reaction was graded, as it is stored."""
+    scale, row = reaction_row(protocol, term) or (None, None)
+    return {
+        "grade_scale": scale.name if row else "",
+        "grade_scale_version": scale.version if row else "",
+        "grade_row": row.id if row else "",
+    }
 
 
 def asked_for(test: Test) -> set[str]:

@@ -11,14 +11,18 @@ from datetime import date, datetime
 from decimal import Decimal, localcontext
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as noop
 
 from patients.eligibility import meets
 from trialsite.protocol import Infusions, Product, Protocol, ReleaseTest
 from trialsite.ucum import unit_text
+from trialsite.words import Sentence
 from visits.edit_checks import CHILD_BEARING_BELOW, Problem, problem
 from visits.results import read_number
 
 RELEASED = "released"
+# what a lot in another state is, for the sentence that refuses it
+NOT_RELEASED = {"quarantined": noop("in quarantine"), "rejected": noop("rejected")}
 # codes of a pregnancy test's result that allow an infusion
 NOT_PREGNANT = frozenset({"NEGATIVE", "NEG", "NOT_APPLICABLE", "NA"})
 
@@ -106,7 +110,7 @@ def _problems_of_the_lot(state: str | None, expires_on: date | None, on: date) -
         yield problem("no_lot")
         return
     if state != RELEASED:
-        yield problem("lot_not_released", state=state)
+        yield problem("lot_not_released", state=Sentence(NOT_RELEASED.get(state, state)))
     if expires_on is None:
         yield problem("lot_without_expiry")
     elif expires_on < on:

@@ -6,6 +6,7 @@ A mark (visits.models.Review) is set on a form; a hold (patients.models.Hold) on
 from dataclasses import dataclass, field
 from typing import Literal
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop as noop
 
@@ -104,6 +105,11 @@ MEANING_OF_CASEBOOK = noop(
     "I have reviewed the casebook of this patient and confirm that all its records are accurate and complete and"
     " were made under my supervision."
 )
+
+
+def meaning_told(stored: str) -> str:
+    """What a signature means, in the reader's language."""
+    return gettext(stored) if stored in (*MEANINGS, MEANING_OF_CASEBOOK) else stored
 
 
 def reasons_not_to(step, standing, field=""):

@@ -4,6 +4,7 @@ from visits import views
 
 app_name = "visits"
 urlpatterns = [
+    path("reactions/grades/", views.show_grade_words, name="show_grade_words"),
     path("", views.show_grid, name="show_grid"),
     path("calendar/", views.show_calendar, name="show_calendar"),
     path("calendar/renew/", views.renew_feed, name="renew_feed"),

@@ -24,6 +24,8 @@ from safety.actions.board import (
     withdraw_recommendation,
 )
 from safety.actions.casebooks import (
+    drop_old_casebooks,
+    record_casebook_download,
     repeat_casebook,
     request_casebook,
 )
@@ -53,6 +55,7 @@ from safety.actions.listings import (
 )
 from safety.actions.reports import (
     draw_arm_letters,
+    record_report_download,
     repeat_dsmb_report,
     request_dsmb_report,
 )
@@ -91,6 +94,7 @@ __all__ = [
     "digest_of",
     "dismiss_proposal",
     "draw_arm_letters",
+    "drop_old_casebooks",
     "follow_event",
     "follow_words",
     "forget_view",
@@ -98,9 +102,11 @@ __all__ = [
     "load_dictionary",
     "make_case_version",
     "recode_codings",
+    "record_casebook_download",
     "record_copy",
     "record_deviation",
     "record_recommendation",
+    "record_report_download",
     "record_submission",
     "reject_coding",
     "release_report",

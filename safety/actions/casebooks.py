@@ -2,8 +2,12 @@
 
 import hashlib
 
-from safety.models import Casebook, CasebookFile
+from django.conf import settings
+from django.utils import timezone
+
+from safety.models import Casebook, CasebookDownload, CasebookFile
 from trialsite import jobs
+from trialsite.audit import acting
 
 CASEBOOK = jobs.Kind(Casebook, "safety.tasks.make_casebook", "casebook_id", gate=1213190, most_at_once=3)
 
@@ -34,3 +38,18 @@ def store_casebook(*, casebook_id, files, eyes, digest, last_audit_event, outbox
         )  # fmt: skip
         casebook.sees_arm, casebook.sees_events = eyes["sees_arm"], eyes["sees_events"]
         casebook.digest, casebook.last_audit_event = digest, last_audit_event
+
+
+def record_casebook_download(*, file, by):
+    """That somebody takes this file, before the first byte is sent."""
+    with acting(by):
+        return CasebookDownload.objects.create(file=file, by=by)
+
+
+def drop_old_casebooks(*, now=None, by):
+    """Drop the bytes of copies made more than settings.COPIES_KEPT ago; rows, digests and downloads stay. Gives how many.
+
+    The same can be made again, with the same digest: the trail still has it."""
+    old = CasebookFile.objects.filter(casebook__finished_at__lt=(now or timezone.now()) - settings.COPIES_KEPT)
+    with acting(by, "contents of old copies dropped"):
+        return old.exclude(content=None).update(content=None)

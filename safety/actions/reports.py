@@ -13,7 +13,7 @@ from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from patients.models import AllocationSlot
-from safety.models import ArmLetter, DsmbFile, DsmbReport
+from safety.models import ArmLetter, DsmbFile, DsmbReport, ReportDownload
 from trialsite import jobs, trial
 from trialsite.audit import acting
 from trialsite.models import JobState
@@ -88,6 +88,12 @@ def store_dsmb_report(*, report_id, figures, files, cutoff, outbox_id, by):
         report.protocol_version, report.scales = about.protocol_version, about.scales
         told = b"".join(part.to_json() for one in figures for part in one.parts)
         report.figures_sha256 = hashlib.sha256(told).hexdigest()
+
+
+def record_report_download(*, file, by):
+    """That somebody takes this file, before the first byte is sent."""
+    with acting(by):
+        return ReportDownload.objects.create(file=file, by=by)
 
 
 def draw_arm_letters(*, series=1, by):

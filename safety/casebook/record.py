@@ -14,6 +14,7 @@ from django.db import models
 
 from patients.models import Patient
 from safety.casebook.trail import COPIES, EVENT_RECORD, events_for, hidden_tables
+from safety.models import Dictionary
 from trialsite import trial
 from trialsite.as_of import CutOff, rows_as_of
 from trialsite.audit import audited_models
@@ -52,6 +53,7 @@ class Record:
     laboratories: dict[int, str] = field(default_factory=dict)
     lots: dict[int, str] = field(default_factory=dict)
     ranges: dict[int, str] = field(default_factory=dict)
+    dictionaries: dict[int, str] = field(default_factory=dict)
 
     def objects(self, model):
         """The records of a model as unsaved objects with the values of then."""
@@ -67,6 +69,7 @@ class Record:
             "laboratories": {str(pk): name for pk, name in self.laboratories.items()},
             "lots": {str(pk): name for pk, name in self.lots.items()},
             "ranges": {str(pk): name for pk, name in self.ranges.items()},
+            "dictionaries": {str(pk): name for pk, name in self.dictionaries.items()},
             "audit_trail": [
                 {
                     "id": e.pk, "at": e.at, "transaction": e.transaction, "table": e.table, "record": e.record_id,
@@ -123,7 +126,11 @@ def read_record(patient_pk, cutoff, eyes) -> Record:
     lots = {row["id"]: f"{row['number']} ({row['product']})" for row in rows_as_of(Lot, cutoff) if row["id"] in used}
     held = {row["reference_id"] for row in rows.get("visits_measurement", ()) if row["reference_id"]}
     ranges = {row["id"]: str(ReferenceRange(**row)) for row in rows_as_of(ReferenceRange, cutoff) if row["id"] in held}
-    return Record(cutoff, eyes, patient, site, rows, trail, people, names, lots, ranges)
+    coded = {row["dictionary_id"] for row in rows.get("safety_coding", ())}
+    dictionaries = {
+        row["id"]: f"{row['name']} {row['dictionary_version']}" for row in rows_as_of(Dictionary, cutoff) if row["id"] in coded
+    }
+    return Record(cutoff, eyes, patient, site, rows, trail, people, names, lots, ranges, dictionaries)
 
 
 def _told(table, line):

@@ -4,6 +4,7 @@ from what to what."""
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
+from trialsite.ctcae import term_told
 from trialsite.models import AuditEvent
 from trialsite.pages import SECRET_TABLES
 from trialsite.reasons import reason_told
@@ -77,6 +78,6 @@ def _name(teller, table, line):
         words.append(_("%d min") % line["minute"])
     for column in ("criterion", "term", "treatment", "drugs", "sequence"):
         if line.get(column) and len(words) < 4:
-            words.append(str(line[column]))
+            words.append(term_told(line[column]) if column == "term" else str(line[column]))
             break
     return ", ".join(filter(None, words))

@@ -25,7 +25,7 @@ from patients.models import (
     Patient,
 )
 from safety.casebook.trail import names_of_visits, record_told
-from safety.models import SERIOUSNESS, AdverseEvent, Deviation, DismissedProposal
+from safety.models import SERIOUSNESS, AdverseEvent, Deviation, Dictionary, DismissedProposal
 from trialsite import trial
 from trialsite.languages import tag
 from trialsite.models import Site, User
@@ -93,7 +93,7 @@ class Document:
         """What the records are called that others point at, as they stood then."""
         record = self.record
         names = names_of_visits(self.visits.values(), self.panels.values())
-        names |= {User: record.people, Laboratory: record.laboratories, Lot: record.lots, ReferenceRange: record.ranges,
+        names |= {User: record.people, Laboratory: record.laboratories, Lot: record.lots, ReferenceRange: record.ranges, Dictionary: record.dictionaries,
                   Site: {record.site["id"]: f"{record.site['code']} {record.site['name']}"}}  # fmt: skip
         for model, keys in keys_in(record.trail).items():
             if model not in names and model._meta.db_table in record.rows:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from safety.coding.rules import SOURCES, CodingState, Kind, key_of
 from safety.models import Dictionary, DictionaryTerm
 from trialsite import trial
+from trialsite.ctcae import term_named
 
 SHOWN = 10
 LONGEST = 200  # characters that are looked for
@@ -71,7 +72,8 @@ limit %(shown)s
 
 
 def suggest(dictionary, text, shown=SHOWN):
-    """The best terms first: what the same words were coded as before (most often first), then what is written alike."""
+    """The best terms first: what the same words were coded as before (most often first), then what is written alike. Words
+    that are a term's name in the reader's language find that term."""
     key = key_of(text)[:LONGEST]
     if dictionary is None or len(key) < 2 or "\x00" in key:
         return []
@@ -85,7 +87,10 @@ def suggest(dictionary, text, shown=SHOWN):
     # an index answers these one by one, not as one list
     likes = " or ".join(f"key like %(word_{n})s" for n in range(len(within)))
     found = DictionaryTerm.objects.raw(SUGGEST.format(words=likes), given)
-    return [Suggestion(term, term.times, term.often, term.key == key) for term in found]
+    suggested = [Suggestion(term, term.times, term.often, term.key == key) for term in found]
+    if not suggested and (named := term_named(text)):
+        return suggest(dictionary, named, shown)
+    return suggested
 
 
 def _pattern(text):

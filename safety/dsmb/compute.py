@@ -5,7 +5,7 @@ Numbers of tables, figures and listings are those of the NIH templates for singl
 quality). Both parts come from the same functions (people.py, events.py ...), given other groups of patients: the open
 part has the one group of all, the closed part one for each letter and all of them."""
 
-from django.utils.translation import get_language
+from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
 
 from safety.dsmb.changes import changes
@@ -89,8 +89,8 @@ def closed_part(snapshot, arms) -> PartFigures:
         worst_results(snapshot, groups),
         shifts(snapshot, groups),
         trend_plot(snapshot, groups),
-        viral_load(snapshot, groups),
         stopping_rules(snapshot, arms.stopping),
+        viral_load(snapshot, groups),
         *listings(snapshot, groups, letters),
     )
     return PartFigures(CLOSED, about(snapshot, CLOSED), tuple(filter(None, items)))
@@ -164,7 +164,7 @@ def about(snapshot, part):
         scales=", ".join(snapshot.scales),
         language=tag(get_language()),
         key_figures=(
-            (_("Screened"), str(len(snapshot.patients))),
+            (pgettext("number of patients", "Screened"), str(len(snapshot.patients))),
             (_("Randomised"), _("%(n)s of %(planned)s planned") % {"n": len(randomised), "planned": trial.planned_patients}),
             (_("Treated") if has_infusions else _("In the safety population"), str(len(treated))),
             (_("Patients with serious adverse events"), str(len(serious))),

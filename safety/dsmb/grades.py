@@ -33,7 +33,7 @@ def worst_results(snapshot, groups):
     randomised = snapshot.randomised
     columns = [Column(_("Test"), align="left", share=1)]
     for group in groups:
-        columns += [Column(title, heading_of(group, randomised)) for title in ("n", *map(str, GRADES))]
+        columns += [Column(title, heading_of(group, randomised), share=0.11) for title in ("n", *map(str, GRADES))]
     rows = []
     for name, way, of_test in _lines(snapshot):
         cells = []
@@ -46,7 +46,7 @@ def worst_results(snapshot, groups):
         "T12", _("Worst grade of each test after day 0"), tuple(columns), tuple(rows),
         (_("Randomised patients with a graded result after day 0 (n), and how many of them had this as the worst grade; "
            "a dot is none. Scale: %(scales)s.") % {"scales": ", ".join(snapshot.scales)},) if rows else (),
-        wide=len(groups) > 2, empty=_("No result was graded."),
+        wide=len(groups) > 3, empty=_("No result was graded."),
     )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def shifts(snapshot, groups):
     randomised = {p.id: p for p in snapshot.randomised}
     columns = [Column(_("Test and grade at baseline"), align="left", share=1)]
     for group in groups:
-        columns += [Column(str(grade), heading_of(group, randomised.values()), share=0.09) for grade in (0, *GRADES)]
+        columns += [Column(str(grade), heading_of(group, randomised.values()), share=0.11) for grade in (0, *GRADES)]
     rows = []
     for name, way, of_test in _lines(snapshot):
         pairs = {
@@ -76,7 +76,7 @@ def shifts(snapshot, groups):
         "T13", _("Shift of grades: baseline by the worst after day 0"), tuple(columns), tuple(rows),
         (_("Randomised patients; columns are the worst grade after day 0, a dot is none. Baseline is the last result on "
            "or before day 0. Tests in which nobody got worse are left out."),) if rows else (),
-        wide=len(groups) > 2, empty=_("In no test did a grade get worse."),
+        wide=len(groups) > 3, empty=_("In no test did a grade get worse."),
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from itertools import accumulate
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from patients.eligibility import age_on, whole_months_between
 from patients.models import Sex, State
@@ -28,7 +29,7 @@ def status(snapshot, groups, *, screened):
             (_("Withdrew before randomisation"), lambda p: p.end == State.WITHDRAWN),
             (_("Died before randomisation"), lambda p: p.end == State.DIED),
         )
-        rows.append(Row((_("Screened"), str(len(everybody))), "total"))
+        rows.append(Row((pgettext("number of patients", "Screened"), str(len(everybody))), "total"))
         for words, is_there in places:
             rows.append(Row((words, count(sum(map(is_there, before)), len(everybody))), "inner"))
     numbers = [group.of(randomised) for group in groups]
@@ -58,7 +59,7 @@ def enrolment_plot(snapshot):
     planned = snapshot.protocol.trial.planned_patients
     lines = []
     for label, days in (
-        (_("Screened"), [p.screened_on for p in snapshot.patients.values()]),
+        (pgettext("number of patients", "Screened"), [p.screened_on for p in snapshot.patients.values()]),
         (_("Randomised"), [p.randomised_on for p in snapshot.randomised]),
     ):
         by_day = sorted(Counter(days).items())
@@ -111,7 +112,7 @@ def enrolment(snapshot):
         everything += site
     if rows:
         rows.append(Row((_("All sites"), *cells(everything)), "total"))
-    columns = (Column(_("Site and month"), align="left", share=1), Column(_("Screened")), Column(_("Screen failures")),
+    columns = (Column(_("Site and month"), align="left", share=1), Column(pgettext("number of patients", "Screened")), Column(_("Screen failures")),
                Column(_("Randomised")))  # fmt: skip
     return Table("T1", _("Enrolment by site and month"), columns, tuple(rows), empty=_("Nobody was screened."))
 

@@ -8,6 +8,7 @@ from patients.models import Medication, Patient, State
 from safety.listings.table import ARM, Column, Listing
 from safety.models import RELATED, AdverseEvent, Deviation
 from trialsite import trial
+from trialsite.ctcae import term_told
 from trialsite.roles import Permission, within_sites
 from visits.models import Measurement, Reaction
 
@@ -103,8 +104,8 @@ def day_in_trial(event):
 EVENT_COLUMNS = (
     *patient_columns(),
     Column("number", _("Number"), lambda e: e.sequence, "sequence", at_first=False),
-    Column("term", _("Event"), lambda e: e.term, "term", url=page_of_event),
-    Column("coded", _("Coded term"), lambda e: e.coded_term, "coded_term", at_first=False),
+    Column("term", _("Event"), lambda e: term_told(e.term), "term", url=page_of_event),
+    Column("coded", _("Coded term"), lambda e: term_told(e.coded_term), "coded_term", at_first=False),
     Column("class", _("Class"), lambda e: e.body_system_told, "body_system"),
     Column("grade", _("Grade"), lambda e: e.grade, "grade", look="grade"),
     Column("serious", _("Serious"), lambda e: _("serious") if e.is_serious else "", "is_serious", look="serious"),
@@ -175,7 +176,7 @@ def last_day(patient):
 DEATH_COLUMNS = (
     *patient_columns(""),
     Column("died", _("Date of death"), last_day, "died_on"),
-    Column("term", _("Fatal event"), lambda p: p.fatal_term, "fatal_term"),
+    Column("term", _("Fatal event"), lambda p: term_told(p.fatal_term), "fatal_term"),
     Column("relationship", _("Relationship"),
            lambda p: dict(AdverseEvent._meta.get_field("relationship").flatchoices).get(p.fatal_relationship, "")),
     Column("infusion", _("Last infusion (UTC)"), lambda p: p.last_infusion and f"{p.last_infusion:%Y-%m-%d}", "last_infusion"),
@@ -203,7 +204,7 @@ REACTION_COLUMNS = (
     Column("date", _("Began (UTC)"), lambda r: f"{r.began_at:%Y-%m-%d %H:%M}", "began_at"),
     Column("minutes", _("Minutes after the start"),
            lambda r: int((r.began_at - r.infusion.started_at).total_seconds() // 60)),
-    Column("term", _("Reaction"), lambda r: r.term, "term"),
+    Column("term", _("Reaction"), lambda r: term_told(r.term), "term"),
     Column("grade", _("Grade"), lambda r: r.grade, "grade", look="grade"),
 )  # fmt: skip
 

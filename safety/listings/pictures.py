@@ -69,7 +69,7 @@ class Point:
     group: int = 0
 
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 420, 56, 16, 16, 44
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 470, 56, 20, 34, 48
 LOW, HIGH = 0.1, 100.0  # multiples of the upper limit
 
 

@@ -28,6 +28,7 @@ from safety.models.board import (
 )
 from safety.models.casebooks import (
     Casebook,
+    CasebookDownload,
     CasebookFile,
 )
 from safety.models.coding import (
@@ -49,6 +50,7 @@ from safety.models.reports import (
     DsmbFile,
     DsmbReport,
     Part,
+    ReportDownload,
 )
 from safety.models.serious import (
     CaseFact,
@@ -80,6 +82,7 @@ __all__ = [
     "CaseLink",
     "CaseVersion",
     "Casebook",
+    "CasebookDownload",
     "CasebookFile",
     "Causality",
     "ClosedMinutes",
@@ -103,6 +106,7 @@ __all__ = [
     "Recommendation",
     "Relationship",
     "Release",
+    "ReportDownload",
     "ResultOfEvent",
     "SavedView",
     "SeriousCase",

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from patients.models import ByPatientQuerySet, Line, person
 from safety import dictionary
 from safety.coding.rules import CodingState, Kind
+from trialsite.ctcae import term_told
 from trialsite.roles import Permission, within_sites
 
 
@@ -139,7 +140,7 @@ class AdverseEvent(Line):
         indexes = [models.Index(fields=["is_serious", "grade"]), models.Index(fields=["began_on"])]
 
     def __str__(self):
-        return gettext("%(term)s (grade %(grade)s)") % {"term": self.term, "grade": self.grade}
+        return gettext("%(term)s (grade %(grade)s)") % {"term": term_told(self.term), "grade": self.grade}
 
     @property
     def body_system_told(self):

@@ -59,7 +59,7 @@ class CasebookFile(models.Model):
     casebook = models.ForeignKey(Casebook, models.PROTECT, related_name="files")
     name = models.CharField(max_length=60)
     content_type = models.CharField(max_length=60)
-    content = models.BinaryField()
+    content = models.BinaryField(null=True)  # dropped after settings.COPIES_KEPT; the same can be made again
     size = models.PositiveBigIntegerField()
     sha256 = models.CharField(max_length=64)
 
@@ -71,3 +71,17 @@ class CasebookFile(models.Model):
 
     def __str__(self):
         return self.name
+
+
+class CasebookDownload(models.Model):
+    """That somebody took a file of a casebook."""
+
+    file = models.ForeignKey(CasebookFile, models.PROTECT, related_name="downloads", verbose_name=_("file"))
+    by = person(_("by"))
+    at = models.DateTimeField(_("at"), default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self):
+        return f"{self.file} by {self.by} at {self.at:%Y-%m-%d %H:%M}"

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from patients.models import PatientRecord, person
 from safety import dictionary
 from safety.coding.rules import PATH, CodingState, Kind
+from trialsite.ctcae import term_told
 from trialsite.roles import Permission, can
 from visits.models.queries import ByRecordQuerySet
 
@@ -156,4 +157,4 @@ class Coding(PatientRecord, Path):
         ]
 
     def __str__(self):
-        return f"{self.verbatim} → {self.preferred_term}"
+        return f"{self.verbatim} → {term_told(self.preferred_term)}"

@@ -100,6 +100,20 @@ class DsmbFile(models.Model):
         return f"{self.part}/{self.name}"
 
 
+class ReportDownload(models.Model):
+    """That somebody took a file of a report."""
+
+    file = models.ForeignKey(DsmbFile, models.PROTECT, related_name="downloads", verbose_name=_("file"))
+    by = person(_("by"))
+    at = models.DateTimeField(_("at"), default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self):
+        return f"{self.file} by {self.by} at {self.at:%Y-%m-%d %H:%M}"
+
+
 class ArmLetter(models.Model):
     """Which letter stands for which arm in the closed reports of a series: drawn once, read by the report job only."""
 

@@ -116,7 +116,7 @@ def show_recommendation(request, pk):
         "recommendation": recommendation,
         "signatures": signatures,
         "missing_signatures": 0 if recommendation.effective_at else max(wanted - len(signatures), 0),
-        "halts": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient"),
+        "lifted": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient"),
         "minutes": ClosedMinutes.objects.visible_to(user).filter(recommendation=recommendation).first(),
         "action_items": recommendation.action_items.select_related("resolved_by"),
         "acknowledgements": acknowledgements,
@@ -143,7 +143,7 @@ def sign_recommendation(request, pk):
 
     context = {
         "recommendation": recommendation, "meaning": actions.MEANING, "cancel": _address(recommendation),
-        "halts": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient"),
+        "lifted": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient"),
         "minutes": ClosedMinutes.objects.visible_to(request.user).filter(recommendation=recommendation).first(),
         "action_items": recommendation.action_items.all(),
     }  # fmt: skip

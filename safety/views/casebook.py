@@ -2,14 +2,16 @@
 
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from patients.views import load_patient, strip_of, tabs_of
 from safety import actions
@@ -112,7 +114,7 @@ def show_certified_copy(request, pk):
     def context():
         return {
             "casebook": casebook, "patient": casebook.patient, "strip": strip_of(request.user, casebook.patient),
-            "progress": progress_of(casebook), "files": casebook.files.defer("content"),
+            "progress": progress_of(casebook), "files": files_of(casebook), "kept_for": settings.COPIES_KEPT.days,
             "may_take": may_take(request.user, casebook), "language_name": LANGUAGES.get(casebook.language, casebook.language),
         }  # fmt: skip
 
@@ -131,20 +133,31 @@ def show_copy_progress(request, pk):
     return progress.answer_progress(request, progress_of(casebook))
 
 
-@require_GET
+@require_POST
 @needs(Permission.VIEW_AUDIT_TRAIL)
 def download_certified_copy(request, pk):
-    """A file as it was made. Answers 403 when the person may not see any more all that is in it."""
+    """A file as it was made; who takes it is written down first. Asked by POST, since a GET writes nothing.
+
+    Answers 403 when the person may not see any more all that is in it, 404 when its bytes were dropped."""
     files = CasebookFile.objects.visible_to(request.user).select_related("casebook__patient__site")
     file = get_object_or_404(files, pk=pk, casebook__state=JobState.DONE)
     if not may_take(request.user, file.casebook):
         raise PermissionDenied("a role was taken away since")
+    if file.content is None:
+        raise Http404
+    actions.record_casebook_download(file=file, by=request.user)
     response = HttpResponse(bytes(file.content), content_type=file.content_type)
     stem, _dot, kind = file.name.rpartition(".")
     response["Content-Disposition"] = f'attachment; filename="{stem}-{file.casebook_id}.{kind}"'
     response["X-Content-Type-Options"] = "nosniff"
     response["Cache-Control"] = "no-store, private"
     return response
+
+
+def files_of(casebook):
+    """Its files without their bytes: whether they are kept, and how often each was taken."""
+    kept = Q(content__isnull=False)
+    return casebook.files.defer("content").annotate(times=Count("downloads"), is_kept=ExpressionWrapper(kept, BooleanField()))
 
 
 def may_take(user, casebook):

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import tempfile
+from datetime import date
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -87,6 +88,7 @@ class Choice:
 def cell(column, row):
     value = column.tell(row)
     return {
+        "is_date": isinstance(value, date),
         "text": told(value),
         "url": column.url(row) if column.url else "",
         "look": column.look if value else "",

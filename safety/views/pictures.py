@@ -71,7 +71,7 @@ def show_shift_table(request):
             "heading": heading, "n": len(pairs),
             "rows": [
                 (_("not known") if baseline is None else baseline,
-                 [{"count": count, "is_worse": worst is not None and worst > (baseline or 0),
+                 [{"count": count, "is_worse": count > 0 and worst is not None and worst > (baseline or 0),
                    "shade": pictures.shade(count, len(pairs))} for worst, count in row.items()])
                 for baseline, row in table.items()
             ],

@@ -6,14 +6,21 @@ from django import forms
 from django.conf import settings
 from django.core.paginator import Paginator
 from django.db.models.functions import Length
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from safety.actions.reports import FIGURES, TABLES, named, repeat_dsmb_report, request_dsmb_report
+from safety.actions.reports import (
+    FIGURES,
+    TABLES,
+    named,
+    record_report_download,
+    repeat_dsmb_report,
+    request_dsmb_report,
+)
 from safety.dsmb.figures import PartFigures
 from safety.models import DsmbFile, DsmbReport, Part, Recommendation
 from trialsite import progress
@@ -163,16 +170,22 @@ def progress_of(report):
     )
 
 
-@require_GET
+@require_http_methods(["GET", "POST"])
 @needs(Permission.READ_OPEN_REPORTS)
 def download_file(request, pk, part, name):
-    """A file as it was stored. The figures, SVG, are shown in the page; all else is saved by the browser."""
+    """A file as it was stored. The figures, SVG, are shown in the page by GET; all else is saved by the browser, asked for
+    by POST, since who takes it is written down first and a GET writes nothing."""
     if name not in DOWNLOADS and not name.endswith(".svg"):
         raise Http404
     files = DsmbFile.objects.visible_to(request.user).select_related("report")
     file = get_object_or_404(files, report=pk, part=part, name=name, report__state=JobState.DONE)
+    is_shown = file.content_type == "image/svg+xml"
+    if is_shown != (request.method == "GET"):
+        return HttpResponseNotAllowed(["GET"] if is_shown else ["POST"])
+    if not is_shown:
+        record_report_download(file=file, by=request.user)
     response = HttpResponse(bytes(file.content), content_type=file.content_type)
-    if file.content_type == "image/svg+xml":
+    if is_shown:
         response["Content-Disposition"] = "inline"
     else:
         saved_as = f"DSMB-{file.part}-{file.report.cutoff}.{file.name.partition('.')[2]}"

@@ -114,11 +114,15 @@ def show_case(request, pk):
     event, site, zone = case.event, case.patient.site, zone_of(case)
     links = CaseLink.objects.filter(case=case, is_withdrawn=False).select_related("measurement", "medication")
     protocol = trial.protocol(case.protocol_version)
-    names = {duty.code: duty.name for duty in protocol.safety_reporting}
+    duties = {duty.code: duty for duty in protocol.safety_reporting}
+    may = {"site": can(user, Permission.REPORT_ADVERSE_EVENTS, site),
+           "sponsor": can(user, Permission.JUDGE_SERIOUS_EVENTS, site)}  # fmt: skip
     versions = {version.pk: version for version in case.versions.all()}
     submissions = list(case.submissions.all())
     for submission in submissions:
-        submission.to = names.get(submission.duty, submission.duty)
+        duty = duties.get(submission.duty)
+        submission.to = duty.name if duty else submission.duty
+        submission.may_answer = duty is not None and duty.to != "sponsor" and may[duty.owed_by]
         submission.of = versions[submission.case_version_id]
     context = {
         "case": case,
@@ -137,8 +141,8 @@ def show_case(request, pk):
         ],
         "medications": [link for link in links if link.medication_id],
         "narratives": narratives_of(event, zone),
-        "may_report": can(user, Permission.REPORT_ADVERSE_EVENTS, site),
-        "may_judge": can(user, Permission.JUDGE_SERIOUS_EVENTS, site),
+        "may_report": may["site"],
+        "may_judge": may["sponsor"],
     }
     return render(request, "safety/show_case.html", context)
 
@@ -178,7 +182,8 @@ def report_case(request, pk):
 
 @needs(Permission.REPORT_ADVERSE_EVENTS)
 def choose_case_records(request, pk):
-    case = load_case(request.user, pk)
+    cases = SeriousCase.objects.visible_to(request.user).select_related("event", "patient__site")
+    case = get_object_or_404(cases, pk=pk)
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, case.patient.site)
     form = CaseRecordsForm(request.POST or None, record=case)
 

@@ -163,7 +163,7 @@ def where_the_statistic_is(rule, state):
         return ""
     posterior = statistic_of(rule).of(state.y, state.n)
     told = {"rate": f"{rule.acceptable_rate:f}", "posterior": f"{posterior:.4f}", "y": state.y, "n": state.n}
-    return _("Now: Pr(rate > %(rate)s | %(y)s of %(n)s) = %(posterior)s.") % told
+    return _("Pr(rate > %(rate)s | %(y)s of %(n)s) = %(posterior)s.") % told
 
 
 def patients_counted(user, rule, treated, protocol):

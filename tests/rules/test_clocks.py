@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safety.clocks import Facts, Known, Sent, State, clocks, deadline, end_of_day, is_suspected
+from safety.clocks import Facts, Known, Made, Sent, State, clocks, deadline, end_of_day, is_suspected
 from trialsite.safety_reporting import ReportingDuty
 
 SHANGHAI, BERLIN, NEW_YORK, CAIRO = map(
@@ -128,7 +128,7 @@ def shown(*known, sent=(), versions=(), now=5, knew=None, duties=DUTIES):
     facts = [Known(on(day), facts) for day, facts in known]
     reports = [Sent(name, stage, version, on(day)) for day, name, stage, version in sent]
     found = clocks(
-        duties, facts, site_knew_at=knew or facts[0].at, zone=SHANGHAI, versions=[(n, on(day)) for n, day in versions],
+        duties, facts, site_knew_at=knew or facts[0].at, zone=SHANGHAI, versions=[Made(n, on(day)) for n, day in versions],
         sent=reports, now=on(now),
     )  # fmt: skip
     return {
@@ -254,6 +254,16 @@ def test_an_event_that_is_no_longer_serious_need_not_be_reported_and_one_that_is
     assert of_site([(2, SERIOUS), (3, HARMLESS)], on(2)) == [(State.ENDED, "03 12", 3)]
     again = of_site([(2, SERIOUS), (3, HARMLESS), (4, SERIOUS)], on(2), now=4)
     assert again == [(State.ENDED, "03 12", 3), (State.DUE, "05 12", None)]
+
+
+def test_what_the_sponsor_adds_is_no_follow_up_of_the_site():
+    committee = duty("EC", "serious", "site", hours=24, follow_up_days=15)
+    for by_site, owed in [(True, ["EC.first", "EC.follow_up.1"]), (False, ["EC.first"])]:
+        found = clocks(
+            (committee,), [Known(on(2), SERIOUS)], site_knew_at=on(2), zone=SHANGHAI, now=on(9),
+            sent=[Sent("EC", "first", 0, on(3))], versions=[Made(0, on(3)), Made(1, on(4), by_site)],
+        )  # fmt: skip
+        assert [clock.key for clock in found] == owed
 
 
 def test_midnight_ends_the_last_day():

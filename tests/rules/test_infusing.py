@@ -104,7 +104,7 @@ def days_ago(days):
         pytest.param(SECOND_INFUSION, {"lot_state": None, "lot_product": None, "lot_expires_on": None},
                      ["No product lot has been chosen."], id="no lot"),
         pytest.param(SECOND_INFUSION, {"lot_state": "quarantined"},
-                     ["The product lot is not released; it is quarantined."], id="lot in quarantine"),
+                     ["The product lot is not released; it is in quarantine."], id="lot in quarantine"),
         pytest.param(SECOND_INFUSION, {"lot_state": "rejected"}, ["The product lot is not released; it is rejected."],
                      id="lot rejected"),
         pytest.param(SECOND_INFUSION, {"lot_expires_on": TODAY}, [], id="lot expires today"),

@@ -1,8 +1,8 @@
 """What is done to exports: the only place that writes them. A person asks; a job begins, makes and keeps; a person takes."""
 
 import hashlib
-from datetime import timedelta
 
+from django.conf import settings
 from django.utils import timezone
 
 from trialsite import jobs
@@ -11,7 +11,6 @@ from trialsite.models import DataExport, ExportChunk, ExportDownload, ExportFile
 
 EXPORT = jobs.Kind(DataExport, "trialsite.tasks.make_export", "export_id", gate=1213189, most_at_once=2)
 CHUNK = 1 << 20  # bytes
-KEPT_FOR = timedelta(days=30)
 
 
 def request_export(*, cutoff, sites, kinds, by):
@@ -57,8 +56,8 @@ def record_download(*, file, by):
 
 
 def drop_old_contents(*, now=None):
-    """Drop the bytes of exports made more than KEPT_FOR ago; rows, digests and downloads stay. Gives how many pieces.
+    """Drop the bytes of exports made more than settings.COPIES_KEPT ago; rows, digests and downloads stay. Gives how many pieces.
 
     The same can be made again: the trail still has it."""
-    old = (now or timezone.now()) - KEPT_FOR
+    old = (now or timezone.now()) - settings.COPIES_KEPT
     return ExportChunk.objects.filter(file__export__finished_at__lt=old).delete()[0]

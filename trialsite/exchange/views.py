@@ -3,6 +3,7 @@
 from datetime import UTC
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
@@ -56,7 +57,7 @@ def list_exports(request):
     for export in page:
         export.status = progress.STATUS[export.state]
         export.codes = ", ".join(sites[pk].code for pk in export.sites if pk in sites)
-    return render(request, "exports/list_exports.html", {"page": page, "kept_for": actions.KEPT_FOR.days})
+    return render(request, "exports/list_exports.html", {"page": page, "kept_for": settings.COPIES_KEPT.days})
 
 
 @require_http_methods(["GET", "POST"])
@@ -88,7 +89,7 @@ def show_export(request, pk):
         )
         chosen = export.scope["sites"] if export.scope else export.kinds
         return {
-            "export": export, "progress": progress_of(export), "files": files, "kept_for": actions.KEPT_FOR.days,
+            "export": export, "progress": progress_of(export), "files": files, "kept_for": settings.COPIES_KEPT.days,
             "sites": Site.objects.filter(pk__in=export.sites), "kinds": [title for name, title in titles().items() if name in chosen],
             "may_take": export.state == JobState.DONE and may_take(request.user, export),
         }  # fmt: skip

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from trialsite import trial
 from trialsite.clock import told_at, zone_shown
+from trialsite.ctcae import term_told
 from trialsite.languages import LANGUAGES, tag
 from trialsite.roles import Permission, can
 from trialsite.ucum import unit_text
@@ -101,6 +102,12 @@ def clock(context, instant, seconds=False):
 @register.simple_tag(takes_context=True)
 def clock_now(context):
     return clock(context, timezone.now())
+
+
+@register.filter
+def term(words):
+    """A term of CTCAE with its name in the reader's language; words that a person typed as they are."""
+    return term_told(words) if words else ""
 
 
 @register.filter

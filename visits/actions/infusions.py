@@ -30,6 +30,7 @@ from visits.actions.panels import by_field, store_results
 from visits.actions.plan import lock_visit, mark_attended, move_plan, refuse_impossible_day
 from visits.actions.queries import Entry, field_of, key_of, not_asked_yet, question_of, raise_check_queries
 from visits.actions.reviews import marks_void
+from visits.grading import reaction_columns
 from visits.models import Infusion, Interruption, LotState, Measurement, Preparation, Reaction
 
 
@@ -244,7 +245,10 @@ def record_infusion(
             grading=Grading(protocol, patient, on, answers_at(visit, tests.values())),
         )  # fmt: skip
         _replace_lines(infusion, Interruption, ("stopped_at", "resumed_at", "cause"), interruptions)
-        _replace_lines(infusion, Reaction, ("term", "began_at", "grade"), reactions)
+        _replace_lines(
+            infusion, Reaction, ("term", "began_at", "grade"), reactions,
+            more=lambda term, *_others: reaction_columns(protocol, term),
+        )  # fmt: skip
         mark_attended(visit, on)
         soft = [*problems, *_problems_of_monitoring(tests, read, protocol.infusions.monitoring_minutes)]
         whole = infusing.whole_of(started_at, stopped_at, volume_ml, given_percent)
@@ -370,8 +374,9 @@ def _problems_of_monitoring(tests, read, minutes):
             yield MonitoringProblem(problem.code, problem.test, minute, text)
 
 
-def _replace_lines(infusion, model, names, lines):
-    """Make the lines of an infusion be `lines`: new ones are added, those gone are marked as entered in error."""
+def _replace_lines(infusion, model, names, lines, more=lambda *line: {}):
+    """Make the lines of an infusion be `lines`: new ones are added, those gone are marked as entered in error. `more` gives
+    the other columns of a new line."""
     wanted = [tuple(line) for line in lines]
     for record in model.objects.filter(infusion=infusion, is_withdrawn=False):
         key = tuple(getattr(record, name) for name in names)
@@ -386,6 +391,7 @@ def _replace_lines(infusion, model, names, lines):
             patient_id=infusion.patient_id,
             protocol_version=infusion.protocol_version,
             **dict(zip(names, line, strict=True)),
+            **more(*line),
         )
         for line in wanted
     )

@@ -55,7 +55,7 @@ def raise_check_queries(
         said = problem.text.stored()
         firing = CheckFiring(
             patient=patient, panel=panel, infusion=infusion, test=test, minute=minute, check_code=code,
-            typed=entry.typed(test, minute), said=said, by=by,
+            typed=entry.typed(test, minute), unit=entry.unit(test, minute), said=said, by=by,
             outcome=Outcome.CONFIRMED if _identity(key_of(problem)) in confirmed else Outcome.QUERIED,
         )  # fmt: skip
         fired.append(firing)
@@ -95,10 +95,16 @@ class Entry:
     is_panel: bool
 
     def typed(self, test, minute):
-        if not test:
-            return self.whole
-        result = self.read.get(test if self.is_panel else (test, minute))
-        return result.typed if result else ""
+        result = self._result(test, minute)
+        return self.whole if not test else result.typed if result else ""
+
+    def unit(self, test, minute):
+        """The unit in which it was typed; "" for the protocol's own."""
+        result = self._result(test, minute)
+        return result.unit if result else ""
+
+    def _result(self, test, minute):
+        return self.read.get(test if self.is_panel else (test, minute)) if test else None
 
     def touches(self, code, test, minute):
         """Was something changed that the check compares? What is about the whole is looked at at every save."""
@@ -108,7 +114,8 @@ class Entry:
         """Does what was entered differ from what the check spoke about?"""
         if firing.test and len(edit_checks.compared_by(firing.check_code, firing.test)) > 1:
             return True
-        return firing.typed != self.typed(firing.test, firing.minute)
+        now = self.typed(firing.test, firing.minute), self.unit(firing.test, firing.minute)
+        return (firing.typed, firing.unit) != now
 
 
 # the name of a field, which is kept with what was asked about it
@@ -141,11 +148,11 @@ def _still_to_ask(problems, entry, queries, firings):
     """The soft problems that nobody was asked about yet, nor confirmed, for what stands there now."""
     open_keys = {_identity(key_of_query(q)) for q in queries}
     about_whole = {(f.check_code, f.typed) for f in firings if not f.test}
-    settled = {(*_identity(key_of_query(f)), f.typed) for f in firings if f.outcome == Outcome.CONFIRMED}
+    settled = {(*_identity(key_of_query(f)), f.typed, f.unit) for f in firings if f.outcome == Outcome.CONFIRMED}
     waiting = [
         problem for problem in problems
         if not problem.hard and _identity(key_of(problem)) not in open_keys and entry.touches(*key_of(problem))
-        and (*_identity(key_of(problem)), entry.typed(*key_of(problem)[1:])) not in settled
+        and (*_identity(key_of(problem)), entry.typed(*key_of(problem)[1:]), entry.unit(*key_of(problem)[1:])) not in settled
         and (problem.test or (problem.code, entry.whole) not in about_whole)
     ]  # fmt: skip
     gone = retired_checks() if waiting else ()

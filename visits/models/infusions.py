@@ -6,6 +6,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import Line, PatientRecord, under_version
+from trialsite.ctcae import term_told
 from trialsite.models import Site
 from trialsite.roles import Permission, within_sites
 from visits.models.plan import Visit
@@ -151,10 +152,14 @@ class Reaction(Line):
     term = models.CharField(_("reaction"), max_length=200)
     began_at = models.DateTimeField(_("began"))
     grade = models.PositiveIntegerField(_("grade"))
+    # by which words it was graded; empty where the protocol names no scale, or the scale has no row for the term
+    grade_scale = models.CharField(_("scale"), max_length=40, blank=True)
+    grade_scale_version = models.CharField(_("version of the scale"), max_length=20, blank=True)
+    grade_row = models.CharField(_("row of the scale"), max_length=200, blank=True)
 
     class Meta(Line.Meta):
         verbose_name = _("infusion reaction")
         ordering = ["began_at"]
 
     def __str__(self):
-        return self.term
+        return term_told(self.term)

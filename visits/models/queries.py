@@ -150,6 +150,7 @@ class CheckFiring(PatientRecord):
     record_id = models.BigIntegerField(_("record"), null=True)
     check_code = models.CharField(_("check"), max_length=40)
     typed = models.CharField(_("as typed"), max_length=500, blank=True)
+    unit = models.CharField(_("unit"), max_length=40, blank=True)  # in which it was typed; "" for the protocol's own
     said = models.JSONField(_("what the check said"), null=True)
     outcome = models.CharField(_("what became of it"), max_length=10, choices=Outcome.choices)
     has_changed_value = models.BooleanField(_("value changed afterwards"), default=False)

@@ -1,8 +1,22 @@
 """Pages about what was measured, when, and whether it is right: one file per noun, as the actions."""
 
-from visits.views.calendar import calendar_feed, end_feed, renew_feed, show_calendar
-from visits.views.checks import list_checks, restore_check, retire_check
-from visits.views.infusions import check_infusion, prepare_infusion, record_infusion
+from visits.views.calendar import (
+    calendar_feed,
+    end_feed,
+    renew_feed,
+    show_calendar,
+)
+from visits.views.checks import (
+    list_checks,
+    restore_check,
+    retire_check,
+)
+from visits.views.infusions import (
+    check_infusion,
+    prepare_infusion,
+    record_infusion,
+    show_grade_words,
+)
 from visits.views.laboratories import (
     add_range,
     apply_range,
@@ -16,9 +30,22 @@ from visits.views.laboratories import (
     show_range,
     withdraw_range,
 )
-from visits.views.lots import list_lots, receive_lot, reject_lot, release_lot, show_lot
-from visits.views.marks import marks_of_parts
-from visits.views.panels import check_panel, clear_panel, enter_panel, mark_panel_not_done
+from visits.views.lots import (
+    list_lots,
+    receive_lot,
+    reject_lot,
+    release_lot,
+    show_lot,
+)
+from visits.views.marks import (
+    marks_of_parts,
+)
+from visits.views.panels import (
+    check_panel,
+    clear_panel,
+    enter_panel,
+    mark_panel_not_done,
+)
 from visits.views.plan import (
     STANDING_TEXT,
     add_unscheduled_visit,
@@ -33,7 +60,14 @@ from visits.views.plan import (
     visit_title,
     with_counts,
 )
-from visits.views.queries import about, list_queries, query_infusion, query_record, raise_query, show_query
+from visits.views.queries import (
+    about,
+    list_queries,
+    query_infusion,
+    query_record,
+    raise_query,
+    show_query,
+)
 from visits.views.reviews import (
     check_patient,
     check_record,
@@ -94,6 +128,7 @@ __all__ = [
     "restore_check",
     "retire_check",
     "show_calendar",
+    "show_grade_words",
     "show_grid",
     "show_laboratory",
     "show_lot",

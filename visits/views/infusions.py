@@ -1,5 +1,6 @@
 """Infusions: the pharmacy prepares, the site records."""
 
+import re
 from zoneinfo import ZoneInfo
 
 from django.http import Http404
@@ -7,18 +8,21 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from patients.actions import today_at
 from patients.models import AllocationSlot
+from trialsite import trial
 from trialsite.roles import Permission, can, can_see_arm, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
 from visits import actions, forms
+from visits.grading import reaction_row
 from visits.models import (
     Infusion,
     Lot,
     Preparation,
 )
+from visits.views.grades import grade_of
 from visits.views.marks import marks_of_parts
 from visits.views.plan import is_open, load_visit, planned_infusion, visit_context
 
@@ -150,8 +154,23 @@ def form_of(data, visit, infusion):
         tests=[visit.protocol.test(code) for code in planned.monitoring_tests],
         zone=ZoneInfo(visit.patient.site.timezone), reactions=planned.reaction_terms,
         stored={(m.test, m.minute): m.typed for m in infusion.measurements.all()} if infusion else {},
+        grades={(m.test, m.minute): grade_of(m) for m in infusion.measurements.all()} if infusion else {},
+        scale=scale_of_reactions(visit.protocol),
         initial=initial_of(infusion),
     )  # fmt: skip
+
+
+def scale_of_reactions(protocol):
+    return found[0] if (found := reaction_row(protocol, "")) else None
+
+
+@needs(Permission.VIEW_PATIENTS)
+@require_GET
+def show_grade_words(request):
+    """The published words of the grades of a reaction, put beside the choice while it is entered."""
+    scale = scale_of_reactions(trial.current_protocol())
+    term = next((value for name, value in request.GET.items() if re.fullmatch(r"reaction[0-9]{1,2}_term", name)), "")
+    return render(request, "visits/show_grade_words.html", {"scale": scale, "row": scale and scale.row_of_term(term)})
 
 
 def marks_of_infusion(user, infusion, visit):

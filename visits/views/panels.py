@@ -265,9 +265,9 @@ def questions_of(problems, typed, form):
     """The soft problems of a row with the name of the box that documents them as looked up."""
     questions = []
     for problem in problems:
-        name = f"confirm_{problem.code}_{problem.test}"
+        name, key = f"confirm_{problem.code}_{problem.test}", f"{problem.code}:{problem.test}"
         questions.append({
-            "text": problem.text, "name": name, "key": f"{problem.code}:{problem.test}",
+            "text": problem.text, "name": name, "key": key, "said": forms.as_said(form.record, key, typed),
             "ticked": form.ticks.get(name) == typed,
         })  # fmt: skip
     return questions

@@ -215,6 +215,7 @@ OFFSET = 10_000_000  # between the keys of a row and of its copy
 TOLD_APART = {
     "patients_patient": {"number": "number || '-' || {k}", "sequence": "sequence + 1000 * {k}"},
     "patients_allocationslot": {"sequence": "sequence + 1000 * {k}"},
+    "safety_seriouscase": {"number": "number || '-' || {k}"},
     "visits_preparation": {"label": "left(label, 34) || '-' || {k}"},
 }
 
@@ -246,7 +247,7 @@ def copy_statement(model, models, k):
     names, values, table = [], [], model._meta.db_table
     for field in model._meta.concrete_fields:
         value = TOLD_APART.get(table, {}).get(field.name, f'"{field.column}"').format(k=k)
-        if field.primary_key or field.related_model in models:
+        if field.primary_key or field.related_model in models or field.name == "record_id":
             value = f"{value} + {OFFSET * k}"
         names.append(f'"{field.column}"')
         values.append(value)

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('visits', '0005_words_of_fields'),
+        ('visits', '0006_grading_of_reactions'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
