@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('visits', '0006_names'),
+        ('visits', '0005_words_of_fields'),
     ]
 
     operations = [
