@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from django.utils.module_loading import import_string
 
 from tests.test_serve import Served
 
@@ -50,10 +51,9 @@ class Installation(Served):
         self.environment |= {"TRIALSITE_PROFILE": "demo", **environment}
         self.address = f"http://127.0.0.1:{self.port}"
 
-    def fill(self):
-        filling = subprocess.run(
-            [sys.executable, "-m", "tests.browser"], env=self.environment, capture_output=True, text=True, timeout=120
-        )
+    def fill(self, fill):
+        command = [sys.executable, "-m", "tests.browser", fill]
+        filling = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120)
         assert filling.returncode == 0, filling.stderr
         self.places = json.loads(filling.stdout.splitlines()[-1])
 
@@ -69,12 +69,12 @@ def served(browser_type_launch_args, tmp_path_factory):
 
 
 @contextmanager
-def running(folder, **environment):
-    """An installation that is filled, and leaves nothing behind."""
+def running(folder, fill="tests.browser.fill", **environment):
+    """An installation that is filled, by the function of this name, and leaves nothing behind."""
     installation = Installation(folder.resolve(), **environment)
     installation.start()
     try:
-        installation.fill()
+        installation.fill(fill)
         yield installation
     finally:
         installation.stop()
@@ -159,6 +159,15 @@ def afternoon():
     return f"Etc/GMT{-ahead:+d}"  # the sign in these names is turned round
 
 
+def move_to_the_afternoon(universe):
+    from trialsite.audit import acting
+    from trialsite.models import Site
+
+    with acting(universe.system, "so that it is afternoon there"):
+        Site.objects.filter(code="01").update(timezone=afternoon())
+    universe.site.refresh_from_db()
+
+
 def in_week_4(universe):
     """A woman whose second infusion is due today, all before it entered on its day; and what would be measured today."""
     from patients.actions import today_at
@@ -189,13 +198,10 @@ def fill():
     from safety.actions.reports import request_dsmb_report
     from tests.universe import Universe
     from trialsite.audit import acting
-    from trialsite.models import Site
     from visits import demo as visit_steps
 
     universe = Universe()
-    with acting(universe.system, "so that it is afternoon there"):
-        Site.objects.filter(code="01").update(timezone=afternoon())
-    universe.site.refresh_from_db()
+    move_to_the_afternoon(universe)
     week_4 = in_week_4(universe)
     patient = universe.infused()
     event = universe.event(patient)
@@ -230,4 +236,4 @@ if __name__ == "__main__":
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trialsite.settings")
     django.setup()
-    print(json.dumps(fill()))
+    print(json.dumps(import_string(sys.argv[1])()))

@@ -152,6 +152,12 @@ def enter_the_rest(page, patient, visit):
 
 
 def prepare_the_bag(page, patient):
+    fill_in_the_bag(page, patient)
+    save(page)
+    expect(page.locator("main")).to_contain_text("BAG-WEEK-4")
+
+
+def fill_in_the_bag(page, patient):
     waiting = card(page, "Infusions").get_by_role("listitem").filter(has_text=patient["number"])
     expect(waiting).to_contain_text("needs: the bag")
     waiting.get_by_role("link").click()
@@ -163,8 +169,6 @@ def prepare_the_bag(page, patient):
         viability.fill("91.5")
     page.get_by_label("Label on the bag").fill("BAG-WEEK-4")
     page.get_by_label("Prepared at (local time)").fill(f"{today()} 11:10")
-    save(page)
-    expect(page.locator("main")).to_contain_text("BAG-WEEK-4")
 
 
 def give_the_infusion(page, patient):
