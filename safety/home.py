@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from patients.actions import today_for
 from patients.models import Patient
 from safety.abnormal_results import unjudged_results
 from safety.actions.board import RECEIVERS
@@ -16,6 +17,8 @@ from safety.coding import work
 from safety.coding.rules import CodingState
 from safety.models import CATEGORIES, AdverseEvent, DsmbReport, Recommendation, SeriousCase
 from safety.proposals import unjudged_among
+from safety.sentinels import waiting_now
+from trialsite import trial
 from trialsite.models import JobState
 from trialsite.roles import Permission, can, within_sites
 from trialsite.sections import SHOWN, at_chosen_site, chosen_site, first_of, later, section
@@ -34,6 +37,8 @@ def sections(user, filters):
         yield later(RESULTS, "safety:show_abnormal_results", filters, url=reverse("safety:list_abnormal_results"))
     if can(user, Permission.RECORD_DEVIATIONS):
         yield later(TO_JUDGE, "safety:show_unjudged", filters, url=reverse("safety:list_proposals"))
+    if trial.current_protocol().sentinel and can(user, Permission.RECORD_INFUSIONS):
+        yield later(FIRST_PATIENTS, "safety:show_sentinels", filters, url=reverse("safety:list_stopping_rules"))
     if can(user, Permission.CODE_TERMS):
         yield later(TO_CODE, "safety:show_to_code", filters, url=reverse("safety:list_codes"))
     if can(user, Permission.APPROVE_CODES):
@@ -44,6 +49,17 @@ def sections(user, filters):
         yield recommendations(user)
 
 
+def first_patients(user):
+    """What the next of the first patients waits for, while they are treated one after another."""
+    url = reverse("safety:list_stopping_rules")
+    items = [
+        {"label": str(reason), "url": url, "status": "due", "status_text": _("waits")}
+        for reason in waiting_now(today_for(user))
+    ]  # fmt: skip
+    return section(FIRST_PATIENTS, items, len(items), url=url, empty=_("The next patient may begin."))
+
+
+FIRST_PATIENTS = gettext_lazy("The first patients, one after another")
 TO_JUDGE = gettext_lazy("Deviations to judge")
 TO_CODE = gettext_lazy("Words to code")
 RESULTS = gettext_lazy("Results that may be adverse events")
@@ -148,9 +164,7 @@ def words_to_code(user, filters):
          "note": f"{one.number} · {one.kind_told}"}
         for one in work.waiting_of(rows[:SHOWN])
     ]  # fmt: skip
-    return section(
-        TO_CODE, items, rows.count(), url=reverse("safety:list_codes"), empty=_("All words are coded.")
-    )
+    return section(TO_CODE, items, rows.count(), url=reverse("safety:list_codes"), empty=_("All words are coded."))
 
 
 def codes_to_approve(user, filters):

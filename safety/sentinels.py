@@ -1,10 +1,9 @@
 """Staggering of the first patients: why the next one waits, and from which day it may go on. Asked under the gate of the
 halts at the moment of randomising and of preparing or recording a first infusion (settings.BEFORE_TREATMENT)."""
 
-from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from patients.actions import day_at, hold_halts
+from patients.actions import hold_halts
 from patients.models import AllocationSlot, Patient, State
 from safety.stopping.evaluation import waiting_for
 from safety.stopping.facts import read_treated
@@ -63,9 +62,7 @@ def _is_another_about_to_begin(sentinel, what, patient):
     return others.exists()
 
 
-def waiting_now(site):
-    """What the next patient of a site waits for today; empty without sentinels, or when nobody waits."""
+def waiting_now(on):
+    """What the next patient waits for on a day: sentences; none without sentinels."""
     sentinel = trial.current_protocol().sentinel
-    if sentinel is None:
-        return []
-    return reasons_now(sentinel, sentinel.blocks[0], day_at(site, timezone.now()) if site else timezone.now().date())
+    return [] if sentinel is None else reasons_now(sentinel, sentinel.blocks[0], on)

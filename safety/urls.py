@@ -45,6 +45,7 @@ urlpatterns = [
     path("deviations/<int:pk>/", views.show_deviation, name="show_deviation"),
     path("deviations/<int:pk>/change/", views.change_deviation, name="change_deviation"),
     path("deviations/<int:pk>/withdraw/", views.withdraw_deviation, name="withdraw_deviation"),
+    path("start/sentinels/", views.show_sentinels, name="show_sentinels"),
     path("stopping/", views.list_stopping_rules, name="list_stopping_rules"),
     path("stopping/simulator/", views.simulate_stopping_rule, name="simulate_stopping_rule"),
     path("stopping/rules/<slug:code>/", views.show_stopping_rule, name="show_stopping_rule"),

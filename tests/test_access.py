@@ -209,7 +209,7 @@ def pages(here, records):
 
 def addresses_of_records(here, records):
     """(name, address) of what belongs to a site."""
-    everybodys = ("halt", "show_report", "progress", "download", "request_report", "_check", "recommendation", "release_report", "reading", "action_item", "listing", "_view")
+    everybodys = ("halt", "show_report", "progress", "download", "request_report", "_check", "recommendation", "release_report", "reading", "action_item", "listing", "_view", "stopping")
     with_key = {name for route, name, _view in routes() if "<" in route}
     return [
         (name, url)

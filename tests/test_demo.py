@@ -264,7 +264,9 @@ def test_everybody_acts_within_their_role(trial_of_13, table, operation, needed)
         AuditEvent.objects.filter(table=table, operation=operation).values_list("by_id", flat=True).distinct()
     )
     assert actors
-    assert all(can(user, needed) for user in actors.values())
+    # a stopping rule opens its halt in the name of the system
+    of_people = [user for user in actors.values() if not (table == "patients_halt" and user.is_system)]
+    assert of_people and all(can(user, needed) for user in of_people)
 
 
 def test_nobody_acts_at_a_foreign_site(trial_of_13):

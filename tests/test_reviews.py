@@ -21,7 +21,7 @@ from patients import demo as patient_steps
 from patients.actions import today_at
 from patients.models import ArtRegimen, Hold, Patient
 from safety import demo as safety_steps
-from safety.models import DismissedProposal
+from safety.models import Coding, DeclinedResult, DismissedProposal, SeriousCase
 from tests.test_deviations import values_of
 from tests.universe import PASSWORD, fields_of, send
 from trialsite import actions as accounts
@@ -115,8 +115,10 @@ def test_who_signs_an_infusion_sees_all_of_its_lines_and_which_were_entered_in_e
     page = unchanged.client(unchanged.wang).get(f"/visits/check/sign/record/visits/infusion/{infusion.pk}/")
     rows = {row["value"] for entry in page.context["entries"] for row in entry["rows"] if row["label"] != "measurement"}
     at = told_at(began, zone_of(unchanged.site))
-    assert f"reaction: Fever · began: {at} · grade: 3" in rows
-    assert f"reaction: Chills · began: {at} · grade: 3 · entered in error" in rows
+    [fever] = [row for row in rows if str(row).startswith("reaction: Fever")]
+    [chills] = [row for row in rows if str(row).startswith("reaction: Chills")]
+    assert f"began: {at} · grade: 3 · scale: CTCAE" in fever and "entered in error" not in fever
+    assert chills.endswith("entered in error")
     assert any(str(value).startswith(f"stopped: {at}") and "cause: Line blocked" in value for value in rows if value)
 
 
@@ -493,6 +495,9 @@ def attempts(universe, patient):
     deviation = patient.deviations.get()
     query = Query.objects.filter(patient=patient).first()
     dismissed = DismissedProposal(patient=patient, pk=0)
+    result = Measurement.objects.filter(patient=patient, panel=panel).first()
+    coding = Coding.objects.filter(patient=patient, kind="adverse_event").first()
+    words = safety.actions.Words(coding.kind, coding.record_id, coding.verbatim)
     marks = {"patient": patient, "seen": [Seen(PANELS, panel.pk, panel.version)]}
     P, V, S = patients.actions, visits.actions, safety.actions
     values = {"term": "Asthma", "started_on": "2001", "is_ongoing": True, "ended_on": ""}
@@ -536,6 +541,15 @@ def attempts(universe, patient):
         S.change_deviation: {"deviation": deviation, "values": {}, "version": None, "reason": "x"},
         S.withdraw_deviation: {"deviation": deviation, "version": None, "reason": "x"},
         S.restore_proposal: {"dismissed": dismissed, "version": None, "reason": "x"},
+        S.report_proposed_event: {"measurement": result, "values": {}},
+        S.add_result_to_event: {"measurement": result, "event": event},
+        S.decline_result: {"measurement": result, "reason": "x"},
+        S.restore_result: {"declined": DeclinedResult(patient=patient, pk=0), "version": None, "reason": "x"},
+        S.report_case: {"case": SeriousCase(patient=patient, pk=0), "version": None},
+        S.set_case_links: {"case": SeriousCase(patient=patient, pk=0), "measurements": [], "medications": [], "version": None},
+        S.code_terms: {"words": [words], "term": None, "reason": "x", "by": universe.david},
+        S.approve_codings: {"seen": [(coding.pk, coding.version)], "by": universe.david},
+        S.reject_coding: {"coding": coding, "version": coding.version, "reason": "x", "by": universe.david},
     }, by  # fmt: skip
 
 
@@ -547,11 +561,20 @@ NOT_HELD = {
     "apply_range", "add_range", "change_laboratory", "check_line", "copy_ranges", "create_laboratory", "end_feed",
     "end_range", "import_ranges", "raise_record_queries", "renew_feed", "repeat_casebook", "request_casebook", "restore_check",
     "retire_check", "withdraw_range", "draw_arm_letters", "request_dsmb_report", "repeat_dsmb_report",
+    # what the board is given and says, what people keep of listings
+    "acknowledge_recommendation", "confirm_reading", "record_recommendation", "release_report", "resolve_action_item",
+    "sign_recommendation", "withdraw_recommendation", "forget_view", "record_copy", "save_view",
+    # the sponsor's own judgements and reports go on, whatever the site's records are; what follows an event, in its action
+    "acknowledge_submission", "correct_knowledge", "judge_case", "make_case_version", "record_submission", "follow_event",
+    "watch_after_disposition", "watch_after_infusion", "watch_events", "watch_rules",
+    # dictionaries; those about many records leave out what is locked
+    "code_line", "follow_words", "load_dictionary", "recode_codings", "restate_codings", "use_dictionary", "regrade",
     "unmask_patient", "record_casebook_download", "record_report_download", "drop_old_casebooks",
 }  # fmt: skip
 WHEN_FROZEN = {
     "raise_query", "answer_query", "close_query", "reopen_query", "verify_forms", "review_forms", "sign_forms",
     "take_back_mark", "record_deviation", "dismiss_proposal", "change_deviation", "withdraw_deviation", "restore_proposal",
+    "decline_result", "restore_result", "report_case", "code_terms", "approve_codings", "reject_coding",
 }  # fmt: skip
 
 

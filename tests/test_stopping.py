@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 from django.core import mail
-from django.utils import timezone
 
 from patients import actions as patient_actions
 from patients import demo as patient_steps
@@ -18,7 +17,6 @@ from trialsite import trial
 from trialsite.audit import acting
 from trialsite.models import AuditEvent, OutboxMessage, User
 from trialsite.saving import Refused
-from trialsite.stopping_rules import Sentinel
 from visits import demo as visit_steps
 
 SEVERE = {"grade": 3, "relationship": "probable"}
@@ -239,76 +237,3 @@ def test_start_pages_tell_of_the_halt_to_those_who_decide_and_every_page_to_all(
 def test_ordinary_events_cost_no_evaluation(unchanged, treated, monkeypatch):
     monkeypatch.setattr("safety.actions.stopping.states_now", lambda: pytest.fail("evaluated"))
     event(unchanged, treated["MSC"][0], grade=2, relationship="unlikely")
-
-
-# --- the first patients, one after another ---------------------------------------------------------------------
-
-
-@pytest.fixture
-def staggered(unchanged, monkeypatch):
-    """The pilot with three sentinels of all arms, ten days apart, for infusions and for randomising."""
-
-    def put(**about):
-        protocol = trial.current_protocol()
-        sentinel = Sentinel(**{"patients": 3, "days_between": 10, "blocks": ["infuse"], **about})
-        changed = protocol.model_copy(update={"sentinel": sentinel})
-        monkeypatch.setattr(trial, "versions", lambda: {protocol.version: changed})
-        return unchanged
-
-    return put
-
-
-def ready(universe, patient):
-    """A patient whose first bag may be prepared today but for the waiting."""
-    visit_steps.enter_visit(patient=patient, code="W0", by=universe.chen, panels=["vital_signs", "pregnancy"])
-    return lambda: visit_steps.prepare(patient=patient, by=universe.zhao)
-
-
-def test_the_next_of_the_first_patients_waits_and_is_told_until_when(staggered):
-    universe = staggered()
-    first = infused(universe)
-    may_begin = first.day_0 + timedelta(days=10)
-    with pytest.raises(Refused, match=f"the next one may begin on {may_begin}"):
-        ready(universe, universe.randomised())()
-    # the same patient's own infusion may be corrected meanwhile, and who is long after the first may begin
-    with acting(universe.chen, "long ago"):
-        first.infusions.update(
-            started_at=timezone.now() - timedelta(days=11), stopped_at=timezone.now() - timedelta(days=10)
-        )
-    assert ready(universe, universe.randomised())()
-
-
-def test_only_one_patient_at_a_time_is_prepared_among_the_first(staggered):
-    universe = staggered()
-    assert ready(universe, universe.randomised())()
-    with pytest.raises(Refused, match="until the one before has had the first infusion"):
-        ready(universe, universe.randomised())()
-
-
-def test_patients_of_other_arms_do_not_wait(staggered):
-    universe = staggered(arms=["MSC"])
-    patients = {}
-    while set(patients) != {"MSC", "SALINE"}:
-        patient = universe.randomised()
-        patients.setdefault(AllocationSlot.objects.get(patient=patient).arm, patient)
-    ready(universe, patients["MSC"])()
-    assert ready(universe, patients["SALINE"])()
-
-
-def test_the_next_patient_waits_for_an_event_that_goes_on(staggered):
-    universe = staggered(days_between=0, unresolved={"least_grade": 2})
-    first = infused(universe)
-    going_on = event(universe, first, grade=2)
-    other = ready(universe, universe.randomised())
-    with pytest.raises(Refused, match="until an adverse event of an earlier one is resolved"):
-        other()
-    ended = {"is_ongoing": False, "ended_on": first.day_0 + timedelta(days=2), "outcome": "recovered"}
-    actions.change_adverse_event(event=going_on, values=ended, version=1, reason="over", by=universe.chen)
-    assert other()
-
-
-def test_randomising_may_wait_too(staggered):
-    universe = staggered(blocks=["randomise"])
-    universe.randomised()
-    with pytest.raises(Refused, match="until the one before has had the first infusion"):
-        universe.randomised()

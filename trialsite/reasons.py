@@ -31,6 +31,7 @@ REASONS = (
     gettext_noop("not done: %(why)s"),
     gettext_noop("address of the calendar renewed"),
     gettext_noop("address of the calendar ended"),
+    gettext_noop("contents of old copies dropped"),
     gettext_noop("view of a listing saved"),
     gettext_noop("saved view forgotten"),
     # product, infusion

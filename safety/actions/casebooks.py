@@ -8,6 +8,7 @@ from django.utils import timezone
 from safety.models import Casebook, CasebookDownload, CasebookFile
 from trialsite import jobs
 from trialsite.audit import acting
+from trialsite.reasons import because
 
 CASEBOOK = jobs.Kind(Casebook, "safety.tasks.make_casebook", "casebook_id", gate=1213190, most_at_once=3)
 
@@ -51,5 +52,5 @@ def drop_old_casebooks(*, now=None, by):
 
     The same can be made again, with the same digest: the trail still has it."""
     old = CasebookFile.objects.filter(casebook__finished_at__lt=(now or timezone.now()) - settings.COPIES_KEPT)
-    with acting(by, "contents of old copies dropped"):
+    with acting(by, because("contents of old copies dropped")):
         return old.exclude(content=None).update(content=None)

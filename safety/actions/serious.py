@@ -208,7 +208,7 @@ def _freeze(case, summary, by_site, by):
 def report_case(*, case, summary="", version, by):
     """The site reports to the sponsor: freezes the case in a version that the sponsor has with it."""
     with acting(by, because("the site reported the case to the sponsor")):
-        lock_open_patient(case.patient)
+        lock_open_patient(case.patient, even_frozen=True)  # no cleaning of data may hold a clock up
         case = _locked(case, version)
         made = _freeze(case, summary, True, by)
         for duty in trial.protocol(case.protocol_version).safety_reporting:

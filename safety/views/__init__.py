@@ -91,6 +91,7 @@ from safety.views.serious import (
 )
 from safety.views.stopping import (
     list_stopping_rules,
+    show_sentinels,
     show_stopping_rule,
     simulate_stopping_rule,
 )
@@ -155,6 +156,7 @@ __all__ = [
     "show_progress",
     "show_recommendation",
     "show_report",
+    "show_sentinels",
     "show_shift_table",
     "show_stopping_rule",
     "show_swimmers",

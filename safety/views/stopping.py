@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET
 
 from patients.models import Blocked, Patient
 from patients.views import visible_halts
+from safety.home import first_patients
 from safety.models import Crossing
 from safety.stopping.draw import chart_of
 from safety.stopping.evaluation import counts
@@ -93,6 +94,13 @@ def simulate_stopping_rule(request):
         if isinstance(rule, RateRule):
             context["constant"] = interval_text(rule)
     return render(request, "safety/simulate_stopping_rule.html", context)
+
+
+@needs(Permission.RECORD_INFUSIONS)
+@require_GET
+def show_sentinels(request):
+    """The section of the start page, which asks for it once it is shown."""
+    return render(request, "_work_list.html", {"section": first_patients(request.user)})
 
 
 # --- what the templates draw -------------------------------------------------------------------------------

@@ -53,6 +53,8 @@ def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_e
     Halts are asked about as of `halted_at`, by default now: who records what was given before a halt may, who
     prepares a bag under one may not, whatever time is written on it. With `masked_eyes` nothing is told about the
     lot or the arm but that the bag may not be infused."""
+    if visit.protocol.visit(visit.code).infusion == 1:
+        refuse_when_waiting(Blocked.INFUSE, patient=patient, on=day_at(patient.site, at))
     refuse_when_halted(Blocked.INFUSE, patient=patient, at=halted_at)
     lot = lock_lot(lot)
     if reasons := _reasons_not_to_infuse(
@@ -69,10 +71,6 @@ def _reasons_not_to_infuse(patient, visit, lot, at, *, given, halted_at, masked_
     arm = protocol.arm(slot.arm) if slot else None
     on = day_at(patient.site, at)
     infusion = visit.protocol.visit(visit.code).infusion
-    if infusion == 1:
-        refuse_when_waiting(Blocked.INFUSE, patient=patient, on=on)
-    refuse_when_halted(Blocked.INFUSE, patient=patient, at=halted_at)
-    lot = lock_lot(lot)
     previous = [i for i in given if i.number < infusion]
     of_the_patient = partial(
         infusing.reasons_not_to_infuse,
