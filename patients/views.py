@@ -532,8 +532,11 @@ def _cell_text(cell):
 
 
 def visible_halts(user):
-    """Halts of the trial and of the person's patients; of one arm only for eyes that may see arms."""
-    halts = Halt.objects.filter(Q(patient=None) | Q(patient__in=Patient.objects.visible_to(user)))
+    """Halts of the trial and of the person's patients, of all patients for who decides on halts; of one arm only for eyes
+    that may see arms."""
+    halts = Halt.objects.all()
+    if not can(user, Permission.RECORD_DECISIONS):
+        halts = halts.filter(Q(patient=None) | Q(patient__in=Patient.objects.visible_to(user)))
     sees_arms = can_see_arm(user, masked=trial.current_protocol().is_masked)
     return halts if sees_arms else halts.exclude(scope=Scope.ARM)
 

@@ -207,6 +207,16 @@ def test_the_board_records_and_signs_on_its_pages_and_the_halt_is_lifted(unchang
     assert halt.lifted_at and halt.lifted_by == unchanged.dora
 
 
+def test_the_board_finds_the_halts_of_single_patients_that_it_decides_on(unchanged):
+    halt = patient_actions.open_halt(
+        scope=Scope.PATIENT, patient=unchanged.screened(), blocks=[Blocked.INFUSE], cause="x", by=unchanged.samuel
+    )
+    dora = unchanged.client(unchanged.dora)
+    for page in ("/", "/patients/halts/"):
+        assert f"{ADDRESS}?halt={halt.pk}" in dora.get(page).content.decode()
+    assert halt.patient.number not in unchanged.client(unchanged.li).get("/patients/halts/").content.decode()
+
+
 def test_action_items_say_what_and_who(unchanged):
     dora = unchanged.client(unchanged.dora)
     answer = send(dora, ADDRESS, decision="continue", met_on=TODAY.isoformat(), rationale="x", responsible_1="Sponsor")

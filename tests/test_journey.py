@@ -343,7 +343,7 @@ def request_the_report(page):
     page.get_by_role("button", name="Make the report").click()
     expect(page.locator(".progress-box")).to_be_visible()
     address = page.url
-    page.get_by_role("link", name="PDF").wait_for(timeout=120_000)
+    page.get_by_role("button", name="PDF (English)").wait_for(timeout=120_000)
     return address
 
 
@@ -357,7 +357,7 @@ def read_the_closed_part(page, report, patient, randomised, folder):
     page.get_by_role("link", name="Closed part").click()
     expect(page.get_by_role("columnheader", name="A", exact=True).first).to_be_visible()
     with page.expect_download() as download:
-        page.get_by_role("link", name="PDF").click()
+        page.get_by_role("button", name="PDF (English)").click()
     assert download.value.suggested_filename == f"DSMB-closed-{datetime.now(UTC).date()}.pdf"
     pdf = folder / "closed.pdf"
     download.value.save_as(pdf)

@@ -113,7 +113,7 @@ def report_what_the_result_proposes(page, patient, *, relationship, is_serious):
     expect(result).to_contain_text(f"Alanine aminotransferase {ALT}")
     expect(result).to_contain_text("grade 4")
     result.get_by_role("link").click()
-    page.get_by_role("link", name=re.compile(f"^Report: {patient['number']}")).click()
+    page.get_by_role("link", name=re.compile(rf"^Report\s*: {patient['number']}")).click()
     expect(page.get_by_label("Adverse event")).to_have_value(EVENT)
     expect(page.get_by_label("Grade (DAIDS)")).to_have_value("4")
     expect(page.get_by_label("Onset")).to_have_value(str(today()))
@@ -227,7 +227,7 @@ def read_the_closed_part(page, patients):
 def recommend_to_go_on(page):
     page.get_by_role("link", name="Record a recommendation").click()
     page.get_by_label("Day of the meeting").fill(str(datetime.now(UTC).date()))
-    page.get_by_label("Recommendation", exact=True).select_option("modify")
+    page.locator("[name=decision]").select_option("modify")
     page.get_by_label("Rationale").fill("Both events came weeks after the infusion and are resolving.")
     page.get_by_label("What is to be changed or met").fill("Liver tests each week until week 12")
     page.get_by_label(MET).check()
