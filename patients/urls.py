@@ -9,6 +9,7 @@ urlpatterns = [
     path("screen/", views.screen_patient, name="screen_patient"),
     path("<int:pk>/", views.show_patient, name="show_patient"),
     path("<int:pk>/background/", views.show_background, name="show_background"),
+    path("<int:pk>/overtaken/", views.show_overtaken, name="show_overtaken"),
     path("<int:pk>/person/", views.correct_person, name="correct_person"),
     path("consents/<int:pk>/", views.correct_consent, name="correct_consent"),
     path("<int:pk>/consent/", views.record_consent, name="record_consent"),

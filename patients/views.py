@@ -212,7 +212,6 @@ def show_background(request, pk):
         "consents": patient.consents.all(),
         "assessment": assessment,
         "answers": [answer for answer in answers if answer.assessment_id == assessment.pk],
-        "overtaken": actions.overtaken_by(patient, assessment, answers) if assessment else None,
         "criteria": {c.code: c.text for c in trial.protocol(assessment.protocol_version).eligibility.criteria}
         if assessment
         else {},
@@ -223,6 +222,16 @@ def show_background(request, pk):
         "may_enter": can(request.user, Permission.ENTER_DATA, patient.site) and not patient.is_held,
     }
     return render(request, "patients/show_background.html", context)
+
+
+@needs(Permission.VIEW_PATIENTS)
+@require_GET
+def show_overtaken(request, pk):
+    """What an assessment of eligibility rested on and is otherwise by now: the background page asks for it."""
+    patient = load_patient(request.user, pk)
+    answers = list(patient.criterionanswers.select_related("assessment").order_by("-assessment", "id"))
+    overtaken = actions.overtaken_by(patient, answers[0].assessment, answers) if answers else {}
+    return render(request, "patients/_overtaken.html", {"overtaken": overtaken})
 
 
 def steps_of(patient, consents, assessment, dispositions, visits):

@@ -358,6 +358,7 @@ class Play:
         self.plan_meetings(begin)
         self.plan_coding(begin)
         self.plan_cases()
+        self.on(self.sites[0], self.today - timedelta(days=1), "23:00", self.decide_on_what_is_open)
         whole = (self.today - begin).days
         with kept_in_the_outbox():
             self.agenda.run(
@@ -635,6 +636,14 @@ class Play:
             rationale="The reaction resolved within a day, and no other patient had one of this grade.",
             conditions="Half the rate for this patient, with paracetamol before.",
         )  # fmt: skip
+
+    def decide_on_what_is_open(self):
+        """The board's last meeting: whatever is held for one patient goes on."""
+        for halt in Halt.objects.open().exclude(patient=None):
+            self.decide(
+                halt=halt, rationale="The patient has had all infusions; the rule for the trial is not met.",
+                conditions="The patient is seen once a month until the event has ended.",
+            )  # fmt: skip
 
     def decide(self, *, halt, rationale, conditions):
         """The board lets the halted go on."""

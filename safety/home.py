@@ -32,7 +32,7 @@ def sections(user, filters):
         yield cases_to_judge(user, filters)
         yield cases_due(user, filters, "sponsor", _("Reports to authorities due"))
     if can(user, Permission.VIEW_ADVERSE_EVENTS):
-        yield serious_and_open(user, filters)
+        yield later(SERIOUS, "safety:show_serious", filters, url=reverse("safety:list_adverse_events") + ONGOING)
     if can(user, Permission.REPORT_ADVERSE_EVENTS):
         yield later(RESULTS, "safety:show_abnormal_results", filters, url=reverse("safety:list_abnormal_results"))
     if can(user, Permission.RECORD_DEVIATIONS):
@@ -61,6 +61,8 @@ def first_patients(user):
 
 FIRST_PATIENTS = gettext_lazy("The first patients, one after another")
 TO_JUDGE = gettext_lazy("Deviations to judge")
+SERIOUS = gettext_lazy("Serious events that go on")
+ONGOING = "?serious=Y&ongoing=Y"
 TO_CODE = gettext_lazy("Words to code")
 RESULTS = gettext_lazy("Results that may be adverse events")
 
@@ -132,8 +134,8 @@ def serious_and_open(user, filters):
         }
         for event in rows
     ]
-    url = reverse("safety:list_adverse_events") + "?serious=Y&ongoing=Y"
-    return section(_("Serious events that go on"), items, count, url=url, urgent=True, empty=_("None."))
+    url = reverse("safety:list_adverse_events") + ONGOING
+    return section(SERIOUS, items, count, url=url, urgent=True, empty=_("None."))
 
 
 def deviations_to_judge(user, filters):

@@ -5,6 +5,7 @@ from safety import views
 app_name = "safety"
 urlpatterns = [
     path("start/unjudged/", views.show_unjudged, name="show_unjudged"),
+    path("start/serious/", views.show_serious, name="show_serious"),
     path("events/", views.list_adverse_events, name="list_adverse_events"),
     path("events/report/<int:patient_pk>/", views.report_adverse_event, name="report_adverse_event"),
     path("events/<int:pk>/", views.show_adverse_event, name="show_adverse_event"),

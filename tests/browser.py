@@ -196,6 +196,7 @@ def fill():
     from patients.models import AllocationSlot
     from safety import demo as safety_steps
     from safety.actions.reports import request_dsmb_report
+    from safety.models import Release
     from tests.universe import Universe
     from trialsite.audit import acting
     from visits import demo as visit_steps
@@ -205,6 +206,7 @@ def fill():
     week_4 = in_week_4(universe)
     patient = universe.infused()
     event = universe.event(patient)
+    case = universe.event(patient, is_serious=True, is_important=True, grade=3).case
     deviation = safety_steps.record_deviation(patient=patient, by=universe.chen)
     with acting(universe.system, "so that a deviation is proposed"):
         patient.infusions.update(volume_ml=1)
@@ -212,6 +214,8 @@ def fill():
     visit_steps.enter_visit(patient=patient, code="W0", by=universe.chen)
     query = visit_steps.ask(panel=panel, by=universe.maria)
     report = request_dsmb_report(cutoff=datetime.now(UTC).date(), by=universe.sofia)
+    with acting(universe.sofia):
+        Release.objects.create(report=report, released_by=universe.sofia)
     waiting = universe.with_results()
     baseline = visit_steps.visit_of(universe.randomised(), "W0")  # due today, nothing entered
     free = AllocationSlot.objects.filter(stratum="01", patient=None).order_by("sequence")
@@ -222,7 +226,8 @@ def fill():
     return {
         "patient": f"/patients/{patient.pk}/", "visit": f"/visits/{visit.pk}/", "panel": f"/visits/panels/{panel.pk}/",
         "event": f"/safety/events/{event.pk}/", "query": f"/visits/queries/{query.pk}/", "lot": f"/visits/lots/{lot.pk}/",
-        "deviation": f"/safety/deviations/{deviation.pk}/",
+        "deviation": f"/safety/deviations/{deviation.pk}/", "casebook": f"/safety/casebook/{patient.pk}/",
+        "case": f"/safety/cases/{case.pk}/", "check_visit": f"/visits/check/sign/visit/{visit.pk}/",
         "new_deviation": f"/safety/deviations/record/{patient.pk}/?proposal=volume_off_limits%3A1",
         "new_event": f"/safety/events/report/{patient.pk}/", "report": f"/safety/reports/{report.pk}/",
         "in_screening": f"/patients/{waiting.pk}/", "account": f"/accounts/{universe.chen.pk}/",

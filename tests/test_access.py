@@ -128,6 +128,7 @@ def arguments_of(name, here, records):
     line = {"pk": patient, "kind": "medication", "line_pk": here["line"].pk}
     table = {
         "patients:add_line": {"pk": patient, "kind": "medication"},
+        "patients:correct_consent": {"pk": here["patient"].consents.first().pk},
         "patients:change_line": line,
         "patients:withdraw_line": line,
         "patients:show_unmasking": {"pk": here["unmasking"].pk},

@@ -19,13 +19,20 @@ PAGES = {
         "visit", "visit infusion/", "panel", "expected_panel", "expected_panel not-done/", "/visits/queries/", "query",
         "/safety/events/", "event", "new_event", "event change/", "history",
         "/safety/deviations/", "/safety/deviations/proposals/", "new_deviation", "deviation", "deviation change/", "/account/",
+        "/visits/calendar/", "casebook", "/safety/results/", "case",
     ),
+    "wang": ("/", "/visits/check/", "check_visit", "/safety/cases/"),
+    "david": ("/", "/visits/laboratories/", "/visits/laboratories/new/", "/visits/queries/checks/", "/visits/freeze/", "/exports/",
+              "/exports/new/", "/protocol/", "/safety/coding/", "/safety/coding/approve/", "/safety/coding/dictionaries/"),
+    "samuel": ("/", "/safety/cases/", "case", "/emails/", "/safety/listings/", "/safety/listings/events/",
+               "/safety/listings/results/", "/safety/listings/pictures/classes/", "/safety/listings/pictures/shifts/",
+               "/safety/listings/pictures/liver/", "/safety/listings/pictures/patients/", "/safety/stopping/", "/patients/unmaskings/"),
     "zhao": ("/", "/visits/lots/", "/visits/lots/receive/", "lot"),
-    "maria": ("/", "panel", "panel query/", "query"),
+    "maria": ("/", "/visits/check/", "panel", "panel query/", "query"),
     "sofia": ("/", "/patients/allocation/", "/patients/allocation/make/", "/patients/allocation/import/",
-              "/safety/reports/new/"),
+              "/safety/reports/new/", "/safety/stopping/simulator/"),
     "dora": ("/", "/safety/reports/", "report ?part=open", "report ?part=closed", "/patients/halts/",
-             "/patients/halts/open/"),
+             "/patients/halts/open/", "/safety/board/", "/safety/board/record/"),
     "ada": ("/", "/accounts/", "/accounts/new/", "account"),
 }  # fmt: skip
 GRAVE = ("serious", "critical")
@@ -50,7 +57,7 @@ def test_the_door_is_fit_to_be_shown(browser, served, complaints):
 def test_the_menu_of_a_phone_opens(visitor):
     page = visitor("chen", NARROW)
     page.get_by_role("button", name="Menu").click()
-    page.get_by_role("link", name="Adverse events").click()
+    page.get_by_role("link", name="Adverse events", exact=True).click()
     page.get_by_role("heading", name="Adverse events", level=1).wait_for()
 
 

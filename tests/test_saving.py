@@ -7,7 +7,7 @@ import pytest
 
 from patients import demo as patient_steps
 from patients.models import Consent, Disposition, Halt, Medication, Patient
-from safety.models import AdverseEvent
+from safety.models import AdverseEvent, Recommendation
 from tests.universe import fields_of, send
 from trialsite.models import AuditEvent, FormReceipt
 from visits import actions as visit_actions
@@ -125,7 +125,7 @@ def steps_of_a_trial(universe):
     event = universe.event(screened)
     on = screened.screened_on
     halt_answer = send(
-        universe.client(universe.samuel), "/patients/halts/open/", scope="trial", blocks=["enrol"], cause="Looking"
+        universe.client(universe.samuel), "/patients/halts/open/", scope="trial", blocks=["randomise"], cause="Looking"
     )
     assert halt_answer.status_code == 302
     halt = Halt.objects.get()
@@ -151,8 +151,8 @@ def steps_of_a_trial(universe):
          {"attended_on": infused.day_0, "reason": "as in the file"}, AuditEvent),
         ("a disposition", chen, f"/patients/{screened.pk}/disposition/",
          {"state": "screen_failed", "on": on, "explanation": "HIV RNA"}, Disposition),
-        ("the end of a halt", universe.client(universe.dora), f"/patients/halts/{halt.pk}/lift/",
-         {"decision": "Go on"}, AuditEvent),
+        ("what lifts a halt", universe.client(universe.dora), f"/safety/board/record/?halt={halt.pk}",
+         {"decision": "continue", "met_on": on, "rationale": "Go on"}, Recommendation),
         ("a patient", chen, "/patients/screen/", {"sex": "M", "birth_date": "1980-05-05", "screened_on": on}, Patient),
     ]  # fmt: skip
 

@@ -14,6 +14,7 @@ from safety.views.adverse_events import (
     list_adverse_events,
     report_adverse_event,
     show_adverse_event,
+    show_serious,
     withdraw_adverse_event,
 )
 from safety.views.board import (
@@ -157,6 +158,7 @@ __all__ = [
     "show_recommendation",
     "show_report",
     "show_sentinels",
+    "show_serious",
     "show_shift_table",
     "show_stopping_rule",
     "show_swimmers",

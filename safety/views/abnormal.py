@@ -20,6 +20,7 @@ from safety.forms import AdverseEventForm, DeclineResultForm, ResultFilter, Resu
 from safety.models import AdverseEvent, DeclinedResult
 from safety.views.adverse_events import event_context
 from safety.views.deviations import chosen_patient
+from trialsite import trial
 from trialsite.roles import Permission, needs, require, sites_where, within_sites
 from trialsite.saving import Saved, answer_form
 from trialsite.templatetags.trial import unit_text
@@ -46,6 +47,7 @@ def list_abnormal_results(request):
     rows = [{"proposal": p, "may_judge": judged_at is None or p.patient.site_id in judged_at} for p in page.object_list]
     declined = list(declined.select_related("patient", "judged_by", "measurement")[:SHOWN_DECLINED])
     for line in declined:
+        line.test = trial.protocol(line.protocol_version).test(line.measurement.test)
         line.may_judge = judged_at is None or line.patient.site_id in judged_at
     context = {"page": page, "rows": rows, "form": form, "count": len(waiting), "declined": declined}
     return render(request, "safety/list_abnormal_results.html", context)

@@ -60,6 +60,15 @@ def list_adverse_events(request):
     return render(request, "safety/list_adverse_events.html", {"page": page, "form": form, "counts": counts})
 
 
+@needs(Permission.VIEW_ADVERSE_EVENTS)
+@require_GET
+def show_serious(request):
+    """The section of the start page, which asks for it once it is shown."""
+    from safety.home import serious_and_open
+
+    return render(request, "_work_list.html", {"section": serious_and_open(request.user, request.GET)})
+
+
 def event_context(request, patient, heading, **more):
     """The context of a page about an event, worked out when the page is shown."""
     context = {

@@ -88,7 +88,7 @@ class Choice:
 def cell(column, row):
     value = column.tell(row)
     return {
-        "is_date": isinstance(value, date),
+        "is_short": isinstance(value, date) or column.code in ("patient", "visit"),
         "text": told(value),
         "url": column.url(row) if column.url else "",
         "look": column.look if value else "",
