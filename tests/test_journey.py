@@ -344,6 +344,9 @@ def request_the_report(page):
     expect(page.locator(".progress-box")).to_be_visible()
     address = page.url
     page.get_by_role("button", name="PDF (English)").wait_for(timeout=120_000)
+    page.get_by_role("link", name="Release to the board").click()
+    page.get_by_role("button", name="Release", exact=True).click()
+    expect(page.get_by_role("status").first).to_contain_text("The board can read the report now.")
     return address
 
 
