@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.module_loading import import_string
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 # (label, url name, needs this permission)
 NAVIGATION = [
-    (_("Start"), "home", None),
+    (pgettext_lazy("the first page", "Start"), "home", None),
     (_("Patients"), "patients:list_patients", Permission.VIEW_PATIENTS),
     (_("Visits"), "visits:show_grid", Permission.VIEW_PATIENTS),
     (_("Calendar"), "visits:show_calendar", Permission.VIEW_PATIENTS),
