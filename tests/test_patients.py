@@ -424,19 +424,21 @@ def test_who_was_found_eligible_is_assessed_again_after_a_correction(unchanged):
     assert answer.status_code == 302
     page = chen.get(answer["Location"]).content.decode()
     assert "Eligibility rests on this: assess it again." in page
-    assert ("after this assessment." in page) == (later > assessed_on)
+    overtaken = f"/patients/{patient.pk}/overtaken/"  # the page asks for it
+    assert overtaken in page
+    assert ("after this assessment." in chen.get(overtaken).content.decode()) == (later > assessed_on)
     assert steps.fresh(patient).state == State.SCREENING
 
 
 def test_the_page_says_which_criteria_the_rules_judge_otherwise_after_a_correction(unchanged):
     patient = unchanged.randomised()
     chen = unchanged.client(unchanged.chen)
-    background = f"/patients/{patient.pk}/background/"
-    assert "the rules say otherwise" not in chen.get(background).content.decode()
+    overtaken = f"/patients/{patient.pk}/overtaken/"
+    assert "the rules say otherwise" not in chen.get(overtaken).content.decode()
     young = actions.today_at(patient.site) - timedelta(days=365 * 12)
     answer = send(chen, f"/patients/{patient.pk}/person/", birth_date=str(young), reason="slip of the year")
     assert answer.status_code == 302 and steps.fresh(patient).state == State.RANDOMISED
-    assert "the rules say otherwise" in chen.get(background).content.decode()
+    assert "the rules say otherwise" in chen.get(overtaken).content.decode()
 
 
 def test_panels_nobody_entered_follow_a_corrected_sex_and_come_back_with_it(unchanged):
