@@ -59,6 +59,7 @@ def test_a_patient_goes_from_screening_to_the_report_of_the_board(visitor, body,
 
     sofia = visitor("sofia")
     report = request_the_report(sofia)
+    release_the_report(sofia)
     dora = visitor("dora")
     read_the_closed_part(dora, report, patient, count_in_the_trial(chen), tmp_path)
     see_who_acted(maria, patient)
@@ -344,10 +345,13 @@ def request_the_report(page):
     expect(page.locator(".progress-box")).to_be_visible()
     address = page.url
     page.get_by_role("button", name="PDF (English)").wait_for(timeout=120_000)
+    return address
+
+
+def release_the_report(page):
     page.get_by_role("link", name="Release to the board").click()
     page.get_by_role("button", name="Release", exact=True).click()
     expect(page.get_by_role("status").first).to_contain_text("The board can read the report now.")
-    return address
 
 
 def count_in_the_trial(page):
