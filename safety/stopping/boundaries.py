@@ -13,6 +13,7 @@ Statistics are compared at 12 significant digits, so that what is equal on paper
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -81,15 +82,15 @@ def rounded(value: float) -> float:
 # --- statistics ---------------------------------------------------------------------------------------------
 
 
-class Statistic:
+class Statistic(ABC):
     """`of(events, n)` grows with events; a trial stops when it is at least the constant (`above`: more than it)."""
 
     above = False
     # between these a calibration looks for the constant
     least, most = 0.0, 1.0
 
-    def of(self, events: int, n: int) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def of(self, events: int, n: int) -> float: ...
 
     def stops(self, events: int, n: int, constant: float) -> bool:
         seen = rounded(self.of(events, n))
