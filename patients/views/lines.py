@@ -1,5 +1,7 @@
 """Histories and medication, line by line."""
 
+from functools import partial
+
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -9,6 +11,7 @@ from django.utils.translation import gettext_lazy
 from patients import actions, forms
 from patients.models import ArtRegimen, HivHistory, MedicalHistory, Medication
 from patients.views.parts import load_patient, patient_form_context
+from trialsite.forms import answer_reason
 from trialsite.roles import Permission, needs, require
 from trialsite.saving import Saved, answer_form
 
@@ -60,15 +63,10 @@ def withdraw_line(request, pk, kind, line_pk):
     patient = load_patient(request.user, pk)
     require(request.user, Permission.ENTER_DATA, patient.site)
     line = get_object_or_404(model.objects.filter(patient=patient), pk=line_pk)
-    form = forms.ReasonForm(request.POST or None, record=line)
-
-    def save(form):
-        saved = actions.withdraw_line(
-            line=line, version=form.cleaned_data["version"], reason=form.cleaned_data["reason"], by=request.user
-        )
-        return Saved(
-            reverse("patients:show_background", args=[pk]) + f"#{kind}", saved.version, _("Marked as an error.")
-        )
-
-    heading = _("%(list)s: mark “%(line)s” as entered in error") % {"list": heading, "line": line}
-    return answer_form(request, form, "form.html", patient_form_context(request, patient, heading), save)
+    context = patient_form_context(
+        request, patient, _("%(list)s: mark “%(line)s” as entered in error") % {"list": heading, "line": line}
+    )
+    return answer_reason(
+        request, line, partial(actions.withdraw_line, line=line), context,
+        back=reverse("patients:show_background", args=[pk]) + f"#{kind}", said=_("Marked as an error."),
+    )  # fmt: skip
