@@ -1,4 +1,5 @@
-"""The forms of sign-in and accounts, and those that all floors share: to sign, and to give a reason alone.
+"""The forms of sign-in and accounts, and what the forms of all floors share: to sign, to give a reason alone, to choose
+what a list shows.
 
 Forms that carry a password are not data forms: those keep a digest of what was sent, and a fast digest of a
 password must not be kept. The one exception, SigningForm, names what is never kept."""
@@ -148,6 +149,25 @@ def answer_reason(request, record, act, context, *, back, said):
         return Saved(back, saved.version, said)
 
     return answer_form(request, ReasonForm(request.POST or None, record=record), "form.html", context, save)
+
+
+# --- what a list shows -------------------------------------------------------------------------------
+
+
+class SiteFilter(forms.Form):
+    """What a list shows; everything optional, nothing free."""
+
+    site = forms.ModelChoiceField(None, required=False, label=_("Site"), empty_label=_("all"))
+
+    def __init__(self, *args, sites, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["site"].queryset = sites
+
+    @property
+    def chosen(self):
+        """What was chosen; a choice that does not exist chooses nothing."""
+        self.is_valid()
+        return getattr(self, "cleaned_data", {})
 
 
 # --- accounts ----------------------------------------------------------------------------------------

@@ -16,12 +16,12 @@ from patients.models import Patient
 from patients.views import PER_PAGE, visible_sites
 from safety import actions
 from safety.abnormal_results import proposal_of, unjudged_results
-from safety.forms import AdverseEventForm, DeclineResultForm, ResultFilter, ResultOfEventForm
+from safety.forms import AdverseEventForm, DeclineResultForm, ResultOfEventForm
 from safety.models import AdverseEvent, DeclinedResult
 from safety.views.adverse_events import event_context
 from safety.views.deviations import chosen_patient
 from trialsite import trial
-from trialsite.forms import answer_reason
+from trialsite.forms import SiteFilter, answer_reason
 from trialsite.roles import Permission, needs, require, sites_where, within_sites
 from trialsite.saving import Saved, answer_form
 from trialsite.templatetags.trial import unit_text
@@ -34,7 +34,7 @@ SHOWN_DECLINED = 20
 @require_GET
 def list_abnormal_results(request):
     """The graded results that nobody has judged yet; below them, what was declined of late."""
-    form = ResultFilter(request.GET, sites=visible_sites(request.user, Permission.VIEW_ADVERSE_EVENTS))
+    form = SiteFilter(request.GET, sites=visible_sites(request.user, Permission.VIEW_ADVERSE_EVENTS))
     chosen = form.chosen
     patients = within_sites(Patient.objects.all(), request.user, Permission.VIEW_ADVERSE_EVENTS, "site")
     declined = DeclinedResult.objects.visible_to(request.user).filter(is_withdrawn=False)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from trialsite.protocol.limits import Limit
+from trialsite.protocol.limits import BindingLimit, Limit
 from trialsite.protocol.measuring import measured_until_day_0
 from trialsite.protocol.tables import Code, Days, Fault, Part, Positive, Text, at, unknown
 
@@ -30,8 +30,8 @@ class Rule(Limit):
         kinds = [bool(self.test), bool(self.fact), bool(self.any), bool(self.all)]
         if sum(kinds) != 1:
             raise ValueError("expected exactly one of test, fact, any, all")
-        if (self.test or self.fact) and self.is_empty:
-            raise ValueError("expected a limit: above, at_least, below, at_most or equals")
+        if self.test or self.fact:
+            self.must_bind()
         if self.fact and (self.equals is not None or self.within_days is not None):
             raise ValueError("expected only above, at_least, below, at_most beside a fact")
         if (self.any or self.all) and not (self.is_empty and self.within_days is None):
@@ -68,17 +68,11 @@ class Eligibility(Part):
         return any(criterion.code == code for criterion in self.exclusion)
 
 
-class Level(Limit):
+class Level(BindingLimit):
     """One level of a stratification factor. The levels follow one another, without overlap or gap."""
 
     code: Code
     name: Text
-
-    @model_validator(mode="after")
-    def has_a_limit(self):
-        if self.is_empty:
-            raise ValueError("expected a limit: above, at_least, below, at_most or equals")
-        return self
 
 
 class Factor(Part):

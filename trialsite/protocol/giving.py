@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from pydantic import PrivateAttr, model_validator
 
-from trialsite.protocol.limits import Limit
+from trialsite.protocol.limits import BindingLimit
 from trialsite.protocol.measuring import measured_until_day_0
 from trialsite.protocol.tables import (
     AboveZero,
@@ -40,7 +40,7 @@ class Dose(Part):
         return self
 
 
-class ReleaseTest(Limit):
+class ReleaseTest(BindingLimit):
     """A test a product lot must pass before it may be used."""
 
     code: Code
@@ -56,12 +56,6 @@ class ReleaseTest(Limit):
 
     def words(self) -> str:
         return self.equals_label or super().words()
-
-    @model_validator(mode="after")
-    def has_a_limit(self):
-        if self.is_empty:
-            raise ValueError("expected a limit: above, at_least, below, at_most or equals")
-        return self
 
 
 class Product(Part):

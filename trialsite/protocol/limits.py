@@ -52,3 +52,16 @@ class Limit(Part):
         bounds = (("> ", self.above), ("≥ ", self.at_least), ("< ", self.below), ("≤ ", self.at_most))
         words = [f"{sign}{bound:f}" for sign, bound in bounds if bound is not None]
         return " and ".join(words if self.equals is None else [*words, self.equals])
+
+    def must_bind(self):
+        if self.is_empty:
+            raise ValueError("expected a limit: above, at_least, below, at_most or equals")
+
+
+class BindingLimit(Limit):
+    """A limit that has to be there."""
+
+    @model_validator(mode="after")
+    def has_a_limit(self):
+        self.must_bind()
+        return self

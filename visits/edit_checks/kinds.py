@@ -199,18 +199,24 @@ class PartsWithin(Check):
 
 
 @dataclass(frozen=True)
-class Change(Check):
-    """The result changed by more than `percent` of the one before; with `falls_only`, it fell by that."""
+class OfCourse(Check):
+    """A check of one test's result beside the one before."""
 
     test: str = ""
-    percent: Decimal = Decimal(0)
-    falls_only: bool = False
 
     @property
     def tests(self):
         return (self.test,)
 
     earlier = tests
+
+
+@dataclass(frozen=True)
+class Change(OfCourse):
+    """The result changed by more than `percent` of the one before; with `falls_only`, it fell by that."""
+
+    percent: Decimal = Decimal(0)
+    falls_only: bool = False
 
     @property
     def bounds(self):
@@ -228,18 +234,11 @@ class Change(Check):
 
 
 @dataclass(frozen=True)
-class Rebound(Check):
+class Rebound(OfCourse):
     """The result rose above `above` after one of at most `from_at_most`. It takes the place of the plain range check."""
 
-    test: str = ""
     from_at_most: Decimal = Decimal(0)
     above: Decimal = Decimal(0)
-
-    @property
-    def tests(self):
-        return (self.test,)
-
-    earlier = tests
 
     @property
     def bounds(self):
