@@ -2,10 +2,25 @@
 
 import pytest
 from django.db import transaction
+from django.db.models import QuerySet
 
 from tests.universe import Universe
 
 pytest_plugins = ["tests.browser"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rows_have_an_order():
+    """Taking rows by their place is refused where nothing says their order: PostgreSQL gives them in any."""
+    take = QuerySet.__getitem__
+
+    def take_in_order(rows, place):
+        assert rows.ordered, f"{rows.model.__name__} has no order here: order_by() comes before [{place}]"
+        return take(rows, place)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(QuerySet, "__getitem__", take_in_order)
+        yield
 
 
 @pytest.fixture
