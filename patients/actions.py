@@ -29,11 +29,11 @@ from patients.models import (
     State,
     Unmasking,
 )
+from patients.notices import tell_of_unmasking
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.clock import only_site
 from trialsite.models import Site, VersionApproval
-from trialsite.outbox import ask_for
 from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from trialsite.words import Sentence, for_the_record
@@ -539,8 +539,6 @@ def set_day_0(*, patient, day_0, reason, by):
 
 # --- emergency unmasking ----------------------------------------------------------------------------------
 
-UNMASKING_NOTICE = "patients.tasks.send_unmasking_notice"
-
 
 def unmask_patient(*, patient, category, explanation, by):
     """Write down that `by` is told the arm of one patient, and why; the sponsor is told that, not the arm. Raises Refused.
@@ -561,7 +559,7 @@ def unmask_patient(*, patient, category, explanation, by):
             unmasked_by=by,
             is_again=Unmasking.objects.filter(patient=patient, unmasked_by=by).exists(),
         )
-        ask_for(UNMASKING_NOTICE, unmasking_id=unmasking.pk)
+        tell_of_unmasking(unmasking)
     return unmasking
 
 

@@ -58,7 +58,8 @@ NAVIGATION_MORE = [
     (_("Stopping rules"), "safety:list_stopping_rules", (Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)),
     (_("Halts"), "patients:list_halts", (Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)),
     (_("Protocol"), "list_versions", Permission.VIEW_PATIENTS),
-    (_("E-mails"), "list_emails", (Permission.JUDGE_SERIOUS_EVENTS, Permission.REPORT_ADVERSE_EVENTS)),
+    (_("E-mails"), "list_emails",
+     (Permission.JUDGE_SERIOUS_EVENTS, Permission.REPORT_ADVERSE_EVENTS, Permission.RECORD_DECISIONS, Permission.MANAGE_ACCOUNTS)),
     (_("Accounts"), "list_accounts", Permission.MANAGE_ACCOUNTS),
 ]
 
