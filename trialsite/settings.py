@@ -326,6 +326,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
     else {}
 )
 CELERY_TIMEZONE = "UTC"
+# `serve --no-worker` with its own broker: jobs wait, and that is meant
+NO_WORKER = os.environ.get("TRIALSITE_NO_WORKER") == "1"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # how long the bytes of exports and certified copies are kept; rows and digests stay, the same can be made again
 COPIES_KEPT = timedelta(days=int(os.environ.get("TRIALSITE_COPIES_KEPT_DAYS", "30")))
@@ -336,9 +338,9 @@ CELERY_BEAT_SCHEDULE = {
     "send what the outbox still holds": {"task": "trialsite.tasks.drain_outbox", "schedule": 10.0},
     "drop the contents of old exports": {"task": "trialsite.tasks.drop_old_exports", "schedule": 3600.0},
     "drop the contents of old certified copies": {"task": "safety.tasks.drop_old_casebooks", "schedule": 3600.0},
-    # asks every hour whether this month's report was requested, so that no outage skips a month
     "forget old drafts": {"task": "trialsite.tasks.forget_old_drafts", "schedule": 86400.0},
     "remind of reports on serious cases": {"task": "safety.tasks.watch_cases", "schedule": 300.0},
+    # asks every hour whether this month's report was requested, so that no outage skips a month
     "request the monthly DSMB report": {"task": "safety.tasks.request_monthly_report", "schedule": 3600.0},
 }
 

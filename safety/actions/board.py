@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from patients.actions import lift_halt, next_version, open_halt
 from patients.models import Blocked, Halt, Scope
+from safety.board_notices import RECEIVERS, tell_of_draft, tell_of_effect, tell_of_release
 from safety.models import (
     HALTING,
     Acknowledgement,
@@ -24,6 +25,7 @@ from safety.models import (
     Recommendation,
     Release,
 )
+from safety.stopping.notice import tell_of_lifting
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.models import JobState
@@ -48,7 +50,9 @@ def release_report(*, report, note="", version, by):
             raise Refused(_("Only a report that is made can be released."))
         if Release.objects.filter(report=report).exists():
             raise Refused(_("The report was released already."))
-        return Release.objects.create(report=report, note=note, released_by=by)
+        release = Release.objects.create(report=report, note=note, released_by=by)
+        tell_of_release(report)
+    return release
 
 
 def confirm_reading(*, report, part, by):
@@ -89,6 +93,7 @@ def record_recommendation(
         )
         if minutes.strip():
             ClosedMinutes.objects.create(recommendation=recommendation, text=minutes)
+        tell_of_draft(recommendation, by)
     return recommendation
 
 
@@ -156,11 +161,12 @@ def _put_into_effect(recommendation, by):
         "decision": recommendation.get_decision_display(),
     }
     for halt in Halt.objects.filter(recommendations__recommendation=recommendation, lifted_at=None).order_by("pk"):
-        lift_halt(halt=halt, decision=words, by=by)
+        tell_of_lifting(lift_halt(halt=halt, decision=words, by=by))
     if recommendation.decision in HALTING:
         open_halt(scope=Scope.TRIAL, blocks=recommendation.blocks, cause=words, by=by)
     recommendation.effective_at = timezone.now()
     next_version(recommendation, "effective_at")
+    tell_of_effect(recommendation)
 
 
 def digest_of(recommendation):
@@ -193,10 +199,6 @@ def _lock(recommendation, version):
 
 
 # --- what becomes of it -------------------------------------------------------------------------------
-
-# who confirms for sponsor and sites that a recommendation was received
-RECEIVERS = (Permission.JUDGE_SERIOUS_EVENTS, Permission.SIGN_DATA)
-
 
 def acknowledge_recommendation(*, recommendation, by):
     """Sponsor or investigator has received it. Saying it again changes nothing."""

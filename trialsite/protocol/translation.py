@@ -132,12 +132,14 @@ def _show(protocol: Protocol, given: dict[Key, str]) -> None:
 def translations_of(path: Path | str) -> dict[str, list[Path]]:
     """The translations that stand beside a protocol file or in its folder, by language.
 
-    Raises ProtocolError for one that translates no protocol file."""
+    A folder may also hold another trial with its versions. Raises ProtocolError for one that translates no protocol file."""
     path = Path(path)
     folder = path if path.is_dir() else path.parent
     found = {}
     for file in sorted(folder.glob("*/*.toml")):
         if not (folder / file.name).exists():
+            if ("trial", "id") in dict(_flat(read(file))):
+                continue  # a protocol: no translation names its trial
             raise ProtocolError(file, [Fault("(file)", f"expected the name of a protocol file in {folder.name}/")])
         if path.is_dir() or file.name == path.name:
             found.setdefault(file.parent.name, []).append(file)
