@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from patients.models import ArtRegimen, HivHistory, MedicalHistory
 from safety.clocks import Facts, Known, Made, Sent, clocks, is_suspected
-from safety.expectedness import propose
-from safety.models import RELATED, SERIOUSNESS, CaseLink, CaseVersion, Causality, Expectedness
+from safety.coding.rules import CodingState, Kind
+from safety.expectedness import Coded, propose
+from safety.models import RELATED, SERIOUSNESS, CaseLink, CaseVersion, Causality, Coding, Expectedness
 from trialsite import trial
 from visits.models import Infusion
 
@@ -21,12 +22,19 @@ def zone_of(case):
     return ZoneInfo(case.patient.site.timezone)
 
 
+def code_of(event):
+    """The code in force of an event (safety.expectedness.Coded), or None."""
+    codings = Coding.objects.filter(kind=Kind.ADVERSE_EVENT, record_id=event.pk, state=CodingState.APPROVED)
+    found = codings.select_related("dictionary").order_by("-id").first()
+    return Coded(found.term, found.preferred_term, str(found.dictionary)) if found else None
+
+
 def proposal_for(event):
     """What the reference safety information of the protocol says of the event (safety/expectedness.py)."""
-    expected = trial.protocol(event.protocol_version).expected_events
     return propose(
-        expected, terms=(event.term,), grade=event.grade, is_serious=event.is_serious, is_fatal=event.is_fatal
-    )
+        trial.protocol(event.protocol_version).expected_events, reported=event.term, coded=code_of(event),
+        grade=event.grade, is_serious=event.is_serious, is_fatal=event.is_fatal,
+    )  # fmt: skip
 
 
 def was_treated_before(event):
@@ -38,12 +46,21 @@ def was_treated_before(event):
     return first is not None and first.started_at.astimezone(zone).date() <= event.began_on
 
 
-def facts_of(event, assessment):
-    """What is known now, with the sponsor's last judgement (None: not judged yet)."""
+def days_since(onset, infused_on):
+    """Days from the last of these infusions on or before the onset; None when there was none."""
+    return min(((onset - day).days for day in infused_on if day <= onset), default=None)
+
+
+def facts_of(event, assessment, proposal):
+    """What is known now, with the sponsor's last judgement (None: not judged yet) and what the reference says.
+
+    Where the reference said "expected" to the sponsor and does so no more, the event counts as unexpected until it is
+    judged anew: no clock waits for a judgement."""
     if assessment is None:
-        unexpected = not proposal_for(event).is_expected
+        unexpected = not proposal.is_expected
     else:
-        unexpected = assessment.expectedness == Expectedness.UNEXPECTED
+        fell_out = assessment.proposed == Expectedness.EXPECTED and not proposal.is_expected
+        unexpected = assessment.expectedness == Expectedness.UNEXPECTED or fell_out
     return Facts(
         is_serious=event.is_serious and not event.is_withdrawn,
         is_grave=event.is_fatal or event.is_life_threatening,

@@ -298,7 +298,7 @@ def test_what_was_reported_is_not_told_as_due(with_addresses, told, at):
 
 
 def test_the_job_opens_the_case_of_a_serious_event_that_has_none(unchanged, patient, monkeypatch):
-    monkeypatch.setattr("safety.actions.adverse_events.follow_event", lambda **kwargs: None)
+    monkeypatch.setattr("safety.actions.adverse_events.follow_events", lambda **kwargs: None)
     event = unchanged.event(patient, **SERIOUS)
     monkeypatch.undo()
     tasks.watch_cases()

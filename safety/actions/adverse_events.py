@@ -13,8 +13,7 @@ from patients.actions import (
 )
 from patients.models import Consent
 from safety.actions.coding import follow_words
-from safety.actions.serious import follow_event
-from safety.actions.stopping import watch_events
+from safety.actions.serious import follow_events
 from safety.coding.rules import Kind
 from safety.coding.search import dictionary_of, exact_term
 from safety.consistency import Surroundings, find_contradictions
@@ -53,8 +52,7 @@ def report_adverse_event(*, patient, values, confirmed=(), asked=None, by):
         )
         _ask_about(event, confirmed, asked, by)
         follow_words(record=event, by=by)
-        follow_event(event=event, by=by)
-        watch_events(events=[event], by=by)
+        follow_events(events=[event], by=by)
     return event
 
 
@@ -76,8 +74,7 @@ def change_adverse_event(*, event, values, version, reason, confirmed=(), asked=
         _ask_about(event, confirmed, asked, by)
         follow_words(record=event, by=by)
         marks_void(record=event, reason=reason, by=by)
-        follow_event(event=event, by=by)
-        watch_events(events=[event], by=by)
+        follow_events(events=[event], by=by)
     return event
 
 
@@ -94,7 +91,7 @@ def withdraw_adverse_event(*, event, version, reason, by):
         next_version(event, "is_withdrawn")
         follow_words(record=event, by=by)
         marks_void(record=event, reason=reason, by=by)
-        follow_event(event=event, by=by)
+        follow_events(events=[event], by=by)
     return event
 
 
@@ -105,10 +102,14 @@ def body_system_of(term):
     return found.body_system if found else ""
 
 
-def _ask_about(event, confirmed, asked, by):
+def soft_problems_of(event):
+    """What the edit checks ask about an event."""
     around = edit_checks.Surroundings(consented_on=refuse_before_consent(event.patient))
-    problems = edit_checks.problems_of_event(event.began_on, around)
-    raise_record_queries(problems=problems, record=event, confirmed=confirmed, asked=asked, by=by)
+    return edit_checks.problems_of_event(event.began_on, around)
+
+
+def _ask_about(event, confirmed, asked, by):
+    raise_record_queries(problems=soft_problems_of(event), record=event, confirmed=confirmed, asked=asked, by=by)
 
 
 def _checked(patient, values):
