@@ -147,8 +147,11 @@ def test_another_code_asks_for_another_judgement_and_leaves_the_one_that_was_mad
     case = case_of(event)
     assert case.waits_for_judgement and SponsorAssessment.objects.get(case=case).expectedness == "expected"
     assert shown(case)["AUTHORITY_15.first"] == "DUE", "no clock waits for the judgement"
-    judge(unchanged, case, "suspected", "expected", reason="septic shock by the line: listed")
+    judge(unchanged, case, "suspected", "expected", reason="told in the new brochure")
     assert shown(case)["AUTHORITY_15.first"] == "ENDED"
+    code(unchanged, event, "Stroke")
+    case = case_of(event)
+    assert case.waits_for_judgement and shown(case)["AUTHORITY_15.first"] == "ENDED", "no fact has changed"
 
 
 def not_yet_infused(universe, days=3):

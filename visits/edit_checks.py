@@ -671,6 +671,15 @@ CHECKS: tuple[Check, ...] = (
         _("The patient has had no infusion: the event cannot be related to the product."), _("The order of time."),
         hard=True,
     ),
+    Check(
+        "event_not_given_again", Subject.EVENT, _("Came back, yet nothing was given again"),
+        _("No further infusion was given after this event: leave the field blank."), _("The order of time."), hard=True,
+    ),
+    Check(
+        "event_given_again", Subject.EVENT, _("Given again after a serious event"),
+        _("Infusion %(number)s was given after this event. Did it come back?"),
+        _("Field 21 of the CIOMS I form asks it of every serious event after which the product was given again."),
+    ),
 )  # fmt: skip
 
 BY_CODE = {check.code: check for check in CHECKS}

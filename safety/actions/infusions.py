@@ -14,8 +14,9 @@ from safety.models import AdverseEvent, FactCause, SeriousCase
 from visits.actions import raise_record_queries
 from visits.models import Infusion, Query, QueryState
 
-# what a correction of an infusion can make untrue of an event that was consistent when it was saved
-BY_ORDER = {"event_before_infusion", "event_infusion_unknown", "event_related_untreated"}
+# what an infusion can make untrue of an event that was consistent when it was saved, or ask about it
+BY_ORDER = {"event_before_infusion", "event_infusion_unknown", "event_related_untreated", "event_not_given_again",
+            "event_given_again"}  # fmt: skip
 
 
 def follow_infusion(*, infusion, began_before=None, by):
@@ -52,6 +53,7 @@ def _ask_about_order(patient, by):
     asked = set(queries.exclude(state=QueryState.CLOSED).values_list("record_id", flat=True))
     for event in events:
         event.patient = patient
-        found = [problem for problem in problems_within(vars(event), around) if problem.code in BY_ORDER]
-        if found or event.pk in asked:
-            raise_record_queries(problems=[*found, *soft_problems_of(event)], record=event, by=by)
+        said = [*problems_within(vars(event), around), *soft_problems_of(event, around)]
+        if event.pk in asked or any(problem.code in BY_ORDER for problem in said):
+            still = [problem for problem in said if problem.code in BY_ORDER or not problem.hard]
+            raise_record_queries(problems=still, record=event, by=by)
