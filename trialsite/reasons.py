@@ -55,6 +55,8 @@ REASONS = (
     gettext_noop("locked"),
     # serious events, the board
     gettext_noop("the event of the case was changed"),
+    gettext_noop("the code of the event of the case was changed"),
+    gettext_noop("an infusion of the patient was recorded or corrected"),
     gettext_noop("the case of a serious event is opened"),
     gettext_noop("the sponsor judged the case"),
     gettext_noop("the records linked to the case were chosen"),

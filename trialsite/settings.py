@@ -379,7 +379,7 @@ AFTER_LINE_SAVED = ["visits.actions.check_line", "safety.actions.code_line"]
 # why a patient who was not treated yet must wait (what, patient, on); may hold the gate of the halts
 BEFORE_TREATMENT = ["safety.sentinels.reasons_to_wait"]
 # what may meet a stopping rule, beside adverse events
-AFTER_INFUSION = ["safety.actions.watch_after_infusion"]
+AFTER_INFUSION = ["safety.actions.follow_infusion"]
 AFTER_DISPOSITION = ["safety.actions.watch_after_disposition"]
 # what a query may be about, beside panels and infusions
 QUERIED_RECORDS = ["patients.queried.RECORDS", "safety.queried.RECORDS"]

@@ -9,7 +9,6 @@ from trialsite.audit import acting
 from trialsite.saving import Refused
 
 
-
 def unmask_patient(*, patient, category, explanation, by):
     """Write down that `by` is told the arm of one patient, and why; the sponsor is told that, not the arm. Raises Refused.
 
