@@ -387,6 +387,7 @@ TOLD_CODES = {
     "check_code": "visits.edit_checks.title_of",
     "body_system": "safety.dictionary.told",
     "visits_review.meaning": "visits.reviews.meaning_told",
+    "safety_boardsignature.meaning": "safety.models.board.meaning_told",
     "safety_adverseevent.term": "trialsite.ctcae.term_told",
     "safety_coding.term": "trialsite.ctcae.term_told",
     "safety_coding.preferred_term": "trialsite.ctcae.term_told",

@@ -37,8 +37,8 @@ NOBODYS = {
 NAMED_BY_PROTOCOL = {
     "test": "test", "arm": "arm", "product": "product", "visits_visit.code": "visit", "visits_panelrecord.code": "panel",
 }  # fmt: skip
-# reasons that the system may have given, in a column of the record itself
-REASON_COLUMNS = {"void_because"}
+# reasons that the system may have given, in a column of the record itself: by column, or by table and column
+REASON_COLUMNS = {"void_because", "safety_coding.reason", "patients_halt.cause", "patients_halt.decision"}
 
 
 @cache
@@ -158,7 +158,7 @@ class Teller:
             return self.choice(line.get("test"), value)
         if column in ("roles", "by_roles"):
             return roles_told(value)
-        if column in REASON_COLUMNS:
+        if column in REASON_COLUMNS or f"{table}.{column}" in REASON_COLUMNS:
             return reason_told(value)
         about = _model(value if column == "record" else line.get("record"))
         if column == "record" and about:
