@@ -137,6 +137,10 @@ class ReleaseTest(Limit):
     def words(self) -> str:
         return self.equals_label or super().words()
 
+    def result_told(self, result: str) -> str:
+        """A result as it is shown."""
+        return self.equals_label if result == self.equals else result
+
     @model_validator(mode="after")
     def has_a_limit(self):
         if self.is_empty:
@@ -450,7 +454,9 @@ class GradingPlan(Part):
             return False
         if self.propose_from_grade and grade >= self.propose_from_grade:
             return True
-        return bool(self.propose_worse_from_grade) and grade >= self.propose_worse_from_grade and grade > (baseline or 0)
+        return (
+            bool(self.propose_worse_from_grade) and grade >= self.propose_worse_from_grade and grade > (baseline or 0)
+        )
 
 
 class ConsentForm(Part):
@@ -645,7 +651,7 @@ def load_translation(path: Path | str) -> Translation:
     Where a text is missing that of the protocol file stands. Raises ProtocolError with the faults of either file."""
     path = Path(path)
     file = path.parent.parent / path.name
-    load(file)
+    own = load(file)
     raw = _read(file)
     known: dict[Key, list[Place]] = {}
     for key, place in _texts(raw):
@@ -657,7 +663,7 @@ def load_translation(path: Path | str) -> Translation:
         for table, name in known[key]:
             table[name] = text
     protocol = Protocol.model_validate(raw)
-    _show(protocol, given)
+    _show(protocol, given, own)
     return Translation(protocol, tuple(_dotted(key) for key in known if key not in given))
 
 
@@ -738,8 +744,11 @@ def _faults_of_translation(given: dict[Key, object], known: dict[Key, list[Place
             yield Fault(name, "expected some text")
 
 
-def _show(protocol: Protocol, given: dict[Key, str]) -> None:
-    """Let words that are compared, and therefore stay, be shown as the translation has them."""
+def _show(protocol: Protocol, given: dict[Key, str], own: Protocol) -> None:
+    """Let words that are compared, and therefore stay, be shown as the translation has them. `own` is the protocol in
+    the language of its file."""
+    for interest, untranslated in zip(protocol.events_of_interest, own.events_of_interest, strict=True):
+        interest._name_compared = untranslated.name
     for product in protocol.products:
         for test in product.release_tests:
             test._equals_label = given.get(("products", product.code, "results", test.equals), "")

@@ -21,6 +21,7 @@ REASONS = (
     gettext_noop("randomisation list imported"),
     gettext_noop("randomised, day 0 planned for %(day)s"),
     gettext_noop("end of participation on %(day)s"),
+    gettext_noop("Criteria: %(criteria)s"),
     # visits
     gettext_noop("protocol version %(version)s followed from %(day)s"),
     gettext_noop("the first infusion was given on %(day)s"),

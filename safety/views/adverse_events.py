@@ -15,6 +15,7 @@ from safety import actions
 from safety.forms import AdverseEventForm, FilterForm
 from safety.models import RELATED, AdverseEvent
 from trialsite import trial
+from trialsite.ctcae import term_told
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form
 from visits.views import marks_of_parts
@@ -90,7 +91,9 @@ def report_adverse_event(request, patient_pk):
     )  # fmt: skip
 
     def save(form):
-        event = actions.report_adverse_event(patient=patient, values=form.event_values, confirmed=form.confirmed, asked=form.asked, by=request.user)
+        event = actions.report_adverse_event(
+            patient=patient, values=form.event_values, confirmed=form.confirmed, asked=form.asked, by=request.user
+        )
         return Saved(reverse("safety:show_adverse_event", args=[event.pk]), event.version, _("The event is reported."))
 
     context = event_context(request, patient, _("Report an adverse event"))
@@ -111,7 +114,9 @@ def show_adverse_event(request, pk):
         and not event.is_withdrawn and not event.patient.is_held
     )  # fmt: skip
     marks = marks_of_parts(request.user, event, [])
-    results = event.results.filter(is_withdrawn=False).select_related("measurement").order_by("measurement__collected_on")
+    results = (
+        event.results.filter(is_withdrawn=False).select_related("measurement").order_by("measurement__collected_on")
+    )
     context = event_context(
         request, event.patient, event.term, event=event, may_change=may_change, marks=marks, results=results
     )
@@ -152,5 +157,7 @@ def withdraw_adverse_event(request, pk):
         return Saved(reverse("safety:list_adverse_events"), saved.version, _("The event is marked as an error."))
 
     back = reverse("safety:show_adverse_event", args=[pk])
-    context = event_context(request, event.patient, _("Mark “%s” as entered in error") % event.term, cancel=back)
+    context = event_context(
+        request, event.patient, _("Mark “%s” as entered in error") % term_told(event.term), cancel=back
+    )
     return answer_form(request, form, "form.html", context, save)

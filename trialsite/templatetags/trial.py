@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from trialsite import trial
 from trialsite.clock import told_at, zone_shown
 from trialsite.ctcae import term_told
+from trialsite.grade_words import grade_told, row_told
 from trialsite.languages import LANGUAGES, tag
 from trialsite.reasons import reason_told
 from trialsite.roles import Permission, can
@@ -109,6 +110,18 @@ def clock_now(context):
 def term(words):
     """A term of CTCAE with its name in the reader's language; words that a person typed as they are."""
     return term_told(words) if words else ""
+
+
+@register.filter
+def row_of(row, scale):
+    """What a row of a grading scale is called, in the reader's language."""
+    return row_told(scale.name, scale.version, row.id)
+
+
+@register.filter
+def words_of(step, scale):
+    """The published words of a grade of the scale, in the reader's language."""
+    return grade_told(scale.key, step.words)
 
 
 @register.filter
