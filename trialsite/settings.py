@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy
 
 from trialsite import embedded
 
@@ -388,10 +389,14 @@ TOLD_CODES = {
     "blocks": "patients.models.blocked_told",
     "check_code": "visits.edit_checks.title_of",
     "body_system": "safety.dictionary.told",
+    "body_system_code": "safety.dictionary.told",
     "visits_review.meaning": "visits.reviews.meaning_told",
+    "safety_boardsignature.meaning": "safety.models.board.meaning_told",
     "safety_adverseevent.term": "trialsite.ctcae.term_told",
     "safety_coding.term": "trialsite.ctcae.term_told",
     "safety_coding.preferred_term": "trialsite.ctcae.term_told",
+    "safety_coding.code": "trialsite.ctcae.term_told",
+    "safety_coding.preferred_code": "trialsite.ctcae.term_told",
     "visits_reaction.term": "trialsite.ctcae.term_told",
 }
 AFTER_SEX_CORRECTED = ["visits.actions.follow_sex"]
@@ -402,7 +407,12 @@ EXPORTS = ["patients.exports", "visits.exports", "safety.exports"]
 AFTER_CHANGE = ["visits.actions.marks_void"]
 # records that are verified, reviewed and signed, beside those of the visits and below (visits/contents.py)
 FORMS_ABOVE = [
-    {"code": "adverse_events", "label": "safety.adverseevent", "title": "Adverse event", "page": "safety:show_adverse_event"}
+    {
+        "code": "adverse_events",
+        "label": "safety.adverseevent",
+        "title": gettext_lazy("Adverse event"),
+        "page": "safety:show_adverse_event",
+    }
 ]
 # an account was closed
 AFTER_DEACTIVATION = ["visits.actions.end_feed"]

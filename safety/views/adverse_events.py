@@ -15,6 +15,7 @@ from safety import actions
 from safety.forms import AdverseEventForm, FilterForm
 from safety.models import RELATED, AdverseEvent
 from trialsite import trial
+from trialsite.ctcae import term_told
 from trialsite.forms import answer_reason
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form
@@ -154,7 +155,8 @@ def withdraw_adverse_event(request, pk):
     event = load_event(request.user, pk)
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, event.patient.site)
     cancel = reverse("safety:show_adverse_event", args=[pk])
-    context = event_context(request, event.patient, _("Mark “%s” as entered in error") % event.term, cancel=cancel)
+    heading = _("Mark “%s” as entered in error") % term_told(event.term)
+    context = event_context(request, event.patient, heading, cancel=cancel)
     return answer_reason(
         request, event, partial(actions.withdraw_adverse_event, event=event), context,
         back=reverse("safety:list_adverse_events"), said=_("The event is marked as an error."),
