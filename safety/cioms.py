@@ -14,6 +14,7 @@ from patients.arms import arms_seen_by
 from safety.dsmb.render import pdf_of
 from safety.models import Outcome, Relationship
 from trialsite import trial
+from trialsite.ucum import unit_text
 from visits.models import Flag
 
 TEMPLATE = Path(__file__).with_name("cioms.typ")
@@ -135,7 +136,7 @@ def result_of(lab, protocol):
     limits = " to ".join(filter(None, (lab["low"], lab["high"])))
     flag = label_of(Flag, lab["flag"]) if lab["flag"] else ""
     around = ", ".join(filter(None, (flag, f"normal {limits}" if limits else "", lab["on"])))
-    return f"{protocol.test(lab['test']).name} {lab['result']} {lab['unit']} ({around})"
+    return f"{protocol.test(lab['test']).name} {lab['result']} {unit_text(lab['unit'])} ({around})"
 
 
 def dose_of(drug):
