@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from patients.actions import today_at
 from safety import actions, tasks
-from safety.cioms import cioms_pdf, form_of
+from safety.cioms import cioms_pdf, form_of, result_of
 from safety.models import SeriousCase, SponsorAssessment, Submission
 from tests.universe import PASSWORD, fields_of, send
-from trialsite import mails
+from trialsite import mails, trial
 from trialsite.audit import acting
 from trialsite.models import Email, OutboxMessage
 from visits import demo as visit_steps
@@ -164,6 +164,15 @@ def test_what_does_not_fit_goes_on_on_the_next_page_whole(unchanged, patient, tm
     first, *others = text.split("\f")
     assert "continued" in first and "Line 79" not in first
     assert all(f"Line {n} " in "".join(others) for n in range(80))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [("7", "40", "normal 7 to 40, "), (None, "40", "normal up to 40, "), ("115", None, "normal from 115, "), (None, None, "(")],
+)
+def test_a_result_on_the_form_has_its_range_and_its_unit_as_people_write_it(low, high, words):
+    lab = {"test": "WBC", "result": "12", "unit": "10^9/L", "low": low, "high": high, "flag": "", "on": "2026-11-02"}
+    assert result_of(lab, trial.current_protocol()) == f"White blood cells 12 10⁹/L ({words.strip('(')}2026-11-02)"
 
 
 def test_the_product_is_masked_for_eyes_that_may_not_see_arms(unchanged, case):

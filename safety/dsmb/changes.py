@@ -128,7 +128,7 @@ def changed_patients(snapshot, letters):
             rows.append((patient, _("randomised"), patient.randomised_on, ""))
         end_then = was.end if was else ""
         if patient.end != end_then:
-            what = str(State(patient.end).label) if patient.end else _("in follow-up again")
+            what = str(State(patient.end).label).lower() if patient.end else _("in follow-up again")
             rows.append((patient, what, patient.ended_on, patient.explanation.strip()))
     for patient in snapshot.before.patients.values():
         here = snapshot.patients.get(patient.id)

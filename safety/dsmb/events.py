@@ -234,10 +234,9 @@ def infusion_reactions(snapshot, groups):
     for group in groups:
         heading = heading_of(group, population)
         columns += [
-            Column(_("Given"), heading),
-            Column(_("With a reaction, n (%)"), heading),
-            Column(_("Grades 1/2/3/4/5"), heading),
-        ]
+            Column(_("Given"), heading, share=0.36), Column(_("With a reaction, n (%)"), heading, share=0.48),
+            Column(_("Grades 1/2/3/4/5"), heading, share=0.44),
+        ]  # fmt: skip
 
     def cells(given_of, reactions_of):
         texts = []
@@ -263,7 +262,7 @@ def infusion_reactions(snapshot, groups):
     return Table(
         "T11", _("Reactions to infusions"), tuple(columns), tuple(rows),
         (_("Infusions, not patients: each at the worst grade of its reactions."),) if rows else (),
-        wide=len(groups) > 2, empty=_("No infusion was given."),
+        wide=len(groups) > 3, empty=_("No infusion was given."),
     )  # fmt: skip
 
 
@@ -300,7 +299,7 @@ def serious_events(snapshot, groups, letters):
     columns = listing_columns(
         letters, Column(_("No.")), Column(_("Event"), align="left", share=3), Column(_("Grade")),
         Column(_("Onset"), align="left"), Column(_("End"), align="left"),
-        Column(_("Serious because"), align="left", share=3), Column(_("Relationship"), align="left", share=1.4),
+        Column(_("Serious because"), align="left", share=3), Column(_("Relationship"), align="left", share=1.6),
         Column(_("Expected"), align="left", share=1.4), Column(_("By the sponsor"), align="left", share=1.8),
         Column(_("Action"), align="left", share=1.6),
         Column(_("Outcome"), align="left", share=1.6),
@@ -359,19 +358,19 @@ def _last_infusion(patient, died_on):
 
 
 def _as_counted(event):
-    term = event.counted_as[1]
-    told = term_told(event.term)
-    return told if term.casefold() == event.term.strip().casefold() else f"{told} ({term_told(term)})"
+    term, reported = event.counted_as[1], term_told(event.term)
+    return reported if term.casefold() == event.term.strip().casefold() else f"{reported} ({term_told(term)})"
 
 
 def all_events(snapshot, letters):
     """L3."""
     columns = listing_columns(
-        letters, Column(_("No.")), Column(_("Event (counted as)"), align="left", share=2.2),
+        letters, Column(_("No.")), Column(_("Event (counted as)"), align="left", share=2.5),
         Column(_("Body system"), align="left", share=2),
         Column(_("Grade")), Column(_("Serious"), align="left"), Column(_("Onset"), align="left"),
-        Column(_("End"), align="left"), Column(_("After infusion")), Column(_("Relationship"), align="left", share=1),
-        Column(_("Action"), align="left", share=1.3), Column(_("Outcome"), align="left", share=1.3),
+        Column(_("End"), align="left"), Column(_("After infusion"), share=0.8),
+        Column(_("Relationship"), align="left", share=1.15), Column(_("Action"), align="left", share=1.3),
+        Column(_("Outcome"), align="left", share=1.1),
     )  # fmt: skip
     rows = tuple(
         Row((*who(p, letters), str(e.sequence), _as_counted(e),

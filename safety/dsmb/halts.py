@@ -65,7 +65,7 @@ def stopping_rules(snapshot, states):
         "T15", _("Stopping rules"), columns, tuple(rows),
         (_("As of the cut-off, with all that was known. Stops at: the least number of patients with an event, of as many "
            "treated patients, at which the rule is met."),) if rows else (),
-        empty=_("The protocol has no stopping rule."),
+        wide=True, empty=_("The protocol has no stopping rule."),
     )  # fmt: skip
 
 

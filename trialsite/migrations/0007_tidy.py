@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('trialsite', '0005_serious_mails'),
+        ('trialsite', '0006_print'),
     ]
 
     operations = [
