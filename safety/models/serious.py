@@ -167,6 +167,8 @@ PARTS = {
     "case": _("when the case was known"),
     "trial": _("trial"),
     "patient": _("patient"),
+    "code": _("code"),
+    "came_again": _("the same event again"),
     "reporter": _("reporter"),
     "sponsor": _("sponsor's judgement"),
     "infusions": _("infusions"),
