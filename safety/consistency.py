@@ -1,6 +1,6 @@
 """The rules between the fields of an adverse event: values in, sentences by field out.
 
-Each is a row of visits/edit_checks.py, and so of the page that says which checks this trial runs.
+Each is a row of visits/edit_checks/table.py, and so of the page that says which checks this trial runs.
 
 Sources: ICH E2A (seriousness), CDASHIG 2.1 AE domain, DAIDS AE grading (grade 5 is death)."""
 
@@ -48,7 +48,7 @@ def find_contradictions(event: dict, around: Surroundings) -> dict[str, list[str
 
 
 def problems_within(event: dict, around: Surroundings) -> Iterator[edit_checks.Problem]:
-    """What the hard checks of adverse events say (visits/edit_checks.py declares them)."""
+    """What the hard checks of adverse events say (visits/edit_checks/table.py declares them)."""
     criteria = any(event.get(name) for name in CRITERIA)
     if event["is_serious"] and not criteria:
         yield problem("event_no_criterion", "is_serious")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext_noop as _
 
-from trialsite.safety_reporting import ExpectedEvent
+from trialsite.protocol.reporting import ExpectedEvent
 from trialsite.words import Sentence
 
 AS_CODED = _("Looked up as coded: %(term)s (%(dictionary)s).")

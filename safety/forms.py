@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from safety.dictionary import body_systems, told
 from safety.models import SERIOUSNESS, ActionTaken, Deviation, Expectedness, Outcome, Reappeared, Relationship
 from trialsite.fields import ClearTextField, StrictDateField, StrictDateTimeField, YesNoField, choices_with_blank
+from trialsite.forms import SiteFilter
 from trialsite.saving import AskingForm, DataForm
 from visits.models import Visit
 
@@ -221,24 +222,8 @@ class DeclineResultForm(DataForm):
     reason = ClearTextField(label=_("Why this is no adverse event"), max_length=500, lines=2)
 
 
-class ResultFilter(forms.Form):
-    """Which results the page shows; nothing free."""
-
-    site = forms.ModelChoiceField(None, required=False, label=_("Site"), empty_label=_("all"))
-
-    def __init__(self, *args, sites, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.fields["site"].queryset = sites
-
-    @property
-    def chosen(self):
-        """What was chosen; a choice that does not exist chooses nothing."""
-        self.is_valid()
-        return getattr(self, "cleaned_data", {})
-
-
-class DeviationFilter(ResultFilter):
-    """What the two listings of deviations show; everything optional, nothing free."""
+class DeviationFilter(SiteFilter):
+    """What the two listings of deviations show."""
 
     category = forms.ChoiceField(required=False, label=_("Category"), choices=[("", _("all")), *CATEGORY_CHOICES])
     important = forms.ChoiceField(

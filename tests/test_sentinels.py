@@ -11,8 +11,8 @@ from patients.models import AllocationSlot
 from safety import actions
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.protocol.stopping import Sentinel
 from trialsite.saving import Refused
-from trialsite.stopping_rules import Sentinel
 from visits import demo as visit_steps
 
 

@@ -126,7 +126,7 @@ def test_a_code_that_is_approved_counts_as_the_term_that_it_is(unchanged, treate
 
 
 def test_an_arm_is_halted_for_infusions_and_nobody_is_randomised_meanwhile(unchanged, treated):
-    tumour = trial.current_protocol()._by_code["events_of_interest"]["TUMOUR"]
+    tumour = trial.current_protocol().by_code["events_of_interest"]["TUMOUR"]
     event(
         unchanged, treated["MSC"][0], grade=1, relationship="not_related", term=tumour.terms[0], body_system="Neoplasms"
     )
@@ -174,7 +174,7 @@ def test_an_event_entered_before_the_infusion_counts_when_the_infusion_is_record
 
 
 def thrombosis():
-    return {"term": trial.current_protocol()._by_code["events_of_interest"]["THROMBOEMBOLISM"].terms[0]}
+    return {"term": trial.current_protocol().by_code["events_of_interest"]["THROMBOEMBOLISM"].terms[0]}
 
 
 @pytest.mark.requirement("R57")

@@ -20,8 +20,8 @@ from trialsite import trial
 from trialsite.audit import acting
 from trialsite.models import User
 from trialsite.outbox import ask_for
+from trialsite.protocol.stopping import AnyEventRule
 from trialsite.reasons import because
-from trialsite.stopping_rules import AnyEventRule
 from trialsite.words import Name, Sentence
 
 TELL = "safety.tasks.tell_of_halt"

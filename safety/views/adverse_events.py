@@ -1,5 +1,6 @@
 """Pages about adverse events: reporting one, and the listing."""
 
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from django.core.paginator import Paginator
@@ -9,12 +10,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from patients.forms import ReasonForm
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
 from safety import actions
 from safety.forms import AdverseEventForm, FilterForm
 from safety.models import RELATED, AdverseEvent
 from trialsite import trial
+from trialsite.forms import answer_reason
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form
 from visits.models import Infusion
@@ -152,14 +153,9 @@ def change_adverse_event(request, pk):
 def withdraw_adverse_event(request, pk):
     event = load_event(request.user, pk)
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, event.patient.site)
-    form = ReasonForm(request.POST or None, record=event)
-
-    def save(form):
-        saved = actions.withdraw_adverse_event(
-            event=event, reason=form.cleaned_data["reason"], version=form.cleaned_data["version"], by=request.user
-        )
-        return Saved(reverse("safety:list_adverse_events"), saved.version, _("The event is marked as an error."))
-
-    back = reverse("safety:show_adverse_event", args=[pk])
-    context = event_context(request, event.patient, _("Mark “%s” as entered in error") % event.term, cancel=back)
-    return answer_form(request, form, "form.html", context, save)
+    cancel = reverse("safety:show_adverse_event", args=[pk])
+    context = event_context(request, event.patient, _("Mark “%s” as entered in error") % event.term, cancel=cancel)
+    return answer_reason(
+        request, event, partial(actions.withdraw_adverse_event, event=event), context,
+        back=reverse("safety:list_adverse_events"), said=_("The event is marked as an error."),
+    )  # fmt: skip

@@ -1,5 +1,7 @@
 """Pages of the safety board: reports released and read, recommendations recorded, signed, acknowledged, carried out."""
 
+from functools import partial
+
 from django.core.paginator import Paginator
 from django.http import Http404
 from django.shortcuts import get_object_or_404, render
@@ -14,7 +16,7 @@ from safety import actions
 from safety.board_forms import PlainForm, RecommendationForm, ReleaseForm, ResolutionForm, SignRecommendationForm
 from safety.models import ActionItem, ClosedMinutes, DsmbReport, Part, Recommendation
 from trialsite import trial
-from trialsite.forms import ReasonForm, confirming
+from trialsite.forms import answer_reason, confirming
 from trialsite.roles import Permission, can, needs
 from trialsite.saving import Saved, answer_form
 
@@ -153,18 +155,13 @@ def sign_recommendation(request, pk):
 @needs(Permission.RECORD_DECISIONS)
 def withdraw_recommendation(request, pk):
     recommendation = load_recommendation(request.user, pk)
-    form = ReasonForm(request.POST or None, record=recommendation)
-
-    def save(form):
-        reason, version = form.cleaned_data["reason"], form.cleaned_data["version"]
-        withdrawn = actions.withdraw_recommendation(
-            recommendation=recommendation, version=version, reason=reason, by=request.user
-        )
-        return Saved(_address(withdrawn), withdrawn.version, _("The recommendation is withdrawn."))
-
+    back = _address(recommendation)
     context = {"heading": _("Withdraw the recommendation"), "danger": True, "submit": _("Withdraw"),
-               "cancel": _address(recommendation), "title": str(recommendation)}  # fmt: skip
-    return answer_form(request, form, "form.html", context, save)
+               "cancel": back, "title": str(recommendation)}  # fmt: skip
+    return answer_reason(
+        request, recommendation, partial(actions.withdraw_recommendation, recommendation=recommendation), context,
+        back=back, said=_("The recommendation is withdrawn."),
+    )  # fmt: skip
 
 
 @needs(*actions.RECEIVERS)

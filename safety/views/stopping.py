@@ -21,8 +21,8 @@ from safety.stopping.facts import read_treated, states_now
 from safety.stopping.forms import SimulatorForm
 from safety.stopping.rules import boundary_of, interval_of, kinds, statistic_of
 from trialsite import trial
+from trialsite.protocol.stopping import RateRule
 from trialsite.roles import Permission, can_see_arm, needs, sites_where
-from trialsite.stopping_rules import RateRule
 
 READERS = (Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)
 SHOWN_RATES = ("0.05", "0.1", "0.15", "0.2", "0.25", "0.3", "0.4", "0.5")

@@ -3,7 +3,7 @@
 import pytest
 
 from safety.expectedness import Coded, propose
-from trialsite.safety_reporting import ExpectedEvent
+from trialsite.protocol.reporting import ExpectedEvent
 
 LIST = (
     ExpectedEvent(code="FEVER", terms=("Fever", "Pyrexia"), worst_grade=2),

@@ -31,7 +31,7 @@ from safety.stopping.boundaries import (
 )
 from safety.stopping.characteristics import characteristics, upper_limit_of_none
 from safety.stopping.rules import boundary_of, interval_of
-from trialsite.stopping_rules import BetaBinomialRule, GroupSequentialRule, PocockRule
+from trialsite.protocol.stopping import BetaBinomialRule, GroupSequentialRule, PocockRule
 
 GELLER = Posterior(0.6, 2.4, 0.2)
 

@@ -1,5 +1,7 @@
 """Laboratories and their reference ranges: read by all who see patients, kept by the data manager."""
 
+from functools import partial
+
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
@@ -10,8 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
-from patients.forms import ReasonForm
 from patients.views import PER_PAGE, visible_sites
+from trialsite.forms import ReasonForm, answer_reason
 from trialsite.roles import Permission, can, needs, sites_where
 from trialsite.saving import Refused, Saved, answer_form
 from trialsite.ucum import unit_text
@@ -255,17 +257,12 @@ def end_range(request, pk):
 @needs(Permission.MANAGE_RANGES)
 def withdraw_range(request, pk):
     held = load_range(request.user, pk, to_keep=True)
-    form = ReasonForm(request.POST or None, record=held)
-
-    def save(form):
-        saved = actions.withdraw_range(
-            held=held, reason=form.cleaned_data["reason"], version=form.cleaned_data["version"], by=request.user
-        )
-        return Saved(reverse("visits:show_range", args=[pk]), saved.version, _("Marked as entered in error."))
-
     intro = _("It will hold for no further result. Results that were held against it keep it until you say otherwise.")
     about = _about_range(held, _("Entered in error"), intro=intro, danger=True)
-    return answer_form(request, form, "form.html", about, save)
+    return answer_reason(
+        request, held, partial(actions.withdraw_range, held=held), about,
+        back=reverse("visits:show_range", args=[pk]), said=_("Marked as entered in error."),
+    )  # fmt: skip
 
 
 @needs(Permission.MANAGE_RANGES)

@@ -1,6 +1,7 @@
 """Verifying, reviewing and signing: the work-lists, the page on which forms are marked, the marks on other pages, holds."""
 
 from datetime import datetime
+from functools import partial
 
 from django.core.paginator import Paginator
 from django.http import Http404
@@ -13,7 +14,7 @@ from django.views.decorators.http import require_GET
 from patients.models import Hold, Line
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
 from trialsite.clock import told_at, zone_of
-from trialsite.forms import ReasonForm, confirming
+from trialsite.forms import answer_reason, confirming
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Refused, Saved, answer_form, conflict_row
 from trialsite.templatetags.trial import number
@@ -351,13 +352,8 @@ def take_back_mark(request, pk):
     require(
         request.user, next(step for step in STEPS.values() if step.after == mark.mark).permission, mark.patient.site
     )
-    form = ReasonForm(request.POST or None, record=mark)
     label = mark.record
     [about] = load_forms({label: {mark.record_id}}, patient=mark.patient).values()
-
-    def save(form):
-        saved = actions.take_back_mark(mark=mark, **form.values, version=form.cleaned_data["version"], by=request.user)
-        return Saved(about.url, saved.version, _("The mark is void."))
 
     def context():
         return {
@@ -366,7 +362,8 @@ def take_back_mark(request, pk):
             "submit": _("Take back"),
         }  # fmt: skip
 
-    return answer_form(request, form, "form.html", context, save)
+    act = partial(actions.take_back_mark, mark=mark)
+    return answer_reason(request, mark, act, context, back=about.url, said=_("The mark is void."))
 
 
 # --- holds ---------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET
 from patients import actions
 from patients.arms import TOLD_FOR, arm_position, arm_told_by
 from patients.models import Unmasking, WhyUnmasked
-from patients.views import PER_PAGE, load_patient, strip_of
+from patients.views.parts import PER_PAGE, load_patient, strip_of
 from trialsite import trial
 from trialsite.fields import ClearTextField, choices_with_blank
 from trialsite.forms import SigningForm, confirming

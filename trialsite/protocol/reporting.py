@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from trialsite.protocol_parts import Code, Fault, Flag, Part, Positive, Text, Whole, repeated
+from trialsite.protocol.tables import Code, Fault, Flag, Part, Positive, Text, Whole, repeated
 
 
 class ExpectedEvent(Part):

@@ -1,6 +1,6 @@
 """What every table of a protocol file is made of: types of values, the base of all tables, and faults.
 
-The tables themselves stand in trialsite/protocol.py and in modules beside it, one for each large section."""
+The tables themselves stand in the modules beside it, one for each section."""
 
 from __future__ import annotations
 

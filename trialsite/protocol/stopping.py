@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from trialsite.protocol_parts import (
+from trialsite.protocol.tables import (
     AboveZero,
     Code,
     Days,
@@ -212,7 +212,7 @@ class Sentinel(Part):
 def faults_of_stopping(p) -> Iterator[Fault]:
     for i, rule in enumerate(p.stopping_rules):
         key = at("stopping_rules", i, rule)
-        yield from unknown(f"{key}.arms", rule.arms, p._by_code["arms"], "an arm")
+        yield from unknown(f"{key}.arms", rule.arms, p.by_code["arms"], "an arm")
         yield from _faults_of_selector(p, rule.counts, f"{key}.counts")
         yield from _faults_of_numbers(rule, key)
         if rule.scope == "arm" and not rule.arms:
@@ -240,7 +240,7 @@ def _faults_of_numbers(rule, key: str) -> Iterator[Fault]:
 
 
 def _faults_of_selector(p, selector: EventSelector, key: str) -> Iterator[Fault]:
-    interest = p._by_code["events_of_interest"]
+    interest = p.by_code["events_of_interest"]
     yield from unknown(f"{key}.of_interest", selector.of_interest, interest, "an event of interest")
     if selector.within_days_of_infusion is not None and not p.infusions:
         yield Fault(f"{key}.within_days_of_infusion", "expected none in a trial without infusions")
@@ -248,7 +248,7 @@ def _faults_of_selector(p, selector: EventSelector, key: str) -> Iterator[Fault]
 
 def _faults_of_sentinel(p) -> Iterator[Fault]:
     sentinel = p.sentinel
-    yield from unknown("sentinel.arms", sentinel.arms, p._by_code["arms"], "an arm")
+    yield from unknown("sentinel.arms", sentinel.arms, p.by_code["arms"], "an arm")
     if not p.infusions:
         yield Fault("sentinel", "expected none in a trial without infusions")
     if sentinel.arms and p.is_masked:
