@@ -15,6 +15,7 @@ from patients.actions import (
     hold_halts,
     lock_open_patient,
     next_version,
+    reasons_to_wait,
     refuse_when_halted,
     refuse_when_waiting,
 )
@@ -308,6 +309,8 @@ def preview_infusion(
     reasons = [str(problem.text) for problem in problems if problem.hard]
     if infusion is None and started_at:
         given = list(Infusion.objects.filter(patient=patient))
+        if number == 1:
+            reasons += reasons_to_wait(Blocked.INFUSE, patient=patient, on=day_at(patient.site, started_at))
         try:
             refuse_when_halted(Blocked.INFUSE, patient=patient, at=started_at)
         except Refused as halt:
