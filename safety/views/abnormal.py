@@ -106,7 +106,7 @@ def report_proposed_event(request, pk):
     patient = m.patient
     initial = initial_of(m, proposal) if proposal else {}
     form = AdverseEventForm(
-        request.POST or None, protocol=patient.protocol, zone=ZoneInfo(patient.site.timezone), initial=initial
+        request.POST or None, about=m, protocol=patient.protocol, zone=ZoneInfo(patient.site.timezone), initial=initial
     )
 
     def save(form):

@@ -85,7 +85,7 @@ def report_adverse_event(request, patient_pk):
     patient = load_patient(request.user, patient_pk)
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, patient.site)
     form = AdverseEventForm(
-        request.POST or None, protocol=patient.protocol, zone=ZoneInfo(patient.site.timezone),
+        request.POST or None, about=patient, protocol=patient.protocol, zone=ZoneInfo(patient.site.timezone),
         initial={name: request.GET[name] for name in ("term", "infusion_number") if name in request.GET},
     )  # fmt: skip
 
@@ -124,7 +124,7 @@ def change_adverse_event(request, pk):
     patient = event.patient
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, patient.site)
     form = AdverseEventForm(
-        request.POST or None, record=event, protocol=patient.protocol, zone=ZoneInfo(patient.site.timezone)
+        request.POST or None, record=event, about=event, protocol=patient.protocol, zone=ZoneInfo(patient.site.timezone)
     )
 
     def save(form):
