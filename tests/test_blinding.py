@@ -300,6 +300,7 @@ def test_no_casebook_of_a_blinded_role_tells_an_arm_in_any_byte(masked, name):
     with transaction.atomic():
         everything = casebook_of(masked, getattr(masked, name))
         assert b"Audit trail" in everything and b"Infusion 1" in everything
+        assert b"emergency unmaskings and their reasons" in b" ".join(everything.split()) and b"Anaphylaxis" not in everything
         assert not TELLING.search(everything)
         for secret in (
             b"allocationslot",
@@ -320,6 +321,7 @@ def test_the_pharmacists_casebook_names_arm_and_lot_and_no_free_place(masked):
         everything = casebook_of(masked, masked.zhao)
         assert {found.group() for found in TELLING.finditer(everything)} >= {b"ZQARM", b"ZQTITLE", b"ZQLOT", b"ZQPROD"}
         assert b"prepared dose" in everything and b"block_size" not in everything
+        assert b"emergency unmaskings" not in everything and b"Anaphylaxis" in everything
         transaction.set_rollback(True)
 
 

@@ -25,7 +25,7 @@ from patients.models import (
     Unmasking,
 )
 from safety.coding.rules import CodingState, Kind
-from safety.models import AdverseEvent, ArmLetter, Coding, Deviation, SponsorAssessment
+from safety.models import ActionItem, AdverseEvent, ArmLetter, Coding, Deviation, SponsorAssessment
 from safety.models.serious import Causality
 from safety.stopping import evaluation as stopping
 from safety.stopping.facts import read_treated
@@ -190,6 +190,7 @@ class Snapshot:
     abnormal: list[Abnormal]
     scales: list[str]
     halts: list[Halt]
+    action_items: list[ActionItem]
     unmaskings: list[Unmasking]
     event: int = 0
     before: Before | None = None
@@ -238,7 +239,7 @@ class Snapshot:
 
 
 def read_snapshot(cutoff: date, entered_until: datetime, reported_on: date) -> Snapshot:
-    """All that the open part needs. 25 queries, however many patients there are."""
+    """All that the open part needs. 26 queries, however many patients there are."""
     patients = read_patients(cutoff)
     visits_by_site, visits_by_code = _read_visits(patients, cutoff)
     _read_baseline(patients, cutoff, baseline_tests(trial.current_protocol()))
@@ -257,6 +258,7 @@ def read_snapshot(cutoff: date, entered_until: datetime, reported_on: date) -> S
         abnormal=_read_abnormal(patients, cutoff),
         scales=_read_scales(),
         halts=_read_halts(patients, cutoff),
+        action_items=_read_action_items(cutoff),
         unmaskings=[u for u in Unmasking.objects.order_by("unmasked_at", "id") if u.unmasked_at.date() <= cutoff],
     )
 
@@ -445,6 +447,13 @@ def _read_halts(patients, cutoff):
     """Those opened by the end of the day of the cut-off, in UTC."""
     halts = Halt.objects.order_by("opened_at", "id")
     return [halt for halt in halts if halt.opened_at.date() <= cutoff]
+
+
+def _read_action_items(cutoff):
+    """Those of recommendations that were in effect by the end of the day of the cut-off, in UTC."""
+    items = ActionItem.objects.exclude(recommendation__effective_at=None).select_related("recommendation")
+    items = items.order_by("recommendation__met_on", "id")
+    return [item for item in items if item.recommendation.effective_at.date() <= cutoff]
 
 
 # --- measurements -------------------------------------------------------------------------------------------
