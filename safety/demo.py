@@ -29,7 +29,7 @@ from trialsite.roles import Role
 from trialsite.saving import Refused
 from visits import demo as course
 from visits.actions import add_unscheduled_visit
-from visits.models import Infusion, Laboratory, PanelRecord, PanelState
+from visits.models import Infusion, Laboratory, PanelRecord, PanelState, Query, QueryState
 from visits.results import read_number
 
 # --- one adverse event -------------------------------------------------------------------------------
@@ -937,8 +937,8 @@ class Play:
 
     def answer_query(self, *, story, pk, mend=False):
         coordinator = self.team(story)[0]
-        query = course.Query.objects.select_related("panel__visit", "patient__site").get(pk=pk)
-        if query.state != course.QueryState.OPEN:
+        query = Query.objects.select_related("panel__visit", "patient__site").get(pk=pk)
+        if query.state != QueryState.OPEN:
             return
         if mend and query.panel_id and query.test and query.check_code == "implausible":
             course.mend_slip(query=query, body=story.body, by=coordinator)
@@ -953,6 +953,6 @@ class Play:
         self.on(story.site, later, "10:00", self.close_query, pk=pk)
 
     def close_query(self, *, pk):
-        query = course.Query.objects.get(pk=pk)
-        if query.state == course.QueryState.ANSWERED:
+        query = Query.objects.get(pk=pk)
+        if query.state == QueryState.ANSWERED:
             course.close(query=query, by=self.people.who(Role.DATA_MANAGER))
