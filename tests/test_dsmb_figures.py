@@ -11,9 +11,10 @@ from django.db import transaction
 from patients.models import Halt, State, Unmasking
 from safety.actions.reports import draw_arm_letters
 from safety.dsmb import counting, measurements
+from safety.dsmb.arms import read_arms
 from safety.dsmb.compute import compute_figures
 from safety.dsmb.figures import PartFigures, Table
-from safety.dsmb.snapshot import read_arms, read_snapshot
+from safety.dsmb.reading import read_snapshot
 from safety.models import ArmLetter, Deviation
 from tests.dsmb_data import ARMS, SmallTrial, small_protocol
 from trialsite import trial as the_trial
