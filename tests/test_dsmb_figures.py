@@ -1,12 +1,14 @@
 """The figures of a DSMB report against small trials in which everything can be counted by hand."""
 
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import comb
 
 import pytest
 from django.db import transaction
+from django.utils import translation
 
 from patients.models import Halt, State, Unmasking
 from safety.actions.reports import draw_arm_letters
@@ -311,6 +313,25 @@ def test_events_before_treatment_are_listed_and_not_counted(trial):
     assert made.item("T6").notes[-1].startswith("3 events before the first infusion")
     assert len(made.item("L3").rows) == 3
     assert [row.cells[2] for row in made.item("L1").rows] == ["Fall (General disorders)"]
+
+
+def test_tables_and_listings_stand_in_the_order_of_their_numbers(trial):
+    fill(trial)
+    for part in (figures().open, figures().closed):
+        numbers = [re.fullmatch(r"([A-Z]+)(\d+)", item.number).groups() for item in part.items]
+        for letters in {letters for letters, _n in numbers}:
+            found = [int(n) for its, n in numbers if its == letters]
+            assert found == sorted(set(found)), (part.part, letters)
+
+
+def test_terms_are_told_in_the_language_of_the_report(trial):
+    patient = trial.enrol(CELLS, DAY_0)
+    trial.treat(patient)
+    trial.report(patient, "Headache", 1, DAY_0 + timedelta(days=1))
+    with translation.override("zh-hans"):
+        part = figures().closed
+    for number in ("T6", "T7", "L3"):
+        assert any("头痛（Headache）" in row.cells for row in part.item(number).rows), number
 
 
 def test_an_event_entered_in_error_counts_nowhere(trial):

@@ -84,6 +84,26 @@ def test_every_cell_of_the_tables_is_in_the_pdf(figures, tmp_path):
             assert re.sub(r"\s", "", "".join(row.cells)) in squeezed, (table.number, row)
 
 
+def test_no_table_begins_with_a_row_or_two_at_the_foot_of_a_page_and_no_row_is_parted(figures, tmp_path):
+    """Wherever the table before it ends."""
+    columns = (Column("Words", align="left", share=1), Column("n"))
+    listing = (Column("Patient", align="left"), Column("Story", align="left", share=1))
+    story = "He told the same to everybody who would listen, and then again. " * 3
+    items = []
+    for n in range(24, 44):
+        before = Table(f"X{n}", "Before it", columns, tuple(Row((f"line {i}", str(i))) for i in range(n)))
+        it = Table(f"Y{n}", "Begins", columns, tuple(Row((f"Y{n} row {i}.", str(i))) for i in range(8)))
+        told = Table(f"Z{n}", "Stories", listing, tuple(Row((f"Z{n}-{i}-begin", f"{story} Z{n}-{i}-end")) for i in range(5)))
+        items += [before, it, told]
+    pages = words_of(render_pdf(replace(figures.closed, items=tuple(items)), {}), tmp_path).split("\f")[2:]
+    for n in range(24, 44):
+        (page,) = [page for page in pages if f"Y{n} row 0." in page]
+        assert f"Y{n} row 4." in page, f"table Y{n} begins with few rows"
+        for i in range(5):
+            (page,) = [page for page in pages if f"Z{n}-{i}-begin" in page]
+            assert f"Z{n}-{i}-end" in page, f"row Z{n}-{i} is parted"
+
+
 def test_what_people_typed_is_printed_as_they_typed_it(figures, tmp_path):
     assert "Ague *bold* #panic() $x$ <b>" in words_of(render_pdf(figures.open, draw_plots(figures.open)), tmp_path)
     html = render_html(figures.open, draw_plots(figures.open)).decode()
