@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from django.utils.timezone import now
 
 from patients import demo as entry
-from patients.actions import UNMASKING_NOTICE, open_halt, today_at, unmask_patient
+from patients.actions import open_halt, today_at, unmask_patient
 from patients.models import Blocked, Halt, Patient, Scope, Sex, State, WhyUnmasked
 from patients.randomisation import NoStratum, stratum_of
 from safety import actions
@@ -653,6 +653,7 @@ class Play:
             action_items=[("Tell all pharmacies of the lower rate", "Sponsor", None)], by=member,
         )  # fmt: skip
         actions.sign_recommendation(recommendation=recommendation, version=recommendation.version, by=member)
+        self.notices_are_read()
 
     # --- what else happens
 
@@ -736,8 +737,7 @@ class Play:
                 patient=story.patient, category=WhyUnmasked.MEDICAL_EMERGENCY, by=investigator,
                 explanation="Pneumonia; the treatment depends on whether cells were infused.",
             )  # fmt: skip
-            # the notice of a day in the past is not sent today
-            OutboxMessage.objects.filter(task=UNMASKING_NOTICE).update(done_at=now())
+            self.notices_are_read()
 
     def notices_are_read(self):
         """The notices of a day in the past are not sent today."""
@@ -815,6 +815,7 @@ class Play:
             narrative="ALT 6.2 times the upper limit, no symptoms, bilirubin normal. No new medication.",
         )  # fmt: skip
         self.follow_up(story, event, today + timedelta(days=40))
+        self.notices_are_read()
         for halt in Halt.objects.open().filter(patient=story.patient):
             self.on(
                 story.site, today + timedelta(days=7), "16:00", self.decide, halt=halt,

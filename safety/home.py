@@ -176,7 +176,7 @@ def codes_to_approve(user, filters):
     rows, count = first_of(codings)
     url = reverse("safety:approve_codes")
     items = [
-        {"label": f"{coding.verbatim} → {coding.preferred_term}", "url": url, "note": coding.patient.number,
+        {"label": str(coding), "url": url, "note": coding.patient.number,
          "when": coding.coded_at.date()}
         for coding in rows
     ]  # fmt: skip

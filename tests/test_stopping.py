@@ -4,18 +4,17 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from django.core import mail
 
 from patients import actions as patient_actions
 from patients import demo as patient_steps
 from patients.models import AllocationSlot, Halt, Scope
 from safety import actions
-from safety.models import Crossing
+from safety.coding.rules import Kind
+from safety.models import Crossing, DictionaryTerm
 from safety.stopping import facts, notice
-from safety.tasks import tell_of_halt
 from trialsite import trial
 from trialsite.audit import acting
-from trialsite.models import AuditEvent, OutboxMessage, User
+from trialsite.models import AuditEvent, Email, OutboxMessage, User
 from trialsite.saving import Refused
 from visits import demo as visit_steps
 
@@ -104,6 +103,24 @@ def test_a_serious_related_event_halts_the_trial_at_once(unchanged, treated):
     serious(unchanged, treated["SALINE"][0], grade=2)
     assert opened() == [("SERIOUS_REACTION", "trial")]
     assert Halt.objects.get().reason.startswith("Stopping rule: A serious related adverse event within 7 days")
+
+
+def test_what_the_sponsor_cannot_exclude_halts_the_trial_when_it_is_judged(unchanged, treated):
+    told = serious(unchanged, treated["SALINE"][0], grade=2, relationship="not_related")
+    assert opened() == []
+    judged = {"causality": "suspected", "expectedness": "unexpected", "comment": "close in time", "version": None}
+    actions.judge_case(case=told.case, **judged, by=unchanged.samuel)
+    assert opened() == [("SERIOUS_REACTION", "trial")]
+
+
+def test_a_code_that_is_approved_counts_as_the_term_that_it_is(unchanged, treated):
+    about = {"grade": 1, "relationship": "not_related", "body_system": "Nervous system disorders"}
+    told = event(unchanged, treated["MSC"][0], term="apoplexy", **about)
+    words = actions.Words(Kind.ADVERSE_EVENT, told.pk, told.term)
+    [coding] = actions.code_terms(words=[words], term=DictionaryTerm.objects.get(term="Stroke"), by=unchanged.david)
+    assert opened() == []
+    actions.approve_codings(seen=[(coding.pk, coding.version)], by=unchanged.samuel)
+    assert opened() == [("EMBOLISM_TUMOUR", "arm")]
 
 
 def test_an_arm_is_halted_for_infusions_and_nobody_is_randomised_meanwhile(unchanged, treated):
@@ -204,22 +221,19 @@ def give_addresses(universe):
 def test_those_who_decide_the_sponsor_and_the_investigators_are_told_by_mail(unchanged, treated):
     give_addresses(unchanged)
     serious(unchanged, treated["SALINE"][0], grade=2)
-    message = OutboxMessage.objects.get(task="safety.tasks.tell_of_halt")
-    assert tell_of_halt(**message.arguments, outbox_id=message.pk) == 3
-    [sent] = mail.outbox
-    assert {address.split("@")[0] for address in sent.recipients()} == {"wang", "samuel", "dora"}
-    assert sent.to == []  # nobody sees who else is told
-    assert "Randomisation, infusions" in sent.body or "randomisation, infusions" in sent.body
-    assert "A serious related adverse event" in sent.body
-    assert treated["SALINE"][0].number not in sent.body + sent.subject
-    message.refresh_from_db()
-    assert message.done_at
+    told = Email.objects.filter(key__startswith="halt/", key__contains="/opened/")
+    assert {email.user.username for email in told} == {"wang", "samuel", "dora"}
+    assert all(OutboxMessage.objects.filter(arguments={"email_id": email.pk}).exists() for email in told)
+    for email in told:
+        assert "randomisation, infusions" in email.text.lower()
+        assert "A serious related adverse event" in email.text
+        assert treated["SALINE"][0].number not in email.text + email.subject
 
 
 def test_of_a_patient_who_is_held_only_the_own_site_is_told(unchanged):
     give_addresses(unchanged)
     for site, told in ((unchanged.site, True), (unchanged.other_site, False)):
-        halt = SimpleNamespace(scope="patient", patient_id=1, patient=SimpleNamespace(site_id=site.pk))
+        halt = SimpleNamespace(scope="patient", patient_id=1, patient=SimpleNamespace(site=site))
         assert ("wang" in [person.username for person in notice.people_to_tell(halt)]) is told
 
 

@@ -257,8 +257,10 @@ class OutboxMessage(models.Model):
 
 class EmailQuerySet(models.QuerySet):
     def visible_to(self, user):
-        """One's own; the safety officer sees all notices of safety, the administrator all alerts."""
+        """One's own; the safety officer sees all notices of safety, the administrator all alerts, the board its own."""
         seen = Q(user=user)
+        if can(user, Permission.RECORD_DECISIONS):
+            seen |= Q(about=Email.About.BOARD)
         if can(user, Permission.JUDGE_SERIOUS_EVENTS):
             seen |= Q(about=Email.About.SAFETY)
         if can(user, Permission.MANAGE_ACCOUNTS):
@@ -267,12 +269,13 @@ class EmailQuerySet(models.QuerySet):
 
 
 class Email(models.Model):
-    """A notice to one person: one row for each, whatever dies on the way (trialsite/mails.py). `key` names notice and
-    person; a row that was sent is never sent again."""
+    """A notice to one person, or to an address of those who watch (then without `user`): one row for each, whatever dies
+    on the way (trialsite/mails.py). `key` names notice and person; a row that was sent is never sent again."""
 
     class About(models.TextChoices):
         SAFETY = "safety", _("safety")
         SECURITY = "security", _("security")
+        BOARD = "board", _("safety board")  # and what masked eyes may not know, like the halt of one arm
 
     key = models.CharField(max_length=160, unique=True)
     about = models.CharField(max_length=10, choices=About.choices)

@@ -97,10 +97,9 @@ def kinds_of_events(snapshot):
             lambda p, e: any(0 <= (e.began_on - i.on).days <= window for i in p.infusions),
         ))  # fmt: skip
     for interest in snapshot.protocol.events_of_interest:
-        terms = {term.casefold() for term in (interest.name, *interest.terms)}
         kinds.append((
             _("Of interest: %(name)s") % {"name": interest.name},
-            lambda p, e, terms=terms: bool(terms & {e.term.strip().casefold(), e.counted_as[1].casefold()}),
+            lambda p, e, interest=interest: interest.covers((e.term, e.counted_as[1]), e.counted_as[0]),
         ))  # fmt: skip
     return kinds
 

@@ -66,6 +66,8 @@ class FactCause(models.TextChoices):
     OPENED = "opened", _("the case was opened")
     EVENT_CHANGED = "event_changed", _("the event was changed")
     EVENT_WITHDRAWN = "event_withdrawn", _("the event was entered in error")
+    CODED = "coded", _("the event was coded")
+    INFUSION = "infusion", _("an infusion was recorded or corrected")
     JUDGED = "judged", _("the sponsor judged")
 
 

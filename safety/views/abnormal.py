@@ -1,7 +1,6 @@
 """Pages about graded results that propose an adverse event, and the judging."""
 
 from functools import partial
-from zoneinfo import ZoneInfo
 
 from django.core.paginator import Paginator
 from django.http import Http404
@@ -16,9 +15,9 @@ from patients.models import Patient
 from patients.views import PER_PAGE, visible_sites
 from safety import actions
 from safety.abnormal_results import proposal_of, unjudged_results
-from safety.forms import AdverseEventForm, DeclineResultForm, ResultOfEventForm
+from safety.forms import DeclineResultForm, ResultOfEventForm
 from safety.models import AdverseEvent, DeclinedResult
-from safety.views.adverse_events import event_context
+from safety.views.adverse_events import event_context, event_form
 from safety.views.deviations import chosen_patient
 from trialsite import trial
 from trialsite.forms import SiteFilter, answer_reason
@@ -106,12 +105,12 @@ def report_proposed_event(request, pk):
     m, proposal = load_proposal(request, pk)
     patient = m.patient
     initial = initial_of(m, proposal) if proposal else {}
-    form = AdverseEventForm(
-        request.POST or None, protocol=patient.protocol, zone=ZoneInfo(patient.site.timezone), initial=initial
-    )
+    form = event_form(request, patient, initial=initial)
 
     def save(form):
-        event = actions.report_proposed_event(measurement=m, values=form.event_values, by=request.user)
+        event = actions.report_proposed_event(
+            measurement=m, values=form.event_values, confirmed=form.confirmed, asked=form.asked, by=request.user
+        )
         return Saved(reverse("safety:show_adverse_event", args=[event.pk]), event.version, _("The event is reported."))
 
     context = judging_context(request, m, proposal, _("Report an adverse event"))

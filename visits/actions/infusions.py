@@ -202,6 +202,7 @@ def record_infusion(
             check_version(infusion, version)
             if not reason.strip():
                 raise Refused({"reason": [_("Write why the entry is changed.")]})
+        began_before = infusion.started_at if infusion else None
         there = {(m.test, m.minute): m for m in infusion.measurements.all()} if infusion else {}
         read = _read_monitoring(protocol, {key: m.typed for key, m in there.items()} | monitoring)
         problems = _problems_of_the_record(
@@ -258,7 +259,7 @@ def record_infusion(
         if number == 1 and patient.day_0 != on:
             move_plan(patient=patient, day_0=on, reason=because("the first infusion was given on %(day)s", day=on), by=by)
         for name in settings.AFTER_INFUSION:
-            import_string(name)(infusion=infusion, by=by)
+            import_string(name)(infusion=infusion, began_before=began_before, by=by)
     return infusion
 
 

@@ -250,6 +250,11 @@ DECLARED: dict[Subject, tuple[Check, ...]] = {
             _("The onset is before the first infusion of %(first_infusion_on)s."), ORDER_OF_TIME),
         Check("event_related_untreated", HARD, _("Related to a product that was not given"),
             _("The patient has had no infusion: the event cannot be related to the product."), ORDER_OF_TIME),
+        Check("event_not_given_again", HARD, _("Came back, yet nothing was given again"),
+            _("No further infusion was given after this event: leave the field blank."), ORDER_OF_TIME),
+        Check("event_given_again", SOFT, _("Given again after a serious event"),
+            _("Infusion %(number)s was given after this event. Did it come back?"),
+            _("Field 21 of the CIOMS I form asks it of every serious event after which the product was given again.")),
     ),
 }  # fmt: skip
 
