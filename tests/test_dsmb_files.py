@@ -85,7 +85,7 @@ def test_no_table_begins_with_a_row_or_two_at_the_foot_of_a_page_and_no_row_is_p
     """Wherever the table before it ends."""
     columns = (Column("Words", align="left", share=1), Column("n"))
     listing = (Column("Patient", align="left"), Column("Story", align="left", share=1))
-    story = "He told the same to everybody who would listen, and then again. " * 3
+    story = "He told the same to everybody who would listen, and then again. " * 8
     items = []
     for n in range(24, 44):
         before = Table(f"X{n}", "Before it", columns, tuple(Row((f"line {i}", str(i))) for i in range(n)))
