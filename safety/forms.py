@@ -109,28 +109,6 @@ class AdverseEventForm(AskingForm):
         )
 
 
-class FilterForm(forms.Form):
-    """What the listing shows; everything optional, nothing free."""
-
-    site = forms.ModelMultipleChoiceField(None, required=False, label=_("Site"))
-    grade = forms.MultipleChoiceField(choices=GRADES, required=False, label=_("Grade"))
-    serious = forms.ChoiceField(choices=[("", _("all")), ("Y", _("serious only"))], required=False, label=_("Serious"))
-    related = forms.ChoiceField(choices=[("", _("all")), ("Y", _("related only"))], required=False, label=_("Related"))
-    ongoing = forms.ChoiceField(choices=[("", _("all")), ("Y", _("ongoing only"))], required=False, label=_("Ongoing"))
-    infusion = forms.ChoiceField(required=False, label=_("After infusion"))
-    body_system = forms.ChoiceField(required=False, label=_("Body system"))
-    sort = forms.ChoiceField(
-        required=False, label=_("Sort by"),
-        choices=[("", _("newest onset")), ("grade", _("highest grade")), ("patient", _("patient")), ("term", _("term"))],
-    )  # fmt: skip
-
-    def __init__(self, *args, sites, infusions, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.fields["site"].queryset = sites
-        self.fields["infusion"].choices = [("", _("all")), *[(str(n), n) for n in range(1, infusions + 1)]]
-        self.fields["body_system"].choices = [("", _("all")), *[(name, told(name)) for name in body_systems()]]
-
-
 # --- deviations ------------------------------------------------------------------------------------
 
 CATEGORY_CHOICES = Deviation._meta.get_field("category").choices
@@ -223,15 +201,9 @@ class DeclineResultForm(DataForm):
 
 
 class DeviationFilter(SiteFilter):
-    """What the two listings of deviations show."""
+    """Which proposals are shown; everything optional, nothing free."""
 
     category = forms.ChoiceField(required=False, label=_("Category"), choices=[("", _("all")), *CATEGORY_CHOICES])
     important = forms.ChoiceField(
         required=False, label=_("Important"), choices=[("", _("all")), ("Y", _("important only"))]
-    )
-
-
-class RecordedFilter(DeviationFilter):
-    open = forms.ChoiceField(
-        required=False, label=_("Corrective action"), choices=[("", _("all")), ("Y", _("open only"))]
     )
