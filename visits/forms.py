@@ -24,7 +24,7 @@ from trialsite.fields import (
 from trialsite.forms import SigningForm, SiteFilter
 from trialsite.saving import AskingForm, DataForm
 from trialsite.ucum import unit_text
-from visits import edit_checks, infusing
+from visits import edit_checks, grading, infusing
 from visits.models import Missing
 from visits.results import NotAResult, read_number, read_result
 from visits.units import units_of
@@ -197,6 +197,23 @@ class PanelForm(DataForm):
         """What was confirmed, as it was sent: the page asks again and shows it as ticked."""
         sent = self.data if self.is_bound else getattr(self, "ticked", {})
         return {name: typed for name, typed in sent.items() if name.startswith("confirm_")}
+
+
+class GradeAnswerForm(DataForm):
+    """Which grade of its row a result has: `asked` is what `proposed_grade` gives."""
+
+    grade = forms.TypedChoiceField(label=_("Grade, by the published words"), coerce=int, widget=forms.RadioSelect)
+    reason = ClearTextField(
+        label=_("Reason"), max_length=500, required=False,
+        help_text=_("Needed where it is another grade than the proposed one, or the answer is changed."),
+    )  # fmt: skip
+
+    def __init__(self, *args, asked, **kwargs):
+        super().__init__(*args, **kwargs)
+        choices = grading.grades_to_choose(asked[1]) if asked else []
+        self.fields["grade"].choices = [
+            (grade, f"{grade}: {words}" if words else _("0: none of these conditions is met")) for grade, words in choices
+        ]
 
 
 class NotDoneForm(DataForm):

@@ -12,11 +12,13 @@ began. Results until then have none."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, time
 from decimal import Decimal
 from enum import StrEnum
+from hashlib import sha256
 from itertools import product
 
 from django.utils.translation import gettext_lazy as _
@@ -93,6 +95,25 @@ class Grade:
     direction: str = ""
     because: str = ""
     is_to_confirm: bool = False
+
+
+def grades_to_choose(row: Row) -> list[tuple[int, str]]:
+    """What a person may answer where a row asks for more than the number: its clinical grades with their words, the worst
+    first, and 0 with none."""
+    return [*((grade, step.words) for grade, step in row.steps if step.confirm), (0, "")]
+
+
+def answered(grade: Grade, answer: int) -> Grade:
+    """A proposed grade as a person answered it."""
+    return replace(grade, grade=answer, direction=grade.direction if answer else "", is_to_confirm=False)
+
+
+def digest_of_proposal(scale: Scale, row: Row, grade: int, *, typed: str, unit: str) -> str:
+    """SHA-256 of what a person is asked: the result as reported, the proposed grade, and the row of that version of the
+    scale with its words. An answer holds as long as this is the same."""
+    words = [[n, step.words] for n, step in row.steps]
+    asked = [scale.name, scale.version, row.id, words, grade, typed, unit]
+    return sha256(json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
