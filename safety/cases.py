@@ -223,3 +223,12 @@ def changed_between(old, new):
         elif _differs(before, after):
             found.append(section)
     return found
+
+
+def duty_told(code):
+    """To whom a report goes, as the protocol names it."""
+    for protocol in reversed(trial.versions().values()):
+        for duty in protocol.safety_reporting:
+            if duty.code == code:
+                return duty.name
+    return code

@@ -15,6 +15,7 @@ from safety.challenge import abated, infusions_after, infusions_before, reappear
 from safety.dsmb.render import pdf_of
 from safety.models import Outcome, Relationship
 from trialsite import trial
+from trialsite.ucum import unit_text
 from visits.models import Flag
 
 TEMPLATE = Path(__file__).with_name("cioms.typ")
@@ -142,10 +143,12 @@ def label_of(choices, value):
 
 
 def result_of(lab, protocol):
-    limits = " to ".join(filter(None, (lab["low"], lab["high"])))
+    limits = f"{lab['low']} to {lab['high']}" if lab["low"] and lab["high"] else (
+        f"up to {lab['high']}" if lab["high"] else f"from {lab['low']}" if lab["low"] else ""
+    )  # fmt: skip
     flag = label_of(Flag, lab["flag"]) if lab["flag"] else ""
     around = ", ".join(filter(None, (flag, f"normal {limits}" if limits else "", lab["on"])))
-    return f"{protocol.test(lab['test']).name} {lab['result']} {lab['unit']} ({around})"
+    return f"{protocol.test(lab['test']).name} {lab['result']} {unit_text(lab['unit'])} ({around})"
 
 
 def dose_of(drug):
@@ -185,5 +188,5 @@ def remarks(version, given_again_on):
     if version.summary:
         told.append(f"New in this version: {version.summary}")
     if version.changed:
-        told.append(f"Changed since the last version: {', '.join(version.changed)}.")
+        told.append(f"Changed since the last version: {version.changed_told}.")
     return told

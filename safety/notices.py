@@ -4,6 +4,7 @@ Each notice is written once for each person (its key), however often the job loo
 and the event; no other word on the patient, and no arm."""
 
 from datetime import timedelta
+from functools import partial
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
@@ -12,28 +13,21 @@ from safety.cases import clocks_of, with_clocks, zone_of
 from safety.clocks import State
 from safety.models import SeriousCase
 from trialsite import mails, trial
-from trialsite.models import Email, User
-from trialsite.roles import ROLES, Permission
+from trialsite.ctcae import term_told
+from trialsite.models import Email
+from trialsite.roles import Permission
 
 # so long before a deadline the reminder is written: default of this project
 BEFORE_HOURS, BEFORE_DAYS = timedelta(hours=6), timedelta(days=2)
-
-
-def people_who(permission, site):
-    """The active people who hold the permission at the site now."""
-    roles = [role for role, (_sentence, permissions) in ROLES.items() if permission in permissions]
-    held = Q(grants__role__in=roles, grants__revoked_at=None) & (Q(grants__site=site) | Q(grants__site=None))
-    return User.objects.filter(held, is_active=True, is_system=False).distinct().order_by("pk")
 
 
 def tell_of_opening(case):
     """The sponsor hears of a new case, the site that it is there. Called in the transaction that opened it."""
     whole = with_clocks(SeriousCase.objects.filter(pk=case.pk)).get()
     due = [clock for clock in clocks_of(whole) if clock.is_open]
-    for user in people_who(Permission.JUDGE_SERIOUS_EVENTS, case.patient.site):
-        write(whole, "opened", user, lambda: words_of(whole, _("new serious case"), due))
-    for user in people_who(Permission.REPORT_ADVERSE_EVENTS, case.patient.site):
-        write(whole, "opened", user, lambda: words_of(whole, _("serious case opened; report it to the sponsor"), due))
+    write(whole, "opened", Permission.JUDGE_SERIOUS_EVENTS, lambda: words_of(whole, _("new serious case"), due))
+    to_report = lambda: words_of(whole, _("serious case opened; report it to the sponsor"), due)  # noqa: E731
+    write(whole, "opened", Permission.REPORT_ADVERSE_EVENTS, to_report)
 
 
 def tell_of_deadlines(case, now):
@@ -44,10 +38,9 @@ def tell_of_deadlines(case, now):
         if kind is None:
             continue
         permission = {"site": Permission.REPORT_ADVERSE_EVENTS, "sponsor": Permission.JUDGE_SERIOUS_EVENTS}
-        for user in people_who(permission[clock.duty.owed_by], case.patient.site):
-            # a clock that starts anew has a deadline, and so notices, of its own
-            key = f"{clock.key}/{clock.due_at:%Y%m%dT%H%M}/{kind}"
-            told += write(case, key, user, lambda clock=clock, kind=kind: words_of_deadline(case, clock, kind))
+        # a clock that starts anew has a deadline, and so notices, of its own
+        key = f"{clock.key}/{clock.due_at:%Y%m%dT%H%M}/{kind}"
+        told += write(case, key, permission[clock.duty.owed_by], partial(words_of_deadline, case, clock, kind))
     return told
 
 
@@ -65,8 +58,10 @@ def cases_to_look_at(now):
     return with_clocks(SeriousCase.objects.filter(Q(site_due_at__lte=soon) | Q(sponsor_due_at__lte=soon)))
 
 
-def write(case, key, user, words):
-    return mails.write(key=f"{case.number}/{key}", user=user, about=Email.About.SAFETY, words=words)
+def write(case, key, permission, words):
+    """To those who hold the permission at the site of the case. Gives how many notices are new."""
+    to = mails.people_who(permission, site=case.patient.site)
+    return mails.write(key=f"{case.number}/{key}", to=to, about=Email.About.SAFETY, words=words)
 
 
 def words_of(case, what, due):
@@ -94,13 +89,14 @@ def words_of_deadline(case, clock, kind):
     else:
         subject = _("Case %(case)s: report due by %(due)s") % told
     line = f"{name_of(case, clock)}, {_(str(clock.stage))}: {due}"
-    return subject, "\n".join([*about(case), "", line])
+    # a case may owe several reports at the same hour
+    return f"{subject} ({name_of(case, clock)})", "\n".join([*about(case), "", line])
 
 
 def about(case):
     event = case.event
     return [
         _("Patient %(number)s, site %(site)s") % {"number": case.patient.number, "site": case.patient.site.code},
-        f"{event.term}, " + _("grade %d") % event.grade,
+        f"{term_told(event.term)}, " + _("grade %d") % event.grade,
         _("Times are those of the site (%(zone)s).") % {"zone": case.patient.site.timezone},
     ]

@@ -1,16 +1,14 @@
 """The jobs of the safety floor: making DSMB reports, asking for one each month, making casebooks,
 reminding of reports on serious cases."""
 
-import logging
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from django.core.mail import EmailMessage
 from django.db import IntegrityError, transaction
 from django.utils import timezone, translation
 from django.utils.translation import gettext_noop
 
-from patients.models import Halt, Patient
+from patients.models import Patient
 from safety import actions, notices
 from safety.actions.reports import (
     FIGURES,
@@ -23,14 +21,10 @@ from safety.actions.reports import (
 )
 from safety.actions.serious import follow_events
 from safety.models import AdverseEvent, DsmbReport
-from safety.stopping.notice import people_to_tell, words_of_halt
 from trialsite import jobs
 from trialsite.celery import app
 from trialsite.languages import LANGUAGES
 from trialsite.models import User
-from trialsite.outbox import mark_done
-
-log = logging.getLogger(__name__)
 
 # what is stored while a report is made, in the language of the record; the page tells it in the reader's
 DRAWING = {"open": gettext_noop("drawing the open part"), "closed": gettext_noop("drawing the closed part")}
@@ -104,22 +98,6 @@ def make_casebook(casebook_id, outbox_id):
 @app.task(name="safety.tasks.drop_old_casebooks")
 def drop_old_casebooks():
     return actions.drop_old_casebooks(by=User.objects.system())
-
-
-@app.task(name="safety.tasks.tell_of_halt")
-def tell_of_halt(halt_id, outbox_id):
-    """Tell of a halt that a stopping rule opened. Raises when the mail cannot be handed over: the outbox asks again.
-
-    Killed between sending and its mark it sends twice, which is better than never. Gives how many were told."""
-    halt = Halt.objects.select_related("patient").get(pk=halt_id)
-    addresses = [person.email for person in people_to_tell(halt)]
-    if addresses:
-        subject, text = words_of_halt(halt)
-        EmailMessage(subject, text, bcc=addresses).send()
-    else:
-        log.error("nobody has an address to whom halt %s could be told", halt.pk)
-    mark_done(outbox_id)
-    return len(addresses)
 
 
 @app.task(name="safety.tasks.watch_cases")

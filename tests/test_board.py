@@ -3,7 +3,7 @@ lifted by nothing else."""
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import connection
+from django.db import connection, transaction
 from django.urls import reverse
 from django.utils import timezone
 
@@ -20,9 +20,11 @@ from safety.models import (
     Release,
 )
 from tests.universe import PASSWORD, send
+from trialsite import actions as accounts
 from trialsite import trial
 from trialsite.audit import acting
-from trialsite.models import JobState
+from trialsite.models import Email, JobState
+from trialsite.roles import Role
 from trialsite.saving import Refused, Stale
 
 pytestmark = pytest.mark.django_db
@@ -185,6 +187,62 @@ def test_each_member_of_the_board_says_once_what_was_read(unchanged):
         assert send(dora, reverse("safety:confirm_reading", args=[report.pk, "closed"])).status_code == 302
     assert ReadingReceipt.objects.get().read_by == unchanged.dora
     assert dora.get(reverse("safety:confirm_reading", args=[report.pk, "secret"])).status_code == 404
+
+
+# --- who is told by e-mail
+
+
+SECRET = ("Two related events", "No safety concern", "half the rate", "QZARM")
+
+
+def told(what):
+    """{who was told: text} of the notices with these words in their key."""
+    emails = Email.objects.filter(key__contains=f"/{what}/").select_related("user")
+    for email in emails:
+        assert not any(word in email.subject + email.text for word in SECRET), email.text
+    return {email.user.username: email.text for email in emails}
+
+
+def another_member(universe):
+    user = accounts.create_account(username="dan", full_name="Dan Drei", email="", password=PASSWORD, by=universe.system)
+    return accounts.grant_role(user=user, role=Role.DSMB_MEMBER, site=None, reason="second member", by=universe.system)
+
+
+def test_the_board_is_told_by_e_mail_of_a_released_report(unchanged):
+    report = made_report(unchanged)
+    actions.release_report(report=report, note="QZARMB had more", version=1, by=unchanged.sofia)
+    assert list(told("released")) == ["dora"]
+    assert f"cut-off {TODAY}" in told("released")["dora"]
+
+
+def test_the_other_members_are_told_of_a_recommendation_and_all_whom_it_is_for_once_it_is_in_effect(unchanged, halt):
+    another_member(unchanged)
+    recommendation = recommend(unchanged.dora, Decision.MODIFY, conditions="half the rate", lifts=[halt], minutes="QZARMB")
+    assert list(told("recorded")) == ["dan"] and not told("effect")
+    sign(recommendation, unchanged.dora)
+    for what in ("effect", "lifted"):
+        assert set(told(what)) == {"dora", "dan", "samuel", "wang"}, what
+    assert "Continue with modifications" in told("effect")["wang"] and "infusions" in told("lifted")["wang"].lower()
+
+
+def test_a_notice_is_written_with_what_it_tells_of_or_not_at_all(unchanged, halt):
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        sign(recommend(unchanged.dora, lifts=[halt]), unchanged.dora)
+        assert told("effect")
+        raise ZeroDivisionError
+    assert not Email.objects.exists()
+
+
+def test_of_a_masked_arm_that_is_held_no_more_those_alone_are_told_who_may_see_arms(unchanged, monkeypatch):
+    held = patient_actions.open_halt(scope=Scope.ARM, arm="MSC", blocks=["infuse"], cause="QZARM", by=unchanged.dora)
+    protocol = trial.current_protocol()
+    masked = protocol.trial.model_copy(update={"masking": "double"})
+    monkeypatch.setattr(trial, "current_protocol", lambda: protocol.model_copy(update={"trial": masked}))
+    assert trial.current_protocol().is_masked
+    sign(recommend(unchanged.dora, lifts=[held]), unchanged.dora)
+    assert set(told("lifted")) == {"dora"}
+    assert not Email.objects.visible_to(unchanged.samuel).filter(key__contains="/lifted/").exists()
+    assert "a halt is lifted" in unchanged.client(unchanged.dora).get(reverse("list_emails")).content.decode()
 
 
 # --- pages

@@ -1,12 +1,19 @@
 """What every answer carries, and what it never shows."""
 
+from datetime import timedelta
+from pathlib import Path
+from unittest.mock import Mock
+
 import pytest
 from django.conf import settings
 from django.db import OperationalError, connections
 from django.test import RequestFactory
 from django.urls import reverse
+from django.utils import timezone
 
 from trialsite import pages
+from trialsite.management.commands import serve
+from trialsite.models import OutboxMessage
 
 PAGES = ["/", "/patients/", "/sign-in/", "/nowhere/", "/accounts/", "/healthz/live"]  # 200, 302, 404 and 403
 
@@ -101,6 +108,25 @@ def test_with_the_database_down_the_answer_is_503_and_asks_to_try_again(chen, mo
     assert int(answer["Retry-After"]) > 0
     assert "refused" not in answer.content.decode()
     assert "default-src" in answer["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(("without_worker", "status"), [(False, 503), (True, 200)])
+def test_jobs_that_wait_are_a_fault_unless_nobody_was_to_do_them(unchanged, settings, monkeypatch, without_worker, status):
+    monkeypatch.setattr(pages, "probe_broker", lambda: None)
+    settings.NO_WORKER = without_worker
+    OutboxMessage.objects.create(task="x", written_at=timezone.now() - timedelta(minutes=6))
+    answer = unchanged.client(unchanged.chen).get("/healthz/ready")
+    assert answer.status_code == status and answer.json()["queue"] != "ok"
+
+
+@pytest.mark.parametrize(("no_worker", "own_broker", "told"), [(True, True, "1"), (True, False, "0"), (False, True, "0")])
+def test_serve_tells_the_web_process_whether_somebody_does_the_jobs(monkeypatch, no_worker, own_broker, told):
+    serving, given = serve.Command(), {}
+    monkeypatch.setattr(serving, "add", lambda name, command, environment, **_: given.update({name: environment}))
+    serving.no_worker, serving.own_broker, serving.own_database = no_worker, own_broker, True
+    serving.var, serving.listener = Path("var"), Mock()
+    serving.start_programs()
+    assert given["web"]["TRIALSITE_NO_WORKER"] == told and ("worker" in given) == (not no_worker)
 
 
 @pytest.mark.requirement("R88", "R89")

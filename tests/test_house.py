@@ -14,6 +14,7 @@ from django.urls import get_resolver
 
 from trialsite.audit import audited_models
 from trialsite.management.commands.check_roles_dump import routes
+from trialsite.models import AuditEvent
 
 ROOT = Path(__file__).parent.parent
 FLOORS = ("trialsite", "patients", "visits", "safety")
@@ -156,3 +157,10 @@ def test_no_path_of_a_machine_stands_in_the_source():
         text = path.read_text(encoding="utf-8")
         assert str(settings.BASE_DIR) not in text and not re.search(r"/(home|root)/", text), name_of(path)
         assert "TODO" not in text and "FIXME" not in text, name_of(path)
+
+
+@pytest.mark.parametrize("place", [0, slice(3, None)])
+def test_rows_without_an_order_are_not_taken_by_their_place(place):
+    """In every test, of whatever code (tests/conftest.py)."""
+    with pytest.raises(AssertionError, match="has no order here"):
+        AuditEvent.objects.all()[place]

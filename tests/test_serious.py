@@ -11,6 +11,7 @@ from safety import actions
 from safety.cases import clocks_of, digest_of, proposal_for, with_clocks
 from safety.coding.rules import Kind
 from safety.models import CaseFact, CaseVersion, DictionaryTerm, SeriousCase, SponsorAssessment, Submission
+from safety.models.serious import told_part
 from trialsite.audit import acting
 from trialsite.saving import Refused, Stale
 from visits import actions as visit_actions
@@ -309,9 +310,16 @@ def test_a_follow_up_says_what_changed_and_is_refused_when_nothing_did(unchanged
     change(unchanged, event, narrative="Blood cultures are negative.", outcome="recovering")
     second = to_sponsor(unchanged, case_of(event), "cultures")
     assert (second.number, second.changed) == (1, ["event.outcome", "narrative"])
+    assert second.changed_told == "outcome, narrative"
     assert [s.stage for s in Submission.objects.filter(case=case, duty="SPONSOR")] == ["first", "follow_up"]
     first = CaseVersion.objects.get(case=case, number=0)
     assert first.content["narrative"] == "" and first.digest == digest_of(first.content)
+
+
+def test_every_part_of_a_case_has_words(unchanged, patient):
+    content = to_sponsor(unchanged, case_of(report(unchanged, patient))).content
+    names = [name for part in content for name in ([f"{part}.{n}" for n in content[part]] if part == "event" else [part])]
+    assert all(str(told_part(name)) for name in names)
 
 
 def test_a_report_to_the_authority_stops_its_clock_and_a_follow_up_starts_one(unchanged, patient):
@@ -381,7 +389,8 @@ def test_results_and_medications_are_linked_and_unlinked_but_not_those_of_others
     assert [lab["test"] for lab in version.content["labs"]] == [result.test]
     assert [(m["treatment"], m["suspect"]) for m in version.content["medications"]] == [(drug.treatment, True)]
     actions.set_case_links(measurements=[], medications=[drug.pk], **link)
-    assert to_sponsor(unchanged, case).changed == ["labs", "medications"]
+    second = to_sponsor(unchanged, case)
+    assert (second.changed, second.changed_told) == (["labs", "medications"], "linked results, linked medication")
     other = unchanged.with_results()
     with pytest.raises(Refused, match="another patient"):
         stranger = Measurement.objects.filter(patient=other).first()

@@ -13,9 +13,9 @@ from django.http import HttpResponse
 
 from tests.test_people import SECRET, code
 from tests.universe import PASSWORD
-from trialsite import actions, forms, outbox, saving, sign_in, tasks
+from trialsite import actions, forms, mails, outbox, saving, sign_in, tasks
 from trialsite.audit import acting
-from trialsite.models import FormReceipt, OutboxMessage, SecurityEvent
+from trialsite.models import Email, FormReceipt, OutboxMessage, SecurityEvent
 from trialsite.saving import DataForm, Saved, answer_form
 from trialsite.sign_in import SignerRefused, confirm_signer
 
@@ -125,11 +125,11 @@ def test_three_failures_raise_an_alert_and_send_an_e_mail(wang, request_of, capl
         assert kinds(wang).count("failed signatures") == (number == 3)
     line = next(record for record in caplog.records if record.levelname == "ERROR")
     assert line.getMessage() == "failed signatures for one account: wang"
-    message = OutboxMessage.objects.get(task="trialsite.tasks.send_alert")
-    assert tasks.send_alert(**message.arguments, outbox_id=message.pk)
-    assert OutboxMessage.objects.get(pk=message.pk).done_at
-    [sent] = mail.outbox
-    assert sent.to == settings.ALERT_EMAIL
+    for message in OutboxMessage.objects.order_by("pk"):
+        assert tasks.send_email(**message.arguments, outbox_id=message.pk)
+    assert not OutboxMessage.objects.filter(done_at=None).exists()
+    assert [address for sent in mail.outbox for address in sent.to] == settings.ALERT_EMAIL
+    sent = mail.outbox[0]
     assert "wang" in sent.subject and "127.0.0.1" in sent.body and "wrong words" not in sent.subject + sent.body
 
 
@@ -140,16 +140,16 @@ def test_the_outbox_carries_the_alert_even_when_the_broker_was_away(wang, reques
         refusal_of(request_of(wang), password="wrong words altogether")
     monkeypatch.setattr(outbox, "send", lambda pk: given.append(OutboxMessage.objects.get(pk=pk).task) or True)
     outbox.drain()
-    assert given == ["trialsite.tasks.send_alert"]
+    assert given == ["trialsite.tasks.send_email"]
 
 
 def test_a_mail_server_that_is_down_leaves_the_alert_in_the_outbox(wang, request_of, monkeypatch):
     for _ in range(3):
         refusal_of(request_of(wang), password="wrong words altogether")
-    message = OutboxMessage.objects.get(task="trialsite.tasks.send_alert")
-    monkeypatch.setattr(tasks, "send_mail", lambda *a, **k: (_ for _ in ()).throw(ConnectionRefusedError()))
+    message = OutboxMessage.objects.get()
+    monkeypatch.setattr(mails, "message_of", lambda email: (_ for _ in ()).throw(ConnectionRefusedError()))
     with pytest.raises(ConnectionRefusedError):
-        tasks.send_alert(**message.arguments, outbox_id=message.pk)
+        tasks.send_email(**message.arguments, outbox_id=message.pk)
     assert OutboxMessage.objects.get(pk=message.pk).done_at is None
 
 
@@ -161,9 +161,9 @@ def test_each_third_failure_is_told_again_until_the_pause(wang, request_of):
 
 def test_without_an_address_the_log_says_so(wang, request_of, settings, caplog):
     settings.ALERT_EMAIL = []
-    event = sign_in.note(request_of(wang), sign_in.Event.SIGNATURE_ALERT, wang)
-    assert not tasks.send_alert(event_id=event.pk, outbox_id=0)
-    assert "nobody is named" in caplog.text and mail.outbox == []
+    sign_in.raise_alert(request_of(wang), sign_in.Event.SIGNATURE_ALERT, wang)
+    assert "nobody has an address" in caplog.text and not OutboxMessage.objects.exists()
+    assert Email.objects.get().state == "no_address", "and so does the page of e-mails"
 
 
 # --- the form ------------------------------------------------------------------------------------------

@@ -257,8 +257,10 @@ class OutboxMessage(models.Model):
 
 class EmailQuerySet(models.QuerySet):
     def visible_to(self, user):
-        """One's own; the safety officer sees all notices of safety, the administrator all alerts."""
+        """One's own; the safety officer sees all notices of safety, the administrator all alerts, the board its own."""
         seen = Q(user=user)
+        if can(user, Permission.RECORD_DECISIONS):
+            seen |= Q(about=Email.About.BOARD)
         if can(user, Permission.JUDGE_SERIOUS_EVENTS):
             seen |= Q(about=Email.About.SAFETY)
         if can(user, Permission.MANAGE_ACCOUNTS):
@@ -267,12 +269,13 @@ class EmailQuerySet(models.QuerySet):
 
 
 class Email(models.Model):
-    """A notice to one person: one row for each, whatever dies on the way (trialsite/mails.py). `key` names notice and
-    person; a row that was sent is never sent again."""
+    """A notice to one person, or to an address of those who watch (then without `user`): one row for each, whatever dies
+    on the way (trialsite/mails.py). `key` names notice and person; a row that was sent is never sent again."""
 
     class About(models.TextChoices):
         SAFETY = "safety", _("safety")
         SECURITY = "security", _("security")
+        BOARD = "board", _("safety board")  # and what masked eyes may not know, like the halt of one arm
 
     key = models.CharField(max_length=160, unique=True)
     about = models.CharField(max_length=10, choices=About.choices)
@@ -322,11 +325,12 @@ class FormReceipt(models.Model):
 class Draft(models.Model):
     """What one person has typed into one form and not saved yet: kept for that person only, never counted as data.
 
-    `record_version` is the version of the record that the form showed. `asked` is what the edit checks said about it
-    meanwhile (visits/actions/panels.py)."""
+    `form_key` is the key `idem` of the form, `record_version` the version of the record that it showed. `asked` is what
+    the edit checks said about it meanwhile (visits/actions/panels.py)."""
 
     user = models.ForeignKey(User, models.PROTECT, related_name="drafts")
     path = models.CharField(max_length=300)
+    form_key = models.UUIDField(null=True)
     title = models.CharField(max_length=200, blank=True)
     record_version = models.PositiveIntegerField(null=True)
     fields = models.JSONField(default=dict)
@@ -362,6 +366,7 @@ class SecurityEvent(models.Model):
     def told(self):
         """What happened, in the language of the reader."""
         return gettext(self.kind)
+
 
 class JobState(models.TextChoices):
     """How far something is that a job makes: a report, an export."""

@@ -26,6 +26,14 @@ def ask_for(task, **arguments):
     return message
 
 
+def ask_for_each(task, name, ids):
+    """The same for many ids of one task, in one statement. When the broker is away the first that fails ends the sending:
+    a person waits, and `drain` comes again."""
+    rows = [OutboxMessage(task=task, arguments={name: pk}) for pk in ids]
+    messages = OutboxMessage.objects.bulk_create(rows)
+    transaction.on_commit(lambda: all(send(message.pk) for message in messages))
+
+
 def send(message_id):
     """Hand one message to the broker. A broker that is down is logged, never raised: `drain` comes again."""
     from trialsite.celery import app

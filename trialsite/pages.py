@@ -58,7 +58,8 @@ NAVIGATION_MORE = [
     (_("Stopping rules"), "safety:list_stopping_rules", (Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)),
     (_("Halts"), "patients:list_halts", (Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)),
     (_("Protocol"), "list_versions", Permission.VIEW_PATIENTS),
-    (_("E-mails"), "list_emails", (Permission.JUDGE_SERIOUS_EVENTS, Permission.REPORT_ADVERSE_EVENTS)),
+    (_("E-mails"), "list_emails",
+     (Permission.JUDGE_SERIOUS_EVENTS, Permission.REPORT_ADVERSE_EVENTS, Permission.RECORD_DECISIONS, Permission.MANAGE_ACCOUNTS)),
     (_("Accounts"), "list_accounts", Permission.MANAGE_ACCOUNTS),
 ]
 
@@ -215,6 +216,9 @@ def live(request):
     return HttpResponse("live\n", content_type="text/plain")
 
 
+NO_WORKER = "left to wait: served with --no-worker"  # what is meant is no fault
+
+
 @require_GET
 def ready(request):
     """Database, broker, disk and queue are fit for work. No data, only which of them is not."""
@@ -230,7 +234,7 @@ def ready(request):
         except Exception as error:
             problem = type(error).__name__
         problems[name] = problem or "ok"
-    fit = all(state == "ok" for state in problems.values())
+    fit = all(state in ("ok", NO_WORKER) for state in problems.values())
     response = JsonResponse(problems, status=200 if fit else 503)
     if not fit:
         response["Retry-After"] = "5"
@@ -258,6 +262,8 @@ def probe_disk():
 def probe_queue():
     from trialsite.outbox import oldest_wait
 
+    if settings.NO_WORKER:
+        return NO_WORKER
     return "jobs wait for more than five minutes" if oldest_wait() > timedelta(minutes=5) else None
 
 

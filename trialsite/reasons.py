@@ -21,6 +21,7 @@ REASONS = (
     gettext_noop("randomisation list imported"),
     gettext_noop("randomised, day 0 planned for %(day)s"),
     gettext_noop("end of participation on %(day)s"),
+    gettext_noop("Criteria: %(criteria)s"),
     # visits
     gettext_noop("protocol version %(version)s followed from %(day)s"),
     gettext_noop("the first infusion was given on %(day)s"),
@@ -67,6 +68,7 @@ REASONS = (
     gettext_noop("a report of the case was recorded"),
     gettext_noop("the report was acknowledged"),
     gettext_noop("released to the board"),
+    gettext_noop("Recommendation %(number)s of the safety board, %(day)s: %(decision)s."),
     gettext_noop("Code approved"),
     gettext_noop("Coded anew"),
     gettext_noop("The words were changed"),
@@ -79,6 +81,10 @@ REASONS = (
     gettext_noop("could not be made"),
     gettext_noop("requested again after a failure"),
 )
+
+
+# values that are words of the interface themselves, not typed by anybody: stored in English as the reason is
+WORDS = {"decision"}
 
 
 def because(reason, **values) -> str:
@@ -105,5 +111,6 @@ def reason_told(stored: str) -> str:
         return gettext(stored)
     for pattern, reason in _with_values():
         if match := pattern.fullmatch(stored):
-            return gettext(reason) % match.groupdict()
+            values = {name: gettext(value) if name in WORDS else value for name, value in match.groupdict().items()}
+            return gettext(reason) % values
     return stored

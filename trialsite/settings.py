@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy
 
 from trialsite import embedded
 
@@ -326,6 +327,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
     else {}
 )
 CELERY_TIMEZONE = "UTC"
+# `serve --no-worker` with its own broker: jobs wait, and that is meant
+NO_WORKER = os.environ.get("TRIALSITE_NO_WORKER") == "1"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # how long the bytes of exports and certified copies are kept; rows and digests stay, the same can be made again
 COPIES_KEPT = timedelta(days=int(os.environ.get("TRIALSITE_COPIES_KEPT_DAYS", "30")))
@@ -336,9 +339,9 @@ CELERY_BEAT_SCHEDULE = {
     "send what the outbox still holds": {"task": "trialsite.tasks.drain_outbox", "schedule": 10.0},
     "drop the contents of old exports": {"task": "trialsite.tasks.drop_old_exports", "schedule": 3600.0},
     "drop the contents of old certified copies": {"task": "safety.tasks.drop_old_casebooks", "schedule": 3600.0},
-    # asks every hour whether this month's report was requested, so that no outage skips a month
     "forget old drafts": {"task": "trialsite.tasks.forget_old_drafts", "schedule": 86400.0},
     "remind of reports on serious cases": {"task": "safety.tasks.watch_cases", "schedule": 300.0},
+    # asks every hour whether this month's report was requested, so that no outage skips a month
     "request the monthly DSMB report": {"task": "safety.tasks.request_monthly_report", "schedule": 3600.0},
 }
 
@@ -386,10 +389,16 @@ TOLD_CODES = {
     "blocks": "patients.models.blocked_told",
     "check_code": "visits.edit_checks.title_of",
     "body_system": "safety.dictionary.told",
+    "body_system_code": "safety.dictionary.told",
+    "safety_caseversion.changed": "safety.models.serious.told_part",
+    "safety_submission.duty": "safety.cases.duty_told",
     "visits_review.meaning": "visits.reviews.meaning_told",
+    "safety_boardsignature.meaning": "safety.models.board.meaning_told",
     "safety_adverseevent.term": "trialsite.ctcae.term_told",
     "safety_coding.term": "trialsite.ctcae.term_told",
     "safety_coding.preferred_term": "trialsite.ctcae.term_told",
+    "safety_coding.code": "trialsite.ctcae.term_told",
+    "safety_coding.preferred_code": "trialsite.ctcae.term_told",
     "visits_reaction.term": "trialsite.ctcae.term_told",
 }
 AFTER_SEX_CORRECTED = ["visits.actions.follow_sex"]
@@ -400,7 +409,12 @@ EXPORTS = ["patients.exports", "visits.exports", "safety.exports"]
 AFTER_CHANGE = ["visits.actions.marks_void"]
 # records that are verified, reviewed and signed, beside those of the visits and below (visits/contents.py)
 FORMS_ABOVE = [
-    {"code": "adverse_events", "label": "safety.adverseevent", "title": "Adverse event", "page": "safety:show_adverse_event"}
+    {
+        "code": "adverse_events",
+        "label": "safety.adverseevent",
+        "title": gettext_lazy("Adverse event"),
+        "page": "safety:show_adverse_event",
+    }
 ]
 # an account was closed
 AFTER_DEACTIVATION = ["visits.actions.end_feed"]

@@ -16,7 +16,7 @@ import secrets
 import time
 from datetime import timedelta
 from enum import StrEnum
-from functools import wraps
+from functools import partial, wraps
 
 from allauth.mfa.adapter import DefaultMFAAdapter, get_adapter
 from allauth.mfa.models import Authenticator
@@ -38,9 +38,9 @@ from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from trialsite import audit, languages, outbox, pages, trial
+from trialsite import audit, languages, mails, pages, trial
 from trialsite.actions import canonical_username
-from trialsite.models import SecurityEvent, User
+from trialsite.models import Email, SecurityEvent, User
 from trialsite.saving import Refused
 
 log = logging.getLogger(__name__)
@@ -176,11 +176,34 @@ def note_failure(request, event, username):
 
 
 def raise_alert(request, event, user=None, username=""):
-    """Write it down, and tell it to those who watch: a line at ERROR, and an e-mail that the outbox carries."""
+    """Write it down, and tell it to those who watch: a line at ERROR, and an e-mail."""
     with transaction.atomic():
         noted = note(request, event, user, username)
-        outbox.ask_for("trialsite.tasks.send_alert", event_id=noted.pk)
+        mails.write(
+            key=f"alert/{noted.pk}", to=settings.ALERT_EMAIL, about=Email.About.SECURITY, words=partial(words_of_alert, noted)
+        )
     log.error("%s for one account: %s", event.value, noted.username)
+
+
+def words_of_alert(event):
+    """(subject, text): who, when, from where; nothing of a patient."""
+    about = trial.current_protocol().trial
+    told = {
+        "what": event.kind,
+        "trial": about.id,
+        "account": event.username,
+        "at": f"{event.at:%Y-%m-%d %H:%M:%S} UTC",
+        "address": event.address or "–",
+        "request": event.request_id or "–",
+    }
+    subject = _("Trialsite %(trial)s: %(what)s, account %(account)s") % told
+    text = _(
+        "Trialsite raised an alert: %(what)s.\n\n"
+        "Account: %(account)s\nWhen: %(at)s\nAddress: %(address)s\nRequest: %(request)s\n\n"
+        "Ask the person whether it was they. If not, end the sessions of the account and deactivate it: "
+        "Accounts, then the name."
+    )
+    return subject, text % told
 
 
 def note_wrong_code(request, user):

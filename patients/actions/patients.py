@@ -73,7 +73,7 @@ def record_disposition(*, patient, state, on, explanation="", version, by):
             if assessment is None or assessment.is_eligible:
                 errors["explanation"] = [_("Write why screening failed.")]
             else:
-                explanation = f"Criteria: {', '.join(assessment.unmet)}"
+                explanation = because("Criteria: %(criteria)s", criteria=", ".join(assessment.unmet))
         if state in (State.WITHDRAWN, State.DIED) and not explanation.strip():
             errors["explanation"] = [_("Write the reason or the cause.")]
         if errors:

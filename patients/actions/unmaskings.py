@@ -3,12 +3,10 @@
 from django.utils.translation import gettext as _
 
 from patients.models import AllocationSlot, Unmasking
+from patients.notices import tell_of_unmasking
 from trialsite import trial
 from trialsite.audit import acting
-from trialsite.outbox import ask_for
 from trialsite.saving import Refused
-
-UNMASKING_NOTICE = "patients.tasks.send_unmasking_notice"
 
 
 def unmask_patient(*, patient, category, explanation, by):
@@ -30,5 +28,5 @@ def unmask_patient(*, patient, category, explanation, by):
             unmasked_by=by,
             is_again=Unmasking.objects.filter(patient=patient, unmasked_by=by).exists(),
         )
-        ask_for(UNMASKING_NOTICE, unmasking_id=unmasking.pk)
+        tell_of_unmasking(unmasking)
     return unmasking

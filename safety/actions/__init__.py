@@ -12,7 +12,6 @@ from safety.actions.adverse_events import (
     withdraw_adverse_event,
 )
 from safety.actions.board import (
-    MEANING,
     RECEIVERS,
     acknowledge_recommendation,
     confirm_reading,
@@ -77,7 +76,6 @@ from safety.actions.stopping import (
 )
 
 __all__ = [
-    "MEANING",
     "RECEIVERS",
     "Words",
     "acknowledge_recommendation",

@@ -7,10 +7,10 @@ from datetime import timedelta
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from patients.actions import lift_halt, next_version, open_halt
 from patients.models import Blocked, Halt, Scope
+from safety.board_notices import RECEIVERS, tell_of_draft, tell_of_effect, tell_of_release
 from safety.models import (
     HALTING,
     Acknowledgement,
@@ -24,16 +24,14 @@ from safety.models import (
     Recommendation,
     Release,
 )
+from safety.stopping.notice import tell_of_lifting
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.models import JobState
 from trialsite.reasons import because
 from trialsite.roles import Permission, can, require
 from trialsite.saving import Refused, check_version
-
-# what a signature of the board means
-MEANING = gettext_lazy("I agree with this recommendation of the safety board.")
-
+from trialsite.words import for_the_record
 
 # --- reports ------------------------------------------------------------------------------------------
 
@@ -48,7 +46,9 @@ def release_report(*, report, note="", version, by):
             raise Refused(_("Only a report that is made can be released."))
         if Release.objects.filter(report=report).exists():
             raise Refused(_("The report was released already."))
-        return Release.objects.create(report=report, note=note, released_by=by)
+        release = Release.objects.create(report=report, note=note, released_by=by)
+        tell_of_release(report)
+    return release
 
 
 def confirm_reading(*, report, part, by):
@@ -89,6 +89,7 @@ def record_recommendation(
         )
         if minutes.strip():
             ClosedMinutes.objects.create(recommendation=recommendation, text=minutes)
+        tell_of_draft(recommendation, by)
     return recommendation
 
 
@@ -133,7 +134,7 @@ def sign_recommendation(*, recommendation, version, by):
 
     With the last signature that the protocol asks for it takes effect: its halts are lifted, or the trial is halted."""
     require(by, Permission.RECORD_DECISIONS)
-    with acting(by, str(MEANING)):
+    with acting(by, because("signed")):
         recommendation = _lock(recommendation, version)
         signatures = list(recommendation.signatures.all())
         if any(signature.signed_by_id == by.pk for signature in signatures):
@@ -141,7 +142,7 @@ def sign_recommendation(*, recommendation, version, by):
         if recommendation.effective_at:
             raise Refused(_("It is in effect already."))
         BoardSignature.objects.create(
-            recommendation=recommendation, signed_by=by, printed_name=by.full_name, meaning=str(MEANING),
+            recommendation=recommendation, signed_by=by, printed_name=by.full_name, meaning=BoardSignature.MEANING,
             record_version=recommendation.version, digest=digest_of(recommendation),
         )  # fmt: skip
         if len(signatures) + 1 >= trial.current_protocol().trial.board_signatures:
@@ -150,17 +151,17 @@ def sign_recommendation(*, recommendation, version, by):
 
 
 def _put_into_effect(recommendation, by):
-    words = _("Recommendation %(number)s of the safety board, %(day)s: %(decision)s.") % {
-        "number": recommendation.pk,
-        "day": recommendation.met_on,
-        "decision": recommendation.get_decision_display(),
-    }
+    words = because(
+        "Recommendation %(number)s of the safety board, %(day)s: %(decision)s.",
+        number=recommendation.pk, day=recommendation.met_on, decision=for_the_record(Decision(recommendation.decision).label),
+    )  # fmt: skip
     for halt in Halt.objects.filter(recommendations__recommendation=recommendation, lifted_at=None).order_by("pk"):
-        lift_halt(halt=halt, decision=words, by=by)
+        tell_of_lifting(lift_halt(halt=halt, decision=words, by=by))
     if recommendation.decision in HALTING:
         open_halt(scope=Scope.TRIAL, blocks=recommendation.blocks, cause=words, by=by)
     recommendation.effective_at = timezone.now()
     next_version(recommendation, "effective_at")
+    tell_of_effect(recommendation)
 
 
 def digest_of(recommendation):
@@ -193,10 +194,6 @@ def _lock(recommendation, version):
 
 
 # --- what becomes of it -------------------------------------------------------------------------------
-
-# who confirms for sponsor and sites that a recommendation was received
-RECEIVERS = (Permission.JUDGE_SERIOUS_EVENTS, Permission.SIGN_DATA)
-
 
 def acknowledge_recommendation(*, recommendation, by):
     """Sponsor or investigator has received it. Saying it again changes nothing."""

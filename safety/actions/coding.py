@@ -7,7 +7,6 @@ from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from patients.actions import lock_open_patient, next_version
 from patients.models import Hold, Patient
@@ -19,12 +18,12 @@ from safety.coding.work import LIVE, fate_of, terms_after
 from safety.models import AdverseEvent, Coding, Dictionary, FactCause
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.reasons import because
 from trialsite.roles import Permission, require, within_sites
 from trialsite.saving import Refused, check_version
-from trialsite.words import for_the_record
 
-OTHER_WORDS = gettext_lazy("The words were changed")
-TAKEN_BACK = gettext_lazy("The record was marked as entered in error")
+OTHER_WORDS = because("The words were changed")
+TAKEN_BACK = because("The record was marked as entered in error")
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def follow_words(*, record, by):
         live = list(Coding.objects.filter(kind=kind, record_id=record.pk, state__in=LIVE).select_for_update())
         kept = [coding for coding in live if coding.verbatim == words]
         if len(kept) < len(live):
-            reason = for_the_record(TAKEN_BACK if record.is_withdrawn else OTHER_WORDS)
+            reason = TAKEN_BACK if record.is_withdrawn else OTHER_WORDS
             with acting(by, reason):
                 for coding in live:
                     if coding.verbatim != words:
@@ -125,7 +124,7 @@ def _make_room(words, reason, by):
 def approve_codings(*, seen, by):
     """Approve proposed codes, all of them or none: `seen` are (key, version) as the page showed them."""
     approved = []
-    with acting(by, for_the_record(gettext_lazy("Code approved"))):
+    with acting(by, because("Code approved")):
         for coding in _locked(seen, by):
             if coding.coded_by_id == by.pk:
                 raise Refused(_("“%(words)s” was coded by you: another person approves.") % {"words": coding.verbatim})
@@ -135,7 +134,7 @@ def approve_codings(*, seen, by):
                 kind=coding.kind, record_id=coding.record_id, state=CodingState.APPROVED
             ).select_for_update()
             for one in earlier:
-                _move(one, CodingState.VOID, reason=coding.reason or for_the_record(gettext_lazy("Coded anew")))
+                _move(one, CodingState.VOID, reason=coding.reason or because("Coded anew"))
             approved.append(_move(coding, CodingState.APPROVED, judged_by=by, judged_at=timezone.now()))
         _follow_codes(approved, by)
     return approved

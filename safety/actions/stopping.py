@@ -16,15 +16,13 @@ from safety.stopping.facts import (
     states_now,
     suspected_by_sponsor,
 )
+from safety.stopping.notice import tell_of_halt
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.models import User
-from trialsite.outbox import ask_for
 from trialsite.protocol.stopping import AnyEventRule
 from trialsite.reasons import because
 from trialsite.words import Name, Sentence
-
-TELL = "safety.tasks.tell_of_halt"
 
 MET = gettext_noop("%(rule)s: %(events)s of %(patients)s treated patients; the rule stops at %(least)s.")
 MET_BY_ONE = gettext_noop("Stopping rule: %(rule)s.")
@@ -113,7 +111,7 @@ def _open(state, target, by):
         scope=scope, patient=patient and Patient.objects.get(pk=patient), arm=arm, blocks=[Blocked(what) for what in rule.blocks], cause=_cause(state, masked),
         rule="" if masked else rule.code, by=by,
     )  # fmt: skip
-    ask_for(TELL, halt_id=halt.pk)
+    tell_of_halt(halt)
     return halt
 
 

@@ -194,6 +194,7 @@ class Document:
         left_out = []
         if not self.record.eyes["sees_arm"]:
             left_out.append(_("the treatment arm and what tells it (allocation, product, lot, dose)"))
+            left_out.append(_("emergency unmaskings and their reasons"))
         if not self.record.eyes["sees_events"]:
             left_out.append(_("adverse events"))
         return {
@@ -289,7 +290,7 @@ class Document:
     def way(self):
         self.heading(1, _("End of participation"))
         rows = [
-            [self.value(d, "on"), self.value(d, "state"), d.explanation, self.last(d)]
+            [self.value(d, "on"), self.value(d, "state"), reason_told(d.explanation), self.last(d)]
             for d in self.record.objects(Disposition)
         ]
         self.table(

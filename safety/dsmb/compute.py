@@ -8,7 +8,7 @@ part has the one group of all, the closed part one for each letter and all of th
 from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
 
-from safety.dsmb.changes import changes
+from safety.dsmb.changes import action_items, changes
 from safety.dsmb.counting import FEWEST, Group
 from safety.dsmb.events import (
     adverse_events,
@@ -47,6 +47,7 @@ def open_part(snapshot) -> PartFigures:
     laboratory = {(test, visit, ""): summary for (test, visit), summary in snapshot.laboratory.items()}
     items = (
         *changes(snapshot, groups, {}),
+        action_items(snapshot),
         status(snapshot, groups, screened=True),
         enrolment_plot(snapshot),
         enrolment(snapshot),
@@ -58,8 +59,7 @@ def open_part(snapshot) -> PartFigures:
         panels_entered(snapshot),
         windows_met(snapshot),
         currency(snapshot),
-        *event_tables(snapshot, groups),
-        laboratory_summary(snapshot, groups, laboratory),
+        *event_tables(snapshot, groups, laboratory_summary(snapshot, groups, laboratory)),
         worst_results(snapshot, groups),
         shifts(snapshot, groups),
         trend_plot(snapshot, groups),
@@ -80,26 +80,28 @@ def closed_part(snapshot, arms) -> PartFigures:
     totals = {(test, visit, ""): summary for (test, visit), summary in snapshot.laboratory.items()}
     items = (
         *changes(snapshot, groups, letters),
+        action_items(snapshot),
         status(snapshot, groups, screened=False),
         baseline(snapshot, groups),
         exposure(snapshot, groups),
-        *event_tables(snapshot, groups),
+        *event_tables(snapshot, groups, laboratory_summary(snapshot, groups, arms.laboratory | totals)),
         infusion_reactions(snapshot, groups),
-        laboratory_summary(snapshot, groups, arms.laboratory | totals),
         worst_results(snapshot, groups),
         shifts(snapshot, groups),
         trend_plot(snapshot, groups),
-        stopping_rules(snapshot, arms.stopping),
         viral_load(snapshot, groups),
+        stopping_rules(snapshot, arms.stopping),
         *listings(snapshot, groups, letters),
     )
     return PartFigures(CLOSED, about(snapshot, CLOSED), tuple(filter(None, items)))
 
 
-def event_tables(snapshot, groups):
+def event_tables(snapshot, groups, laboratory):
+    """T6 to T10, `laboratory` (T8) at its number."""
     return (
         adverse_events(snapshot, groups),
         worst_grades(snapshot, groups),
+        laboratory,
         rates(snapshot, groups),
         related_events(snapshot, groups),
     )
@@ -137,7 +139,7 @@ def about(snapshot, part):
     if part == OPEN:
         methods.append(
             _("Nothing in this part is shown by treatment group, nor how large the groups are. So that counts do not "
-              "tell the groups either, lines of single patients are in the closed part alone, and results of fewer "
+              "tell the groups either, curves of single patients are in the closed part alone, and results of fewer "
               "than %(n)s patients are not summed up.")
             % {"n": FEWEST}
         )  # fmt: skip

@@ -1,29 +1,42 @@
-"""The e-mail that tells of a halt a stopping rule opened: to whom, and in which words. It names no patient and no arm."""
+"""The e-mails that tell of a halt a stopping rule opened, and of one that is lifted: to whom, and in which words. They name no
+patient and no arm."""
 
-from django.db.models import Q
+from functools import partial
+
 from django.utils.translation import gettext as _
 
 from patients.models import Scope
-from trialsite import trial
-from trialsite.models import Grant, User
-from trialsite.roles import ROLES, Permission, can_see_arm
+from trialsite import mails, trial
+from trialsite.models import Email
+from trialsite.roles import Permission, can_see_arm
+
+
+def tell_of_halt(halt):
+    """Called in the transaction that opened it."""
+    _write(halt, "opened", partial(words_of_halt, halt))
+
+
+def tell_of_lifting(halt):
+    """Called in the transaction that lifted it."""
+    _write(halt, "lifted", partial(words_of_lifting, halt))
+
+
+def _write(halt, what, words):
+    about = Email.About.BOARD if is_for_few(halt) else Email.About.SAFETY
+    mails.write(key=f"halt/{halt.pk}/{what}", to=people_to_tell(halt), about=about, words=words)
 
 
 def people_to_tell(halt):
     """Those who may decide, the sponsor's safety officer, and the investigators of the sites concerned; of an arm that is
     held while the trial is masked those alone who may see arms."""
-    sites = Q(site=halt.patient.site_id) if halt.patient_id else Q()
-    everywhere = _roles(Permission.RECORD_DECISIONS, Permission.OPEN_HALTS)
-    grants = Grant.objects.current().filter(Q(role__in=everywhere) | Q(role__in=_roles(Permission.SIGN_DATA)) & sites)
-    people = User.objects.filter(is_active=True, pk__in=grants.values("user")).exclude(email="").order_by("pk")
-    masked = trial.current_protocol().is_masked
-    return [
-        person for person in people if halt.scope != Scope.ARM or can_see_arm(person, masked=masked)
-    ]  # fmt: skip
+    people = set(mails.people_who(Permission.RECORD_DECISIONS, Permission.OPEN_HALTS))
+    people |= set(mails.people_who(Permission.SIGN_DATA, site=halt.patient.site if halt.patient_id else None))
+    told = people if not is_for_few(halt) else {person for person in people if can_see_arm(person, masked=True)}
+    return sorted(told, key=lambda person: person.pk)
 
 
-def _roles(*permissions):
-    return [role for role, (_sentence, may) in ROLES.items() if any(permission in may for permission in permissions)]
+def is_for_few(halt):
+    return halt.scope == Scope.ARM and trial.current_protocol().is_masked
 
 
 def words_of_halt(halt):
@@ -34,5 +47,17 @@ def words_of_halt(halt):
     text = _(
         "Held since %(at)s: %(what)s.\n\n%(cause)s\n\n"
         "The halt holds until the safety board's decision is recorded. Sign in to Trialsite to see what it rests on."
+    )
+    return subject, text % told
+
+
+def words_of_lifting(halt):
+    """(subject, text): by which decision stands in the application."""
+    told = {"trial": trial.current_protocol().trial.id, "what": halt.blocks_text,
+            "since": f"{halt.opened_at:%Y-%m-%d %H:%M} UTC", "at": f"{halt.lifted_at:%Y-%m-%d %H:%M} UTC"}  # fmt: skip
+    subject = _("Trialsite %(trial)s: a halt is lifted") % told
+    text = _(
+        "Held since %(since)s, lifted at %(at)s by a decision of the safety board: %(what)s.\n\n"
+        "Another halt may still be in force. Sign in to Trialsite to read the decision and to see what is held."
     )
     return subject, text % told

@@ -15,6 +15,7 @@ from safety import actions
 from safety.forms import AdverseEventForm, FilterForm
 from safety.models import RELATED, AdverseEvent
 from trialsite import trial
+from trialsite.ctcae import term_told
 from trialsite.forms import answer_reason
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form
@@ -82,11 +83,11 @@ def event_context(request, patient, heading, **more):
     return lambda: {"strip": strip_of(request.user, patient), **context}
 
 
-def event_form(request, patient, **about):
+def event_form(request, patient, **more):
     """The form of an event of this patient. Whether it came back is asked once a second infusion was given."""
     return AdverseEventForm(
         request.POST or None, protocol=patient.protocol, zone=ZoneInfo(patient.site.timezone),
-        was_given_again=Infusion.objects.filter(patient=patient).count() > 1, **about,
+        was_given_again=Infusion.objects.filter(patient=patient).count() > 1, **more,
     )  # fmt: skip
 
 
@@ -95,7 +96,7 @@ def report_adverse_event(request, patient_pk):
     patient = load_patient(request.user, patient_pk)
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, patient.site)
     initial = {name: request.GET[name] for name in ("term", "infusion_number") if name in request.GET}
-    form = event_form(request, patient, initial=initial)
+    form = event_form(request, patient, about=patient, initial=initial)
 
     def save(form):
         event = actions.report_adverse_event(
@@ -135,7 +136,7 @@ def change_adverse_event(request, pk):
     event = load_event(request.user, pk)
     patient = event.patient
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, patient.site)
-    form = event_form(request, patient, record=event)
+    form = event_form(request, patient, record=event, about=event)
 
     def save(form):
         saved = actions.change_adverse_event(
@@ -154,7 +155,8 @@ def withdraw_adverse_event(request, pk):
     event = load_event(request.user, pk)
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, event.patient.site)
     cancel = reverse("safety:show_adverse_event", args=[pk])
-    context = event_context(request, event.patient, _("Mark “%s” as entered in error") % event.term, cancel=cancel)
+    heading = _("Mark “%s” as entered in error") % term_told(event.term)
+    context = event_context(request, event.patient, heading, cancel=cancel)
     return answer_reason(
         request, event, partial(actions.withdraw_adverse_event, event=event), context,
         back=reverse("safety:list_adverse_events"), said=_("The event is marked as an error."),

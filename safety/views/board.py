@@ -14,7 +14,8 @@ from patients.models import Halt
 from patients.views import PER_PAGE
 from safety import actions
 from safety.board_forms import PlainForm, RecommendationForm, ReleaseForm, ResolutionForm, SignRecommendationForm
-from safety.models import ActionItem, ClosedMinutes, DsmbReport, Part, Recommendation
+from safety.models import ActionItem, BoardSignature, ClosedMinutes, DsmbReport, Part, Recommendation
+from safety.models.board import meaning_told
 from trialsite import trial
 from trialsite.forms import answer_reason, confirming
 from trialsite.roles import Permission, can, needs
@@ -144,7 +145,7 @@ def sign_recommendation(request, pk):
         return Saved(_address(signed), signed.version, done)
 
     context = {
-        "recommendation": recommendation, "meaning": actions.MEANING, "cancel": _address(recommendation),
+        "recommendation": recommendation, "meaning": meaning_told(BoardSignature.MEANING), "cancel": _address(recommendation),
         "lifted": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient"),
         "minutes": ClosedMinutes.objects.visible_to(request.user).filter(recommendation=recommendation).first(),
         "action_items": recommendation.action_items.all(),

@@ -22,6 +22,7 @@ from safety.coding.search import LONGEST, dictionary_of, name_of_dictionary, sug
 from safety.coding.versions import Fate
 from safety.home import words_to_code
 from safety.models import Coding, Dictionary
+from trialsite.ctcae import term_told
 from trialsite.forms import answer_reason
 from trialsite.queried import queried_records
 from trialsite.roles import Permission, can, needs, require, within_sites
@@ -216,7 +217,7 @@ def reject_code(request, pk):
     back = reverse("safety:approve_codes")
 
     def context():
-        told = {"words": coding.verbatim, "term": coding.preferred_term}
+        told = {"words": coding.verbatim, "term": term_told(coding.preferred_term)}
         return {
             "strip": strip_of(request.user, coding.patient), "patient": coding.patient, "title": _("Coding"), "cancel": back,
             "heading": _("Reject the code"), "intro": _("“%(words)s” coded as %(term)s") % told, "submit": _("Reject"),

@@ -57,6 +57,10 @@ class ReleaseTest(BindingLimit):
     def words(self) -> str:
         return self.equals_label or super().words()
 
+    def result_told(self, result: str) -> str:
+        """A result as it is shown."""
+        return self.equals_label if result == self.equals else result
+
 
 class Product(Part):
     code: Code

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from trialsite.protocol.tables import (
     AboveZero,
@@ -39,10 +39,16 @@ class EventOfInterest(Part):
     terms: tuple[Text, ...] = ()
     body_systems: tuple[Text, ...] = ()
 
+    _name_compared: str = PrivateAttr("")  # of a translation: the name in the protocol file
+
+    @property
+    def words(self) -> set[str]:
+        """What terms are compared with, the same in every language."""
+        return {term.casefold() for term in (self._name_compared or self.name, *self.terms)}
+
     def covers(self, terms: Iterable[str], body_system: str = "") -> bool:
         """Is an event with one of these terms (as reported, as coded) of interest? Capital letters do not matter."""
-        wanted = {term.casefold() for term in (self.name, *self.terms)}
-        return bool(wanted & {term.strip().casefold() for term in terms}) or body_system.strip().casefold() in {
+        return bool(self.words & {term.strip().casefold() for term in terms}) or body_system.strip().casefold() in {
             system.casefold() for system in self.body_systems
         }
 

@@ -30,7 +30,7 @@ def load_translation(path: Path | str) -> Translation:
     Where a text is missing that of the protocol file stands. Raises ProtocolError with the faults of either file."""
     path = Path(path)
     file = path.parent.parent / path.name
-    load(file)
+    own = load(file)
     raw = read(file)
     known: dict[Key, list[Place]] = {}
     for key, place in _texts(raw):
@@ -42,7 +42,7 @@ def load_translation(path: Path | str) -> Translation:
         for table, name in known[key]:
             table[name] = text
     protocol = Protocol.model_validate(raw)
-    _show(protocol, given)
+    _show(protocol, given, own)
     return Translation(protocol, tuple(_dotted(key) for key in known if key not in given))
 
 
@@ -119,8 +119,11 @@ def _faults_of_translation(given: dict[Key, object], known: dict[Key, list[Place
             yield Fault(name, "expected some text")
 
 
-def _show(protocol: Protocol, given: dict[Key, str]) -> None:
-    """Let words that are compared, and therefore stay, be shown as the translation has them."""
+def _show(protocol: Protocol, given: dict[Key, str], own: Protocol) -> None:
+    """Let words that are compared, and therefore stay, be shown as the translation has them. `own` is the protocol in
+    the language of its file."""
+    for interest, untranslated in zip(protocol.events_of_interest, own.events_of_interest, strict=True):
+        interest._name_compared = untranslated.name
     for product in protocol.products:
         for test in product.release_tests:
             test._equals_label = given.get(("products", product.code, "results", test.equals), "")
@@ -132,12 +135,14 @@ def _show(protocol: Protocol, given: dict[Key, str]) -> None:
 def translations_of(path: Path | str) -> dict[str, list[Path]]:
     """The translations that stand beside a protocol file or in its folder, by language.
 
-    Raises ProtocolError for one that translates no protocol file."""
+    A folder may also hold another trial with its versions. Raises ProtocolError for one that translates no protocol file."""
     path = Path(path)
     folder = path if path.is_dir() else path.parent
     found = {}
     for file in sorted(folder.glob("*/*.toml")):
         if not (folder / file.name).exists():
+            if ("trial", "id") in dict(_flat(read(file))):
+                continue  # a protocol: no translation names its trial
             raise ProtocolError(file, [Fault("(file)", f"expected the name of a protocol file in {folder.name}/")])
         if path.is_dir() or file.name == path.name:
             found.setdefault(file.parent.name, []).append(file)

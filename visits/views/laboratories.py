@@ -16,7 +16,6 @@ from patients.views import PER_PAGE, visible_sites
 from trialsite.forms import ReasonForm, answer_reason
 from trialsite.roles import Permission, can, needs, sites_where
 from trialsite.saving import Refused, Saved, answer_form
-from trialsite.ucum import unit_text
 from visits import actions, range_forms, ranges
 from visits.actions.ranges import differing_results, known_tests
 from visits.models import Laboratory, Measurement, ReferenceRange
@@ -235,7 +234,7 @@ def _flag_text(flag):
 
 def _about_range(held, heading, **more):
     url = reverse("visits:show_range", args=[held.pk])
-    name = f"{held.test} {ranges.range_text(held.low, held.high)} {unit_text(held.unit)}"
+    name = str(held)
     return {"heading": heading, "title": name, "cancel": url, **more}
 
 

@@ -76,6 +76,9 @@ def show_lot(request, pk):
         return Saved(reverse("visits:show_lot", args=[pk]), saved.version, _("The results are saved."))
 
     rows = [(test, tests.get(test.code)) for test in product.release_tests]
+    for test, result in rows:
+        if result is not None:
+            result.told = test.result_told(result.result)
     may_release = all(result is not None and result.has_passed for _test, result in rows)
     context = {
         "lot": lot, "product": product, "rows": rows, "may_release": may_release, "heading": lot.number, "cancel": reverse("visits:list_lots"),

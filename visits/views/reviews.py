@@ -13,10 +13,12 @@ from django.views.decorators.http import require_GET
 
 from patients.models import Hold, Line
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
+from trialsite import trial
 from trialsite.clock import told_at, zone_of
 from trialsite.forms import answer_reason, confirming
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Refused, Saved, answer_form, conflict_row
+from trialsite.telling import Teller
 from trialsite.templatetags.trial import number
 from trialsite.ucum import unit_text
 from visits import actions, forms, waiting
@@ -281,13 +283,17 @@ UNSHOWN = ("id", "version", "patient", "visit", "preparation", "reported_by", "i
 
 def _columns_shown(record, zone, unshown=UNSHOWN):
     """(column in words, value in words) of what is filled in; instants by the clock of the site, as on its own page."""
+    teller = Teller(trial.current_protocol())
+    line = {f.column: getattr(record, f.attname) for f in record._meta.concrete_fields}
     for f in record._meta.concrete_fields:
         value = getattr(record, f.attname)
         if f.name in unshown or value in (None, "", [], {}):
             continue
         if isinstance(value, datetime):
-            value = told_at(value, zone)
-        yield f.verbose_name, getattr(record, f"get_{f.name}_display", lambda value=value: value)()
+            yield f.verbose_name, told_at(value, zone)
+        else:
+            told = teller.value(f, value, line) if isinstance(value, (str, bool, dict, list)) else value
+            yield f.verbose_name, told
 
 
 def _words_beside(row, zone):

@@ -33,7 +33,11 @@ class Command(BaseCommand):
         parser.add_argument("--demo", action="store_true", help="fill an empty database with an invented trial")
         parser.add_argument("--host", default=os.environ.get("TRIALSITE_HOST", "127.0.0.1"))
         parser.add_argument("--port", type=int, default=int(os.environ.get("TRIALSITE_PORT", "8000")))
-        parser.add_argument("--no-worker", action="store_true", help="leave out the worker and the scheduler")
+        parser.add_argument(
+            "--no-worker", action="store_true",
+            help="leave out the worker and the scheduler: reports, exports, copies and e-mails wait, unless CELERY_BROKER_URL "
+            "names a broker that a worker elsewhere serves",
+        )  # fmt: skip
 
     def handle(self, *, demo, host, port, no_worker, **options):
         if demo and settings.PRODUCTION:
@@ -71,6 +75,11 @@ class Command(BaseCommand):
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             self.end()
+
+    @property
+    def nobody_works(self):
+        """Nobody is to do the jobs: with a broker of others a worker elsewhere is."""
+        return self.no_worker and self.own_broker
 
     # --- start -------------------------------------------------------------------------------
 
@@ -123,6 +132,7 @@ class Command(BaseCommand):
         environment = {key: value for key, value in os.environ.items() if key != "MIGRATION_DATABASE_URL"}
         environment["TRIALSITE_VAR"] = str(self.var)
         environment["DJANGO_SETTINGS_MODULE"] = "trialsite.settings"
+        environment["TRIALSITE_NO_WORKER"] = "1" if self.nobody_works else "0"
         environment["TRIALSITE_BIND"] = f"fd://{self.listener.fileno()}"
         if self.own_database:
             environment["DATABASE_URL"] = embedded.database_url(self.var)
