@@ -291,7 +291,7 @@ def test_a_proposed_grade_is_confirmed_at_the_result_by_the_investigator(unchang
 
 
 def test_another_grade_than_the_proposed_one_needs_the_reason_and_the_proposed_one_is_kept(unchanged, clinical):
-    panel, m = clinical
+    _panel, m = clinical
     with pytest.raises(Refused) as refusal:
         answer(unchanged, m, 3)
     assert "reason" in refusal.value.errors and now(m) == (4, True)
