@@ -1,5 +1,6 @@
 """Grades that are stored with results: at the save, in the unit of the report, against the baseline; and given anew."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,6 +14,7 @@ from trialsite.audit import acting
 from trialsite.models import AuditEvent, OutboxMessage
 from trialsite.saving import Refused
 from visits import actions
+from visits import demo as visit_steps
 from visits.models import Measurement, PanelRecord, Review, SupersededGrade
 from visits.tasks import regrade_patient
 
@@ -336,3 +338,35 @@ def test_what_was_signed_is_void_when_its_grade_is_answered_and_what_is_frozen_i
         type(panel.visit).objects.filter(pk=panel.visit_id).update(hold="frozen")
     with pytest.raises(Refused):
         answer(unchanged, m, 3, "late")
+
+
+# --- words and grades beside the fields ------------------------------------------------------------------
+
+
+def test_vital_signs_are_graded_while_the_infusion_is_filled_in(unchanged):
+    patient = unchanged.randomised(day_0=today_at(unchanged.site))
+    visit = visit_steps.visit_of(patient, "W0")
+    visit_steps.enter_visit(patient=patient, code="W0", by=unchanged.chen, panels=["vital_signs", "pregnancy"])
+    visit_steps.prepare(patient=patient, visit=visit, by=unchanged.zhao)
+    chen = unchanged.client(unchanged.chen)
+    assert 'id="grade_M_SYSBP_0"' in chen.get(f"/visits/{visit.pk}/infusion/").content.decode()
+    told = chen.post(f"/visits/{visit.pk}/infusion/check/", {"M_SYSBP_0": "182", "M_SYSBP_15": "118"}).content.decode()
+    cells = dict(re.findall(r'<span id="(grade_\w+)" hx-swap-oob="true">(.*?)</span>\n?(?=<span id|\s*$)', told, re.S))
+    assert "grade 3" in cells["grade_M_SYSBP_0"] and "grade" not in cells["grade_M_SYSBP_15"]
+    assert not Measurement.objects.filter(infusion__visit=visit).exists()
+
+
+def test_the_words_of_the_grades_stand_beside_the_grade_of_an_event(unchanged):
+    patient = unchanged.infused()
+    chen = unchanged.client(unchanged.chen)
+    page = chen.get(f"/safety/events/report/{patient.pk}/?term=Chills").content.decode()
+    assert "DAIDS 2.1: Chills" in page and "Mild symptoms causing" not in page
+    assert "Mild symptoms causing" in chen.get(f"/safety/events/report/{patient.pk}/").content.decode()
+    words = chen.get("/safety/events/grades/?term=Infusion+related+reaction&grade=2").content.decode()
+    assert (
+        "CTCAE 5.0" in words and "prophylactic medications" in words.split('aria-current="true"')[1].split("</div>")[0]
+    )
+    assert "Mild symptoms causing" in chen.get("/safety/events/grades/?term=Headaches&grade=x").content.decode()
+    assert unchanged.client(unchanged.dora).get("/safety/events/grades/").status_code == 403
+    reaction = chen.get("/visits/reactions/grades/?reaction1_term=Chills&reaction1_grade=2").content.decode()
+    assert reaction.count('aria-current="true"') == 1

@@ -270,6 +270,24 @@ def reaction_row(protocol: Protocol, term: str) -> tuple[Scale, Row | None] | No
     return scale, scale.row_of_term(term)
 
 
+def event_row(protocol: Protocol, term: str) -> tuple[Scale, Row] | None:
+    """The published words by which an adverse event of this term is graded: the row of the protocol's scale, of the scale
+    for infusion reactions where that one has none, else the functional scale for events that have no row of their own."""
+    if protocol.grading is None:
+        return None
+    scale = scales.scale(protocol.grading.scale)
+    own = scale.row_of_term(term) if term.strip() else None
+    of_reactions = reaction_row(protocol, term) if term.strip() and own is None else None
+    if own is None and of_reactions and of_reactions[1]:
+        return of_reactions
+    row = own or next((row for row in scale.rows if row.id == FUNCTIONAL), None)
+    return (scale, row) if row else None
+
+
+# the row of events that have none of their own, whichever the scale
+FUNCTIONAL = "functional"
+
+
 def reaction_columns(protocol: Protocol, term: str) -> dict[str, str]:
     """By which words a reaction was graded, as it is stored."""
     scale, row = reaction_row(protocol, term) or (None, None)

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
 from safety import actions
-from safety.forms import AdverseEventForm, FilterForm
+from safety.forms import AdverseEventForm, FilterForm, grade_words
 from safety.models import RELATED, AdverseEvent
 from trialsite import trial
 from trialsite.ctcae import term_told
@@ -106,6 +106,14 @@ def report_adverse_event(request, patient_pk):
 
     context = event_context(request, patient, _("Report an adverse event"))
     return answer_form(request, form, "safety/adverse_event_form.html", context, save)
+
+
+@needs(Permission.REPORT_ADVERSE_EVENTS)
+@require_GET
+def show_event_grades(request):
+    """The published words of the grades of an event, put beside the choice while it is entered."""
+    words = grade_words(trial.current_protocol(), request.GET.get("term", ""), request.GET.get("grade", ""))
+    return render(request, "visits/show_grade_words.html", words)
 
 
 def load_event(user, pk):

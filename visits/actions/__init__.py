@@ -11,7 +11,13 @@ from visits.actions.grades import (
     regrade,
     regrade_patient,
 )
-from visits.actions.infusions import latest_weight, prepare_infusion, preview_infusion, record_infusion
+from visits.actions.infusions import (
+    latest_weight,
+    prepare_infusion,
+    preview_grades,
+    preview_infusion,
+    record_infusion,
+)
 from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, release_lot
 from visits.actions.panels import (
     clear_panel,
@@ -97,6 +103,7 @@ __all__ = [
     "plan_screening",
     "plan_visits",
     "prepare_infusion",
+    "preview_grades",
     "preview_infusion",
     "preview_panel",
     "preview_panel_and_grades",

@@ -5,6 +5,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from trialsite.grade_words import row_told
 from trialsite.roles import Permission, needs, require
 from trialsite.saving import Saved, answer_form
 from trialsite.ucum import unit_text
@@ -30,7 +31,11 @@ def grade_of(m):
     that somebody did."""
     told = grade_told(m.grade, m.grade_is_to_confirm, m.ungraded_because) if m.typed else None
     if m.typed and actions.proposed_grade(m):
-        told = {**(told or {}), "answer": reverse("visits:confirm_grade", args=[m.pk]), "answered": not m.grade_is_to_confirm}
+        told = {
+            **(told or {}),
+            "answer": reverse("visits:confirm_grade", args=[m.pk]),
+            "answered": not m.grade_is_to_confirm,
+        }
     return told
 
 
@@ -62,7 +67,12 @@ def confirm_grade(request, pk):
     }  # fmt: skip
     if asked:
         scale, row, grade = asked
-        named = {"scale": scale.name, "version": scale.version, "row": row.name, "grade": grade}
+        named = {
+            "scale": scale.name,
+            "version": scale.version,
+            "row": row_told(scale.name, scale.version, row.id),
+            "grade": grade,
+        }
         intro += ". " + _("By the number, %(scale)s %(version)s (%(row)s) proposes grade %(grade)s.") % named
     if m.answered_at and not m.grade_is_to_confirm:
         named = {"grade": m.answered_grade, "name": m.answered_by, "day": m.answered_at.date()}
