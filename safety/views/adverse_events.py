@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET
 
 from patients.views import load_patient, strip_of
 from safety import actions
-from safety.forms import AdverseEventForm
+from safety.forms import AdverseEventForm, grade_words
 from safety.listings.table import address_of
 from safety.models import AdverseEvent
 from trialsite.ctcae import term_told
@@ -71,6 +71,14 @@ def report_adverse_event(request, patient_pk):
 
     context = event_context(request, patient, _("Report an adverse event"))
     return answer_form(request, form, "safety/adverse_event_form.html", context, save)
+
+
+@needs(Permission.REPORT_ADVERSE_EVENTS)
+@require_GET
+def show_event_grades(request):
+    """The published words of the grades of an event, put beside the choice while it is entered."""
+    words = grade_words(trial.current_protocol(), request.GET.get("term", ""), request.GET.get("grade", ""))
+    return render(request, "visits/show_grade_words.html", words)
 
 
 def load_event(user, pk):
