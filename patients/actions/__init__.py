@@ -49,12 +49,10 @@ from patients.actions.records import (
     today_for,
 )
 from patients.actions.unmaskings import (
-    UNMASKING_NOTICE,
     unmask_patient,
 )
 
 __all__ = [
-    "UNMASKING_NOTICE",
     "assess_eligibility",
     "consent_forms_for",
     "correct_consent",
