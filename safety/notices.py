@@ -89,7 +89,8 @@ def words_of_deadline(case, clock, kind):
     else:
         subject = _("Case %(case)s: report due by %(due)s") % told
     line = f"{name_of(case, clock)}, {_(str(clock.stage))}: {due}"
-    return subject, "\n".join([*about(case), "", line])
+    # a case may owe several reports at the same hour
+    return f"{subject} ({name_of(case, clock)})", "\n".join([*about(case), "", line])
 
 
 def about(case):

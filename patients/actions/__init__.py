@@ -21,6 +21,7 @@ from patients.actions.halts import (
     hold_halts,
     lift_halt,
     open_halt,
+    reasons_to_wait,
     refuse_when_halted,
     refuse_when_waiting,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "open_halt",
     "overtaken_by",
     "randomise_patient",
+    "reasons_to_wait",
     "record_consent",
     "record_disposition",
     "refuse_before_consent",
