@@ -6,7 +6,8 @@ import hashlib
 import json
 from zoneinfo import ZoneInfo
 
-from django.db.models import Prefetch
+from django.db.models import OuterRef, Prefetch, Subquery, Value
+from django.db.models.functions import Concat, JSONObject
 from django.utils import timezone
 
 from patients.models import ArtRegimen, HivHistory, MedicalHistory
@@ -22,17 +23,37 @@ def zone_of(case):
     return ZoneInfo(case.patient.site.timezone)
 
 
+def codes_in_force(event):
+    """The code in force of the event with this key (an expression, too), as the arguments of `Coded`."""
+    codings = Coding.objects.filter(kind=Kind.ADVERSE_EVENT, record_id=event, state=CodingState.APPROVED)
+    dictionary = Concat("dictionary__name", Value(" "), "dictionary__dictionary_version")
+    code = JSONObject(term="term", preferred_term="preferred_term", dictionary=dictionary)
+    return codings.order_by("-id").values_list(code, flat=True)[:1]
+
+
 def code_of(event):
-    """The code in force of an event (safety.expectedness.Coded), or None."""
-    codings = Coding.objects.filter(kind=Kind.ADVERSE_EVENT, record_id=event.pk, state=CodingState.APPROVED)
-    found = codings.select_related("dictionary").order_by("-id").first()
-    return Coded(found.term, found.preferred_term, str(found.dictionary)) if found else None
+    """The code in force of an event, or None."""
+    return next((Coded(**code) for code in codes_in_force(event.pk)), None)
 
 
-def proposal_for(event):
+def with_code(cases):
+    """The cases with the code of their event as `event_code`, in the same statement."""
+    return cases.annotate(event_code=Subquery(codes_in_force(OuterRef("event"))))
+
+
+def proposal_in(case):
+    """What the reference says of the event of a case that was loaded `with_code`."""
+    return proposal_for(case.event, Coded(**case.event_code) if case.event_code else None)
+
+
+NOT_LOADED = object()
+
+
+def proposal_for(event, code=NOT_LOADED):
     """What the reference safety information of the protocol says of the event (safety/expectedness.py)."""
     return propose(
-        trial.protocol(event.protocol_version).expected_events, reported=event.term, coded=code_of(event),
+        trial.protocol(event.protocol_version).expected_events, reported=event.term,
+        coded=code_of(event) if code is NOT_LOADED else code,
         grade=event.grade, is_serious=event.is_serious, is_fatal=event.is_fatal,
     )  # fmt: skip
 
@@ -202,3 +223,12 @@ def changed_between(old, new):
         elif _differs(before, after):
             found.append(section)
     return found
+
+
+def duty_told(code):
+    """To whom a report goes, as the protocol names it."""
+    for protocol in reversed(trial.versions().values()):
+        for duty in protocol.safety_reporting:
+            if duty.code == code:
+                return duty.name
+    return code

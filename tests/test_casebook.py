@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import subprocess
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -15,6 +16,7 @@ import visits.actions
 from patients.demo import fresh
 from safety import actions
 from safety import demo as safety_steps
+from safety.actions import casebooks
 from safety.casebook import job, lanes
 from safety.casebook.lanes import Span, Thing, lay_out
 from safety.casebook.record import digest_of, eyes_of, read_record
@@ -223,6 +225,28 @@ def test_a_failure_is_told_plainly_and_can_be_asked_for_again(full, unchanged, q
     assert send(browser, f"/safety/copies/{casebook.pk}/").status_code == 302
     casebook.refresh_from_db()
     assert casebook.state == JobState.WAITING
+
+
+def test_a_second_copy_of_the_same_is_refused_while_the_first_is_being_made(full, unchanged, quiet):
+    browser, address = full.client(full.chen), f"/safety/casebook/{full.patient.pk}/copy/"
+    assert send(browser, address).status_code == 302
+    again = send(browser, address)
+    assert again.status_code == 422 and "You have asked for the same already" in again.content.decode()
+    assert Casebook.objects.filter(requested_by=full.chen).count() == 1
+    assert send(full.client(full.maria), address).status_code == 302, "what others asked for is their own"
+
+
+def test_a_person_asks_for_so_many_copies_a_day_and_the_calendar_for_any(full, unchanged, quiet, monkeypatch):
+    monkeypatch.setattr(casebooks, "CASEBOOK", replace(casebooks.CASEBOOK, most_a_day=2))
+    for _ in range(2):
+        made(full.chen, full.patient)
+    with pytest.raises(Refused, match="2 of these in 24 hours"):
+        made(full.chen, full.patient)
+    with acting(full.system, "for this test"):
+        Casebook.objects.filter(requested_by=full.chen).update(requested_at=timezone.now() - timedelta(days=1))
+    made(full.chen, full.patient)
+    for _ in range(3):
+        actions.request_casebook(patient=full.patient, cutoff=timezone.now(), language="en", by=full.system)
 
 
 def test_the_trail_holds_no_bytes_of_a_copy(full, unchanged, quiet):

@@ -13,7 +13,7 @@ from patients import actions as patient_actions
 from patients.actions import today_at
 from patients.models import ArtRegimen, Medication
 from safety import actions as safety_actions
-from tests.universe import send
+from tests.universe import send, signed
 from trialsite.audit import acting
 from trialsite.saving import Refused
 from visits import actions
@@ -81,26 +81,26 @@ def test_a_line_is_asked_about_before_it_is_saved_and_one_click_documents_that_i
     answer = gap(unchanged, untreated)
     page = answer.content.decode()
     assert answer.status_code == 422 and "No antiretroviral treatment from 2019-04-01 to 2019-05-31" in page
-    assert f'value="{GAP}"' in page and 'value="2019-06"' in page
+    assert f'value="{signed(untreated, GAP)}"' in page and 'value="2019-06"' in page
     assert not ArtRegimen.objects.filter(patient=untreated, started_on="2019-06").exists()
-    answer = gap(unchanged, untreated, asked=GAP, confirmed=GAP)
+    answer = gap(unchanged, untreated, asked=signed(untreated, GAP), confirmed=signed(untreated, GAP))
     assert answer.status_code == 302 and not queries_of(untreated, "art_gap")
     assert CheckFiring.objects.get(patient=untreated, check_code="art_gap").outcome == "confirmed"
 
 
 def test_what_was_asked_and_is_saved_again_without_a_word_becomes_a_query(unchanged, untreated):
-    assert gap(unchanged, untreated, asked=GAP).status_code == 302
+    assert gap(unchanged, untreated, asked=signed(untreated, GAP)).status_code == 302
     assert queries_of(untreated, "art_gap").get().state == "open"
 
 
 def test_a_tick_counts_for_the_value_that_it_was_set_at_and_for_no_other(unchanged, untreated):
-    answer = gap(unchanged, untreated, started_on="2019-07", asked=GAP, confirmed=GAP)
+    answer = gap(unchanged, untreated, started_on="2019-07", asked=signed(untreated, GAP), confirmed=signed(untreated, GAP))
     assert answer.status_code == 422 and "art_gap:started_on:2019-07" in answer.content.decode()
     assert "checked" not in answer.content.decode().split('name="confirmed"')[1].split(">")[0]
 
 
 def test_what_was_asked_and_corrected_counts_as_corrected(unchanged, untreated):
-    assert gap(unchanged, untreated, started_on="2019-04-01", asked=GAP).status_code == 302
+    assert gap(unchanged, untreated, started_on="2019-04-01", asked=signed(untreated, GAP)).status_code == 302
     firing = CheckFiring.objects.get(patient=untreated, check_code="art_gap")
     assert (firing.outcome, firing.typed, firing.has_changed_value) == ("corrected", "2019-06", True)
 
@@ -109,9 +109,19 @@ def test_what_was_asked_and_corrected_counts_as_corrected(unchanged, untreated):
     "asked", ["", ":", "art_gap", "no_such:x:1", "impossible:x:1", "art_gap:<b>:1", f"art_gap:a\0:{'x' * 900}"]
 )
 def test_tokens_that_no_page_of_ours_sent_change_nothing(unchanged, untreated, asked):
-    assert gap(unchanged, untreated, asked=asked).status_code == 422
-    assert gap(unchanged, untreated, started_on="2019-04-01", asked=asked).status_code == 302
+    for sent in (asked, signed(untreated, asked)):
+        assert gap(unchanged, untreated, asked=sent).status_code == 422
+    assert gap(unchanged, untreated, started_on="2019-04-01", asked=signed(untreated, asked)).status_code == 302
     assert not CheckFiring.objects.filter(patient=untreated, test="x").exists()
+
+
+@pytest.mark.parametrize("name", ["asked", "confirmed"])
+def test_what_the_client_says_it_was_asked_counts_only_with_our_signature_for_this_patient(unchanged, untreated, name):
+    other = unchanged.screened(seed=7)
+    for token in (GAP, f"{GAP}:", f"{GAP}:x", signed(other, GAP), signed(untreated, GAP.replace("06", "07"))):
+        assert gap(unchanged, untreated, **{name: token}).status_code == 422, token
+    assert gap(unchanged, untreated, **{name: signed(untreated, GAP)}).status_code == 302
+    assert CheckFiring.objects.filter(patient=untreated, check_code="art_gap").count() == 1
 
 
 def test_an_event_is_asked_about_before_it_is_reported(unchanged):
@@ -127,7 +137,7 @@ def test_an_event_is_asked_about_before_it_is_reported(unchanged):
     assert answer.status_code == 422 and "Is this medical history?" in answer.content.decode()
     assert not patient.adverse_events.exists()
     token = f"event_before_consent:began_on:{before}"
-    assert send(unchanged.client(unchanged.chen), address, **values, asked=token, confirmed=token).status_code == 302
+    assert send(unchanged.client(unchanged.chen), address, **values, asked=signed(patient, token), confirmed=signed(patient, token)).status_code == 302
     assert CheckFiring.objects.get(patient=patient, check_code="event_before_consent").outcome == "confirmed"
 
 

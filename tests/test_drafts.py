@@ -20,11 +20,6 @@ from visits.models import CheckFiring, Measurement, PanelRecord
 NOT_OF_A_DRAFT = ("idem", "version", "csrfmiddlewaretoken")
 
 
-@pytest.fixture(scope="module")
-def screened(world):
-    return world.screened()
-
-
 @pytest.fixture
 def panel(unchanged, screened):
     """Haematology of screening, not yet entered."""

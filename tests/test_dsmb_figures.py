@@ -13,12 +13,14 @@ from django.utils import translation
 from patients.models import Halt, State, Unmasking
 from safety.actions.reports import draw_arm_letters
 from safety.dsmb import counting, measurements
+from safety.dsmb.arms import read_arms
+from safety.dsmb.changes import action_items
 from safety.dsmb.compute import compute_figures
 from safety.dsmb.figures import PartFigures, Table
-from safety.dsmb.snapshot import read_arms, read_snapshot
-from safety.models import ArmLetter, Deviation
-from tests.dsmb_data import ARMS, SmallTrial, small_protocol
-from trialsite import trial as the_trial
+from safety.dsmb.reading import read_snapshot
+from safety.dsmb.snapshot import Before
+from safety.models import ActionItem, ArmLetter, Deviation, Recommendation
+from tests.dsmb_data import ARMS, SmallTrial, in_force, small_protocol
 from trialsite.audit import acting
 from visits.models import PanelState, VisitState
 
@@ -30,9 +32,7 @@ CELLS, WATER = ARMS
 
 @pytest.fixture
 def trial(monkeypatch):
-    protocol = small_protocol()
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
-    trial = SmallTrial(protocol)
+    trial = SmallTrial(in_force(monkeypatch, small_protocol()))
     with acting(trial.by):
         ArmLetter.objects.create(arm=CELLS, letter="B")
         ArmLetter.objects.create(arm=WATER, letter="A")
@@ -512,9 +512,7 @@ RULES = [
 
 
 def test_the_closed_part_says_where_stopping_rules_stand_without_telling_an_arm(monkeypatch):
-    protocol = small_protocol(stopping_rules=RULES)
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
-    trial = SmallTrial(protocol)
+    trial = SmallTrial(in_force(monkeypatch, small_protocol(stopping_rules=RULES)))
     draw_arm_letters(by=trial.by)
     for arm in (CELLS, CELLS, WATER):
         patient = trial.enrol(arm, DAY_0)
@@ -556,6 +554,45 @@ def test_halts_and_unmaskings_are_listed_without_words_that_could_tell_an_arm(tr
             ("All wait", "not lifted"), ("–", "not lifted"),
         ]  # fmt: skip
         assert "zebra" not in everything(part).lower()
+
+
+ITEMS = [
+    # what, due in days from the cut-off, resolved in days from it  ->  what the report says, whether it is new or resolved since
+    ("Tell the sites", -10, -5, "resolved, 2026-06-25", "resolved since"),
+    ("Weigh again", -10, None, "overdue", "–"),
+    ("Ask the lab", 0, None, "open", "–"),
+    ("Read the letter", None, 3, "open", "–"),
+]
+
+
+def test_what_the_board_asked_for_is_told_with_what_became_of_it(trial):
+    def recommend(on, **values):
+        return Recommendation.objects.create(met_on=on, decision="modify", rationale="x", recorded_by=trial.by, **values)
+
+    def instant(days):
+        return datetime(2026, 6, 30, 10, tzinfo=UTC) + timedelta(days=days)
+
+    with acting(trial.by, "for this test"):
+        effective = recommend(DAY_0, effective_at=instant(-60))
+        for text, due, resolved, _state, _since in ITEMS:
+            ActionItem.objects.create(
+                recommendation=effective, text=text, responsible="Sponsor",
+                due_on=CUTOFF + timedelta(days=due) if due is not None else None,
+                **({"resolution": "done so", "resolved_at": instant(resolved)} if resolved else {}),
+            )  # fmt: skip
+        for other in (recommend(DAY_0), recommend(DAY_0, effective_at=instant(1)), recommend(DAY_0, effective_at=instant(-2))):
+            ActionItem.objects.create(recommendation=other, text=f"Of {other.effective_at}", responsible="x")
+    wanted = {text: (state, since) for text, _due, _resolved, state, since in ITEMS}
+    wanted[f"Of {instant(-2)}"] = ("open", "new")
+    for before in (None, Before(CUTOFF - timedelta(days=30), instant(-30), {})):
+        snapshot = read_snapshot(CUTOFF, datetime(2026, 7, 9, tzinfo=UTC), CUTOFF)
+        snapshot.before = before
+        table = action_items(snapshot)
+        assert {row.cells[1]: row.cells[4] for row in table.rows} == {text: state for text, (state, _) in wanted.items()}
+        assert [row.cells[4] for row in table.rows][-1] == "resolved, 2026-06-25" and table.rows[-1].cells[5] == "done so"
+        if before:
+            assert {row.cells[1]: row.cells[6] for row in table.rows} == {text: since for text, (_, since) in wanted.items()}
+    assert figures().open.item("C4").rows and figures().closed.item("C4").rows
 
 
 def test_deviations_are_counted_by_category(trial):
@@ -655,8 +692,7 @@ def test_each_arm_gets_one_letter_and_keeps_it(trial):
 
 
 def test_letters_are_drawn_at_random(monkeypatch):
-    protocol = small_protocol()
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
+    protocol = in_force(monkeypatch, small_protocol())
     drawn = []
     monkeypatch.setattr("safety.actions.reports.secrets.SystemRandom.shuffle", lambda self, arms: drawn.append(list(arms)))
     draw_arm_letters(by=SmallTrial(protocol).by)
@@ -675,10 +711,10 @@ def test_figures_come_back_from_their_json(trial):
 
 def test_the_number_of_queries_does_not_grow_with_the_patients(trial, django_assert_num_queries):
     fill(trial, 1)
-    with django_assert_num_queries(36):
+    with django_assert_num_queries(37):
         figures()
     fill(trial, 5)
-    with django_assert_num_queries(36):
+    with django_assert_num_queries(37):
         figures()
 
 
@@ -690,7 +726,7 @@ def test_a_protocol_without_infusions_and_cd4_has_its_report_too(monkeypatch):
         visits=[{"code": "W0", "name": "Week 0", "day": 0, "phase": "treatment", "panels": ("BLOOD",)}],
         arms=[{"code": code, "name": code, "product": f"P{CELLS}"} for code in ("ONE", "TWO", "THREE")],
     )  # fmt: skip
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": plain})
+    in_force(monkeypatch, plain)
     trial = SmallTrial(plain)
     draw_arm_letters(by=trial.by)
     for arm in ("ONE", "TWO", "THREE"):

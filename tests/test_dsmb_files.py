@@ -17,10 +17,9 @@ from safety.dsmb.draw import draw_plots
 from safety.dsmb.figures import Column, Row, Table
 from safety.dsmb.render import NotTypeset, render_html, render_pdf
 from safety.dsmb.tables import tables_of
-from tests.dsmb_data import ARMS, SmallTrial, small_protocol
+from tests.dsmb_data import ARMS, SmallTrial, in_force, small_protocol
 from tests.test_dsmb_figures import figures as figures_now
 from tests.test_dsmb_figures import fill
-from trialsite import trial as the_trial
 
 pytestmark = pytest.mark.django_db
 
@@ -30,9 +29,7 @@ DAY_0, CUTOFF = date(2026, 3, 2), date(2026, 6, 30)
 @pytest.fixture
 def figures(monkeypatch):
     """Of a small trial of five patients."""
-    protocol = small_protocol()
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
-    trial = SmallTrial(protocol)
+    trial = SmallTrial(in_force(monkeypatch, small_protocol()))
     draw_arm_letters(by=trial.by)
     fill(trial)
     fifth = trial.enrol("ZEBRAARM", DAY_0)
@@ -177,8 +174,7 @@ def test_what_people_typed_in_chinese_is_printed_and_what_no_font_has_is_told_by
 
 
 def test_an_empty_trial_is_printed(monkeypatch, tmp_path):
-    protocol = small_protocol()
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
+    in_force(monkeypatch, small_protocol())
     empty = figures_now()
     for part in empty.parts:
         text = words_of(render_pdf(part, draw_plots(part)), tmp_path)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from patients import actions as patient_actions
 from patients import demo as patient_steps
 from patients.models import AllocationSlot, Scope
-from tests.universe import send
+from tests.universe import send, signed
 from trialsite.audit import acting
 from trialsite.demo import at, clock_at
 from trialsite.saving import Refused, Stale
@@ -313,7 +313,7 @@ def test_the_pharmacist_prepares_and_the_coordinator_records_in_the_browser(unch
     answer = send(
         chen, f"/visits/{visit.pk}/infusion/", started_at=f"{day} 09:30", stopped_at=f"{day} 10:30", volume_ml="100",
         M_PULSE_0="70", reaction1_term="Chills", reaction1_began=f"{day} 09:50", reaction1_grade="1",
-        asked=f"monitoring::{whole_of(ready, '09:30', '10:30')}",
+        asked=signed(visit, f"monitoring::{whole_of(ready, '09:30', '10:30')}"),
     )  # fmt: skip
     assert answer.status_code == 302, answer.content.decode()
     infusion = Infusion.objects.get(visit=visit)
@@ -407,7 +407,7 @@ def test_a_question_about_an_infusion_is_confirmed_before_it_is_saved(unchanged,
     assert answer.status_code == 422 and not Infusion.objects.filter(visit=visit).exists()
     [question] = answer.context["questions"]
     assert (question.check, question.field, question.typed) == ("implausible", "M_PULSE_15", "190")
-    assert send(chen, address, **typed, asked=question.token, confirmed=question.token).status_code == 302
+    assert send(chen, address, **typed, asked=question.signed, confirmed=question.signed).status_code == 302
     firing = CheckFiring.objects.get(infusion__visit=visit)
     assert (firing.outcome, firing.minute, firing.query) == ("confirmed", 15, None)
 
@@ -417,6 +417,8 @@ def test_a_question_about_an_infusion_that_was_corrected_is_counted_so(unchanged
     typed = {"started_at": f"{day} 09:30", "stopped_at": f"{day} 10:30", "volume_ml": "100"}
     typed |= {f"M_PULSE_{minute}": "70" for minute in prepared.protocol.infusions.monitoring_minutes}
     asked = ["implausible:M_PULSE_15:190", "volume::x", "impossible:M_PULSE_15:1", "volume:M_NONE_3:1", "a:b", "::"]
+    elsewhere = signed(prepared, "volume::y")
+    asked = [*(signed(visit, token) for token in asked), "volume::z", elsewhere]
     answer = send(unchanged.client(unchanged.chen), f"/visits/{visit.pk}/infusion/", **typed, asked=asked)
     assert answer.status_code == 302
     firings = CheckFiring.objects.filter(infusion__visit=visit).order_by("check_code")

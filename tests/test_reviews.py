@@ -569,6 +569,7 @@ NOT_HELD = {
     "watch_after_disposition", "watch_events", "watch_rules",
     # dictionaries; those about many records leave out what is locked
     "code_line", "follow_words", "load_dictionary", "recode_codings", "restate_codings", "use_dictionary", "regrade",
+    "regrade_patient",
     "unmask_patient", "record_casebook_download", "record_report_download", "drop_old_casebooks",
 }  # fmt: skip
 WHEN_FROZEN = {

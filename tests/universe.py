@@ -20,6 +20,7 @@ from safety import actions as safety_actions
 from trialsite import actions, demo, presence, sign_in
 from trialsite.models import User
 from trialsite.roles import Role
+from trialsite.saving import signature_of
 from visits import demo as visit_steps
 
 PASSWORD = "a-long-word-for-tests-1905"
@@ -162,6 +163,11 @@ def fields_of(response):
     form = _Form()
     form.feed(response.content.decode())
     return form.sent
+
+
+def signed(about, token):
+    """The token as a page of ours asks it about this record."""
+    return f"{token}:{signature_of(about, token)}"
 
 
 def send(client, url, page=None, **changes):

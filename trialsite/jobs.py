@@ -12,7 +12,7 @@ import subprocess
 import tomllib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from django.conf import settings
@@ -44,7 +44,8 @@ AGAIN = because("requested again after a failure")
 @dataclass(frozen=True)
 class Kind:
     """A kind of thing that a job makes: its model, the task and what that calls the thing's id, the number of its
-    advisory lock (any that nothing else uses), and how many one person may have under way; None: as many as they like.
+    advisory lock (any that nothing else uses), how many one person may have under way and ask for in 24 hours, and the
+    fields that make two of them the same. (The system asks for what the calendar says.)
 
     The model has state, step, percent, failure, finished_at, requested_by, code_version, last_audit_event, version."""
 
@@ -52,7 +53,9 @@ class Kind:
     task: str
     id_name: str
     gate: int
-    most_at_once: int | None = None
+    most_at_once: int
+    most_a_day: int
+    same: tuple[str, ...]
 
 
 # --- what a person does -------------------------------------------------------------------------------------
@@ -73,9 +76,9 @@ def instant_of_trail(instant):
 def request(kind, *, by, **values):
     """Ask for a thing of this kind. Row and outbox message stand or fall together.
 
-    Raises Refused when the person has as many under way as they may."""
+    Raises Refused when the same is under way for the person, or as many as they may have."""
     with acting(by):
-        _refuse_many(kind, by)
+        _refuse_many(kind, values, by)
         record = kind.model.objects.create(**values, requested_by=by)
         ask_for(kind.task, **{kind.id_name: record.pk})
     return record
@@ -84,7 +87,7 @@ def request(kind, *, by, **values):
 def repeat(kind, record, *, version, by):
     """Ask again for a thing that could not be made. Raises Stale and Refused, also for too many under way."""
     with acting(by, AGAIN):
-        _refuse_many(kind, by)
+        _refuse_many(kind, {name: getattr(record, name) for name in kind.same}, by)
         record = kind.model.objects.select_for_update().get(pk=record.pk)
         check_version(record, version)
         if record.state != JobState.FAILED:
@@ -94,12 +97,21 @@ def repeat(kind, record, *, version, by):
     return record
 
 
-def _refuse_many(kind, by):
-    if kind.most_at_once is None:
+def _refuse_many(kind, values, by):
+    if by.is_system:
         return
     User.objects.select_for_update().get(pk=by.pk)  # one request of a person at a time
-    if kind.model.objects.filter(requested_by=by, state__in=UNDER_WAY).count() >= kind.most_at_once:
+    mine = kind.model.objects.filter(requested_by=by)
+    under_way = mine.filter(state__in=UNDER_WAY)
+    if under_way.filter(**{name: values[name] for name in kind.same}).exists():
+        raise Refused(_("You have asked for the same already, and it is still being made. Ask again when it is done."))
+    if under_way.count() >= kind.most_at_once:
         raise Refused(_("What you asked for last is still being made. Ask again when it is done."))
+    if mine.filter(requested_at__gt=timezone.now() - timedelta(days=1)).count() >= kind.most_a_day:
+        raise Refused(
+            _("You have asked for %(count)d of these in 24 hours, which is the most. Use one that is made, or ask again tomorrow.")
+            % {"count": kind.most_a_day}
+        )
 
 
 # --- what the worker does -----------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ REASONS = (
     gettext_noop("lot released"),
     gettext_noop("infusion prepared"),
     gettext_noop("infusion recorded"),
+    gettext_noop("the baseline was entered late or changed"),
     # reference ranges
     gettext_noop("new range from %(day)s"),
     gettext_noop("table of ranges imported"),

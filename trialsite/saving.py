@@ -16,14 +16,16 @@ What is typed and not saved yet is kept as a draft of the person (trialsite/draf
 import hashlib
 import logging
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import NON_FIELD_ERRORS
+from django.core.signing import Signer
 from django.db import IntegrityError, connection
 from django.http import HttpResponseRedirect
 from django.shortcuts import render
+from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
 from psycopg.errors import UniqueViolation
 
@@ -62,10 +64,20 @@ class Question:
     field: str
     typed: str
     text: object
+    signature: str = ""  # of the token, on a page: see signature_of
 
     @property
     def token(self):
         return f"{self.check}:{self.field}:{self.typed}"
+
+    @property
+    def signed(self):
+        return f"{self.token}:{self.signature}"
+
+
+def signature_of(about, token):
+    """Signs what a page asks about this record. Only what a check of ours really asked counts as asked, or as confirmed."""
+    return Signer(salt=f"asked {about._meta.label_lower} {about.pk}").signature(token)
 
 
 class Questions(Exception):
@@ -158,7 +170,17 @@ class DataForm(forms.Form):
 
 class AskingForm(DataForm):
     """The base of forms whose soft checks ask before they are saved (templates/_questions.html): what was asked, and
-    what was ticked as looked up in the source, comes along, each with the value that it was about."""
+    what was ticked as looked up in the source, comes along, signed, each with the value that it was about.
+
+    `about` is the record, or what a new one belongs to."""
+
+    def __init__(self, *args, about, **kwargs):
+        self.about = about
+        super().__init__(*args, **kwargs)
+
+    def signed(self, questions):
+        """The questions as this form's page asks them."""
+        return [replace(question, signature=signature_of(self.about, question.token)) for question in questions]
 
     @property
     def asked(self):
@@ -171,7 +193,8 @@ class AskingForm(DataForm):
 
     def _tokens(self, name):
         sent = self.data.getlist(name)[:MOST_QUESTIONS] if self.is_bound else []
-        return {token for token in sent if len(token) < LONGEST_TOKEN and "\x00" not in token}
+        parts = [text.rpartition(":") for text in sent if len(text) < LONGEST_TOKEN and "\x00" not in text]
+        return {token for token, _, signature in parts if constant_time_compare(signature, signature_of(self.about, token))}
 
     @property
     def confirmed(self):
@@ -233,7 +256,7 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
                 form.add_error(name if name in form.fields else None, text)
         return page(422)
     except Questions as asking:
-        return page(422, questions=asking.questions)
+        return page(422, questions=form.signed(asking.questions))
     except Stale as stale:
         rows = (conflict or conflict_rows)(form, stale)
         key = form.cleaned_data["idem"]

@@ -390,6 +390,8 @@ TOLD_CODES = {
     "check_code": "visits.edit_checks.title_of",
     "body_system": "safety.dictionary.told",
     "body_system_code": "safety.dictionary.told",
+    "safety_caseversion.changed": "safety.models.serious.told_part",
+    "safety_submission.duty": "safety.cases.duty_told",
     "visits_review.meaning": "visits.reviews.meaning_told",
     "safety_boardsignature.meaning": "safety.models.board.meaning_told",
     "safety_adverseevent.term": "trialsite.ctcae.term_told",

@@ -32,6 +32,7 @@ OPERATIONS = {"insert": gettext_lazy("entered"), "update": gettext_lazy("changed
 UNTOLD = {"id", "version", "patient_id"}
 # nor these: by what the machine finds a record again; what it stands for is told beside it
 MACHINES = {
+    "safety_caseversion": {"content"},
     "safety_coding": {"key"},
     "safety_deviation": {"proposal_key"},
     "safety_dismissedproposal": {"proposal_key"},
@@ -201,7 +202,7 @@ class Teller:
         """One of a list: a code, or a piece of evidence."""
         if isinstance(one, dict):
             return " ".join(self._fact(one, name) for name in sorted(one, key=_order))
-        told = told_codes().get(field.column)
+        told = told_codes().get(f"{field.model._meta.db_table}.{field.column}") or told_codes().get(field.column)
         return str(told(one)) if told else str(one)
 
     def _fact(self, piece, name):

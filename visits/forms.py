@@ -6,7 +6,6 @@ from decimal import Decimal
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.signing import Signer
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext
@@ -22,7 +21,7 @@ from trialsite.fields import (
     choices_with_blank,
 )
 from trialsite.forms import SigningForm, SiteFilter
-from trialsite.saving import AskingForm, DataForm
+from trialsite.saving import AskingForm, DataForm, signature_of
 from trialsite.ucum import unit_text
 from visits import edit_checks, infusing
 from visits.models import Missing
@@ -71,7 +70,7 @@ def missing_choices():
 def as_said(panel, key, typed):
     """What a page is told along with the question of a check (`key`) about what was typed: signed, so that only what a
     check of ours really said about this panel is counted when the value is corrected."""
-    return f"{typed}:{Signer(salt=f'asked {panel.pk} {key}').signature(typed)}"
+    return f"{typed}:{signature_of(panel, f'{key}:{typed}')}"
 
 
 class PanelForm(DataForm):

@@ -21,6 +21,7 @@ from patients.actions.halts import (
     hold_halts,
     lift_halt,
     open_halt,
+    reasons_to_wait,
     refuse_when_halted,
     refuse_when_waiting,
 )
@@ -49,12 +50,10 @@ from patients.actions.records import (
     today_for,
 )
 from patients.actions.unmaskings import (
-    UNMASKING_NOTICE,
     unmask_patient,
 )
 
 __all__ = [
-    "UNMASKING_NOTICE",
     "assess_eligibility",
     "consent_forms_for",
     "correct_consent",
@@ -72,6 +71,7 @@ __all__ = [
     "open_halt",
     "overtaken_by",
     "randomise_patient",
+    "reasons_to_wait",
     "record_consent",
     "record_disposition",
     "refuse_before_consent",

@@ -71,13 +71,17 @@ def refuse_when_halted(what, *, patient=None, arm=None, at=None):
 def refuse_when_waiting(what, *, patient, on):
     """Raise Refused when the first patients are treated one after another and this one's turn has not come on this day.
     Asked before the halts."""
-    reasons = [
+    if reasons := reasons_to_wait(what, patient=patient, on=on, is_final=True):
+        raise Refused({"": reasons})
+
+
+def reasons_to_wait(what, *, patient, on, is_final=False):
+    """The same as sentences. Only what is `is_final` holds the gate of the halts; a page that is filled in does not."""
+    return [
         str(reason)
         for name in settings.BEFORE_TREATMENT
-        for reason in import_string(name)(what=what, patient=patient, on=on)
+        for reason in import_string(name)(what=what, patient=patient, on=on, is_final=is_final)
     ]
-    if reasons:
-        raise Refused({"": reasons})
 
 
 def hold_halts():

@@ -34,7 +34,7 @@ def save_line(request, pk, kind, line_pk=None):
     patient = load_patient(request.user, pk)
     require(request.user, Permission.ENTER_DATA, patient.site)
     line = get_object_or_404(model.objects.filter(patient=patient), pk=line_pk) if line_pk else None
-    form = form_class(request.POST or None, record=line)
+    form = form_class(request.POST or None, record=line, about=line or patient)
 
     def save(form):
         saved = actions.save_line(

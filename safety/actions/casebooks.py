@@ -10,13 +10,16 @@ from trialsite import jobs
 from trialsite.audit import acting
 from trialsite.reasons import because
 
-CASEBOOK = jobs.Kind(Casebook, "safety.tasks.make_casebook", "casebook_id", gate=1213190, most_at_once=3)
+CASEBOOK = jobs.Kind(
+    Casebook, "safety.tasks.make_casebook", "casebook_id", gate=1213190, most_at_once=3, most_a_day=100,
+    same=("patient", "language"),
+)  # fmt: skip
 
 
 def request_casebook(*, patient, cutoff, language, by):
     """Ask for the certified copy of one patient's record as it stood at `cutoff`, its words in `language`.
 
-    Raises Refused for a cut-off in the future, and when a person has many under way."""
+    Raises Refused for a cut-off in the future, for one that is under way for the person, and for too many (jobs.Kind)."""
     return jobs.request(CASEBOOK, patient=patient, cutoff=jobs.instant_asked(cutoff), language=language, by=by)
 
 

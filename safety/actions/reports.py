@@ -19,7 +19,10 @@ from trialsite.audit import acting
 from trialsite.models import JobState
 from trialsite.saving import Refused
 
-REPORT = jobs.Kind(DsmbReport, "safety.tasks.make_dsmb_report", "report_id", gate=1213188)
+REPORT = jobs.Kind(
+    DsmbReport, "safety.tasks.make_dsmb_report", "report_id", gate=1213188, most_at_once=3, most_a_day=20,
+    same=("cutoff", "series"),
+)  # fmt: skip
 FIGURES, TABLES = "figures.json", "tables.zip"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LETTER_GATE, REQUEST_GATE = 1213187, 1213191  # names of advisory locks: any numbers that nothing else uses
@@ -35,7 +38,8 @@ def request_dsmb_report(*, cutoff, entered_until=None, month=None, new_series=Fa
     """Ask for a report of what happened until the day `cutoff`, as it was known at `entered_until` (by default now);
     `month` (YYYY-MM) marks the one monthly report of that month; in a new series the arms get new letters.
 
-    Raises Refused for a day or an instant that cannot be, IntegrityError when the month has its report."""
+    Raises Refused for a day or an instant that cannot be, for one that is under way for the person and for too many
+    (jobs.Kind), IntegrityError when the month has its report."""
     now = datetime.now(UTC)
     if cutoff > now.date():
         raise Refused({"cutoff": [_("The cut-off is in the future.")]})

@@ -194,6 +194,7 @@ class Document:
         left_out = []
         if not self.record.eyes["sees_arm"]:
             left_out.append(_("the treatment arm and what tells it (allocation, product, lot, dose)"))
+            left_out.append(_("emergency unmaskings and their reasons"))
         if not self.record.eyes["sees_events"]:
             left_out.append(_("adverse events"))
         return {

@@ -1,6 +1,8 @@
-"""What changed since the last report: C1 to C3. Both reports count by their own cut-off, each as it was known then."""
+"""What changed since the last report: C1 to C3, and what became of what the board asked for: C4. Both reports count by their
+own cut-off, each as it was known then."""
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from patients.models import State
 from safety.dsmb.figures import Column, Row, Table
@@ -15,6 +17,36 @@ def changes(snapshot, groups, letters):
         changed_events(snapshot, letters),
         changed_patients(snapshot, letters),
     )
+
+
+def action_items(snapshot):
+    """C4. What the board asked for in recommendations that were in effect at the cut-off, the open items first."""
+    since = snapshot.before.entered_until if snapshot.before else None
+    open_items, resolved = [], []
+    for item in snapshot.action_items:
+        is_resolved = item.resolved_at is not None and item.resolved_at.date() <= snapshot.cutoff
+        is_late = item.due_on is not None and item.due_on < snapshot.cutoff and not is_resolved
+        state = _("resolved") if is_resolved else _("overdue") if is_late else pgettext("action item", "open")
+        news = ""
+        if since and is_resolved and item.resolved_at > since:
+            news = _("resolved since")
+        elif since and item.recommendation.effective_at > since:
+            news = pgettext("action item", "new")
+        cells = (
+            item.recommendation.met_on.isoformat(), item.text, item.responsible, item.due_on.isoformat() if item.due_on else "–",
+            f"{state}, {item.resolved_at:%Y-%m-%d}" if is_resolved else state, item.resolution if is_resolved else "–",
+        )  # fmt: skip
+        (resolved if is_resolved else open_items).append(Row((*cells, news or "–") if since else cells))
+    columns = (
+        Column(_("Meeting"), align="left"), Column(_("Action item"), align="left", share=2),
+        Column(_("Responsible"), align="left"), Column(_("Due"), align="left"), Column(_("State"), align="left"),
+        Column(_("How it was resolved"), align="left", share=2),
+        *((Column(_("Since the last report"), align="left"),) if since else ()),
+    )  # fmt: skip
+    return Table(
+        "C4", _("Action items of the safety board"), columns, (*open_items, *resolved),
+        empty=_("The board has asked for nothing."),
+    )  # fmt: skip
 
 
 def numbers(snapshot, groups):

@@ -8,7 +8,7 @@ part has the one group of all, the closed part one for each letter and all of th
 from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
 
-from safety.dsmb.changes import changes
+from safety.dsmb.changes import action_items, changes
 from safety.dsmb.counting import FEWEST, Group
 from safety.dsmb.events import (
     adverse_events,
@@ -47,6 +47,7 @@ def open_part(snapshot) -> PartFigures:
     laboratory = {(test, visit, ""): summary for (test, visit), summary in snapshot.laboratory.items()}
     items = (
         *changes(snapshot, groups, {}),
+        action_items(snapshot),
         status(snapshot, groups, screened=True),
         enrolment_plot(snapshot),
         enrolment(snapshot),
@@ -79,6 +80,7 @@ def closed_part(snapshot, arms) -> PartFigures:
     totals = {(test, visit, ""): summary for (test, visit), summary in snapshot.laboratory.items()}
     items = (
         *changes(snapshot, groups, letters),
+        action_items(snapshot),
         status(snapshot, groups, screened=False),
         baseline(snapshot, groups),
         exposure(snapshot, groups),

@@ -167,6 +167,8 @@ PARTS = {
     "case": _("when the case was known"),
     "trial": _("trial"),
     "patient": _("patient"),
+    "code": _("coded term"),
+    "came_again": _("event that came back"),
     "reporter": _("reporter"),
     "sponsor": _("sponsor's judgement"),
     "infusions": _("infusions"),

@@ -105,7 +105,7 @@ def report_proposed_event(request, pk):
     m, proposal = load_proposal(request, pk)
     patient = m.patient
     initial = initial_of(m, proposal) if proposal else {}
-    form = event_form(request, patient, initial=initial)
+    form = event_form(request, patient, about=m, initial=initial)
 
     def save(form):
         event = actions.report_proposed_event(

@@ -83,11 +83,11 @@ def event_context(request, patient, heading, **more):
     return lambda: {"strip": strip_of(request.user, patient), **context}
 
 
-def event_form(request, patient, **about):
+def event_form(request, patient, **more):
     """The form of an event of this patient. Whether it came back is asked once a second infusion was given."""
     return AdverseEventForm(
         request.POST or None, protocol=patient.protocol, zone=ZoneInfo(patient.site.timezone),
-        was_given_again=Infusion.objects.filter(patient=patient).count() > 1, **about,
+        was_given_again=Infusion.objects.filter(patient=patient).count() > 1, **more,
     )  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def report_adverse_event(request, patient_pk):
     patient = load_patient(request.user, patient_pk)
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, patient.site)
     initial = {name: request.GET[name] for name in ("term", "infusion_number") if name in request.GET}
-    form = event_form(request, patient, initial=initial)
+    form = event_form(request, patient, about=patient, initial=initial)
 
     def save(form):
         event = actions.report_adverse_event(
@@ -136,7 +136,7 @@ def change_adverse_event(request, pk):
     event = load_event(request.user, pk)
     patient = event.patient
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, patient.site)
-    form = event_form(request, patient, record=event)
+    form = event_form(request, patient, record=event, about=event)
 
     def save(form):
         saved = actions.change_adverse_event(

@@ -24,6 +24,11 @@ from trialsite.sign_in import Event
 UNUSED_AFTER = timedelta(days=90)  # an account that slept this long is to be looked at
 
 
+def for_administrators(view):
+    """A page, to read and to send, for those who administer accounts."""
+    return require_http_methods(["GET", "HEAD", "POST"])(needs(Permission.MANAGE_ACCOUNTS)(view))
+
+
 def accounts():
     """Every person's account with its present grants and `last_sign_in`."""
     sign_ins = SecurityEvent.objects.filter(user=OuterRef("pk"), kind=Event.SIGNED_IN).order_by("-id")
@@ -58,8 +63,7 @@ def list_accounts(request):
     return render(request, "accounts/list_accounts.html", context)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@needs(Permission.MANAGE_ACCOUNTS)
+@for_administrators
 def create_account(request):
     def save(form):
         values = form.values
@@ -102,28 +106,20 @@ def show_account(request, pk):
     return render(request, "accounts/show_account.html", context)
 
 
-def change(request, account, form, title, act, *, button, explanation="", dangerous=False):
+def change(request, account, title, act, *, form=forms.ReasonForm, button, explanation="", dangerous=False):
     """The pages that change one thing of an account, for a reason. `act(form)` gives a word for the person."""
 
     def save(form):
         return Saved(reverse("show_account", args=[account.pk]), message=act(form))
 
     context = {
-        "account": account,
-        "title": title,
-        "button": button,
-        "explanation": explanation,
-        "dangerous": dangerous,
-    }
-    return answer_form(request, form, "accounts/change_account.html", context, save)
+        "account": account, "title": title, "button": button, "explanation": explanation, "dangerous": dangerous,
+    }  # fmt: skip
+    sent = form(request.POST if request.method == "POST" else None)
+    return answer_form(request, sent, "accounts/change_account.html", context, save)
 
 
-def sent(form_class, request):
-    return form_class(request.POST if request.method == "POST" else None)
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@needs(Permission.MANAGE_ACCOUNTS)
+@for_administrators
 def grant_role(request, pk):
     account = load_account(pk)
 
@@ -132,18 +128,12 @@ def grant_role(request, pk):
         return _("Granted: %(role)s.") % {"role": Role(grant.role).label}
 
     return change(
-        request,
-        account,
-        sent(forms.RoleForm, request),
-        _("Grant a role"),
-        act,
-        button=_("Grant the role"),
-        explanation=_("The person is signed out and comes back with the new role."),
-    )
+        request, account, _("Grant a role"), act, form=forms.RoleForm,
+        button=_("Grant the role"), explanation=_("The person is signed out and comes back with the new role."),
+    )  # fmt: skip
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@needs(Permission.MANAGE_ACCOUNTS)
+@for_administrators
 def revoke_role(request, pk):
     grant = get_object_or_404(Grant.objects.current().select_related("user", "site"), pk=pk)
 
@@ -151,24 +141,15 @@ def revoke_role(request, pk):
         actions.revoke_role(grant=grant, reason=form.values["reason"], by=request.user)
         return _("The role was revoked.")
 
-    title = _("Revoke: %(role)s, %(site)s") % {
-        "role": Role(grant.role).label,
-        "site": grant.site or _("all sites"),
-    }
+    title = _("Revoke: %(role)s, %(site)s") % {"role": Role(grant.role).label, "site": grant.site or _("all sites")}
     return change(
-        request,
-        grant.user,
-        sent(forms.ReasonForm, request),
-        title,
-        act,
-        button=_("Revoke the role"),
-        explanation=_("It ends at once; the person is signed out."),
+        request, grant.user, title, act,
+        button=_("Revoke the role"), explanation=_("It ends at once; the person is signed out."),
         dangerous=True,
-    )
+    )  # fmt: skip
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@needs(Permission.MANAGE_ACCOUNTS)
+@for_administrators
 def deactivate_account(request, pk):
     account = load_account(pk)
 
@@ -177,19 +158,14 @@ def deactivate_account(request, pk):
         return _("The account is deactivated.")
 
     return change(
-        request,
-        account,
-        sent(forms.ReasonForm, request),
-        _("Deactivate the account"),
-        act,
+        request, account, _("Deactivate the account"), act,
         button=_("Deactivate"),
         explanation=_("The person is out at once. The account stays, because it names who did what."),
         dangerous=True,
-    )
+    )  # fmt: skip
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@needs(Permission.MANAGE_ACCOUNTS)
+@for_administrators
 def reactivate_account(request, pk):
     account = load_account(pk)
 
@@ -198,18 +174,12 @@ def reactivate_account(request, pk):
         return _("The account is active again, with the roles it held.")
 
     return change(
-        request,
-        account,
-        sent(forms.ReasonForm, request),
-        _("Reactivate the account"),
-        act,
-        button=_("Reactivate"),
-        explanation=_("The roles below hold again, the password too."),
-    )
+        request, account, _("Reactivate the account"), act,
+        button=_("Reactivate"), explanation=_("The roles below hold again, the password too."),
+    )  # fmt: skip
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@needs(Permission.MANAGE_ACCOUNTS)
+@for_administrators
 def reset_sign_in(request, pk):
     account = load_account(pk)
 
@@ -219,22 +189,17 @@ def reset_sign_in(request, pk):
         return link_message(request, user)
 
     return change(
-        request,
-        account,
-        sent(forms.ReasonForm, request),
-        _("Give a new set-password link"),
-        act,
+        request, account, _("Give a new set-password link"), act,
         button=_("Give a link"),
         explanation=_(
             "The present password and earlier links stop working, and all sessions end. "
             "The second factor is still asked for."
         ),
         dangerous=True,
-    )
+    )  # fmt: skip
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@needs(Permission.MANAGE_ACCOUNTS)
+@for_administrators
 def report_lost_factor(request, pk):
     account = load_account(pk)
 
@@ -244,21 +209,16 @@ def report_lost_factor(request, pk):
         return _("Reported. Another administrator confirms it within a day, and gets the link.")
 
     return change(
-        request,
-        account,
-        sent(forms.ReasonForm, request),
-        _("Report the second factor as lost"),
-        act,
+        request, account, _("Report the second factor as lost"), act,
         button=_("Report the loss"),
         explanation=_(
             "Nobody alone may let somebody in anew: another administrator makes sure who asks, and confirms. "
             "Say in the reason how you made sure of it. Until then nothing changes."
         ),
-    )
+    )  # fmt: skip
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@needs(Permission.MANAGE_ACCOUNTS)
+@for_administrators
 def confirm_lost_factor(request, pk):
     lost = get_object_or_404(LostFactor.objects.open().select_related("user", "reported_by"), pk=pk)
 
@@ -269,18 +229,14 @@ def confirm_lost_factor(request, pk):
         return link_message(request, user)
 
     return change(
-        request,
-        lost.user,
-        sent(forms.ReasonForm, request),
-        _("Confirm that the second factor is lost"),
-        act,
+        request, lost.user, _("Confirm that the second factor is lost"), act,
         button=_("Confirm, and give a link"),
         explanation=_(
             "%(name)s reported it. Password and second factor stop working, all sessions end, and you get the link to hand over."
         )
         % {"name": lost.reported_by},
         dangerous=True,
-    )
+    )  # fmt: skip
 
 
 @require_POST

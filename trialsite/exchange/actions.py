@@ -9,14 +9,17 @@ from trialsite import jobs
 from trialsite.audit import acting
 from trialsite.models import DataExport, ExportChunk, ExportDownload, ExportFile
 
-EXPORT = jobs.Kind(DataExport, "trialsite.tasks.make_export", "export_id", gate=1213189, most_at_once=2)
+EXPORT = jobs.Kind(
+    DataExport, "trialsite.tasks.make_export", "export_id", gate=1213189, most_at_once=2, most_a_day=20,
+    same=("sites", "kinds"),
+)  # fmt: skip
 CHUNK = 1 << 20  # bytes
 
 
 def request_export(*, cutoff, sites, kinds, by):
     """Ask for a copy as of `cutoff` (UTC) of these sites (ids) and kinds (names).
 
-    Raises Refused for a cut-off in the future, and when as many as a person may have are on their way."""
+    Raises Refused for a cut-off in the future, for one that is under way for the person, and for too many (jobs.Kind)."""
     return jobs.request(EXPORT, cutoff=jobs.instant_asked(cutoff), sites=sorted(sites), kinds=list(kinds), by=by)
 
 

@@ -39,12 +39,14 @@ class Problem:
 class Surroundings:
     """What is known beside the form itself. Results are by test code; `baseline` are the last ones before the first infusion,
     each with its grade and direction, for what was collected after it. `window` is the visit's first and last day on
-    time, `other_visits` are (planned, taken place, code) of the other planned visits that took place."""
+    time, `other_visits` are (planned, taken place, code) of the other planned visits that took place. `is_baseline`: results
+    of this form may be what later ones are compared with."""
 
     sex: str = ""
     previous: Results = field(default_factory=dict)
     same_visit: Results = field(default_factory=dict)
     baseline: dict[str, tuple[Result, int | None, str]] = field(default_factory=dict)
+    is_baseline: bool = False
     visit: str = ""
     planned_on: date | None = None
     window: tuple[date, date] | None = None

@@ -134,7 +134,7 @@ def check_infusion(request, pk):
         (bound, [error.messages[0] for error in form.errors.as_data()[bound.name] if error.code != "required"])
         for bound in form.visible_fields() if bound.name in form.errors
     ]  # fmt: skip
-    context = {"form": form, "questions": questions, "reasons": reasons,
+    context = {"form": form, "questions": form.signed(questions), "reasons": reasons,
                "wrong": [(bound, texts) for bound, texts in wrong if texts], "is_live": True}  # fmt: skip
     return render(request, "visits/check_infusion.html", context)
 
@@ -150,7 +150,7 @@ def load_infusion(visit):
 def form_of(data, visit, infusion):
     planned = visit.protocol.infusions
     return forms.InfusionForm(
-        data, record=infusion, infusions=planned,
+        data, record=infusion, about=visit, infusions=planned,
         tests=[visit.protocol.test(code) for code in planned.monitoring_tests],
         zone=ZoneInfo(visit.patient.site.timezone), reactions=planned.reaction_terms,
         stored={(m.test, m.minute): m.typed for m in infusion.measurements.all()} if infusion else {},
