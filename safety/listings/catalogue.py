@@ -161,7 +161,7 @@ RESULT_COLUMNS = (
     Column("date", _("Date"), lambda m: m.collected_on, "collected_on"),
     Column("test", _("Test"), lambda m: test_of(m).name, "test", url=page_of_result),
     Column("result", _("Result"), lambda m: m.typed, "value"),
-    Column("unit", _("Unit"), lambda m: m.reported_unit or m.unit),
+    Column("unit", _("Unit"), lambda m: m.reported_unit or m.unit, look="unit"),
     Column("low", _("Lower limit"), lambda m: m.reported_low, at_first=False),
     Column("high", _("Upper limit"), lambda m: m.reported_high, at_first=False),
     Column("flag", _("Flag"), lambda m: m.get_flag_display(), "flag"),

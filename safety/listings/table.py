@@ -24,7 +24,7 @@ class Column:
     tell: Callable
     sort: str = ""
     url: Callable | None = None
-    look: str = ""  # "grade", "serious": how the cell is drawn
+    look: str = ""  # "grade", "serious", "unit": how the cell is drawn
     at_first: bool = True  # is it shown until somebody chooses columns?
 
 

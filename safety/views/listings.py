@@ -26,6 +26,7 @@ from trialsite import trial
 from trialsite.exchange.files import Workbook, as_text
 from trialsite.roles import Permission, can, can_see_arm, needs, require
 from trialsite.saving import Saved, answer_form
+from trialsite.ucum import unit_text
 
 FORMATS = {"csv": "text/csv; charset=utf-8",
            "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}  # fmt: skip
@@ -87,7 +88,7 @@ class Choice:
 
 def cell(column, row):
     value = column.tell(row)
-    text = str(told(value))
+    text = unit_text(value) if column.look == "unit" else str(told(value))
     return {
         "is_short": isinstance(value, date) or column.code in ("patient", "visit") or len(text) <= SHORT,
         "text": text,
