@@ -13,6 +13,7 @@ from safety import actions
 from safety.forms import AdverseEventForm, grade_words
 from safety.listings.table import address_of
 from safety.models import AdverseEvent
+from trialsite import trial
 from trialsite.ctcae import term_told
 from trialsite.forms import answer_reason
 from trialsite.roles import Permission, can, needs, require
