@@ -125,12 +125,6 @@ class MedicationForm(LineForm):
     ended_on = PartialDateField(label=_("End"), required=False)
 
 
-class ReasonForm(DataForm):
-    """Only a reason: for taking something back."""
-
-    reason = ClearTextField(label=_("Reason"), max_length=500)
-
-
 class EligibilityForm(DataForm):
     """One yes/no and one comment per criterion: fields holds_CODE and comment_CODE."""
 

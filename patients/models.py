@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from patients import eligibility
 from trialsite import trial
 from trialsite.models import Site
+from trialsite.reasons import reason_told
 from trialsite.roles import Permission, within_sites
 from trialsite.words import Sentence
 
@@ -514,5 +515,5 @@ class Halt(models.Model):
     def reason(self):
         """Why, in the language of the reader."""
         if not self.cause_told:
-            return self.cause
+            return reason_told(self.cause)
         return str(Sentence.of(self.cause_told, self.protocol))

@@ -1,7 +1,7 @@
 """The only place that makes, reads and seals randomisation lists, and that tells a patient's stratum.
 
 A list gives each stratum its own row of slots, filled in the order of their sequence. Pure: who takes which
-slot, and under which lock, is `patients.actions`.
+slot, and under which lock, is `patients.actions.randomisation`.
 
 Random permuted blocks, with the conventions of the R package blockrand 1.5: the size of each block is drawn from
 the sizes that the protocol allows, each arm stands in a block as often as its ratio says, the last block is

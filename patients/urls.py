@@ -1,6 +1,6 @@
 from django.urls import path
 
-from patients import unmaskings, views
+from patients import views
 
 app_name = "patients"
 urlpatterns = [
@@ -22,9 +22,9 @@ urlpatterns = [
     path("allocation/", views.show_allocation, name="show_allocation"),
     path("allocation/make/", views.make_allocation_list, name="make_allocation_list"),
     path("allocation/import/", views.import_allocation_list, name="import_allocation_list"),
-    path("<int:pk>/unmask/", unmaskings.unmask_patient, name="unmask_patient"),
-    path("unmaskings/", unmaskings.list_unmaskings, name="list_unmaskings"),
-    path("unmaskings/<int:pk>/", unmaskings.show_unmasking, name="show_unmasking"),
+    path("<int:pk>/unmask/", views.unmask_patient, name="unmask_patient"),
+    path("unmaskings/", views.list_unmaskings, name="list_unmaskings"),
+    path("unmaskings/<int:pk>/", views.show_unmasking, name="show_unmasking"),
     path("halts/", views.list_halts, name="list_halts"),
     path("halts/open/", views.open_halt, name="open_halt"),
 ]

@@ -7,6 +7,7 @@ from patients.models import Patient
 from safety.abnormal import Belongs, Declined, Finding, unjudged
 from safety.models import DeclinedResult, ResultOfEvent
 from trialsite import scales, trial
+from trialsite.grade_words import grade_told
 from visits.models import Measurement
 
 
@@ -37,7 +38,8 @@ class Proposal:
     @property
     def words(self):
         """The published words of the grade."""
-        return row_of(self.measurement).words(self.measurement.grade)
+        m = self.measurement
+        return grade_told(f"{m.grade_scale.lower()}-{m.grade_scale_version}", row_of(m).words(m.grade))
 
 
 def row_of(m):

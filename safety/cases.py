@@ -6,13 +6,15 @@ import hashlib
 import json
 from zoneinfo import ZoneInfo
 
-from django.db.models import Prefetch
+from django.db.models import OuterRef, Prefetch, Subquery, Value
+from django.db.models.functions import Concat, JSONObject
 from django.utils import timezone
 
 from patients.models import ArtRegimen, HivHistory, MedicalHistory
 from safety.clocks import Facts, Known, Made, Sent, clocks, is_suspected
-from safety.expectedness import propose
-from safety.models import RELATED, SERIOUSNESS, CaseLink, CaseVersion, Causality, Expectedness
+from safety.coding.rules import CodingState, Kind
+from safety.expectedness import Coded, propose
+from safety.models import RELATED, SERIOUSNESS, AdverseEvent, CaseLink, CaseVersion, Causality, Coding, Expectedness
 from trialsite import trial
 from visits.models import Infusion
 
@@ -21,12 +23,39 @@ def zone_of(case):
     return ZoneInfo(case.patient.site.timezone)
 
 
-def proposal_for(event):
+def codes_in_force(event):
+    """The code in force of the event with this key (an expression, too), as the arguments of `Coded`."""
+    codings = Coding.objects.filter(kind=Kind.ADVERSE_EVENT, record_id=event, state=CodingState.APPROVED)
+    dictionary = Concat("dictionary__name", Value(" "), "dictionary__dictionary_version")
+    code = JSONObject(term="term", preferred_term="preferred_term", dictionary=dictionary)
+    return codings.order_by("-id").values_list(code, flat=True)[:1]
+
+
+def code_of(event):
+    """The code in force of an event, or None."""
+    return next((Coded(**code) for code in codes_in_force(event.pk)), None)
+
+
+def with_code(cases):
+    """The cases with the code of their event as `event_code`, in the same statement."""
+    return cases.annotate(event_code=Subquery(codes_in_force(OuterRef("event"))))
+
+
+def proposal_in(case):
+    """What the reference says of the event of a case that was loaded `with_code`."""
+    return proposal_for(case.event, Coded(**case.event_code) if case.event_code else None)
+
+
+NOT_LOADED = object()
+
+
+def proposal_for(event, code=NOT_LOADED):
     """What the reference safety information of the protocol says of the event (safety/expectedness.py)."""
-    expected = trial.protocol(event.protocol_version).expected_events
     return propose(
-        expected, terms=(event.term,), grade=event.grade, is_serious=event.is_serious, is_fatal=event.is_fatal
-    )
+        trial.protocol(event.protocol_version).expected_events, reported=event.term,
+        coded=code_of(event) if code is NOT_LOADED else code,
+        grade=event.grade, is_serious=event.is_serious, is_fatal=event.is_fatal,
+    )  # fmt: skip
 
 
 def was_treated_before(event):
@@ -38,12 +67,21 @@ def was_treated_before(event):
     return first is not None and first.started_at.astimezone(zone).date() <= event.began_on
 
 
-def facts_of(event, assessment):
-    """What is known now, with the sponsor's last judgement (None: not judged yet)."""
+def days_since(onset, infused_on):
+    """Days from the last of these infusions on or before the onset; None when there was none."""
+    return min(((onset - day).days for day in infused_on if day <= onset), default=None)
+
+
+def facts_of(event, assessment, proposal):
+    """What is known now, with the sponsor's last judgement (None: not judged yet) and what the reference says.
+
+    Where the reference said "expected" to the sponsor and does so no more, the event counts as unexpected until it is
+    judged anew: no clock waits for a judgement."""
     if assessment is None:
-        unexpected = not proposal_for(event).is_expected
+        unexpected = not proposal.is_expected
     else:
-        unexpected = assessment.expectedness == Expectedness.UNEXPECTED
+        fell_out = assessment.proposed == Expectedness.EXPECTED and not proposal.is_expected
+        unexpected = assessment.expectedness == Expectedness.UNEXPECTED or fell_out
     return Facts(
         is_serious=event.is_serious and not event.is_withdrawn,
         is_grave=event.is_fatal or event.is_life_threatening,
@@ -92,7 +130,7 @@ def next_due(found, owed_by):
 
 EVENT_FIELDS = (
     "term", "body_system", "began_on", "is_ongoing", "ended_on", "grade", "is_serious", *SERIOUSNESS, "relationship",
-    "procedure_relationship", "action_taken", "other_action", "outcome", "infusion_number", "aware_at",
+    "procedure_relationship", "action_taken", "other_action", "outcome", "infusion_number", "reappeared", "aware_at",
 )  # fmt: skip
 MEDICATION_FIELDS = ("treatment", "indication", "dose", "dose_unit", "frequency", "route", "started_on", "is_ongoing",
                      "ended_on")  # fmt: skip
@@ -108,6 +146,7 @@ def content_of(case):
     regimens = ArtRegimen.objects.filter(patient=patient, is_withdrawn=False)
     hiv = HivHistory.objects.filter(patient=patient).first()
     infusions = Infusion.objects.filter(patient=patient).order_by("number")
+    code = code_of(event)
     return {
         "case": {"number": case.number, "opened_at": at(case.opened_at), "site_knew_at": at(case.site_knew_at),
                  "sponsor_knew_at": at(case.sponsor_knew_at)},
@@ -116,6 +155,8 @@ def content_of(case):
                     "age": patient.age_on(event.began_on), "country": patient.site.country,
                     "site": str(patient.site), "zone": patient.site.timezone},
         "event": {name: plain(getattr(event, name)) for name in EVENT_FIELDS},
+        "code": {"term": code.preferred_term, "dictionary": code.dictionary} if code else None,
+        "came_again": [plain(day) for day in _same_again(event, code)],
         "narrative": event.narrative,
         "reporter": {"name": event.reported_by.full_name, "at": at(event.reported_at)},
         "sponsor": None if assessment is None else {
@@ -141,6 +182,13 @@ def content_of(case):
     }  # fmt: skip
 
 
+def _same_again(event, code):
+    """When later events of the same term began, by the code in force or, without one, in the same words."""
+    later = AdverseEvent.objects.filter(patient=event.patient_id, is_withdrawn=False, began_on__gt=event.began_on)
+    same = later.with_codes().filter(coded_term=code.preferred_term) if code else later.filter(term__iexact=event.term)
+    return same.order_by("began_on").values_list("began_on", flat=True)
+
+
 def at(instant):
     return instant.strftime("%Y-%m-%dT%H:%M:%SZ") if instant else None
 
@@ -160,13 +208,27 @@ def digest_of(content):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _differs(before, after):
+    """Nothing, and what an older version did not ask for, are alike."""
+    return before != after and not (before in (None, "") and after in (None, "", []))
+
+
 def changed_between(old, new):
     """The names of what differs: `event.grade`, `labs`, `narrative`."""
     found = []
     for section in new:
         before, after = old.get(section), new[section]
         if isinstance(after, dict) and isinstance(before, dict):
-            found += [f"{section}.{name}" for name in after if after[name] != before.get(name)]
-        elif before != after:
+            found += [f"{section}.{name}" for name in after if _differs(before.get(name), after[name])]
+        elif _differs(before, after):
             found.append(section)
     return found
+
+
+def duty_told(code):
+    """To whom a report goes, as the protocol names it."""
+    for protocol in reversed(trial.versions().values()):
+        for duty in protocol.safety_reporting:
+            if duty.code == code:
+                return duty.name
+    return code

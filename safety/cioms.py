@@ -11,9 +11,11 @@ from zoneinfo import ZoneInfo
 from django.utils import translation
 
 from patients.arms import arms_seen_by
+from safety.challenge import abated, infusions_after, infusions_before, reappeared
 from safety.dsmb.render import pdf_of
 from safety.models import Outcome, Relationship
 from trialsite import trial
+from trialsite.ucum import unit_text
 from visits.models import Flag
 
 TEMPLATE = Path(__file__).with_name("cioms.typ")
@@ -34,7 +36,12 @@ def form_of(version, arm):
     protocol = trial.protocol(content["trial"]["version"])
     event, patient, zone = content["event"], content["patient"], ZoneInfo(content["patient"]["zone"])
     onset, ended = date.fromisoformat(event["began_on"]), event["ended_on"]
-    given = [i for i in content["infusions"] if local(i["started_at"], zone).date() <= onset]
+    infusions = [(i["number"], local(i["started_at"], zone).date()) for i in content["infusions"]]
+    before = infusions_before(infusions, onset, event["infusion_number"])
+    again = infusions_after(infusions, onset, event["infusion_number"])
+    given = [i for i in content["infusions"] if i["number"] in before]
+    given_again_on = min((day for number, day in infusions if number in again), default=None)
+    came_again = any(date.fromisoformat(day) >= given_again_on for day in content.get("came_again", []) if again)
     suspects = [drug for drug in content["medications"] if drug["suspect"]]
     others = [drug for drug in content["medications"] if not drug["suspect"]]
     name, dose = product_of(protocol, arm)
@@ -64,8 +71,8 @@ def form_of(version, arm):
         ],
         "18": [f"#1 {dates_given(given, zone)}", *(f"#{n} {span_of(drug)}" for n, drug in enumerate(suspects, 2))],
         "19": [f"#1 {duration(given, zone)}"],
-        "20": abated(event),
-        "21": "NA",
+        "20": abated(was_treated=bool(before), action_taken=event["action_taken"], outcome=event["outcome"]),
+        "21": reappeared(given_again=again, answer=event.get("reappeared", ""), came_again=came_again),
         "22": [f"{drug['treatment']}, {dose_of(drug)}, {span_of(drug)}" for drug in others]
         + [f"{regimen['drugs']} (antiretroviral), {span_of(regimen)}" for regimen in content["regimens"]],
         "23": history(content),
@@ -76,7 +83,7 @@ def form_of(version, arm):
         "date": f"{version.made_at.astimezone(zone):%Y-%m-%d}",
         "25a": "initial" if version.number == 0 else "followup",
         "25b": f"{content['reporter']['name']}, {patient['site']}",
-        "26": remarks(version),
+        "26": remarks(version, given_again_on),
     }
 
 
@@ -98,7 +105,9 @@ def local(instant, zone):
 def product_of(protocol, arm):
     """(name, dose) of the suspect product: of the arm where it may be seen, or of all arms, masked."""
     if arm is None:
-        names = sorted({protocol.product(each.product).name for each in protocol.arms})  # in an order that tells nothing
+        names = sorted(
+            {protocol.product(each.product).name for each in protocol.arms}
+        )  # in an order that tells nothing
         return f"{' or '.join(names)} ({MASKED})", MASKED
     product = protocol.product(protocol.arm(arm).product)
     amount = f"{product.dose.per_kg.normalize():f} {product.dose.unit} per kg" if product.dose.per_kg else (
@@ -112,8 +121,10 @@ def description(content, protocol, onset, ended):
     event, sponsor = content["event"], content["sponsor"]
     until = f"to {ended}" if ended else "ongoing"
     number = f", after infusion {event['infusion_number']}" if event["infusion_number"] else ""
+    code = content.get("code")
+    coded = f" ({code['term']}, {code['dictionary']})" if code and code["term"] != event["term"] else ""
     told = [
-        f"{event['term']}, grade {event['grade']}, from {onset} {until}{number}. "
+        f"{event['term']}{coded}, grade {event['grade']}, from {onset} {until}{number}. "
         f"Outcome: {label_of(Outcome, event['outcome'])}.",
         f"Investigator's causality: {label_of(Relationship, event['relationship'])} (product)"
         + (f"; {label_of(Relationship, event['procedure_relationship'])} (procedure)." if event["procedure_relationship"] else "."),
@@ -132,10 +143,12 @@ def label_of(choices, value):
 
 
 def result_of(lab, protocol):
-    limits = " to ".join(filter(None, (lab["low"], lab["high"])))
+    limits = f"{lab['low']} to {lab['high']}" if lab["low"] and lab["high"] else (
+        f"up to {lab['high']}" if lab["high"] else f"from {lab['low']}" if lab["low"] else ""
+    )  # fmt: skip
     flag = label_of(Flag, lab["flag"]) if lab["flag"] else ""
     around = ", ".join(filter(None, (flag, f"normal {limits}" if limits else "", lab["on"])))
-    return f"{protocol.test(lab['test']).name} {lab['result']} {lab['unit']} ({around})"
+    return f"{protocol.test(lab['test']).name} {lab['result']} {unit_text(lab['unit'])} ({around})"
 
 
 def dose_of(drug):
@@ -157,15 +170,6 @@ def duration(given, zone):
     return f"{len(given)} infusion{'s' if len(given) > 1 else ''} within {days} day{'s' if days > 1 else ''}"
 
 
-def abated(event):
-    """Field 20: only where the treatment was stopped."""
-    if event["action_taken"] not in ("drug_withdrawn", "drug_interrupted"):
-        return "NA"
-    if event["outcome"] in ("recovered", "recovered_with_sequelae", "recovering"):
-        return "YES"
-    return "NO" if event["outcome"] == "not_recovered" else "NA"
-
-
 def history(content):
     told = []
     if content["hiv"]:
@@ -173,11 +177,16 @@ def history(content):
     return told + [f"{line['term']}, {span_of(line)}" for line in content["histories"]]
 
 
-def remarks(version):
+def remarks(version, given_again_on):
     told = [f"Trial {version.content['trial']['id']} ({version.content['trial']['registry']}), "
             f"protocol {version.content['trial']['version']}."]  # fmt: skip
+    if given_again_on:
+        answer = version.content["event"].get("reappeared")
+        told.append(
+            f"Given again on {given_again_on}" + ("." if answer else "; not answered yet whether it reappeared.")
+        )
     if version.summary:
         told.append(f"New in this version: {version.summary}")
     if version.changed:
-        told.append(f"Changed since the last version: {', '.join(version.changed)}.")
+        told.append(f"Changed since the last version: {version.changed_told}.")
     return told

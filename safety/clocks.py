@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext_noop as _
 
-from trialsite.safety_reporting import ReportingDuty
+from trialsite.protocol.reporting import ReportingDuty
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The rules between the fields of an adverse event: values in, sentences by field out.
 
-Each is a row of visits/edit_checks.py, and so of the page that says which checks this trial runs.
+Each is a row of visits/edit_checks/table.py, and so of the page that says which checks this trial runs.
 
 Sources: ICH E2A (seriousness), CDASHIG 2.1 AE domain, DAIDS AE grading (grade 5 is death)."""
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
+from safety.challenge import infusions_after
 from visits import edit_checks
 from visits.edit_checks import problem
 
@@ -23,14 +24,19 @@ CRITERIA = (
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is known around the event: the consent, how many infusions were given, the day of the first, today, and the
-    day of a death."""
+    """What is known around the event: the consent, how many infusions were given, the day of the first, today, the day of
+    a death, and number and day of each infusion."""
 
     consented_on: date | None
     infusions_given: int
     first_infusion_on: date | None
     today: date
     died_on: date | None = None
+    infusions: tuple[tuple[int, date], ...] = ()
+
+    def given_again(self, event: dict) -> list[int]:
+        """The infusions that were given after the event, to whom was treated before it."""
+        return infusions_after(self.infusions, event["began_on"], event.get("infusion_number"))
 
 
 def find_contradictions(event: dict, around: Surroundings) -> dict[str, list[str]]:
@@ -42,7 +48,7 @@ def find_contradictions(event: dict, around: Surroundings) -> dict[str, list[str
 
 
 def problems_within(event: dict, around: Surroundings) -> Iterator[edit_checks.Problem]:
-    """What the hard checks of adverse events say (visits/edit_checks.py declares them)."""
+    """What the hard checks of adverse events say (visits/edit_checks/table.py declares them)."""
     criteria = any(event.get(name) for name in CRITERIA)
     if event["is_serious"] and not criteria:
         yield problem("event_no_criterion", "is_serious")
@@ -66,6 +72,15 @@ def problems_within(event: dict, around: Surroundings) -> Iterator[edit_checks.P
         yield problem("event_before_infusion", "infusion_number", first_infusion_on=around.first_infusion_on)
     if event["relationship"] in ("possible", "probable", "definite") and around.infusions_given == 0:
         yield problem("event_related_untreated", "relationship")
+    if event.get("reappeared") and not around.given_again(event):
+        yield problem("event_not_given_again", "reappeared")
+
+
+def questions_about(event: dict, around: Surroundings) -> Iterator[edit_checks.Problem]:
+    """What the soft checks of adverse events ask, beside those of visits/edit_checks.py."""
+    again = around.given_again(event)
+    if event["is_serious"] and again and not event.get("reappeared"):
+        yield problem("event_given_again", "reappeared", number=again[0])
 
 
 def _problems_of_death(event):

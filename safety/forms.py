@@ -5,8 +5,9 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from safety.dictionary import body_systems, told
-from safety.models import SERIOUSNESS, ActionTaken, Deviation, Expectedness, Outcome, Relationship
+from safety.models import SERIOUSNESS, ActionTaken, Deviation, Expectedness, Outcome, Reappeared, Relationship
 from trialsite.fields import ClearTextField, StrictDateField, StrictDateTimeField, YesNoField, choices_with_blank
+from trialsite.forms import SiteFilter
 from trialsite.saving import AskingForm, DataForm
 from visits.models import Visit
 
@@ -49,9 +50,13 @@ class AdverseEventForm(AskingForm):
     infusion_number = forms.TypedChoiceField(
         label=_("After infusion number"), coerce=grade_of, required=False, empty_value=None
     )
+    reappeared = forms.ChoiceField(
+        label=_("Did it come back after a further infusion?"), choices=choices_with_blank(Reappeared.choices),
+        required=False, help_text=_("Asked where an infusion was given after the event."),
+    )  # fmt: skip
     narrative = ClearTextField(label=_("Narrative"), max_length=8000, lines=5, required=False)
 
-    def __init__(self, *args, protocol, zone, record=None, initial=None, **kwargs):
+    def __init__(self, *args, protocol, zone, was_given_again, record=None, initial=None, **kwargs):
         names = [*self.base_fields, *SERIOUSNESS, "aware_at"]
         stored = {name: getattr(record, name) for name in names if hasattr(record, name)} if record else {}
         super().__init__(*args, record=record, initial={**(initial or {}), **stored}, **kwargs)
@@ -65,6 +70,8 @@ class AdverseEventForm(AskingForm):
         for name, words in SERIOUSNESS.items():
             self.fields[name] = forms.BooleanField(label=words, required=False)
         self.fields["aware_at"] = StrictDateTimeField(label=_("Site became aware (local time)"), zone=zone)
+        if not was_given_again and not (record and record.reappeared):
+            del self.fields["reappeared"]
         if record is not None:
             self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)
 
@@ -77,7 +84,7 @@ class AdverseEventForm(AskingForm):
     # for the page: fields in the order in which they are judged
 
     def fields_named(self, *names):
-        return [self[name] for name in names]
+        return [self[name] for name in names if name in self.fields]
 
     @property
     def what(self):
@@ -96,6 +103,7 @@ class AdverseEventForm(AskingForm):
             "expectedness",
             "action_taken",
             "other_action",
+            "reappeared",
             "outcome",
             "aware_at",
         )
@@ -192,24 +200,8 @@ class DeclineResultForm(DataForm):
     reason = ClearTextField(label=_("Why this is no adverse event"), max_length=500, lines=2)
 
 
-class ResultFilter(forms.Form):
-    """Which results the page shows; nothing free."""
-
-    site = forms.ModelChoiceField(None, required=False, label=_("Site"), empty_label=_("all"))
-
-    def __init__(self, *args, sites, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.fields["site"].queryset = sites
-
-    @property
-    def chosen(self):
-        """What was chosen; a choice that does not exist chooses nothing."""
-        self.is_valid()
-        return getattr(self, "cleaned_data", {})
-
-
-class DeviationFilter(ResultFilter):
-    """Which proposals are shown; everything optional, nothing free."""
+class DeviationFilter(SiteFilter):
+    """Which proposals are shown."""
 
     category = forms.ChoiceField(required=False, label=_("Category"), choices=[("", _("all")), *CATEGORY_CHOICES])
     important = forms.ChoiceField(

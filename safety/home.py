@@ -20,6 +20,7 @@ from safety.models import CATEGORIES, AdverseEvent, DsmbReport, Recommendation, 
 from safety.proposals import unjudged_among
 from safety.sentinels import waiting_now
 from trialsite import trial
+from trialsite.ctcae import term_told
 from trialsite.models import JobState
 from trialsite.roles import Permission, can, within_sites
 from trialsite.sections import SHOWN, at_chosen_site, chosen_site, first_of, later, section
@@ -84,7 +85,7 @@ def cases_due(user, filters, owed_by, title):
         else:
             status_text = _("%(n)s h left") % {"n": hours} if hours < 48 else _("%(n)s days left") % {"n": hours // 24}
         items.append({
-            "label": f"{case.patient.number} · {case.event.term}", "url": reverse("safety:show_case", args=[case.pk]),
+            "label": f"{case.patient.number} · {term_told(case.event.term)}", "url": reverse("safety:show_case", args=[case.pk]),
             "status": "overdue" if is_late else "due", "status_text": status_text, "note": case.number,
             "when": _("by %(at)s") % {"at": told_deadline(local)},
         })  # fmt: skip
@@ -105,7 +106,7 @@ def cases_to_judge(user, filters):
     rows, count = first_of(cases.order_by(F("sponsor_due_at").asc(nulls_last=True), "id"))
     items = [
         {
-            "label": f"{case.patient.number} · {case.event.term}",
+            "label": f"{case.patient.number} · {term_told(case.event.term)}",
             "url": reverse("safety:judge_case", args=[case.pk]),
             "status": "serious",
             "status_text": _("grade %d") % case.event.grade,
@@ -125,7 +126,7 @@ def serious_and_open(user, filters):
     rows, count = first_of(events.select_related("patient").order_by("-began_on"))
     items = [
         {
-            "label": f"{event.patient.number} · {event.term}",
+            "label": f"{event.patient.number} · {term_told(event.term)}",
             "url": reverse("safety:show_adverse_event", args=[event.pk]),
             "status": "serious",
             "status_text": _("grade %d") % event.grade,
@@ -175,7 +176,7 @@ def codes_to_approve(user, filters):
     rows, count = first_of(codings)
     url = reverse("safety:approve_codes")
     items = [
-        {"label": f"{coding.verbatim} → {coding.preferred_term}", "url": url, "note": coding.patient.number,
+        {"label": str(coding), "url": url, "note": coding.patient.number,
          "when": coding.coded_at.date()}
         for coding in rows
     ]  # fmt: skip

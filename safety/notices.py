@@ -13,6 +13,7 @@ from safety.cases import clocks_of, with_clocks, zone_of
 from safety.clocks import State
 from safety.models import SeriousCase
 from trialsite import mails, trial
+from trialsite.ctcae import term_told
 from trialsite.models import Email
 from trialsite.roles import Permission
 
@@ -88,13 +89,14 @@ def words_of_deadline(case, clock, kind):
     else:
         subject = _("Case %(case)s: report due by %(due)s") % told
     line = f"{name_of(case, clock)}, {_(str(clock.stage))}: {due}"
-    return subject, "\n".join([*about(case), "", line])
+    # a case may owe several reports at the same hour
+    return f"{subject} ({name_of(case, clock)})", "\n".join([*about(case), "", line])
 
 
 def about(case):
     event = case.event
     return [
         _("Patient %(number)s, site %(site)s") % {"number": case.patient.number, "site": case.patient.site.code},
-        f"{event.term}, " + _("grade %d") % event.grade,
+        f"{term_told(event.term)}, " + _("grade %d") % event.grade,
         _("Times are those of the site (%(zone)s).") % {"zone": case.patient.site.timezone},
     ]

@@ -1,5 +1,6 @@
-"""Staggering of the first patients: why the next one waits, and from which day it may go on. Asked under the gate of the
-halts at the moment of randomising and of preparing or recording a first infusion (settings.BEFORE_TREATMENT)."""
+"""Staggering of the first patients: why the next one waits, and from which day it may go on. Asked at the page of
+an infusion, and under the gate of the halts at the moment of randomising and of preparing or recording a first infusion
+(settings.BEFORE_TREATMENT)."""
 
 from django.utils.translation import gettext_noop
 
@@ -18,12 +19,15 @@ GOES_ON = gettext_noop("The next patient waits until an adverse event of an earl
 NOT_TREATED = gettext_noop("The next patient waits until the one before has had the first infusion.")
 
 
-def reasons_to_wait(*, what, patient, on):
-    """Why `what` ("randomise", "infuse") must wait on a day, for a patient who was not treated yet: sentences, or none."""
+def reasons_to_wait(*, what, patient, on, is_final):
+    """Why `what` ("randomise", "infuse") must wait on a day, for a patient who was not treated yet: sentences, or none.
+
+    What `is_final` is asked under the gate of the halts, so that nobody else begins or has an event meanwhile."""
     sentinel = patient.protocol.sentinel
     if sentinel is None or what not in sentinel.blocks:
         return []
-    hold_halts()
+    if is_final:
+        hold_halts()
     if what == "infuse" and sentinel.arms:
         slot = AllocationSlot.objects.filter(patient=patient).first()
         if slot is None or slot.arm not in sentinel.arms:

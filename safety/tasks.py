@@ -4,7 +4,7 @@ reminding of reports on serious cases."""
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.utils import timezone, translation
 from django.utils.translation import gettext_noop
 
@@ -19,7 +19,7 @@ from safety.actions.reports import (
     request_dsmb_report,
     store_dsmb_report,
 )
-from safety.actions.serious import follow_event
+from safety.actions.serious import follow_events
 from safety.models import AdverseEvent, DsmbReport
 from trialsite import jobs
 from trialsite.celery import app
@@ -108,6 +108,7 @@ def watch_cases():
         "patient__site"
     )
     for event in without[:1000]:
-        follow_event(event=event, by=User.objects.system())
+        with transaction.atomic():
+            follow_events(events=[event], by=User.objects.system())
     now = timezone.now()
     return sum(notices.tell_of_deadlines(case, now) for case in notices.cases_to_look_at(now))

@@ -51,6 +51,12 @@ def world(django_db_setup, django_db_blocker):
         transaction.set_rollback(True)
 
 
+@pytest.fixture(scope="module")
+def screened(world):
+    """A patient in screening whose panels are still to be entered."""
+    return world.screened()
+
+
 @pytest.fixture
 def unchanged(world):
     """What this test does to the shared universe is undone after it."""

@@ -15,6 +15,7 @@ from patients.models import (
 )
 from safety.models import AdverseEvent
 from tests.rules.protocols import protocol
+from trialsite import trial as the_trial
 from trialsite.audit import acting
 from trialsite.models import Site, User
 from visits.models import (
@@ -76,6 +77,12 @@ def small_protocol(**parts):
              "infusion": 2, "panels": ("BLOOD",)},
         ],
     } | parts)  # fmt: skip
+
+
+def in_force(monkeypatch, protocol):
+    """Let this be the protocol of the trial. Gives it."""
+    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
+    return protocol
 
 
 class SmallTrial:

@@ -1,5 +1,7 @@
 """Adverse events that graded results propose: reported, joined to an event, declined, proposed again."""
 
+from datetime import timedelta
+
 import pytest
 
 from patients.models import Patient
@@ -9,7 +11,7 @@ from safety.models import AdverseEvent, DeclinedResult, ResultOfEvent
 from tests.universe import fields_of, send
 from trialsite.saving import Refused
 from visits import actions as visit_actions
-from visits.models import Measurement
+from visits.models import CheckFiring, Measurement, Query
 
 LIST = "/safety/results/"
 
@@ -63,6 +65,20 @@ def test_the_form_of_the_event_comes_filled_in_and_keeps_the_link(unchanged, fou
     assert waiting(found.patient) == [("AST", 2)]
     assert chen.get(url).status_code == 404
     assert "ALT 200" in chen.get(f"/safety/events/{event.pk}/").content.decode()
+
+
+def test_what_the_checks_ask_about_a_proposed_event_is_asked_at_the_form(unchanged, found):
+    chen, url = unchanged.client(unchanged.chen), f"{LIST}{found.pk}/report/"
+    before = found.patient.consents.first().signed_on - timedelta(days=1)
+    values = {"is_ongoing": "Y", "is_serious": "N", "relationship": "not_related", "action_taken": "not_applicable",
+              "outcome": "not_recovered", "began_on": str(before)}  # fmt: skip
+    asked = send(chen, url, **values)
+    assert asked.status_code == 422 and "Is this medical history?" in asked.content.decode()
+    assert not AdverseEvent.objects.filter(patient=found.patient).exists()
+    token = f"event_before_consent:began_on:{before}"
+    assert send(chen, url, **values, asked=token, confirmed=token).status_code == 302
+    assert not Query.objects.filter(patient=found.patient, check_code="event_before_consent").exists()
+    assert CheckFiring.objects.get(patient=found.patient, check_code="event_before_consent").outcome == "confirmed"
 
 
 def test_a_result_may_belong_to_an_event_that_is_at_least_as_bad(unchanged, found):

@@ -15,7 +15,7 @@ from visits import actions as visit_actions
 from visits import demo as visit_steps
 from visits.models import PanelRecord, Visit
 
-AMENDED = Path(protocol.__file__).parent / "protocols" / "examples" / "amended"
+AMENDED = Path(protocol.__file__).parents[1] / "protocols" / "examples" / "amended"
 pytestmark = pytest.mark.django_db
 
 

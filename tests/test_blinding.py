@@ -9,6 +9,7 @@ import subprocess
 import tomllib
 import zipfile
 from collections import Counter
+from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -68,35 +69,41 @@ def marked_protocol():
     return Protocol.model_validate(raw)
 
 
-@pytest.fixture(scope="module")
-def masked(django_db_setup, django_db_blocker):
-    """A universe of a masked trial."""
+@contextmanager
+def masked_universe(blocker):
+    """A universe of a masked trial, undone at the end."""
     protocol = marked_protocol()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(trial, "versions", lambda: {protocol.version: protocol})
-        with django_db_blocker.unblock(), transaction.atomic():
-            universe = Universe()
-            universe.patients = []
-            for seed in range(1, 4):
-                patient = universe.randomised(seed=seed)
-                universe.patients.append(patient)
-                visit_steps.give_infusion(patient=patient, by=universe.chen, pharmacist=universe.zhao, number=1)
-            for lot in Lot.objects.all():
-                with_marker(universe, lot)
-            universe.event(universe.patients[0])
-            case = universe.event(universe.patients[0], is_serious=True, is_important=True, grade=3).case
-            safety_actions.report_case(case=case, version=None, by=universe.wang)
-            deviate(universe)
-            universe.halt = patient_actions.open_halt(
-                scope=Scope.ARM, arm="ZQARMHIGH", blocks=["infuse"], cause="Under review", by=universe.dora
-            )
-            request_dsmb_report(cutoff=timezone.now().date(), by=universe.sofia)
-            visit_steps.ask(panel=PanelRecord.objects.first(), by=universe.maria)
-            patient_actions.unmask_patient(
-                patient=universe.patients[0], category="medical_emergency", explanation="Anaphylaxis", by=universe.wang
-            )
-            yield universe
+        with blocker.unblock(), transaction.atomic():
+            yield Universe()
             transaction.set_rollback(True)
+
+
+@pytest.fixture(scope="module")
+def masked(django_db_setup, django_db_blocker):
+    """A masked trial in which all has happened that could tell an arm."""
+    with masked_universe(django_db_blocker) as universe:
+        universe.patients = []
+        for seed in range(1, 4):
+            patient = universe.randomised(seed=seed)
+            universe.patients.append(patient)
+            visit_steps.give_infusion(patient=patient, by=universe.chen, pharmacist=universe.zhao, number=1)
+        for lot in Lot.objects.all():
+            with_marker(universe, lot)
+        universe.event(universe.patients[0])
+        case = universe.event(universe.patients[0], is_serious=True, is_important=True, grade=3).case
+        safety_actions.report_case(case=case, version=None, by=universe.wang)
+        deviate(universe)
+        universe.halt = patient_actions.open_halt(
+            scope=Scope.ARM, arm="ZQARMHIGH", blocks=["infuse"], cause="Under review", by=universe.dora
+        )
+        request_dsmb_report(cutoff=timezone.now().date(), by=universe.sofia)
+        visit_steps.ask(panel=PanelRecord.objects.first(), by=universe.maria)
+        patient_actions.unmask_patient(
+            patient=universe.patients[0], category="medical_emergency", explanation="Anaphylaxis", by=universe.wang
+        )
+        yield universe
 
 
 def deviate(universe):

@@ -102,6 +102,21 @@ def test_what_is_typed_in_haste_finds_its_term(unchanged, typed, meant):
     assert meant in found[:3], found
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("发热", "Fever"),
+        ("淋巴细胞计数降低", "Lymphocyte count decreased"),
+        ("反复头痛", "Headache"),
+        ("痔", "Hemorrhoids"),
+    ],
+)
+def test_the_chinese_name_finds_its_term_whatever_was_coded_like_it(unchanged, typed, meant):
+    approved(unchanged, odd_event(unchanged, f"轻度{typed}"), "Fatigue")
+    first, *_rest = suggest(dictionary_of(Kind.ADVERSE_EVENT), typed)
+    assert first.term.term == meant and first.is_exact == (typed != "反复头痛")
+
+
 @pytest.mark.parametrize("typed", ["", " ", "x", "%", "%_\\", "\x00ab", "(", "'; drop", "a" * 5000, "�☃"])
 def test_anything_may_be_typed(unchanged, typed):
     assert len(suggest(dictionary_of(Kind.ADVERSE_EVENT), typed)) <= 10

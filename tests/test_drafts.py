@@ -20,11 +20,6 @@ from visits.models import CheckFiring, Measurement, PanelRecord
 NOT_OF_A_DRAFT = ("idem", "version", "csrfmiddlewaretoken")
 
 
-@pytest.fixture(scope="module")
-def screened(world):
-    return world.screened()
-
-
 @pytest.fixture
 def panel(unchanged, screened):
     """Haematology of screening, not yet entered."""
@@ -125,6 +120,30 @@ def test_a_draft_that_arrives_after_the_save_is_forgotten(unchanged, panel):
     assert send(chen, url, page, HGB="130").status_code == 302
     assert keep(chen, url, page, HGB="130").status_code == 204
     assert not Draft.objects.exists()
+
+
+def test_a_draft_that_is_written_while_the_form_is_being_saved_is_not_offered(unchanged, panel, monkeypatch):
+    """The page stops a draft on its way when it sends the form; the server may get it all the same, and write it when
+    the save has removed what was kept before. Typing on after the save is another draft."""
+    chen, url = unchanged.client(unchanged.chen), url_of(panel)
+    page, write = chen.get(url), drafts.keep
+
+    def write_after_the_save(*args, **kwargs):
+        assert send(chen, url, page, HGB="130").status_code == 302
+        return write(*args, **kwargs)
+
+    assert keep(chen, url, page, HGB="13").status_code == 200
+    with monkeypatch.context() as patched:
+        patched.setattr(drafts, "keep", write_after_the_save)
+        assert keep(chen, url, page, HGB="130").status_code == 200
+    assert Draft.objects.count() == 1, "it was written after the save, which is what this is about"
+    assert drafts.drafts_of(unchanged.chen) == []
+    for address in (url, f"{url}?draft=yes"):
+        text = chen.get(address).content.decode()
+        assert "did not save" not in text and "Not saved yet" not in text
+    assert "Typed and not saved" not in chen.get("/").content.decode()
+    keep(chen, url, HGB="131")
+    assert "did not save" in chen.get(url).content.decode() and len(drafts.drafts_of(unchanged.chen)) == 1
 
 
 def test_a_draft_can_never_be_taken_for_a_save(unchanged, panel):

@@ -1,23 +1,26 @@
 """The figures of a DSMB report against small trials in which everything can be counted by hand."""
 
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import comb
 
 import pytest
 from django.db import transaction
+from django.utils import translation
 
 from patients.models import Halt, State, Unmasking
 from safety.actions.reports import draw_arm_letters
 from safety.dsmb import counting, measurements
+from safety.dsmb.arms import read_arms
 from safety.dsmb.changes import action_items
 from safety.dsmb.compute import compute_figures
 from safety.dsmb.figures import PartFigures, Table
-from safety.dsmb.snapshot import Before, read_arms, read_snapshot
+from safety.dsmb.reading import read_snapshot
+from safety.dsmb.snapshot import Before
 from safety.models import ActionItem, ArmLetter, Deviation, Recommendation
-from tests.dsmb_data import ARMS, SmallTrial, small_protocol
-from trialsite import trial as the_trial
+from tests.dsmb_data import ARMS, SmallTrial, in_force, small_protocol
 from trialsite.audit import acting
 from visits.models import PanelState, VisitState
 
@@ -29,9 +32,7 @@ CELLS, WATER = ARMS
 
 @pytest.fixture
 def trial(monkeypatch):
-    protocol = small_protocol()
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
-    trial = SmallTrial(protocol)
+    trial = SmallTrial(in_force(monkeypatch, small_protocol()))
     with acting(trial.by):
         ArmLetter.objects.create(arm=CELLS, letter="B")
         ArmLetter.objects.create(arm=WATER, letter="A")
@@ -313,6 +314,25 @@ def test_events_before_treatment_are_listed_and_not_counted(trial):
     assert [row.cells[2] for row in made.item("L1").rows] == ["Fall (General disorders)"]
 
 
+def test_tables_and_listings_stand_in_the_order_of_their_numbers(trial):
+    fill(trial)
+    for part in (figures().open, figures().closed):
+        numbers = [re.fullmatch(r"([A-Z]+)(\d+)", item.number).groups() for item in part.items]
+        for letters in {letters for letters, _n in numbers}:
+            found = [int(n) for its, n in numbers if its == letters]
+            assert found == sorted(set(found)), (part.part, letters)
+
+
+def test_terms_are_told_in_the_language_of_the_report(trial):
+    patient = trial.enrol(CELLS, DAY_0)
+    trial.treat(patient)
+    trial.report(patient, "Headache", 1, DAY_0 + timedelta(days=1))
+    with translation.override("zh-hans"):
+        part = figures().closed
+    for number in ("T6", "T7", "L3"):
+        assert any("头痛（Headache）" in row.cells for row in part.item(number).rows), number
+
+
 def test_an_event_entered_in_error_counts_nowhere(trial):
     patient = trial.enrol(CELLS, DAY_0)
     trial.treat(patient)
@@ -492,9 +512,7 @@ RULES = [
 
 
 def test_the_closed_part_says_where_stopping_rules_stand_without_telling_an_arm(monkeypatch):
-    protocol = small_protocol(stopping_rules=RULES)
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
-    trial = SmallTrial(protocol)
+    trial = SmallTrial(in_force(monkeypatch, small_protocol(stopping_rules=RULES)))
     draw_arm_letters(by=trial.by)
     for arm in (CELLS, CELLS, WATER):
         patient = trial.enrol(arm, DAY_0)
@@ -674,8 +692,7 @@ def test_each_arm_gets_one_letter_and_keeps_it(trial):
 
 
 def test_letters_are_drawn_at_random(monkeypatch):
-    protocol = small_protocol()
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
+    protocol = in_force(monkeypatch, small_protocol())
     drawn = []
     monkeypatch.setattr("safety.actions.reports.secrets.SystemRandom.shuffle", lambda self, arms: drawn.append(list(arms)))
     draw_arm_letters(by=SmallTrial(protocol).by)
@@ -709,7 +726,7 @@ def test_a_protocol_without_infusions_and_cd4_has_its_report_too(monkeypatch):
         visits=[{"code": "W0", "name": "Week 0", "day": 0, "phase": "treatment", "panels": ("BLOOD",)}],
         arms=[{"code": code, "name": code, "product": f"P{CELLS}"} for code in ("ONE", "TWO", "THREE")],
     )  # fmt: skip
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": plain})
+    in_force(monkeypatch, plain)
     trial = SmallTrial(plain)
     draw_arm_letters(by=trial.by)
     for arm in ("ONE", "TWO", "THREE"):

@@ -17,10 +17,9 @@ from safety.dsmb.draw import draw_plots
 from safety.dsmb.figures import Column, Row, Table
 from safety.dsmb.render import NotTypeset, render_html, render_pdf
 from safety.dsmb.tables import tables_of
-from tests.dsmb_data import ARMS, SmallTrial, small_protocol
+from tests.dsmb_data import ARMS, SmallTrial, in_force, small_protocol
 from tests.test_dsmb_figures import figures as figures_now
 from tests.test_dsmb_figures import fill
-from trialsite import trial as the_trial
 
 pytestmark = pytest.mark.django_db
 
@@ -30,9 +29,7 @@ DAY_0, CUTOFF = date(2026, 3, 2), date(2026, 6, 30)
 @pytest.fixture
 def figures(monkeypatch):
     """Of a small trial of five patients."""
-    protocol = small_protocol()
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
-    trial = SmallTrial(protocol)
+    trial = SmallTrial(in_force(monkeypatch, small_protocol()))
     draw_arm_letters(by=trial.by)
     fill(trial)
     fifth = trial.enrol("ZEBRAARM", DAY_0)
@@ -82,6 +79,26 @@ def test_every_cell_of_the_tables_is_in_the_pdf(figures, tmp_path):
     for table in (figures.closed.item(number) for number in ("F1", "T4", "T5", "T6")):
         for row in table.rows:
             assert re.sub(r"\s", "", "".join(row.cells)) in squeezed, (table.number, row)
+
+
+def test_no_table_begins_with_a_row_or_two_at_the_foot_of_a_page_and_no_row_is_parted(figures, tmp_path):
+    """Wherever the table before it ends."""
+    columns = (Column("Words", align="left", share=1), Column("n"))
+    listing = (Column("Patient", align="left"), Column("Story", align="left", share=1))
+    story = "He told the same to everybody who would listen, and then again. " * 8
+    items = []
+    for n in range(24, 44):
+        before = Table(f"X{n}", "Before it", columns, tuple(Row((f"line {i}", str(i))) for i in range(n)))
+        it = Table(f"Y{n}", "Begins", columns, tuple(Row((f"Y{n} row {i}.", str(i))) for i in range(8)))
+        told = Table(f"Z{n}", "Stories", listing, tuple(Row((f"Z{n}-{i}-begin", f"{story} Z{n}-{i}-end")) for i in range(5)))
+        items += [before, it, told]
+    pages = words_of(render_pdf(replace(figures.closed, items=tuple(items)), {}), tmp_path).split("\f")[2:]
+    for n in range(24, 44):
+        (page,) = [page for page in pages if f"Y{n} row 0." in page]
+        assert f"Y{n} row 4." in page, f"table Y{n} begins with few rows"
+        for i in range(5):
+            (page,) = [page for page in pages if f"Z{n}-{i}-begin" in page]
+            assert f"Z{n}-{i}-end" in page, f"row Z{n}-{i} is parted"
 
 
 def test_what_people_typed_is_printed_as_they_typed_it(figures, tmp_path):
@@ -157,8 +174,7 @@ def test_what_people_typed_in_chinese_is_printed_and_what_no_font_has_is_told_by
 
 
 def test_an_empty_trial_is_printed(monkeypatch, tmp_path):
-    protocol = small_protocol()
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
+    in_force(monkeypatch, small_protocol())
     empty = figures_now()
     for part in empty.parts:
         text = words_of(render_pdf(part, draw_plots(part)), tmp_path)

@@ -17,10 +17,9 @@ from safety.dsmb.figures import PartFigures
 from safety.dsmb.render import NotTypeset
 from safety.models import ArmLetter, DsmbFile, DsmbReport
 from safety.tasks import make_dsmb_report, request_monthly_report
-from tests.dsmb_data import ARMS, SmallTrial, small_protocol
+from tests.dsmb_data import ARMS, SmallTrial, in_force, small_protocol
 from tests.test_dsmb_figures import fill
 from trialsite import jobs, outbox
-from trialsite import trial as the_trial
 from trialsite.models import AuditEvent, JobState, OutboxMessage
 from trialsite.saving import Refused, Stale
 
@@ -29,10 +28,8 @@ CUTOFF = date(2026, 6, 30)
 
 @pytest.fixture
 def trial(db, monkeypatch):
-    protocol = small_protocol()
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
     monkeypatch.setattr(outbox, "send", lambda message: None)
-    return SmallTrial(protocol)
+    return SmallTrial(in_force(monkeypatch, small_protocol()))
 
 
 @pytest.fixture
@@ -150,7 +147,7 @@ def test_a_failure_is_told_plainly_and_can_be_asked_for_again(trial, asked, monk
         repeat_dsmb_report(report=report, version=report.version - 1, by=trial.by)
     repeat_dsmb_report(report=report, version=report.version, by=trial.by)
     monkeypatch.undo()
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": trial.protocol})
+    in_force(monkeypatch, trial.protocol)
     assert run(report, OutboxMessage.objects.latest("pk"))
     assert report.state == JobState.DONE and report.failure == ""
 
@@ -239,8 +236,7 @@ def test_the_progress_is_seen_while_the_report_is_made(asked, monkeypatch):
 
 @pytest.mark.django_db(transaction=True)
 def test_the_data_are_read_at_one_instant(monkeypatch):
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": small_protocol()})
-    trial = SmallTrial(small_protocol())
+    trial = SmallTrial(in_force(monkeypatch, small_protocol()))
     from patients.models import Patient
 
     with jobs.one_instant():
@@ -262,8 +258,7 @@ def _screen_elsewhere(trial):
 @pytest.mark.django_db(transaction=True)
 def test_a_request_is_sent_after_the_commit_and_the_job_runs_from_it(monkeypatch):
     """Request, outbox, worker: the message that the broker gets is what the job needs."""
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": small_protocol()})
-    trial = SmallTrial(small_protocol())
+    trial = SmallTrial(in_force(monkeypatch, small_protocol()))
     sent = []
     monkeypatch.setattr(tasks.app, "send_task", lambda name, kwargs, **_: sent.append((name, kwargs)))
     report = request_dsmb_report(cutoff=CUTOFF, by=trial.by)

@@ -12,11 +12,10 @@ from django.urls import reverse
 from safety.actions.reports import REPORT, request_dsmb_report
 from safety.models import DsmbReport, Release, ReportDownload
 from safety.tasks import make_dsmb_report
-from tests.dsmb_data import SmallTrial, small_protocol
+from tests.dsmb_data import SmallTrial, in_force, small_protocol
 from tests.test_dsmb_figures import fill
 from tests.universe import come_in
 from trialsite import jobs, outbox
-from trialsite import trial as the_trial
 from trialsite.audit import acting
 from trialsite.models import Grant, JobState, OutboxMessage, User
 from trialsite.roles import Permission, Role, permissions_of
@@ -28,10 +27,8 @@ CUTOFF = date(2026, 6, 30)
 
 @pytest.fixture
 def trial(monkeypatch):
-    protocol = small_protocol()
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
     monkeypatch.setattr(outbox, "send", lambda message: None)
-    return SmallTrial(protocol)
+    return SmallTrial(in_force(monkeypatch, small_protocol()))
 
 
 @pytest.fixture

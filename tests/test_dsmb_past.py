@@ -15,10 +15,9 @@ from safety.dsmb.figures import PartFigures
 from safety.dsmb.past import read_past
 from safety.models import AdverseEvent, ArmLetter, DsmbReport
 from safety.tasks import make_dsmb_report
-from tests.dsmb_data import SmallTrial, small_protocol
+from tests.dsmb_data import SmallTrial, in_force, small_protocol
 from tests.test_dsmb_figures import fill, rows
 from trialsite import outbox
-from trialsite import trial as the_trial
 from trialsite.audit import acting
 from trialsite.models import JobState, OutboxMessage, Site
 from trialsite.saving import Refused
@@ -31,10 +30,8 @@ DAY_0, CUTOFF = date(2026, 3, 2), date(2026, 6, 30)
 
 @pytest.fixture
 def trial(monkeypatch):
-    protocol = small_protocol()
-    monkeypatch.setattr(the_trial, "versions", lambda: {"1.0": protocol})
     monkeypatch.setattr(outbox, "send", lambda message: None)
-    trial = SmallTrial(protocol)
+    trial = SmallTrial(in_force(monkeypatch, small_protocol()))
     fill(trial)
     return trial
 

@@ -11,11 +11,6 @@ from visits import trend
 from visits.models import CheckFiring, Measurement, Missing, PanelRecord, Query
 
 
-@pytest.fixture(scope="module")
-def screened(world):
-    return world.screened()
-
-
 @pytest.fixture
 def panel(unchanged, screened):
     """T cells of screening, not yet entered."""

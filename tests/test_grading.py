@@ -5,13 +5,15 @@ from decimal import Decimal
 
 import pytest
 
+from patients.actions import today_at
 from patients.demo import fresh
 from tests.universe import fields_of, send
 from trialsite.audit import acting
-from trialsite.models import AuditEvent
+from trialsite.models import AuditEvent, OutboxMessage
 from trialsite.saving import Refused
 from visits import actions
 from visits.models import Measurement, Review, SupersededGrade
+from visits.tasks import regrade_patient
 
 
 def save(panel, by, on=None, reason="", **values):
@@ -86,7 +88,7 @@ def test_a_result_is_graded_in_the_unit_of_the_report(unchanged):
 @pytest.fixture
 def followed(unchanged):
     """A patient after the first infusion, with a creatinine of 60 at screening and of 80 on day 0."""
-    patient = unchanged.infused(sex="M")
+    patient = unchanged.infused(sex="M", day_0=today_at(unchanged.site) - timedelta(days=2))
     for visit, value in (("SCR", "60"), ("W0", "80")):
         panel = unchanged.panel(patient, visit, "chemistry")
         on = panel.collected_on or patient.day_0
@@ -135,6 +137,50 @@ def test_grades_are_given_anew_only_by_a_person_with_a_reason_and_the_old_is_kep
     panel.refresh_from_db()
     assert panel.version > version
     assert actions.differing_grades(Measurement.objects.filter(panel=panel)) == []
+
+
+def due():
+    return OutboxMessage.objects.filter(task=actions.REGRADE, done_at=None).order_by("pk")
+
+
+def work_off():
+    """Run what waits, twice. Gives how many results were graded anew by the first runs."""
+    messages = [(message.arguments["patient_id"], message.pk) for message in due()]
+    done = sum(regrade_patient(patient, pk) for patient, pk in messages)
+    assert not due().exists() and not any(regrade_patient(patient, pk) for patient, pk in messages)
+    return done
+
+
+def test_a_baseline_that_is_corrected_grades_what_came_later_anew_by_a_job_and_the_old_is_kept(unchanged, followed):
+    work_off()
+    later = followed.day_0 + timedelta(days=1)
+    graded = save(unchanged.panel(followed, "W1", "chemistry"), unchanged.chen, on=later, CREAT="125")["CREAT"]
+    assert (graded.grade, graded.baseline_grade) == (3, 0) and not due().exists()
+    base = unchanged.panel(followed, "W0", "chemistry")
+    save(base, unchanged.chen, on=base.collected_on, reason="same", CREAT="80")
+    assert not due().exists(), "nothing has changed"
+    save(base, unchanged.chen, on=base.collected_on, reason="typo", CREAT="120")
+    graded.refresh_from_db()
+    assert graded.grade == 3 and due().count() == 1, "asked for in the transaction that changed it"
+    assert work_off() == 1
+    graded.refresh_from_db()
+    assert (graded.grade, graded.baseline_grade) == (1, 1)
+    old = SupersededGrade.objects.get(measurement=graded)
+    assert (old.grade, old.baseline_grade, old.superseded_by) == (3, 0, unchanged.system)
+    assert old.reason == "the baseline was entered late or changed"
+    actions.clear_panel(panel=base, version=None, reason="other patient", by=unchanged.chen)
+    assert work_off() == 1
+    graded.refresh_from_db()
+    assert graded.grade == 4, "60 at screening is the baseline then"
+
+
+def test_what_another_scale_would_say_is_left_to_a_person(unchanged, followed):
+    m = Measurement.objects.get(patient=followed, panel__visit__code="SCR", test="CREAT")
+    with acting(unchanged.system, "as an older scale would have graded"):
+        Measurement.objects.filter(pk=m.pk).update(grade=2, grade_scale_version="2.0")
+    actions.regrade_patient(patient=followed, by=unchanged.system)
+    m.refresh_from_db()
+    assert m.grade == 2 and [one.measurement for one in actions.differing_grades()] == [m]
 
 
 def test_what_is_frozen_keeps_its_grade(unchanged):

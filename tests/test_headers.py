@@ -78,7 +78,7 @@ def test_an_error_page_quotes_the_request_and_shows_no_trace(chen, path, status)
 
 @pytest.mark.requirement("R85")
 def test_a_fault_of_ours_is_a_plain_page_with_the_request_id(chen, monkeypatch, caplog):
-    monkeypatch.setattr("patients.views.counts_by_state", lambda user: 1 / 0)
+    monkeypatch.setattr("patients.views.patients.counts_by_state", lambda user: 1 / 0)
     answer = chen.get("/patients/", headers={"X-Request-ID": "request-4711"})
     assert answer.status_code == 500
     assert "request-4711" in answer.content.decode() and "ZeroDivision" not in answer.content.decode()

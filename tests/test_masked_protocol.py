@@ -6,7 +6,7 @@ import pytest
 
 from trialsite import protocol
 
-EXAMPLE = Path(protocol.__file__).parent / "protocols" / "examples" / "masked-dose-finding.toml"
+EXAMPLE = Path(protocol.__file__).parents[1] / "protocols" / "examples" / "masked-dose-finding.toml"
 
 
 @pytest.mark.parametrize(("masking", "is_refused"), [("double", True), ("single", True), ("open", False)])

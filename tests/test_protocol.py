@@ -1060,7 +1060,11 @@ def own_fields(part):
     }
 
 
-@pytest.mark.parametrize("part", list(parts()), ids=lambda part: part.__name__)
+# one that only binds what another has has nothing to document
+WITH_KEYS = [part for part in parts() if own_fields(part)]
+
+
+@pytest.mark.parametrize("part", WITH_KEYS, ids=lambda part: part.__name__)
 def test_the_documentation_lists_every_key_of_every_table(part):
     rows = documented()[part.__name__]
     fields = own_fields(part)
@@ -1082,7 +1086,7 @@ def written(default):
 
 
 def test_the_documentation_knows_no_table_that_is_gone():
-    assert set(documented()) - {"Types"} == {part.__name__ for part in parts()}
+    assert set(documented()) - {"Types"} == {part.__name__ for part in WITH_KEYS}
 
 
 def test_limits_are_told_in_words_without_exponents():

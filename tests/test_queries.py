@@ -197,6 +197,8 @@ def crowd(universe, number):
             )
             for panel in panels
         )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT fresh_statistics()")
 
 
 def test_every_page_costs_few_statements_and_writes_nothing(universe, patient):

@@ -565,10 +565,11 @@ NOT_HELD = {
     "acknowledge_recommendation", "confirm_reading", "record_recommendation", "release_report", "resolve_action_item",
     "sign_recommendation", "withdraw_recommendation", "forget_view", "record_copy", "save_view",
     # the sponsor's own judgements and reports go on, whatever the site's records are; what follows an event, in its action
-    "acknowledge_submission", "correct_knowledge", "judge_case", "make_case_version", "record_submission", "follow_event",
-    "watch_after_disposition", "watch_after_infusion", "watch_events", "watch_rules",
+    "acknowledge_submission", "correct_knowledge", "judge_case", "make_case_version", "record_submission", "follow_events", "follow_infusion",
+    "watch_after_disposition", "watch_events", "watch_rules",
     # dictionaries; those about many records leave out what is locked
     "code_line", "follow_words", "load_dictionary", "recode_codings", "restate_codings", "use_dictionary", "regrade",
+    "regrade_patient",
     "unmask_patient", "record_casebook_download", "record_report_download", "drop_old_casebooks",
 }  # fmt: skip
 WHEN_FROZEN = {

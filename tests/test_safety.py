@@ -57,7 +57,7 @@ TABLE = [
     ({**OVER, "ended_on": date(2026, 3, 1)}, set()),
     ({**OVER, "ended_on": date(2026, 7, 1)}, {"ended_on"}),
     ({"began_on": date(2026, 7, 1), "aware_on": date(2026, 7, 1)}, {"began_on"}),
-    ({"began_on": date(2026, 1, 9)}, set()),  # before the consent: asked, not refused (visits/edit_checks.py)
+    ({"began_on": date(2026, 1, 9)}, set()),  # before the consent: asked, not refused (visits/edit_checks/)
     ({"began_on": date(2026, 1, 10)}, set()),
     ({"aware_on": date(2026, 2, 28)}, {"aware_at"}),
     ({"aware_on": date(2026, 3, 1)}, set()),

@@ -19,12 +19,6 @@ KEYS = ("idem", "version", "csrfmiddlewaretoken")  # of the page itself, not of 
 
 
 @pytest.fixture(scope="module")
-def screened(world):
-    """A patient in screening whose panels are still to be entered."""
-    return world.screened()
-
-
-@pytest.fixture(scope="module")
 def panel(world, screened):
     panel = world.panel(screened, "SCR", "haematology")
     visit_steps.enter_panel(panel=panel, by=world.chen)

@@ -11,8 +11,8 @@ from patients.models import AllocationSlot
 from safety import actions
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.protocol.stopping import Sentinel
 from trialsite.saving import Refused
-from trialsite.stopping_rules import Sentinel
 from visits import demo as visit_steps
 
 
@@ -83,6 +83,23 @@ def test_the_next_patient_waits_for_an_event_that_goes_on(staggered):
     ended = {"is_ongoing": False, "ended_on": first.day_0 + timedelta(days=2), "outcome": "recovered"}
     actions.change_adverse_event(event=going_on, values=ended, version=1, reason="over", by=universe.chen)
     assert other()
+
+
+def test_the_page_of_an_infusion_tells_the_waiting_while_it_is_filled_in(staggered):
+    universe = staggered(days_between=0, unresolved={"least_grade": 2})
+    first = infused(universe)
+    second = universe.randomised(day_0=patient_actions.today_at(universe.site) - timedelta(days=1))
+    ready(universe, second)()
+    universe.event(first, began_on=first.day_0 + timedelta(days=1), grade=2)
+    visit = visit_steps.visit_of(second, "W0")
+    client = universe.client(universe.chen)
+    typed = {"started_at": f"{second.day_0} 10:00"}
+    told = client.post(f"/visits/{visit.pk}/infusion/check/", typed).content.decode()
+    assert "until an adverse event of an earlier one is resolved" in told
+    with pytest.raises(Refused, match="until an adverse event of an earlier one is resolved"):
+        visit_steps.give_infusion(patient=second, by=universe.chen, pharmacist=universe.zhao)
+    again = client.post(f"/visits/{visit_steps.visit_of(first, 'W0').pk}/infusion/check/", typed).content.decode()
+    assert "resolved" not in again, "who was treated waits for nobody"
 
 
 def test_randomising_may_wait_too(staggered):

@@ -5,12 +5,18 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from patients.actions import today_at
 from patients.models import Medication
 from safety import actions
-from safety.cases import clocks_of, digest_of, with_clocks
-from safety.models import CaseFact, CaseVersion, SeriousCase, SponsorAssessment, Submission
+from safety.cases import clocks_of, digest_of, proposal_for, with_clocks
+from safety.coding.rules import Kind
+from safety.models import CaseFact, CaseVersion, DictionaryTerm, SeriousCase, SponsorAssessment, Submission
+from safety.models.serious import told_part
+from trialsite.audit import acting
 from trialsite.saving import Refused, Stale
-from visits.models import Measurement
+from visits import actions as visit_actions
+from visits import demo as visit_steps
+from visits.models import Measurement, Preparation, Query, QueryState
 
 SERIOUS = {"is_serious": True, "is_hospitalisation": True, "grade": 3, "relationship": "possible", "infusion_number": 1}
 
@@ -103,6 +109,110 @@ def test_what_changes_no_fact_is_not_noted(unchanged, patient):
 def test_before_any_infusion_nobody_suspects_the_product(unchanged):
     event = report(unchanged, unchanged.screened(), relationship="not_related", infusion_number=None)
     assert shown(case_of(event)) == {"SPONSOR.first": "DUE", "ETHICS.first": "DUE"}
+
+
+# --- what comes later: codes, infusions --------------------------------------------------------------------------
+
+
+def code(universe, event, term):
+    """Code an event, by one person and approved by another."""
+    words = actions.Words(Kind.ADVERSE_EVENT, event.pk, event.term)
+    chosen = DictionaryTerm.objects.get(term=term)
+    [coding] = actions.code_terms(words=[words], term=chosen, reason="as the dictionary has it", by=universe.david)
+    [coding] = actions.approve_codings(seen=[(coding.pk, coding.version)], by=universe.samuel)
+    return coding
+
+
+def odd(universe, patient, **changes):
+    return report(universe, patient, term="reaction to the drip", body_system="Immune system disorders", **changes)
+
+
+def test_the_list_is_asked_for_the_code_in_force_and_the_clocks_follow_it(unchanged, patient):
+    event = odd(unchanged, patient)
+    assert "as reported: reaction to the drip" in str(proposal_for(event))
+    assert shown(case_of(event))["AUTHORITY_15.first"] == "DUE"
+    coding = code(unchanged, event, "Infusion related reaction")
+    assert "as coded: Infusion related reaction (CTCAE 5.0)" in str(proposal_for(event))
+    assert shown(case_of(event))["AUTHORITY_15.first"] == "ENDED"
+    actions.reject_coding(coding=coding, version=None, reason="not that", by=unchanged.samuel)
+    assert shown(case_of(event))["AUTHORITY_15.first"] == "DUE"
+    assert [fact.cause for fact in case_of(event).facts.all()] == ["opened", "coded", "coded"]
+
+
+def test_another_code_asks_for_another_judgement_and_leaves_the_one_that_was_made(unchanged, patient):
+    event = odd(unchanged, patient)
+    code(unchanged, event, "Infusion related reaction")
+    made = judge(unchanged, case_of(event), "suspected", "expected")
+    assert made.proposed == "expected" and "as coded: Infusion related reaction" in made.because_text
+    code(unchanged, event, "Sepsis")
+    case = case_of(event)
+    assert case.waits_for_judgement and SponsorAssessment.objects.get(case=case).expectedness == "expected"
+    assert shown(case)["AUTHORITY_15.first"] == "DUE", "no clock waits for the judgement"
+    judge(unchanged, case, "suspected", "expected", reason="told in the new brochure")
+    assert shown(case)["AUTHORITY_15.first"] == "ENDED"
+    code(unchanged, event, "Stroke")
+    case = case_of(event)
+    assert case.waits_for_judgement and shown(case)["AUTHORITY_15.first"] == "ENDED", "no fact has changed"
+
+
+def not_yet_infused(universe, days=3):
+    return universe.randomised(day_0=today_at(universe.site) - timedelta(days=days))
+
+
+def infuse(universe, patient):
+    return visit_steps.give_infusion(patient=patient, by=universe.chen, pharmacist=universe.zhao)
+
+
+def move(universe, infusion, days):
+    """Correct an infusion to so many days later."""
+    later = timedelta(days=days)
+    preparation = infusion.preparation
+    with acting(universe.chen, "as it was"):
+        Preparation.objects.filter(pk=preparation.pk).update(prepared_at=preparation.prepared_at + later)
+    return visit_actions.record_infusion(
+        visit=infusion.visit, started_at=infusion.started_at + later, stopped_at=infusion.stopped_at + later,
+        volume_ml=infusion.volume_ml, version=None, reason="another day", by=universe.chen,
+    )  # fmt: skip
+
+
+def test_an_infusion_that_is_entered_late_starts_the_clocks_of_an_earlier_event(unchanged):
+    patient = not_yet_infused(unchanged)
+    on = patient.day_0 + timedelta(days=1)
+    event = report(unchanged, patient, began_on=on, relationship="not_related", infusion_number=None)
+    judge(unchanged, case_of(event), "suspected")
+    assert "AUTHORITY_15.first" not in shown(case_of(event))
+    infuse(unchanged, patient)
+    case = case_of(event)
+    assert shown(case)["AUTHORITY_15.first"] == "DUE" and case.sponsor_due_at
+    assert case.waits_for_judgement and case.facts.all()[1].cause == "infusion"
+
+
+def test_a_corrected_infusion_is_looked_at_too_and_one_that_stays_asks_nothing(unchanged):
+    patient = not_yet_infused(unchanged)
+    infusion = infuse(unchanged, patient)
+    event = report(unchanged, patient, began_on=patient.day_0 + timedelta(days=1))
+    judge(unchanged, case_of(event))
+    move(unchanged, infusion, 0)
+    assert not case_of(event).waits_for_judgement
+    move(unchanged, infusion, 2)
+    case = case_of(event)
+    assert case.waits_for_judgement and shown(case)["AUTHORITY_15.first"] == "ENDED"
+    asked = Query.objects.get(record="safety.adverseevent", record_id=event.pk)
+    assert (asked.check_code, asked.field) == ("event_before_infusion", "infusion_number")
+    infusion.refresh_from_db()
+    move(unchanged, infusion, -2)
+    asked.refresh_from_db()
+    assert asked.state == QueryState.CLOSED and shown(case)["AUTHORITY_15.first"] == "DUE"
+
+
+def test_what_was_judged_days_after_one_infusion_waits_when_a_nearer_day_is_told(unchanged):
+    patient = not_yet_infused(unchanged)
+    infusion = infuse(unchanged, patient)
+    event = report(unchanged, patient, began_on=patient.day_0 + timedelta(days=2))
+    judge(unchanged, case_of(event))
+    move(unchanged, infusion, 1)
+    case = case_of(event)
+    assert case.waits_for_judgement and case.facts.count() == 1, "the clocks run as they did"
 
 
 # --- the sponsor judges --------------------------------------------------------------------------------------
@@ -200,9 +310,16 @@ def test_a_follow_up_says_what_changed_and_is_refused_when_nothing_did(unchanged
     change(unchanged, event, narrative="Blood cultures are negative.", outcome="recovering")
     second = to_sponsor(unchanged, case_of(event), "cultures")
     assert (second.number, second.changed) == (1, ["event.outcome", "narrative"])
+    assert second.changed_told == "outcome, narrative"
     assert [s.stage for s in Submission.objects.filter(case=case, duty="SPONSOR")] == ["first", "follow_up"]
     first = CaseVersion.objects.get(case=case, number=0)
     assert first.content["narrative"] == "" and first.digest == digest_of(first.content)
+
+
+def test_every_part_of_a_case_has_words(unchanged, patient):
+    content = to_sponsor(unchanged, case_of(report(unchanged, patient))).content
+    names = [name for part in content for name in ([f"{part}.{n}" for n in content[part]] if part == "event" else [part])]
+    assert all(str(told_part(name)) for name in names)
 
 
 def test_a_report_to_the_authority_stops_its_clock_and_a_follow_up_starts_one(unchanged, patient):
@@ -272,7 +389,8 @@ def test_results_and_medications_are_linked_and_unlinked_but_not_those_of_others
     assert [lab["test"] for lab in version.content["labs"]] == [result.test]
     assert [(m["treatment"], m["suspect"]) for m in version.content["medications"]] == [(drug.treatment, True)]
     actions.set_case_links(measurements=[], medications=[drug.pk], **link)
-    assert to_sponsor(unchanged, case).changed == ["labs", "medications"]
+    second = to_sponsor(unchanged, case)
+    assert (second.changed, second.changed_told) == (["labs", "medications"], "linked results, linked medication")
     other = unchanged.with_results()
     with pytest.raises(Refused, match="another patient"):
         stranger = Measurement.objects.filter(patient=other).first()

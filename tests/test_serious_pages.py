@@ -9,13 +9,16 @@ from django.core import mail
 from django.urls import reverse
 from django.utils import timezone
 
+from patients.actions import today_at
 from safety import actions, tasks
-from safety.cioms import cioms_pdf, form_of
+from safety.cioms import cioms_pdf, form_of, result_of
 from safety.models import SeriousCase, SponsorAssessment, Submission
 from tests.universe import PASSWORD, fields_of, send
-from trialsite import mails
+from trialsite import mails, trial
 from trialsite.audit import acting
 from trialsite.models import Email, OutboxMessage
+from visits import demo as visit_steps
+from visits.models import Query
 
 SERIOUS = {"is_serious": True, "is_hospitalisation": True, "grade": 3, "relationship": "possible", "infusion_number": 1,
            "narrative": "患者寒战。Fever of 39.2 °C."}  # fmt: skip
@@ -163,6 +166,15 @@ def test_what_does_not_fit_goes_on_on_the_next_page_whole(unchanged, patient, tm
     assert all(f"Line {n} " in "".join(others) for n in range(80))
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [("7", "40", "normal 7 to 40, "), (None, "40", "normal up to 40, "), ("115", None, "normal from 115, "), (None, None, "(")],
+)
+def test_a_result_on_the_form_has_its_range_and_its_unit_as_people_write_it(low, high, words):
+    lab = {"test": "WBC", "result": "12", "unit": "10^9/L", "low": low, "high": high, "flag": "", "on": "2026-11-02"}
+    assert result_of(lab, trial.current_protocol()) == f"White blood cells 12 10⁹/L ({words.strip('(')}2026-11-02)"
+
+
 def test_the_product_is_masked_for_eyes_that_may_not_see_arms(unchanged, case):
     version = to_sponsor(unchanged, case)
     masked = form_of(version, None)
@@ -182,6 +194,47 @@ def test_the_reaction_abated_only_where_the_treatment_was_stopped(unchanged, pat
         values["ended_on"] = timezone.now().date() if ended else None
         event = unchanged.event(patient, **{**SERIOUS, **values})
         assert form_of(to_sponsor(unchanged, event.case), None)["20"] == answer
+
+
+@pytest.fixture(scope="module")
+def twice(world):
+    """One who has had two infusions, the first 28 days ago."""
+    today = today_at(world.site)
+    patient = world.randomised(on=today - timedelta(days=40), day_0=today - timedelta(days=28))
+    for number in (1, 2):
+        visit_steps.give_infusion(patient=patient, by=world.chen, pharmacist=world.zhao, number=number)
+    return patient
+
+
+def test_whether_it_came_back_is_asked_once_it_was_given_again_and_stands_in_the_form(unchanged, patient, twice):
+    chen = unchanged.client(unchanged.chen)
+    once, again = (reverse("safety:report_adverse_event", args=[p.pk]) for p in (patient, twice))
+    assert "reappeared" not in fields_of(chen.get(once)) and "reappeared" in fields_of(chen.get(again))
+    event = unchanged.event(twice, **{**SERIOUS, "began_on": twice.day_0 + timedelta(days=2)})
+    version = to_sponsor(unchanged, event.case)
+    form = form_of(version, None)
+    assert form["21"] == "NA" and any("not answered yet whether it reappeared" in line for line in form["26"])
+    asked = Query.objects.get(record="safety.adverseevent", record_id=event.pk, check_code="event_given_again")
+    assert asked.field == "reappeared"
+    change = reverse("safety:change_adverse_event", args=[event.pk])
+    assert send(chen, change, reappeared="yes", reason="it did").status_code == 302
+    asked.refresh_from_db()
+    assert asked.state == "closed"
+    version = to_sponsor(unchanged, event.case)
+    assert form_of(version, None)["21"] == "YES" and "event.reappeared" in version.changed
+    refused = send(chen, reverse("safety:report_adverse_event", args=[twice.pk]), term="Cough", reappeared="no")
+    assert refused.status_code == 422
+
+
+def test_an_event_of_the_same_term_after_a_further_infusion_says_that_it_came_back(unchanged, twice):
+    first = unchanged.event(twice, **{**SERIOUS, "term": "Chills", "began_on": twice.day_0 + timedelta(days=2)})
+    unchanged.event(twice, term="Chills", began_on=today_at(unchanged.site), infusion_number=2)
+    assert form_of(to_sponsor(unchanged, first.case), None)["21"] == "YES"
+
+
+def test_the_code_stands_beside_the_words_of_the_site(unchanged, patient):
+    event = unchanged.event(patient, **{**SERIOUS, "term": "FEVER"})
+    assert form_of(to_sponsor(unchanged, event.case), None)["7+13"][0].startswith("FEVER (Fever, CTCAE 5.0), grade 3")
 
 
 # --- e-mail --------------------------------------------------------------------------------------------------
@@ -301,7 +354,7 @@ def test_what_was_reported_is_not_told_as_due(with_addresses, told, at):
 
 
 def test_the_job_opens_the_case_of_a_serious_event_that_has_none(unchanged, patient, monkeypatch):
-    monkeypatch.setattr("safety.actions.adverse_events.follow_event", lambda **kwargs: None)
+    monkeypatch.setattr("safety.actions.adverse_events.follow_events", lambda **kwargs: None)
     event = unchanged.event(patient, **SERIOUS)
     monkeypatch.undo()
     tasks.watch_cases()

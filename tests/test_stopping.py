@@ -9,7 +9,8 @@ from patients import actions as patient_actions
 from patients import demo as patient_steps
 from patients.models import AllocationSlot, Halt, Scope
 from safety import actions
-from safety.models import Crossing
+from safety.coding.rules import Kind
+from safety.models import Crossing, DictionaryTerm
 from safety.stopping import facts, notice
 from trialsite import trial
 from trialsite.audit import acting
@@ -104,8 +105,26 @@ def test_a_serious_related_event_halts_the_trial_at_once(unchanged, treated):
     assert Halt.objects.get().reason.startswith("Stopping rule: A serious related adverse event within 7 days")
 
 
+def test_what_the_sponsor_cannot_exclude_halts_the_trial_when_it_is_judged(unchanged, treated):
+    told = serious(unchanged, treated["SALINE"][0], grade=2, relationship="not_related")
+    assert opened() == []
+    judged = {"causality": "suspected", "expectedness": "unexpected", "comment": "close in time", "version": None}
+    actions.judge_case(case=told.case, **judged, by=unchanged.samuel)
+    assert opened() == [("SERIOUS_REACTION", "trial")]
+
+
+def test_a_code_that_is_approved_counts_as_the_term_that_it_is(unchanged, treated):
+    about = {"grade": 1, "relationship": "not_related", "body_system": "Nervous system disorders"}
+    told = event(unchanged, treated["MSC"][0], term="apoplexy", **about)
+    words = actions.Words(Kind.ADVERSE_EVENT, told.pk, told.term)
+    [coding] = actions.code_terms(words=[words], term=DictionaryTerm.objects.get(term="Stroke"), by=unchanged.david)
+    assert opened() == []
+    actions.approve_codings(seen=[(coding.pk, coding.version)], by=unchanged.samuel)
+    assert opened() == [("EMBOLISM_TUMOUR", "arm")]
+
+
 def test_an_arm_is_halted_for_infusions_and_nobody_is_randomised_meanwhile(unchanged, treated):
-    tumour = trial.current_protocol()._by_code["events_of_interest"]["TUMOUR"]
+    tumour = trial.current_protocol().by_code["events_of_interest"]["TUMOUR"]
     event(
         unchanged, treated["MSC"][0], grade=1, relationship="not_related", term=tumour.terms[0], body_system="Neoplasms"
     )
@@ -153,7 +172,7 @@ def test_an_event_entered_before_the_infusion_counts_when_the_infusion_is_record
 
 
 def thrombosis():
-    return {"term": trial.current_protocol()._by_code["events_of_interest"]["THROMBOEMBOLISM"].terms[0]}
+    return {"term": trial.current_protocol().by_code["events_of_interest"]["THROMBOEMBOLISM"].terms[0]}
 
 
 @pytest.mark.requirement("R57")

@@ -11,9 +11,9 @@ from patients import actions
 from patients.arms import TOLD_FOR, arm_told_by, arms_seen_by
 from patients.models import AllocationSlot, Patient, Unmasking
 from safety.proposals import unjudged_of
-from tests.test_blinding import TELLING, marked_protocol
+from tests.test_blinding import TELLING, masked_universe
 from tests.test_people import SECRET, code
-from tests.universe import PASSWORD, Universe, fields_of, send
+from tests.universe import PASSWORD, fields_of, send
 from trialsite import actions as accounts
 from trialsite import mails, outbox, trial
 from trialsite.audit import acting
@@ -27,15 +27,10 @@ WHY = {"category": "medical_emergency", "explanation": "Anaphylaxis; adrenaline 
 @pytest.fixture(scope="module")
 def masked_world(django_db_setup, django_db_blocker):
     """A masked trial with two randomised patients; an investigator at each site."""
-    protocol = marked_protocol()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(trial, "versions", lambda: {protocol.version: protocol})
-        with django_db_blocker.unblock(), transaction.atomic():
-            universe = Universe()
-            universe.patient, universe.other = universe.randomised(), universe.randomised(seed=2)
-            universe.candidate = universe.screened(seed=3)
-            yield universe
-            transaction.set_rollback(True)
+    with masked_universe(django_db_blocker) as universe:
+        universe.patient, universe.other = universe.randomised(), universe.randomised(seed=2)
+        universe.candidate = universe.screened(seed=3)
+        yield universe
 
 
 @pytest.fixture

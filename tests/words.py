@@ -101,3 +101,30 @@ def _plain(node):
     elif isinstance(node, ast.IfExp):
         yield from _plain(node.body)
         yield from _plain(node.orelse)
+
+
+# what people read of a page that was answered: beside the texts these attributes, and the values of buttons
+class _Shown(HTMLParser):
+    SILENT = ("script", "style", "code", "kbd", "textarea")
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.silent = [], 0
+
+    def handle_starttag(self, tag, attributes):
+        self.silent += tag in self.SILENT
+        self.found += [value for name, value in attributes if name in READ and value]
+
+    def handle_endtag(self, tag):
+        self.silent -= tag in self.SILENT
+
+    def handle_data(self, data):
+        if not self.silent and data.strip():
+            self.found.append(" ".join(data.split()))
+
+
+def words_of_page(html):
+    """The pieces of text that a page shows or reads out, not what a person typed into a text area."""
+    shown = _Shown()
+    shown.feed(html)
+    return shown.found

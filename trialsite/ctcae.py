@@ -1,243 +1,54 @@
-"""The terms of CTCAE 5.0 that have a Chinese name here: those of the shipped protocols, and the common ones.
+"""The terms of CTCAE 5.0 in the languages of the readers: the only place that knows their names.
 
-What is stored and coded is the English term; the Chinese ones are our own translation, no part of the dictionary. A
-term that is not here is told as it is.
+What is stored and coded is the English term; the names are our own rendering, no part of the dictionary, and stand in
+terms/LANGUAGE/ctcae-5.0.toml. Words that are no term are told as they are.
 """
 
+import tomllib
 from functools import cache
+from pathlib import Path
 
-from django.utils.translation import gettext
-from django.utils.translation import gettext_noop as noop
+from django.conf import settings
+from django.utils.translation import get_language
 
-TERMS = (
-    noop("Abdominal distension"),
-    noop("Abdominal pain"),
-    noop("Activated partial thromboplastin time prolonged"),
-    noop("Acute kidney injury"),
-    noop("Alanine aminotransferase increased"),
-    noop("Alkaline phosphatase increased"),
-    noop("Allergic reaction"),
-    noop("Allergic rhinitis"),
-    noop("Alopecia"),
-    noop("Anaphylaxis"),
-    noop("Anemia"),
-    noop("Anorexia"),
-    noop("Anxiety"),
-    noop("Appendicitis"),
-    noop("Arterial thromboembolism"),
-    noop("Arthralgia"),
-    noop("Aspartate aminotransferase increased"),
-    noop("Atrial fibrillation"),
-    noop("Autoimmune disorder"),
-    noop("Back pain"),
-    noop("Bacteremia"),
-    noop("Blood and lymphatic system disorders - Other, specify"),
-    noop("Blood bilirubin increased"),
-    noop("Blood lactate dehydrogenase increased"),
-    noop("Bone marrow hypocellular"),
-    noop("Bone pain"),
-    noop("Bronchial infection"),
-    noop("Bronchospasm"),
-    noop("CD4 lymphocytes decreased"),
-    noop("CPK increased"),
-    noop("Cardiac arrest"),
-    noop("Cardiac troponin I increased"),
-    noop("Cardiac troponin T increased"),
-    noop("Catheter related infection"),
-    noop("Chest pain - cardiac"),
-    noop("Chills"),
-    noop("Cholecystitis"),
-    noop("Cholesterol high"),
-    noop("Chronic kidney disease"),
-    noop("Confusion"),
-    noop("Conjunctivitis"),
-    noop("Constipation"),
-    noop("Cough"),
-    noop("Creatinine increased"),
-    noop("Cytokine release syndrome"),
-    noop("Cytomegalovirus infection reactivation"),
-    noop("Death NOS"),
-    noop("Dehydration"),
-    noop("Depression"),
-    noop("Diarrhea"),
-    noop("Disease progression"),
-    noop("Disseminated intravascular coagulation"),
-    noop("Dizziness"),
-    noop("Dry mouth"),
-    noop("Dry skin"),
-    noop("Dysgeusia"),
-    noop("Dyspepsia"),
-    noop("Dysphagia"),
-    noop("Dyspnea"),
-    noop("Dysuria"),
-    noop("Eczema"),
-    noop("Edema face"),
-    noop("Edema limbs"),
-    noop("Ejection fraction decreased"),
-    noop("Electrocardiogram QT corrected interval prolonged"),
-    noop("Electrocardiogram T wave abnormal"),
-    noop("Encephalitis infection"),
-    noop("Eosinophilia"),
-    noop("Epistaxis"),
-    noop("Epstein-Barr virus infection reactivation"),
-    noop("Facial pain"),
-    noop("Fall"),
-    noop("Fatigue"),
-    noop("Febrile neutropenia"),
-    noop("Fever"),
-    noop("Fibrinogen decreased"),
-    noop("Flu like symptoms"),
-    noop("Flushing"),
-    noop("Fungemia"),
-    noop("GGT increased"),
-    noop("Gait disturbance"),
-    noop("Gastritis"),
-    noop("Gastroesophageal reflux disease"),
-    noop("Gastrointestinal disorders - Other, specify"),
-    noop("General disorders and administration site conditions - Other, specify"),
-    noop("Generalized edema"),
-    noop("Generalized muscle weakness"),
-    noop("Headache"),
-    noop("Heart failure"),
-    noop("Hematoma"),
-    noop("Hematuria"),
-    noop("Hemoglobin increased"),
-    noop("Hemolysis"),
-    noop("Hemorrhoids"),
-    noop("Hepatic failure"),
-    noop("Hepatitis B reactivation"),
-    noop("Hepatitis viral"),
-    noop("Herpes simplex reactivation"),
-    noop("Hoarseness"),
-    noop("Hot flashes"),
-    noop("Hyperglycemia"),
-    noop("Hyperhidrosis"),
-    noop("Hyperkalemia"),
-    noop("Hyperlipidemia"),
-    noop("Hypernatremia"),
-    noop("Hypertension"),
-    noop("Hypertriglyceridemia"),
-    noop("Hyperuricemia"),
-    noop("Hypoalbuminemia"),
-    noop("Hypocalcemia"),
-    noop("Hypoglycemia"),
-    noop("Hypokalemia"),
-    noop("Hyponatremia"),
-    noop("Hypophosphatemia"),
-    noop("Hypotension"),
-    noop("Hypothermia"),
-    noop("Hypoxia"),
-    noop("INR increased"),
-    noop("Immune system disorders - Other, specify"),
-    noop("Infections and infestations - Other, specify"),
-    noop("Infusion related reaction"),
-    noop("Infusion site extravasation"),
-    noop("Injection site reaction"),
-    noop("Insomnia"),
-    noop("Investigations - Other, specify"),
-    noop("Lethargy"),
-    noop("Leukocytosis"),
-    noop("Lipase increased"),
-    noop("Localized edema"),
-    noop("Lung infection"),
-    noop("Lymph node pain"),
-    noop("Lymphocyte count decreased"),
-    noop("Lymphocyte count increased"),
-    noop("Malaise"),
-    noop("Meningitis"),
-    noop("Mucositis oral"),
-    noop("Multi-organ failure"),
-    noop("Muscle cramp"),
-    noop("Myalgia"),
-    noop("Myocardial infarction"),
-    noop("Myocarditis"),
-    noop("Nasal congestion"),
-    noop("Nausea"),
-    noop("Neck pain"),
-    noop("Neoplasms benign, malignant and unspecified (incl cysts and polyps) - Other, specify"),
-    noop("Neutrophil count decreased"),
-    noop("Non-cardiac chest pain"),
-    noop("Pain"),
-    noop("Pain in extremity"),
-    noop("Palpitations"),
-    noop("Pancreatitis"),
-    noop("Paresthesia"),
-    noop("Pericarditis"),
-    noop("Peripheral sensory neuropathy"),
-    noop("Pharyngitis"),
-    noop("Phlebitis"),
-    noop("Platelet count decreased"),
-    noop("Pleural effusion"),
-    noop("Pneumonitis"),
-    noop("Portal vein thrombosis"),
-    noop("Presyncope"),
-    noop("Productive cough"),
-    noop("Proteinuria"),
-    noop("Pruritus"),
-    noop("Pulmonary edema"),
-    noop("Purpura"),
-    noop("Rash acneiform"),
-    noop("Rash maculo-papular"),
-    noop("Renal calculi"),
-    noop("Respiratory failure"),
-    noop("Rhinorrhea"),
-    noop("Seizure"),
-    noop("Sepsis"),
-    noop("Serum amylase increased"),
-    noop("Serum sickness"),
-    noop("Shingles"),
-    noop("Sinus bradycardia"),
-    noop("Sinus tachycardia"),
-    noop("Sinusitis"),
-    noop("Skin infection"),
-    noop("Somnolence"),
-    noop("Sore throat"),
-    noop("Stevens-Johnson syndrome"),
-    noop("Stomach pain"),
-    noop("Stroke"),
-    noop("Sudden death NOS"),
-    noop("Suicidal ideation"),
-    noop("Suicide attempt"),
-    noop("Syncope"),
-    noop("Thromboembolic event"),
-    noop("Thrush"),
-    noop("Thyroid stimulating hormone increased"),
-    noop("Toothache"),
-    noop("Toxic epidermal necrolysis"),
-    noop("Transient ischemic attacks"),
-    noop("Treatment related secondary malignancy"),
-    noop("Tremor"),
-    noop("Tumor pain"),
-    noop("Upper gastrointestinal hemorrhage"),
-    noop("Upper respiratory infection"),
-    noop("Urinary frequency"),
-    noop("Urinary tract infection"),
-    noop("Urine output decreased"),
-    noop("Urticaria"),
-    noop("Vasculitis"),
-    noop("Vasovagal reaction"),
-    noop("Viremia"),
-    noop("Vomiting"),
-    noop("Weight gain"),
-    noop("Weight loss"),
-    noop("Wheezing"),
-    noop("White blood cell decreased"),
-)
+FOLDER = Path(__file__).parent / "terms"
 
 
 @cache
-def _by_key():
-    return {term.casefold(): term for term in TERMS}
+def names(language: str) -> dict[str, str]:
+    """Each English term with its name in this language, in the order of the dictionary; empty where there are none."""
+    file = FOLDER / language / "ctcae-5.0.toml"
+    systems = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return {term: name for terms in systems.values() for term, name in terms.items()}
+
+
+@cache
+def _by_key(language):
+    return {term.casefold(): name for term, name in names(language).items()}
 
 
 def term_told(term: str) -> str:
-    """A term, or words that a person typed: “发热（Fever）” to who reads Chinese, where the words are a term that is named
-    here; else the words as they are."""
-    known = _by_key().get(" ".join(term.split()).casefold()) if term else None
-    name = gettext(known) if known else ""
-    return f"{name}（{term}）" if known and name != known else term
+    """A term, or words that a person typed: “发热（Fever）” to who reads Chinese, where the words are a term; else the
+    words as they are."""
+    name = _by_key(get_language() or "").get(" ".join(term.split()).casefold()) if term else None
+    return f"{name}（{term}）" if name else term
 
 
-def term_named(words: str) -> str:
-    """The English term of this name in the reader's language; "" when there is none."""
-    return next((term for term in TERMS if term != gettext(term) == words.strip()), "")
+def terms_named(words: str) -> list[str]:
+    """The English terms whose name, in any language, is these words; then is part of them, the longest first; then has
+    them as a part, the shortest first."""
+    words = words.strip()
+    if not words or words.isascii():
+        return []
+    found = [
+        (0, 0, term) if name == words else (1, -len(name), term) if name in words else (2, len(name), term)
+        for code, _label in settings.LANGUAGES
+        for term, name in names(code).items()
+        if name in words or words in name
+    ]
+    return [term for *_rank, term in sorted(found)]
+
+
+def is_name(words: str, term: str) -> bool:
+    """Are these words the name of the term in one of the languages?"""
+    return any(names(code).get(term) == words.strip() for code, _label in settings.LANGUAGES)

@@ -1,6 +1,6 @@
 """The only place that invents sites and people, and that lets a day of the past be today.
 
-A demonstration trial is not typed into tables: each floor's `demo.py` has small steps that call the same actions as
+A demonstration trial is not typed into tables: each floor's `demo` has small steps that call the same actions as
 the browser, and an `Agenda` calls the steps in the order of the days on which they happen. Everything follows from a
 seed: the same seed on the same day makes the same trial. The audit trail alone is not in on the game: its instants,
 given by the database, are those at which the demo was made.

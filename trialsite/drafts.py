@@ -1,16 +1,18 @@
 """What is typed and not saved yet: the only place that keeps it, offers it again, and forgets it.
 
 A draft belongs to one person and one form (its address). It is no data: no list, check, report or export reads it, and
-saving the form removes it in the same transaction. The page sends it to the form's own address every few seconds
-(static/trialsite/drafts.js), so that the form's view decides, as for a save, who may; `draft=keep` instead of the key
-`idem` tells it from one, so that a draft can never be taken for a save. Where the record was changed meanwhile both
-versions are shown before one goes on."""
+saving the form removes it in the same transaction. One that was on its way meanwhile may be written after that; since
+the form's key has its receipt then, it is not offered (`unsaved`). The page sends it to the form's own address every
+few seconds (static/trialsite/drafts.js), so that the form's view decides, as for a save, who may; `draft=keep` instead
+of the key `idem` tells it from one, so that a draft can never be taken for a save. Where the record was changed
+meanwhile both versions are shown before one goes on."""
 
 import json
 import uuid
 from datetime import timedelta
 
 from django import forms
+from django.db.models import Exists, OuterRef
 from django.http import HttpResponse, JsonResponse
 from django.utils import timezone
 from django.utils.http import urlencode
@@ -26,13 +28,19 @@ MOST = 50  # drafts of one person; the oldest goes for a new one
 KEPT_FOR = timedelta(days=30)
 
 
+def unsaved():
+    """The drafts of forms that were not saved. Asked where drafts are read, since whoever writes one cannot know of a
+    save that is not committed yet."""
+    return Draft.objects.exclude(Exists(FormReceipt.objects.filter(pk=OuterRef("form_key"))))
+
+
 def drafts_of(user):
     """What this person typed and did not save, the latest first."""
-    return list(Draft.objects.filter(user=user).order_by("-kept_at"))
+    return list(unsaved().filter(user=user).order_by("-kept_at"))
 
 
 def draft_of(request):
-    return Draft.objects.filter(user=request.user, path=request.path).first()
+    return unsaved().filter(user=request.user, path=request.path).first()
 
 
 def sections(user, filters):
@@ -64,12 +72,13 @@ def answer_draft(request, form):
         return HttpResponse(status=422)
     if FormReceipt.objects.filter(pk=key).exists():  # overtaken by the save itself
         return HttpResponse(status=204)
-    status = keep(request, form, version=request.POST.get("draft_version", ""))
+    status = keep(request, form, key=key, version=request.POST.get("draft_version", ""))
     return JsonResponse({"kept_at": timezone.now().isoformat()} if status == 200 else {}, status=status)
 
 
-def keep(request, form, *, version):
-    """Keep what was sent for `form`, whose page showed the record in this `version`. Gives an HTTP status."""
+def keep(request, form, *, key, version):
+    """Keep what was sent for the form of this `key`, whose page showed the record in this `version`. Gives an HTTP
+    status."""
     if not form.is_drafted or len(request.path) > Draft._meta.get_field("path").max_length:
         return 422
     fields = {name: values for name, values in request.POST.lists() if form.keeps(name)}
@@ -84,7 +93,7 @@ def keep(request, form, *, version):
         user=request.user,
         path=request.path,
         defaults={
-            "fields": fields, "asked": asked, "kept_at": timezone.now(), "title": title,
+            "fields": fields, "asked": asked, "kept_at": timezone.now(), "title": title, "form_key": key,
             "record_version": int(version) if version.isascii() and version.isdigit() and len(version) < 9 else None,
         },
     )  # fmt: skip

@@ -1,4 +1,5 @@
-"""The forms of sign-in and accounts.
+"""The forms of sign-in and accounts, and what the forms of all floors share: to sign, to give a reason alone, to choose
+what a list shows.
 
 Forms that carry a password are not data forms: those keep a digest of what was sent, and a fast digest of a
 password must not be kept. The one exception, SigningForm, names what is never kept."""
@@ -9,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from trialsite.fields import ClearTextField, choices_with_blank
 from trialsite.models import Site
 from trialsite.roles import Role
-from trialsite.saving import DataForm
+from trialsite.saving import DataForm, Saved, answer_form
 from trialsite.sign_in import confirm_signer, has_second_factor
 
 LONGEST_ANSWER = 1000  # characters; a longer text is no password, and is not worth hashing
@@ -128,7 +129,7 @@ class EnrolForm(CodeForm):
     signed = forms.CharField(widget=forms.HiddenInput, max_length=500)
 
 
-# --- accounts ----------------------------------------------------------------------------------------
+# --- a reason ----------------------------------------------------------------------------------------
 
 
 def reason_field():
@@ -137,6 +138,39 @@ def reason_field():
 
 class ReasonForm(DataForm):
     reason = reason_field()
+
+
+def answer_reason(request, record, act, context, *, back, said):
+    """The page of what is done to a record for a reason alone. `act(reason=, version=, by=)` calls the action and gives
+    the record; `said` is told at the address `back`. `context` is that of `answer_form`."""
+
+    def save(form):
+        saved = act(reason=form.cleaned_data["reason"], version=form.cleaned_data["version"], by=request.user)
+        return Saved(back, saved.version, said)
+
+    return answer_form(request, ReasonForm(request.POST or None, record=record), "form.html", context, save)
+
+
+# --- what a list shows -------------------------------------------------------------------------------
+
+
+class SiteFilter(forms.Form):
+    """What a list shows; everything optional, nothing free."""
+
+    site = forms.ModelChoiceField(None, required=False, label=_("Site"), empty_label=_("all"))
+
+    def __init__(self, *args, sites, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["site"].queryset = sites
+
+    @property
+    def chosen(self):
+        """What was chosen; a choice that does not exist chooses nothing."""
+        self.is_valid()
+        return getattr(self, "cleaned_data", {})
+
+
+# --- accounts ----------------------------------------------------------------------------------------
 
 
 class AccountForm(DataForm):

@@ -17,6 +17,12 @@ WORTH_READING = {
 WORTH_READING_WHEN_CHANGED = {"visits_measurement": ("reported_unit", "reported_low", "reported_high")}
 # what is no line of the record, although it points at it: each of these has a page of its own
 NO_LINES = {("visits.Laboratory", "panels"), ("visits.ReferenceRange", "measurements")}
+# lines that the protocol names by a code
+NAMED_LINES = {
+    "visits_panelrecord": lambda teller, code: teller.named("panel", code),
+    "visits_visit": lambda teller, code: code,
+    "visits_lottest": lambda teller, code: teller.release_test(code, code),
+}
 # what a page of one record need not say: a sentence that stands in words beside it, and the digest of a mark
 LEFT_OUT = {"said", "digest"}
 
@@ -126,9 +132,10 @@ class Part:
             if line["minute"] is None:
                 return name
             return _("%(test)s, %(minute)s min") % {"test": name, "minute": line["minute"]}
-        for column in ("criterion", "code"):
-            if line.get(column):
-                return line[column]
+        if self.table in NAMED_LINES and line.get("code"):
+            return NAMED_LINES[self.table](teller, line["code"])
+        if line.get("criterion"):
+            return line["criterion"]
         return f"{kind_told(self.table)} {line['id']}"
 
 

@@ -325,11 +325,12 @@ class FormReceipt(models.Model):
 class Draft(models.Model):
     """What one person has typed into one form and not saved yet: kept for that person only, never counted as data.
 
-    `record_version` is the version of the record that the form showed. `asked` is what the edit checks said about it
-    meanwhile (visits/actions/panels.py)."""
+    `form_key` is the key `idem` of the form, `record_version` the version of the record that it showed. `asked` is what
+    the edit checks said about it meanwhile (visits/actions/panels.py)."""
 
     user = models.ForeignKey(User, models.PROTECT, related_name="drafts")
     path = models.CharField(max_length=300)
+    form_key = models.UUIDField(null=True)
     title = models.CharField(max_length=200, blank=True)
     record_version = models.PositiveIntegerField(null=True)
     fields = models.JSONField(default=dict)
@@ -365,6 +366,7 @@ class SecurityEvent(models.Model):
     def told(self):
         """What happened, in the language of the reader."""
         return gettext(self.kind)
+
 
 class JobState(models.TextChoices):
     """How far something is that a job makes: a report, an export."""

@@ -21,6 +21,7 @@ REASONS = (
     gettext_noop("randomisation list imported"),
     gettext_noop("randomised, day 0 planned for %(day)s"),
     gettext_noop("end of participation on %(day)s"),
+    gettext_noop("Criteria: %(criteria)s"),
     # visits
     gettext_noop("protocol version %(version)s followed from %(day)s"),
     gettext_noop("the first infusion was given on %(day)s"),
@@ -39,6 +40,7 @@ REASONS = (
     gettext_noop("lot released"),
     gettext_noop("infusion prepared"),
     gettext_noop("infusion recorded"),
+    gettext_noop("the baseline was entered late or changed"),
     # reference ranges
     gettext_noop("new range from %(day)s"),
     gettext_noop("table of ranges imported"),
@@ -55,6 +57,8 @@ REASONS = (
     gettext_noop("locked"),
     # serious events, the board
     gettext_noop("the event of the case was changed"),
+    gettext_noop("the code of the event of the case was changed"),
+    gettext_noop("an infusion of the patient was recorded or corrected"),
     gettext_noop("the case of a serious event is opened"),
     gettext_noop("the sponsor judged the case"),
     gettext_noop("the records linked to the case were chosen"),
@@ -63,6 +67,7 @@ REASONS = (
     gettext_noop("a report of the case was recorded"),
     gettext_noop("the report was acknowledged"),
     gettext_noop("released to the board"),
+    gettext_noop("Recommendation %(number)s of the safety board, %(day)s: %(decision)s."),
     gettext_noop("Code approved"),
     gettext_noop("Coded anew"),
     gettext_noop("The words were changed"),
@@ -75,6 +80,10 @@ REASONS = (
     gettext_noop("could not be made"),
     gettext_noop("requested again after a failure"),
 )
+
+
+# values that are words of the interface themselves, not typed by anybody: stored in English as the reason is
+WORDS = {"decision"}
 
 
 def because(reason, **values) -> str:
@@ -101,5 +110,6 @@ def reason_told(stored: str) -> str:
         return gettext(stored)
     for pattern, reason in _with_values():
         if match := pattern.fullmatch(stored):
-            return gettext(reason) % match.groupdict()
+            values = {name: gettext(value) if name in WORDS else value for name, value in match.groupdict().items()}
+            return gettext(reason) % values
     return stored

@@ -259,7 +259,8 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
         return page(422, questions=form.signed(asking.questions))
     except Stale as stale:
         rows = (conflict or conflict_rows)(form, stale)
-        is_kept = drafts.keep(request, form, version=request.POST.get("version", "")) == 200
+        key = form.cleaned_data["idem"]
+        is_kept = drafts.keep(request, form, key=key, version=request.POST.get("version", "")) == 200
         take_over = drafts.take_over_url(request.path, stale.current.version) if is_kept else ""
         found = {**last_change_of(stale.current), "rows": rows}
         return page(409, "conflict.html", conflict=found, take_over=take_over)

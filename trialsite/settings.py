@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy
 
 from trialsite import embedded
 
@@ -379,7 +380,7 @@ AFTER_LINE_SAVED = ["visits.actions.check_line", "safety.actions.code_line"]
 # why a patient who was not treated yet must wait (what, patient, on); may hold the gate of the halts
 BEFORE_TREATMENT = ["safety.sentinels.reasons_to_wait"]
 # what may meet a stopping rule, beside adverse events
-AFTER_INFUSION = ["safety.actions.watch_after_infusion"]
+AFTER_INFUSION = ["safety.actions.follow_infusion"]
 AFTER_DISPOSITION = ["safety.actions.watch_after_disposition"]
 # what a query may be about, beside panels and infusions
 QUERIED_RECORDS = ["patients.queried.RECORDS", "safety.queried.RECORDS"]
@@ -388,10 +389,16 @@ TOLD_CODES = {
     "blocks": "patients.models.blocked_told",
     "check_code": "visits.edit_checks.title_of",
     "body_system": "safety.dictionary.told",
+    "body_system_code": "safety.dictionary.told",
+    "safety_caseversion.changed": "safety.models.serious.told_part",
+    "safety_submission.duty": "safety.cases.duty_told",
     "visits_review.meaning": "visits.reviews.meaning_told",
+    "safety_boardsignature.meaning": "safety.models.board.meaning_told",
     "safety_adverseevent.term": "trialsite.ctcae.term_told",
     "safety_coding.term": "trialsite.ctcae.term_told",
     "safety_coding.preferred_term": "trialsite.ctcae.term_told",
+    "safety_coding.code": "trialsite.ctcae.term_told",
+    "safety_coding.preferred_code": "trialsite.ctcae.term_told",
     "visits_reaction.term": "trialsite.ctcae.term_told",
 }
 AFTER_SEX_CORRECTED = ["visits.actions.follow_sex"]
@@ -402,7 +409,12 @@ EXPORTS = ["patients.exports", "visits.exports", "safety.exports"]
 AFTER_CHANGE = ["visits.actions.marks_void"]
 # records that are verified, reviewed and signed, beside those of the visits and below (visits/contents.py)
 FORMS_ABOVE = [
-    {"code": "adverse_events", "label": "safety.adverseevent", "title": "Adverse event", "page": "safety:show_adverse_event"}
+    {
+        "code": "adverse_events",
+        "label": "safety.adverseevent",
+        "title": gettext_lazy("Adverse event"),
+        "page": "safety:show_adverse_event",
+    }
 ]
 # an account was closed
 AFTER_DEACTIVATION = ["visits.actions.end_feed"]

@@ -1,5 +1,5 @@
 """The rules of the door: who came from where, how often one may try, codes of the second factor, and what a
-session remembers. The pages are in accounts.py.
+session remembers. The pages are in trialsite/accounts/.
 
 Of django-allauth we use the second factor's building blocks (its table, the check of a code, the QR code). The flow
 is our own: allauth's writes a session row when a page is merely shown, and keeps a second throttle and a table of

@@ -6,6 +6,7 @@ their own they tell themselves (settings.TOLD_CODES).
 """
 
 import json
+import re
 from collections import defaultdict
 from functools import cache
 
@@ -20,6 +21,7 @@ from django.utils.translation import gettext_lazy
 from trialsite import trial
 from trialsite.audit import audited_models, changes_of
 from trialsite.exchange.tables import tables
+from trialsite.grade_words import row_told
 from trialsite.models import User
 from trialsite.reasons import reason_told
 from trialsite.roles import Role
@@ -28,6 +30,15 @@ from trialsite.words import Sentence
 OPERATIONS = {"insert": gettext_lazy("entered"), "update": gettext_lazy("changed"), "delete": gettext_lazy("deleted")}
 # columns that say nothing beside the record
 UNTOLD = {"id", "version", "patient_id"}
+# nor these: by what the machine finds a record again; what it stands for is told beside it
+MACHINES = {
+    "safety_caseversion": {"content"},
+    "safety_coding": {"key"},
+    "safety_deviation": {"proposal_key"},
+    "safety_dismissedproposal": {"proposal_key"},
+}
+# words of the machine that are kept as a sentence, too: told from that, in the reader's language
+SAID_IN = {"text": "said", "because": "because_told", "cause": "cause_told"}
 # what is nobody's to read (as in the data export)
 NOBODYS = {
     "patients_allocationslot": {"allocation_list_id", "block", "block_size"},
@@ -37,8 +48,14 @@ NOBODYS = {
 NAMED_BY_PROTOCOL = {
     "test": "test", "arm": "arm", "product": "product", "visits_visit.code": "visit", "visits_panelrecord.code": "panel",
 }  # fmt: skip
-# reasons that the system may have given, in a column of the record itself
-REASON_COLUMNS = {"void_because"}
+# reasons that the system may have given, in a column of the record itself: by column, or by table and column
+REASON_COLUMNS = {
+    "void_because",
+    "safety_coding.reason",
+    "patients_halt.cause",
+    "patients_halt.decision",
+    "patients_disposition.explanation",
+}
 
 
 @cache
@@ -88,10 +105,12 @@ class Teller:
         `only`; without the keys of records of which no names are known, if `only_named`."""
         model = models_by_table().get(event.table)
         fields = {field.column: field for field in model._meta.concrete_fields} if model else {}
-        skip = UNTOLD | NOBODYS.get(event.table, set())
+        skip = UNTOLD | NOBODYS.get(event.table, set()) | MACHINES.get(event.table, set())
         for column, old, new in changes_of(event):
             nothing = (is_blank(old) and is_blank(new)) or (event.operation == "insert" and new in ([], {}, False))
             if column in skip or nothing or (only is not None and column not in only):
+                continue
+            if any(column == said and plain in fields for plain, said in SAID_IN.items()):
                 continue
             pointed_at = fields[column].related_model if column in fields else None
             if only_named and pointed_at and pointed_at not in self.names:
@@ -110,6 +129,8 @@ class Teller:
             return str(Sentence.of(value, self.protocol))
         if field is None:
             return str(value)
+        if said := line.get(SAID_IN.get(field.column, "")):
+            return str(Sentence.of(said, self.protocol))
         if field.is_relation:
             return self.name(field.related_model, value)
         if told := self._code_told(field, value, line):
@@ -131,12 +152,7 @@ class Teller:
 
     def named(self, kind, code):
         """What the protocol calls a test, a panel, a visit or an arm; another version where this one does not have it."""
-        for protocol in (self.protocol, *trial.versions().values()):
-            try:
-                return getattr(protocol, kind)(code).name
-            except (KeyError, AttributeError):
-                continue
-        return code
+        return trial.named(kind, code, self.protocol)
 
     def choice(self, test, code):
         """What the protocol calls this answer of a test that has a list of them."""
@@ -148,17 +164,28 @@ class Teller:
             return found.choice_label(code) if found.kind == "choice" else code
         return code
 
+    def release_test(self, code, value):
+        """What the protocol calls a release test, or its result."""
+        for protocol in (self.protocol, *trial.versions().values()):
+            for test in (test for product in protocol.products for test in product.release_tests if test.code == code):
+                return test.name if value == code else test.result_told(value)
+        return value
+
     def _code_told(self, field, value, line):
         """What a code stands for; None where the column holds no code."""
         table, column = field.model._meta.db_table, field.column
         kind = NAMED_BY_PROTOCOL.get(f"{table}.{column}") or NAMED_BY_PROTOCOL.get(column)
         if kind:
             return self.named(kind, value)
-        if column in ("typed", "text") and table == "visits_measurement":
+        if column in ("typed", "text") and table in ("visits_measurement", "visits_checkfiring"):
             return self.choice(line.get("test"), value)
+        if column == "grade_row":
+            return row_told(line.get("grade_scale", ""), line.get("grade_scale_version", ""), value)
+        if table == "visits_lottest" and column in ("code", "result"):
+            return self.release_test(line["code"], value)
         if column in ("roles", "by_roles"):
             return roles_told(value)
-        if column in REASON_COLUMNS:
+        if column in REASON_COLUMNS or f"{table}.{column}" in REASON_COLUMNS:
             return reason_told(value)
         about = _model(value if column == "record" else line.get("record"))
         if column == "record" and about:
@@ -174,15 +201,24 @@ class Teller:
     def _item(self, field, one):
         """One of a list: a code, or a piece of evidence."""
         if isinstance(one, dict):
-            words = [
-                self.named("test", one[name]) if name == "test" else str(one[name]) for name in sorted(one, key=_order)
-            ]
-            return " ".join(words)
-        told = told_codes().get(field.column)
+            return " ".join(self._fact(one, name) for name in sorted(one, key=_order))
+        told = told_codes().get(f"{field.model._meta.db_table}.{field.column}") or told_codes().get(field.column)
         return str(told(one)) if told else str(one)
+
+    def _fact(self, piece, name):
+        """What a piece of evidence says of itself."""
+        value = str(piece[name])
+        if name == "test":
+            return self.named("test", value)
+        if name == "value":
+            return self.choice(piece.get("test"), value)
+        if name == "source" and (found := SOURCE.fullmatch(value)):
+            return " ".join([found["visit"], self.named("panel", found["panel"])])
+        return value
 
 
 ORDER = ("test", "value", "on", "source")
+SOURCE = re.compile(r"visit (?P<visit>\S+), panel (?P<panel>\S+)")  # as visits.evidence writes it
 
 
 def _order(name):

@@ -28,6 +28,17 @@ def current_protocol() -> Protocol:
     return list(versions().values())[-1]
 
 
+def named(kind: str, code: str, first: Protocol | None = None) -> str:
+    """What the protocol calls a test, a panel, a visit or an arm: the version `first`, else the newest that has it; the
+    code itself where none does."""
+    for version in (*filter(None, [first]), *reversed(versions().values())):
+        try:
+            return getattr(version, kind)(code).name
+        except (KeyError, AttributeError):
+            continue
+    return code
+
+
 def protocol(version: str) -> Protocol:
     """The version a record was entered under. Raises KeyError when its file is not there any more."""
     return versions()[version]

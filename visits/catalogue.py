@@ -1,6 +1,6 @@
 """Which checks this trial runs, and what came of them: the rows of the page and of docs/checks.md.
 
-The text comes from the declarations (visits/edit_checks.py) and the protocol, the numbers from CheckFiring. No patient
+The text comes from the declarations (visits/edit_checks/table.py) and the protocol, the numbers from CheckFiring. No patient
 is named and no value: what a check did is counted over the sites that the reader may see."""
 
 from dataclasses import dataclass
@@ -137,8 +137,8 @@ def page(protocol):
     lines = [
         "# Edit checks",
         "",
-        "Printed by `manage.py list_checks --markdown > docs/checks.md` from `visits/edit_checks.py` and the protocol of",
-        "this trial; a test keeps the two equal. A hard check refuses; a soft one asks, and opens a query unless the value",
+        "Printed by `manage.py list_checks --markdown > docs/checks.md` from `visits/edit_checks/table.py` and the protocol",
+        "of this trial; a test keeps the two equal. A hard check refuses; a soft one asks, and opens a query unless the value",
         "is confirmed. The page “Checks” of the program shows the same with what came of each: how often it spoke, and how",
         f"often that changed a value. A check that spoke {LEAST_FIRINGS} times or more and changed nothing in over",
         f"{USELESS_ABOVE_PERCENT} % of them is proposed for retirement. Bounds of single values stand in the protocol file.",

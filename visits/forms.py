@@ -20,7 +20,7 @@ from trialsite.fields import (
     StrictTimeField,
     choices_with_blank,
 )
-from trialsite.forms import SigningForm
+from trialsite.forms import SigningForm, SiteFilter
 from trialsite.saving import AskingForm, DataForm, signature_of
 from trialsite.ucum import unit_text
 from visits import edit_checks, infusing
@@ -235,10 +235,9 @@ class RaiseQueryForm(DataForm):
         self.fields["about"].choices = [("", whole), *choices]
 
 
-class QueryFilterForm(forms.Form):
-    """What the list of queries shows; everything optional, nothing free. `patient` is a key, never a number."""
+class QueryFilterForm(SiteFilter):
+    """What the list of queries shows. `patient` is a key, never a number."""
 
-    site = forms.ModelChoiceField(None, required=False, label=_("Site"), empty_label=_("all"))
     kind = forms.ChoiceField(
         required=False, label=_("Opened by"),
         choices=[("", _("all")), ("check", _("a check")), ("person", _("a person"))],
@@ -255,10 +254,6 @@ class QueryFilterForm(forms.Form):
         required=False, label=_("Sort by"), choices=[("", _("newest")), ("oldest", _("oldest"))]
     )  # fmt: skip
     patient = forms.IntegerField(required=False, min_value=1, max_value=2**31 - 1, widget=forms.HiddenInput)
-
-    def __init__(self, *args, sites, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.fields["site"].queryset = sites
 
 
 class QueryMessageForm(DataForm):

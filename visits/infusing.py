@@ -17,7 +17,7 @@ from patients.eligibility import meets
 from trialsite.protocol import Infusions, Product, Protocol, ReleaseTest
 from trialsite.ucum import unit_text
 from trialsite.words import Sentence
-from visits.edit_checks import CHILD_BEARING_BELOW, Problem, problem
+from visits.edit_checks import Problem, problem
 from visits.results import read_number
 
 RELEASED = "released"
@@ -25,6 +25,9 @@ RELEASED = "released"
 NOT_RELEASED = {"quarantined": noop("in quarantine"), "rejected": noop("rejected")}
 # codes of a pregnancy test's result that allow an infusion
 NOT_PREGNANT = frozenset({"NEGATIVE", "NEG", "NOT_APPLICABLE", "NA"})
+# a woman below this age (completed years) needs a pregnancy test before an infusion. Default: from 60 years on a woman
+# counts as post-menopausal without further proof (NCCN's definition of menopause)
+CHILD_BEARING_BELOW = 60
 
 
 # --- how much ------------------------------------------------------------------------------------

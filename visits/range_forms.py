@@ -97,7 +97,11 @@ class ImportRangesForm(DataForm):
     text = forms.CharField(
         label=_("The ranges as CSV"), max_length=500_000,
         widget=forms.Textarea(attrs={"rows": 14, "class": "font-monospace", "spellcheck": "false"}),
-        help_text=_("Columns %(columns)s; sex F, M or blank for both; ages, dates and one of the limits may be blank.")
-        % {"columns": ", ".join(COLUMNS)},
     )  # fmt: skip
     ends_earlier = ends_earlier_field()
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        words = _("Columns %(columns)s; sex F, M or blank for both; ages, dates and one of the limits may be blank.")
+        self.fields["text"].help_text = words % {"columns": ", ".join(COLUMNS)}
+

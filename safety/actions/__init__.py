@@ -12,7 +12,6 @@ from safety.actions.adverse_events import (
     withdraw_adverse_event,
 )
 from safety.actions.board import (
-    MEANING,
     RECEIVERS,
     acknowledge_recommendation,
     confirm_reading,
@@ -48,6 +47,7 @@ from safety.actions.deviations import (
     restore_proposal,
     withdraw_deviation,
 )
+from safety.actions.infusions import follow_infusion
 from safety.actions.listings import (
     forget_view,
     record_copy,
@@ -62,7 +62,7 @@ from safety.actions.reports import (
 from safety.actions.serious import (
     acknowledge_submission,
     correct_knowledge,
-    follow_event,
+    follow_events,
     judge_case,
     make_case_version,
     record_submission,
@@ -71,13 +71,11 @@ from safety.actions.serious import (
 )
 from safety.actions.stopping import (
     watch_after_disposition,
-    watch_after_infusion,
     watch_events,
     watch_rules,
 )
 
 __all__ = [
-    "MEANING",
     "RECEIVERS",
     "Words",
     "acknowledge_recommendation",
@@ -95,7 +93,8 @@ __all__ = [
     "dismiss_proposal",
     "draw_arm_letters",
     "drop_old_casebooks",
-    "follow_event",
+    "follow_events",
+    "follow_infusion",
     "follow_words",
     "forget_view",
     "judge_case",
@@ -126,7 +125,6 @@ __all__ = [
     "sign_recommendation",
     "use_dictionary",
     "watch_after_disposition",
-    "watch_after_infusion",
     "watch_events",
     "watch_rules",
     "withdraw_adverse_event",

@@ -11,12 +11,12 @@ from trialsite.saving import Refused, check_version
 from visits.actions import marks_void
 
 
-def report_proposed_event(*, measurement, values, confirmed=(), by):
+def report_proposed_event(*, measurement, values, confirmed=(), asked=None, by):
     """Report the adverse event that a result proposes: see `report_adverse_event`. The result belongs to it."""
     with acting(by):
         patient = lock_open_patient(measurement.patient)
         _open_proposal(measurement)
-        event = report_adverse_event(patient=patient, values=values, confirmed=confirmed, by=by)
+        event = report_adverse_event(patient=patient, values=values, confirmed=confirmed, asked=asked, by=by)
         _judge(ResultOfEvent, measurement, by, event=event)
     return event
 

@@ -7,17 +7,15 @@ from patients.actions import (
     day_at,
     lock_open_patient,
     next_version,
-    refuse_before_consent,
     refuse_when_withdrawn,
     today_at,
 )
 from patients.models import Consent
 from safety.actions.coding import follow_words
-from safety.actions.serious import follow_event
-from safety.actions.stopping import watch_events
+from safety.actions.serious import follow_events
 from safety.coding.rules import Kind
 from safety.coding.search import dictionary_of, exact_term
-from safety.consistency import Surroundings, find_contradictions
+from safety.consistency import Surroundings, find_contradictions, questions_about
 from safety.models import AdverseEvent
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
@@ -29,13 +27,15 @@ from visits.models import Infusion
 def surroundings_of(patient):
     """What an event of this patient is held against."""
     consent = Consent.objects.filter(patient=patient).order_by("signed_on").first()
-    started = [i.started_at for i in Infusion.objects.filter(patient=patient).only("started_at")]
+    infusions = Infusion.objects.filter(patient=patient).order_by("number").values_list("number", "started_at")
+    infusions = tuple((number, day_at(patient.site, started_at)) for number, started_at in infusions)
     return Surroundings(
         consented_on=consent.signed_on if consent else None,
-        infusions_given=len(started),
-        first_infusion_on=day_at(patient.site, min(started)) if started else None,
+        infusions_given=len(infusions),
+        first_infusion_on=min((day for _number, day in infusions), default=None),
         today=today_at(patient.site),
         died_on=died_on(patient),
+        infusions=infusions,
     )
 
 
@@ -46,15 +46,15 @@ def report_adverse_event(*, patient, values, confirmed=(), asked=None, by):
     what is not among its tokens is asked first: Questions."""
     with acting(by):
         patient = lock_open_patient(patient)
-        values = _checked(patient, values)
+        around = surroundings_of(patient)
+        values = _checked(patient, values, around)
         last = AdverseEvent.objects.filter(patient=patient).aggregate(last=Max("sequence"))["last"] or 0
         event = AdverseEvent.objects.create(
             patient=patient, protocol_version=patient.protocol_version, sequence=last + 1, reported_by=by, **values
         )
-        _ask_about(event, confirmed, asked, by)
+        _ask_about(event, around, confirmed, asked, by)
         follow_words(record=event, by=by)
-        follow_event(event=event, by=by)
-        watch_events(events=[event], by=by)
+        follow_events(events=[event], by=by)
     return event
 
 
@@ -68,16 +68,16 @@ def change_adverse_event(*, event, values, version, reason, confirmed=(), asked=
         check_version(event, version)
         refuse_when_withdrawn(event)
         stored = {field.attname: getattr(event, field.attname) for field in event._meta.concrete_fields}
-        checked = _checked(patient, {**stored, **values})
+        around = surroundings_of(patient)
+        checked = _checked(patient, {**stored, **values}, around)
         values = {name: checked[name] for name in {*values, "body_system"}}
         for name, value in values.items():
             setattr(event, name, value)
         next_version(event, *values)
-        _ask_about(event, confirmed, asked, by)
+        _ask_about(event, around, confirmed, asked, by)
         follow_words(record=event, by=by)
         marks_void(record=event, reason=reason, by=by)
-        follow_event(event=event, by=by)
-        watch_events(events=[event], by=by)
+        follow_events(events=[event], by=by)
     return event
 
 
@@ -94,7 +94,7 @@ def withdraw_adverse_event(*, event, version, reason, by):
         next_version(event, "is_withdrawn")
         follow_words(record=event, by=by)
         marks_void(record=event, reason=reason, by=by)
-        follow_event(event=event, by=by)
+        follow_events(events=[event], by=by)
     return event
 
 
@@ -105,18 +105,23 @@ def body_system_of(term):
     return found.body_system if found else ""
 
 
-def _ask_about(event, confirmed, asked, by):
-    around = edit_checks.Surroundings(consented_on=refuse_before_consent(event.patient))
-    problems = edit_checks.problems_of_event(event.began_on, around)
+def soft_problems_of(event, around):
+    """What the edit checks ask about an event."""
+    beside = edit_checks.Surroundings(consented_on=around.consented_on)
+    return [*edit_checks.problems_of_event(event.began_on, beside), *questions_about(vars(event), around)]
+
+
+def _ask_about(event, around, confirmed, asked, by):
+    problems = soft_problems_of(event, around)
     raise_record_queries(problems=problems, record=event, confirmed=confirmed, asked=asked, by=by)
 
 
-def _checked(patient, values):
+def _checked(patient, values, around):
     """The values with the body system filled in from the dictionary. Raises Refused."""
     values = dict(values)
     values["body_system"] = values.get("body_system") or body_system_of(values["term"])
     aware_on = day_at(patient.site, values["aware_at"])
-    errors = find_contradictions({**values, "aware_on": aware_on}, surroundings_of(patient))
+    errors = find_contradictions({**values, "aware_on": aware_on}, around)
     if not values["body_system"]:
         errors.setdefault("body_system", []).append(_("The term is not in the list: choose the body system."))
     if errors:

@@ -7,7 +7,6 @@ from datetime import timedelta
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from patients.actions import lift_halt, next_version, open_halt
 from patients.models import Blocked, Halt, Scope
@@ -32,10 +31,7 @@ from trialsite.models import JobState
 from trialsite.reasons import because
 from trialsite.roles import Permission, can, require
 from trialsite.saving import Refused, check_version
-
-# what a signature of the board means
-MEANING = gettext_lazy("I agree with this recommendation of the safety board.")
-
+from trialsite.words import for_the_record
 
 # --- reports ------------------------------------------------------------------------------------------
 
@@ -138,7 +134,7 @@ def sign_recommendation(*, recommendation, version, by):
 
     With the last signature that the protocol asks for it takes effect: its halts are lifted, or the trial is halted."""
     require(by, Permission.RECORD_DECISIONS)
-    with acting(by, str(MEANING)):
+    with acting(by, because("signed")):
         recommendation = _lock(recommendation, version)
         signatures = list(recommendation.signatures.all())
         if any(signature.signed_by_id == by.pk for signature in signatures):
@@ -146,7 +142,7 @@ def sign_recommendation(*, recommendation, version, by):
         if recommendation.effective_at:
             raise Refused(_("It is in effect already."))
         BoardSignature.objects.create(
-            recommendation=recommendation, signed_by=by, printed_name=by.full_name, meaning=str(MEANING),
+            recommendation=recommendation, signed_by=by, printed_name=by.full_name, meaning=BoardSignature.MEANING,
             record_version=recommendation.version, digest=digest_of(recommendation),
         )  # fmt: skip
         if len(signatures) + 1 >= trial.current_protocol().trial.board_signatures:
@@ -155,11 +151,10 @@ def sign_recommendation(*, recommendation, version, by):
 
 
 def _put_into_effect(recommendation, by):
-    words = _("Recommendation %(number)s of the safety board, %(day)s: %(decision)s.") % {
-        "number": recommendation.pk,
-        "day": recommendation.met_on,
-        "decision": recommendation.get_decision_display(),
-    }
+    words = because(
+        "Recommendation %(number)s of the safety board, %(day)s: %(decision)s.",
+        number=recommendation.pk, day=recommendation.met_on, decision=for_the_record(Decision(recommendation.decision).label),
+    )  # fmt: skip
     for halt in Halt.objects.filter(recommendations__recommendation=recommendation, lifted_at=None).order_by("pk"):
         tell_of_lifting(lift_halt(halt=halt, decision=words, by=by))
     if recommendation.decision in HALTING:

@@ -7,24 +7,23 @@ from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from patients.actions import lock_open_patient, next_version
 from patients.models import Hold, Patient
-from safety.actions.stopping import watch_events
+from safety.actions.serious import follow_events
 from safety.coding.rules import CODING_TRANSITIONS, PATH, SOURCES, CodingState, Kind, key_of, may_approve
 from safety.coding.search import dictionary_of, exact_term
 from safety.coding.versions import Fate
 from safety.coding.work import LIVE, fate_of, terms_after
-from safety.models import AdverseEvent, Coding, Dictionary
+from safety.models import AdverseEvent, Coding, Dictionary, FactCause
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.reasons import because
 from trialsite.roles import Permission, require, within_sites
 from trialsite.saving import Refused, check_version
-from trialsite.words import for_the_record
 
-OTHER_WORDS = gettext_lazy("The words were changed")
-TAKEN_BACK = gettext_lazy("The record was marked as entered in error")
+OTHER_WORDS = because("The words were changed")
+TAKEN_BACK = because("The record was marked as entered in error")
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def follow_words(*, record, by):
         live = list(Coding.objects.filter(kind=kind, record_id=record.pk, state__in=LIVE).select_for_update())
         kept = [coding for coding in live if coding.verbatim == words]
         if len(kept) < len(live):
-            reason = for_the_record(TAKEN_BACK if record.is_withdrawn else OTHER_WORDS)
+            reason = TAKEN_BACK if record.is_withdrawn else OTHER_WORDS
             with acting(by, reason):
                 for coding in live:
                     if coding.verbatim != words:
@@ -125,7 +124,7 @@ def _make_room(words, reason, by):
 def approve_codings(*, seen, by):
     """Approve proposed codes, all of them or none: `seen` are (key, version) as the page showed them."""
     approved = []
-    with acting(by, for_the_record(gettext_lazy("Code approved"))):
+    with acting(by, because("Code approved")):
         for coding in _locked(seen, by):
             if coding.coded_by_id == by.pk:
                 raise Refused(_("“%(words)s” was coded by you: another person approves.") % {"words": coding.verbatim})
@@ -135,12 +134,18 @@ def approve_codings(*, seen, by):
                 kind=coding.kind, record_id=coding.record_id, state=CodingState.APPROVED
             ).select_for_update()
             for one in earlier:
-                _move(one, CodingState.VOID, reason=coding.reason or for_the_record(gettext_lazy("Coded anew")))
+                _move(one, CodingState.VOID, reason=coding.reason or because("Coded anew"))
             approved.append(_move(coding, CodingState.APPROVED, judged_by=by, judged_at=timezone.now()))
-        events = [coding.record_id for coding in approved if coding.kind == Kind.ADVERSE_EVENT]
-        if events:
-            watch_events(events=AdverseEvent.objects.filter(pk__in=events), by=by)
+        _follow_codes(approved, by)
     return approved
+
+
+def _follow_codes(codings, by):
+    """Codes came into force or went out of it: the events that they are of mean something else now."""
+    coded = [coding.record_id for coding in codings if coding.kind == Kind.ADVERSE_EVENT]
+    if coded:
+        events = AdverseEvent.objects.filter(pk__in=coded).select_related("patient__site").order_by("pk")
+        follow_events(events=events, cause=FactCause.CODED, by=by)
 
 
 def reject_coding(*, coding, version, reason, by):
@@ -150,7 +155,9 @@ def reject_coding(*, coding, version, reason, by):
     with acting(by, reason):
         [coding] = _locked([(coding.pk, version)], by)
         state = CodingState.REJECTED if coding.state == CodingState.PROPOSED else CodingState.VOID
-        return _move(coding, state, judged_by=by, judged_at=timezone.now(), reason=reason)
+        _move(coding, state, judged_by=by, judged_at=timezone.now(), reason=reason)
+        _follow_codes([coding], by)
+    return coding
 
 
 def _locked(seen, by):
@@ -239,11 +246,13 @@ def restate_codings(*, dictionary, seen, by):
         Coding.objects.filter(pk__in=[coding.pk for coding in same]).update(
             state=CodingState.VOID, version=F("version") + 1, reason=reason
         )
-        return Coding.objects.bulk_create(
+        restated = Coding.objects.bulk_create(
             _again(coding, terms[coding.code], state=CodingState.APPROVED, is_automatic=True, coded_by=None, judged_by=by,
                    judged_at=timezone.now(), reason=reason)
             for coding in same
         )  # fmt: skip
+        _follow_codes(restated, by)
+    return restated
 
 
 def recode_codings(*, dictionary, seen, by):

@@ -6,7 +6,7 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from patients.actions import lock_open_patient
+from patients.actions import lock_open_patient, lock_patient
 from patients.models import Medication
 from safety.actions.stopping import watch_events
 from safety.cases import (
@@ -36,23 +36,43 @@ from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from visits.models import Measurement
 
+# what made a case be looked at again, as the trail says it
+BECAUSE_OF = {
+    FactCause.EVENT_CHANGED: "the event of the case was changed",
+    FactCause.EVENT_WITHDRAWN: "the event of the case was changed",
+    FactCause.CODED: "the code of the event of the case was changed",
+    FactCause.INFUSION: "an infusion of the patient was recorded or corrected",
+}
 
-def follow_event(*, event, cause=FactCause.EVENT_CHANGED, by):
-    """Open the case of an event that is serious, or note what a change of the event means for its clocks.
 
-    Called in the transaction that stored the event, after it was stored. Gives the case, or None."""
-    case = SeriousCase.objects.select_for_update(of=("self",)).filter(event=event).first()
-    if case is None:
-        return _open(event, by) if event.is_serious and not event.is_withdrawn else None
+def follow_events(*, events, cause=FactCause.EVENT_CHANGED, by):
+    """The one place where what is new about adverse events reaches their cases, clocks and the stopping rules.
+
+    Every action that stores an event, its code or its mark of error ends with it, in the same transaction: cases of
+    serious events are opened, or what the change means for their clocks is noted, and whatever rule may count an event is
+    evaluated (tests/test_house.py). `events` are loaded with their patient and site where they are serious."""
+    events = list(events)
+    with_case = set(SeriousCase.objects.filter(event__in=events).values_list("event", flat=True))
+    for event in events:
+        if event.pk in with_case:
+            follow_case(event=event, cause=cause, by=by)
+        elif event.is_serious and not event.is_withdrawn:
+            _open(event, by)
+    watch_events(events=events, by=by)
+
+
+def follow_case(*, event, cause, is_about_other_facts=False, by):
+    """Note what is new about the event for its case; `is_about_other_facts`: whoever judged it knew something else."""
+    case = SeriousCase.objects.select_for_update(of=("self",)).get(event=event)
     if event.is_withdrawn:
         cause = FactCause.EVENT_WITHDRAWN
-    with acting(by, because("the event of the case was changed")):
-        assessment = _last_assessment(case)
-        noted = _note_facts(case, event, assessment, cause)
-        if assessment and not event.is_withdrawn:  # it was about the event as it stood then
-            listed = proposal_for(event).because.stored() == assessment.because
-            case.waits_for_judgement = case.waits_for_judgement or noted or not listed
-        case.waits_for_judgement = case.waits_for_judgement and not event.is_withdrawn
+    with acting(by, because(BECAUSE_OF[cause])):
+        assessment, proposal = _last_assessment(case), proposal_for(event)
+        noted = _note_facts(case, event, assessment, proposal, cause)
+        waits = case.waits_for_judgement
+        if assessment:  # it was about the event as it stood then
+            waits = waits or noted or is_about_other_facts or proposal.differs_from(assessment.because)
+        case.waits_for_judgement = waits and not event.is_withdrawn
         _settle(case, "waits_for_judgement")
     return case
 
@@ -70,7 +90,7 @@ def _open(event, by):
             number=f"{patient.site.country}-{trial.protocol(event.protocol_version).trial.id}-{pk:05d}",
             serious_since=now if event.version > 1 else None,
         )  # fmt: skip
-        _note_facts(case, event, None, FactCause.OPENED)
+        _note_facts(case, event, None, proposal_for(event), FactCause.OPENED)
         _settle(case)
         tell_of_opening(case)
     return case
@@ -80,9 +100,9 @@ def _last_assessment(case):
     return SponsorAssessment.objects.filter(case=case).order_by("id").last()
 
 
-def _note_facts(case, event, assessment, cause):
+def _note_facts(case, event, assessment, proposal, cause):
     """Write down what is known from now on, if it differs from what was. Gives whether it did."""
-    facts = facts_of(event, assessment)
+    facts = facts_of(event, assessment, proposal)
     values = {name: getattr(facts, name) for name in ("is_serious", "is_grave", "is_suspected", "is_unexpected")}
     last = CaseFact.objects.filter(case=case).order_by("id").last()
     if last and all(getattr(last, name) == value for name, value in values.items()):
@@ -116,6 +136,7 @@ def _locked(case, version):
 def judge_case(*, case, causality, expectedness, comment, reason="", version, by):
     """Write down the sponsor's judgement; a later one needs the reason. Raises Refused."""
     with acting(by, reason or because("the sponsor judged the case")):
+        lock_patient(case.patient)  # before the case, as whoever records an infusion does
         case = _locked(case, version)
         before = _last_assessment(case)
         if before and not reason.strip():
@@ -125,9 +146,9 @@ def judge_case(*, case, causality, expectedness, comment, reason="", version, by
             case=case, patient_id=case.patient_id, causality=causality, expectedness=expectedness, comment=comment,
             reason=reason if before else "", event_version=case.event.version, judged_by=by,
             proposed=Expectedness.EXPECTED if proposal.is_expected else Expectedness.UNEXPECTED,
-            because=proposal.because.stored(),
+            because=proposal.stored(),
         )  # fmt: skip
-        _note_facts(case, case.event, assessment, FactCause.JUDGED)
+        _note_facts(case, case.event, assessment, proposal, FactCause.JUDGED)
         case.waits_for_judgement = False
         _settle(case, "waits_for_judgement")
         watch_events(events=[case.event], by=by)

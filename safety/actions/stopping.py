@@ -20,8 +20,8 @@ from safety.stopping.notice import tell_of_halt
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.models import User
+from trialsite.protocol.stopping import AnyEventRule
 from trialsite.reasons import because
-from trialsite.stopping_rules import AnyEventRule
 from trialsite.words import Name, Sentence
 
 MET = gettext_noop("%(rule)s: %(events)s of %(patients)s treated patients; the rule stops at %(least)s.")

@@ -15,6 +15,7 @@ from patients.models import ArtRegimen, Medication
 from safety.casebook.lanes import Span, Thing, lay_out
 from safety.casebook.trail import entries, events_for, names_of_visits
 from safety.models import CATEGORIES, AdverseEvent, Deviation
+from trialsite.ctcae import term_told
 from trialsite.telling import Teller
 from trialsite.templatetags.trial import unit_text
 from visits import views
@@ -166,7 +167,7 @@ def lanes_of(user, patient, visits):
         until = _("ongoing") if is_ongoing else ended or _("end not known")
         words, url, css, shape = "", reverse("patients:show_background", args=[patient.pk]), kind, ""
         if kind == "event":
-            label = _("%(term)s, grade %(grade)s") % {"term": label, "grade": grade}
+            label = _("%(term)s, grade %(grade)s") % {"term": term_told(label), "grade": grade}
             words, css = _("serious") if detail == "true" else "", f"event g{grade}"
             lane, name, url = events, _("Adverse events"), reverse("safety:show_adverse_event", args=[pk])
         elif kind == "deviation":

@@ -290,7 +290,7 @@ class Document:
     def way(self):
         self.heading(1, _("End of participation"))
         rows = [
-            [self.value(d, "on"), self.value(d, "state"), d.explanation, self.last(d)]
+            [self.value(d, "on"), self.value(d, "state"), reason_told(d.explanation), self.last(d)]
             for d in self.record.objects(Disposition)
         ]
         self.table(

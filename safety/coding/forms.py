@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from safety.coding.rules import Kind
 from safety.models import DictionaryTerm
 from trialsite.fields import ClearTextField
+from trialsite.forms import SiteFilter
 from trialsite.saving import DataForm
 from visits.forms import TickedField
 
@@ -43,18 +44,7 @@ class VersionForm(DataForm):
     chosen = TickedField(r"[1-9][0-9]{0,17}:[0-9]{1,9}")
 
 
-class CodingFilter(forms.Form):
-    """What the list of coding shows; everything optional, nothing free."""
+class CodingFilter(SiteFilter):
+    """What the list of coding shows."""
 
-    site = forms.ModelChoiceField(None, required=False, label=_("Site"), empty_label=_("all"))
     kind = forms.ChoiceField(required=False, label=_("Kind"), choices=[("", _("all")), *Kind.choices])
-
-    def __init__(self, *args, sites, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.fields["site"].queryset = sites
-
-    @property
-    def chosen(self):
-        """What was chosen; a choice that does not exist chooses nothing."""
-        self.is_valid()
-        return getattr(self, "cleaned_data", {})

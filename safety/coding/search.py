@@ -1,14 +1,14 @@
 """Terms that fit the words of a record: the exact one, those coded like it before, those written like it.
 
 The only place that knows PostgreSQL's trigrams (pg_trgm). They do not mind typing errors, British spelling or the order
-of words; words in another script find what was coded with them before."""
+of words; words in another script find what was coded with them before, and the terms with such a name."""
 
 from dataclasses import dataclass
 
 from safety.coding.rules import SOURCES, CodingState, Kind, key_of
 from safety.models import Dictionary, DictionaryTerm
 from trialsite import trial
-from trialsite.ctcae import term_named
+from trialsite.ctcae import is_name, terms_named
 
 SHOWN = 10
 LONGEST = 200  # characters that are looked for
@@ -72,10 +72,10 @@ limit %(shown)s
 
 
 def suggest(dictionary, text, shown=SHOWN):
-    """The best terms first: what the same words were coded as before (most often first), then what is written alike. Words
-    that are a term's name in the reader's language find that term."""
+    """The best terms first: what the same words were coded as before (most often first), then terms with such a name in
+    another language, then what is written alike."""
     key = key_of(text)[:LONGEST]
-    if dictionary is None or len(key) < 2 or "\x00" in key:
+    if dictionary is None or not key or (len(key) < 2 and key.isascii()) or "\x00" in key:
         return []
     words = [word for word in key.split()[:MOST_WORDS] if len(word) >= LEAST_WORD]
     # what has no trigram is looked for at the beginning only
@@ -88,9 +88,22 @@ def suggest(dictionary, text, shown=SHOWN):
     likes = " or ".join(f"key like %(word_{n})s" for n in range(len(within)))
     found = DictionaryTerm.objects.raw(SUGGEST.format(words=likes), given)
     suggested = [Suggestion(term, term.times, term.often, term.key == key) for term in found]
-    if not suggested and (named := term_named(text)):
-        return suggest(dictionary, named, shown)
-    return suggested
+    coded = [one for one in suggested if one.times]
+    best = {}
+    for one in [*coded, *_named(dictionary, text[:LONGEST], shown), *suggested]:
+        best.setdefault(one.term.pk, one)
+    return list(best.values())[:shown]
+
+
+def _named(dictionary, text, shown):
+    """The terms whose name in another language fits, the best first."""
+    order = {key_of(term): place for place, term in enumerate(terms_named(text)[:shown])}
+    if not order:
+        return []
+    terms = DictionaryTerm.objects.filter(dictionary=dictionary, key__in=order, is_current=True)
+    return [
+        Suggestion(term, is_exact=is_name(text, term.term)) for term in sorted(terms, key=lambda term: order[term.key])
+    ]
 
 
 def _pattern(text):

@@ -6,6 +6,7 @@ from django.utils.translation import pgettext
 
 from patients.models import State
 from safety.dsmb.figures import Column, Row, Table
+from trialsite.ctcae import term_told
 
 
 def changes(snapshot, groups, letters):
@@ -115,7 +116,7 @@ def changed_events(snapshot, letters):
         (Column(_("Patient"), align="left"), *group, Column(_("No.")), Column(_("Event"), align="left", share=1.2),
          Column(_("Onset"), align="left"), Column(_("What"), align="left"), Column(_("Details"), align="left", share=2)),
         tuple(
-            Row((p.number, *((letters.get(p.id, "–"),) if letters else ()), str(e.sequence), e.term,
+            Row((p.number, *((letters.get(p.id, "–"),) if letters else ()), str(e.sequence), term_told(e.term),
                  e.began_on.isoformat(), what, details))
             for p, e, what, details in rows
         ),
@@ -136,8 +137,8 @@ def _facts(event):
 def _differences(was, event):
     """What says something else now, as `what: then → now`."""
     told = (
-        (_("event"), lambda e: e.term),
-        (_("counted as"), lambda e: e.counted_as[1]),
+        (_("event"), lambda e: term_told(e.term)),
+        (_("counted as"), lambda e: term_told(e.counted_as[1])),
         (_("grade"), lambda e: str(e.grade)),
         (_("serious"), lambda e: _("yes") if e.is_serious else _("no")),
         (_("relationship"), lambda e: str(e.get_relationship_display())),
@@ -159,7 +160,7 @@ def changed_patients(snapshot, letters):
             rows.append((patient, _("randomised"), patient.randomised_on, ""))
         end_then = was.end if was else ""
         if patient.end != end_then:
-            what = str(State(patient.end).label) if patient.end else _("in follow-up again")
+            what = str(State(patient.end).label).lower() if patient.end else _("in follow-up again")
             rows.append((patient, what, patient.ended_on, patient.explanation.strip()))
     for patient in snapshot.before.patients.values():
         here = snapshot.patients.get(patient.id)

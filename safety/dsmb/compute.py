@@ -59,8 +59,7 @@ def open_part(snapshot) -> PartFigures:
         panels_entered(snapshot),
         windows_met(snapshot),
         currency(snapshot),
-        *event_tables(snapshot, groups),
-        laboratory_summary(snapshot, groups, laboratory),
+        *event_tables(snapshot, groups, laboratory_summary(snapshot, groups, laboratory)),
         worst_results(snapshot, groups),
         shifts(snapshot, groups),
         trend_plot(snapshot, groups),
@@ -85,23 +84,24 @@ def closed_part(snapshot, arms) -> PartFigures:
         status(snapshot, groups, screened=False),
         baseline(snapshot, groups),
         exposure(snapshot, groups),
-        *event_tables(snapshot, groups),
+        *event_tables(snapshot, groups, laboratory_summary(snapshot, groups, arms.laboratory | totals)),
         infusion_reactions(snapshot, groups),
-        laboratory_summary(snapshot, groups, arms.laboratory | totals),
         worst_results(snapshot, groups),
         shifts(snapshot, groups),
         trend_plot(snapshot, groups),
-        stopping_rules(snapshot, arms.stopping),
         viral_load(snapshot, groups),
+        stopping_rules(snapshot, arms.stopping),
         *listings(snapshot, groups, letters),
     )
     return PartFigures(CLOSED, about(snapshot, CLOSED), tuple(filter(None, items)))
 
 
-def event_tables(snapshot, groups):
+def event_tables(snapshot, groups, laboratory):
+    """T6 to T10, `laboratory` (T8) at its number."""
     return (
         adverse_events(snapshot, groups),
         worst_grades(snapshot, groups),
+        laboratory,
         rates(snapshot, groups),
         related_events(snapshot, groups),
     )
@@ -139,7 +139,7 @@ def about(snapshot, part):
     if part == OPEN:
         methods.append(
             _("Nothing in this part is shown by treatment group, nor how large the groups are. So that counts do not "
-              "tell the groups either, lines of single patients are in the closed part alone, and results of fewer "
+              "tell the groups either, curves of single patients are in the closed part alone, and results of fewer "
               "than %(n)s patients are not summed up.")
             % {"n": FEWEST}
         )  # fmt: skip

@@ -8,6 +8,7 @@ from statistics import quantiles
 from django.utils.translation import gettext as _
 
 from safety.dsmb.figures import Column
+from trialsite.ucum import unit_text
 
 CONFIDENCE = 0.95
 # in the open part, values of fewer patients than these are not summed up: they would be those of single patients
@@ -149,4 +150,4 @@ def columns_by_group(first, groups, population):
 
 
 def name_with_unit(test):
-    return f"{test.name} ({test.unit})" if test.unit else test.name
+    return f"{test.name} ({unit_text(test.unit)})" if test.unit else test.name

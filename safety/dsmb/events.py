@@ -13,6 +13,7 @@ from safety import dictionary
 from safety.dsmb.counting import count, heading_of, interval_text, none_of
 from safety.dsmb.figures import Column, Row, Table
 from safety.models import ActionTaken
+from trialsite.ctcae import term_told
 
 GRADES = range(1, 6)
 
@@ -96,10 +97,9 @@ def kinds_of_events(snapshot):
             lambda p, e: any(0 <= (e.began_on - i.on).days <= window for i in p.infusions),
         ))  # fmt: skip
     for interest in snapshot.protocol.events_of_interest:
-        terms = {term.casefold() for term in (interest.name, *interest.terms)}
         kinds.append((
             _("Of interest: %(name)s") % {"name": interest.name},
-            lambda p, e, terms=terms: bool(terms & {e.term.strip().casefold(), e.counted_as[1].casefold()}),
+            lambda p, e, interest=interest: interest.covers((e.term, e.counted_as[1]), e.counted_as[0]),
         ))  # fmt: skip
     return kinds
 
@@ -146,7 +146,7 @@ def rows_by_term(terms, cells):
             yield Row((str(dictionary.told(system)), *[""] * len(whole)), "heading")
             yield Row((_("Any of this body system"), *whole), "inner")
             last = system
-        yield Row((term, *cells(lambda p, patients=patients: patients.get(p.id))), "inner")
+        yield Row((term_told(term), *cells(lambda p, patients=patients: patients.get(p.id))), "inner")
 
 
 def worst_grades(snapshot, groups):
@@ -233,7 +233,10 @@ def infusion_reactions(snapshot, groups):
     columns = [Column(_("Infusion and reaction"), align="left", share=1)]
     for group in groups:
         heading = heading_of(group, population)
-        columns += [Column(_("Given"), heading), Column(_("With a reaction, n (%)"), heading), Column(_("Grades 1/2/3/4/5"), heading)]
+        columns += [
+            Column(_("Given"), heading, share=0.36), Column(_("With a reaction, n (%)"), heading, share=0.48),
+            Column(_("Grades 1/2/3/4/5"), heading, share=0.44),
+        ]  # fmt: skip
 
     def cells(given_of, reactions_of):
         texts = []
@@ -255,11 +258,11 @@ def infusion_reactions(snapshot, groups):
             rows.append(Row((_("By reaction, all infusions"), *[""] * (len(columns) - 1)), "heading"))
         for term, _n in sorted(terms.items(), key=lambda one: (-one[1], one[0])):
             of_term = lambda i, term=term: [grade for its, grade in i.reactions if its == term]  # noqa: E731
-            rows.append(Row((term, *cells(lambda p: p.infusions, of_term)), "inner"))
+            rows.append(Row((term_told(term), *cells(lambda p: p.infusions, of_term)), "inner"))
     return Table(
         "T11", _("Reactions to infusions"), tuple(columns), tuple(rows),
         (_("Infusions, not patients: each at the worst grade of its reactions."),) if rows else (),
-        wide=len(groups) > 2, empty=_("No infusion was given."),
+        wide=len(groups) > 3, empty=_("No infusion was given."),
     )  # fmt: skip
 
 
@@ -296,13 +299,13 @@ def serious_events(snapshot, groups, letters):
     columns = listing_columns(
         letters, Column(_("No.")), Column(_("Event"), align="left", share=3), Column(_("Grade")),
         Column(_("Onset"), align="left"), Column(_("End"), align="left"),
-        Column(_("Serious because"), align="left", share=3), Column(_("Relationship"), align="left", share=1.4),
+        Column(_("Serious because"), align="left", share=3), Column(_("Relationship"), align="left", share=1.6),
         Column(_("Expected"), align="left", share=1.4), Column(_("By the sponsor"), align="left", share=1.8),
         Column(_("Action"), align="left", share=1.6),
         Column(_("Outcome"), align="left", share=1.6),
     )  # fmt: skip
     rows = tuple(
-        Row((*who(p, letters), str(e.sequence), f"{e.term} ({dictionary.told(e.counted_as[0])})", str(e.grade),
+        Row((*who(p, letters), str(e.sequence), f"{term_told(e.term)} ({dictionary.told(e.counted_as[0])})", str(e.grade),
              day_told(snapshot, p, e.began_on), _end_of(snapshot, e), "; ".join(e.seriousness),
              str(e.get_relationship_display()), str(e.get_expectedness_display()), _by_sponsor(e), str(e.get_action_taken_display()),
              str(e.get_outcome_display())))
@@ -337,7 +340,7 @@ def deaths(snapshot, groups, letters):
                 *who(patient, letters),
                 day_told(snapshot, patient, died_on) if died_on else _("not known"),
                 _last_infusion(patient, died_on),
-                "; ".join(f"{e.term} ({e.get_relationship_display()})" for e in fatal) or _("none reported"),
+                "; ".join(f"{term_told(e.term)} ({e.get_relationship_display()})" for e in fatal) or _("none reported"),
             ))
         )  # fmt: skip
     notes = none_of(lambda p: p.has_died, groups, snapshot.safety_population)
@@ -355,18 +358,19 @@ def _last_infusion(patient, died_on):
 
 
 def _as_counted(event):
-    term = event.counted_as[1]
-    return event.term if term.casefold() == event.term.strip().casefold() else f"{event.term} ({term})"
+    term, reported = event.counted_as[1], term_told(event.term)
+    return reported if term.casefold() == event.term.strip().casefold() else f"{reported} ({term_told(term)})"
 
 
 def all_events(snapshot, letters):
     """L3."""
     columns = listing_columns(
-        letters, Column(_("No.")), Column(_("Event (counted as)"), align="left", share=2.2),
+        letters, Column(_("No.")), Column(_("Event (counted as)"), align="left", share=2.5),
         Column(_("Body system"), align="left", share=2),
         Column(_("Grade")), Column(_("Serious"), align="left"), Column(_("Onset"), align="left"),
-        Column(_("End"), align="left"), Column(_("After infusion")), Column(_("Relationship"), align="left", share=1),
-        Column(_("Action"), align="left", share=1.3), Column(_("Outcome"), align="left", share=1.3),
+        Column(_("End"), align="left"), Column(_("After infusion"), share=0.8),
+        Column(_("Relationship"), align="left", share=1.15), Column(_("Action"), align="left", share=1.3),
+        Column(_("Outcome"), align="left", share=1.1),
     )  # fmt: skip
     rows = tuple(
         Row((*who(p, letters), str(e.sequence), _as_counted(e),

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from safety.dsmb.counting import heading_of
 from safety.dsmb.events import day_told, listing_columns, who
 from safety.dsmb.figures import Column, Row, Table
+from trialsite.ucum import unit_text
 
 GRADES = (1, 2, 3, 4)
 
@@ -45,7 +46,7 @@ def worst_results(snapshot, groups):
     return Table(
         "T12", _("Worst grade of each test after day 0"), tuple(columns), tuple(rows),
         (_("Randomised patients with a graded result after day 0 (n), and how many of them had this as the worst grade; "
-           "a dot is none. Scale: %(scales)s.") % {"scales": ", ".join(snapshot.scales)},) if rows else (),
+           "a dot is none. Scale: %(scales)s.") % {"scales": ", ".join(snapshot.scales).replace(" ", "\u00a0")},) if rows else (),
         wide=len(groups) > 3, empty=_("No result was graded."),
     )  # fmt: skip
 
@@ -92,7 +93,7 @@ def abnormal_results(snapshot, letters):
     rows = tuple(
         Row((
             *who(snapshot.patients[one.patient], letters), tests[one.test].name if one.test in tests else one.test,
-            day_told(snapshot, snapshot.patients[one.patient], one.on), f"{one.typed} {one.unit}".strip(), _range(one),
+            day_told(snapshot, snapshot.patients[one.patient], one.on), f"{one.typed} {unit_text(one.unit)}".strip(), _range(one),
             f"{one.grade} {ways.get(one.direction, '')}".strip(),
             "–" if one.baseline_grade is None else str(one.baseline_grade),
         ))

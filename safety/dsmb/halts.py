@@ -6,13 +6,14 @@ from patients.models import Scope, blocked_told
 from safety.dsmb.counting import count
 from safety.dsmb.events import listing_columns, who
 from safety.dsmb.figures import Column, Row, Table
+from trialsite.reasons import reason_told
 
 
 def _cause(halt):
     """What a rule counts, and what people wrote of a halt of one arm, may name the arm."""
     if halt.cause_told:
         return _("A stopping rule of the protocol was met.")
-    return "–" if halt.scope == Scope.ARM else halt.cause
+    return "–" if halt.scope == Scope.ARM else reason_told(halt.cause)
 
 
 def halts(snapshot):
@@ -64,7 +65,7 @@ def stopping_rules(snapshot, states):
         "T15", _("Stopping rules"), columns, tuple(rows),
         (_("As of the cut-off, with all that was known. Stops at: the least number of patients with an event, of as many "
            "treated patients, at which the rule is met."),) if rows else (),
-        empty=_("The protocol has no stopping rule."),
+        wide=True, empty=_("The protocol has no stopping rule."),
     )  # fmt: skip
 
 

@@ -4,7 +4,9 @@ them, all at one instant of now."""
 from datetime import UTC
 
 from patients.models import AllocationSlot, ArtRegimen, Disposition, EligibilityAssessment, Halt, Patient, Unmasking
-from safety.dsmb.snapshot import Before, read_arms, read_patients, read_snapshot
+from safety.dsmb.arms import read_arms
+from safety.dsmb.reading import read_patients, read_snapshot
+from safety.dsmb.snapshot import Before
 from safety.models import ActionItem, AdverseEvent, Coding, Deviation, Recommendation, SeriousCase, SponsorAssessment
 from trialsite.as_of import CutOff, tables_as_of, wait_for_writers
 from trialsite.jobs import one_instant

@@ -10,7 +10,7 @@ from patients.eligibility import age_on, whole_months_between
 from patients.models import Sex, State
 from safety.dsmb.counting import columns_by_group, count, heading_of, median_text, name_with_unit, parts, range_text
 from safety.dsmb.figures import Column, Line, Plot, Row, Table
-from safety.dsmb.snapshot import baseline_tests
+from safety.dsmb.reading import baseline_tests
 from safety.models import CATEGORIES
 
 # --- F1 to T2: who came, and who is still there

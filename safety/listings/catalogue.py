@@ -9,6 +9,7 @@ from safety.listings.table import ARM, Column, Listing
 from safety.models import RELATED, AdverseEvent, Deviation
 from trialsite import trial
 from trialsite.ctcae import term_told
+from trialsite.grade_words import row_told
 from trialsite.roles import Permission, within_sites
 from visits.models import Measurement, Reaction
 
@@ -26,7 +27,7 @@ def serious(user):
 
 def of_interest(user):
     """Events whose reported or coded term the protocol watches."""
-    words = {term.casefold() for item in trial.current_protocol().events_of_interest for term in item.terms}
+    words = {word for item in trial.current_protocol().events_of_interest for word in item.words}
     matching = Q()
     for word in sorted(words):
         matching |= Q(term__iexact=word) | Q(coded_term__iexact=word)
@@ -167,7 +168,7 @@ RESULT_COLUMNS = (
     Column("grade", _("Grade"), lambda m: m.grade or None, "grade", look="grade"),
     Column("baseline", _("Grade at baseline"), lambda m: m.baseline_grade, "baseline_grade"),
     Column("shift", _("Worse than baseline"), lambda m: _("worse") if is_worse(m) else ""),
-    Column("row", _("Row of the scale"), lambda m: f"{m.grade_scale} {m.grade_scale_version} {m.grade_row}".strip(),
+    Column("row", _("Row of the scale"), lambda m: " ".join(filter(None, [m.grade_scale, m.grade_scale_version, row_told(m.grade_scale, m.grade_scale_version, m.grade_row)])),
            at_first=False),
 )  # fmt: skip
 

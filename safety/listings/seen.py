@@ -9,6 +9,7 @@ from patients.models import AllocationSlot, Disposition, Patient
 from safety.listings import pictures
 from safety.models import AdverseEvent
 from trialsite import trial
+from trialsite.ctcae import term_told
 from trialsite.roles import Permission, within_sites
 from visits.models import Infusion, Measurement
 
@@ -84,7 +85,7 @@ def swimmers(patients, today, groups):
         Q(grade__gt=MILD) | Q(is_serious=True)
     )
     for pk, on, grade, term in bad.order_by("began_on").values_list("patient_id", "began_on", "grade", "term"):
-        events[pk].append((on, grade, term))
+        events[pk].append((on, grade, term_told(term)))
     for pk, state, on in (
         Disposition.objects.filter(patient__in=keys).order_by("id").values_list("patient_id", "state", "on")
     ):

@@ -11,6 +11,7 @@ from safety.models.adverse_events import (
     AdverseEvent,
     Expectedness,
     Outcome,
+    Reappeared,
     Relationship,
 )
 from safety.models.board import (
@@ -103,6 +104,7 @@ __all__ = [
     "Outcome",
     "Part",
     "ReadingReceipt",
+    "Reappeared",
     "Recommendation",
     "Relationship",
     "Release",

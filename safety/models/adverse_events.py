@@ -49,6 +49,14 @@ class Outcome(models.TextChoices):
     UNKNOWN = "unknown", _("unknown")
 
 
+class Reappeared(models.TextChoices):
+    """What was seen when the treatment was given again (rechallenge)."""
+
+    YES = "yes", _("yes, it came back")
+    NO = "no", _("no, it did not come back")
+    UNKNOWN = "unknown", _("unknown")
+
+
 class Expectedness(models.TextChoices):
     EXPECTED = "expected", _("expected")
     UNEXPECTED = "unexpected", _("unexpected")
@@ -111,6 +119,9 @@ class AdverseEvent(Line):
     other_action = models.CharField(_("other action"), max_length=500, blank=True)
     outcome = models.CharField(_("outcome"), max_length=30, choices=Outcome.choices)
     infusion_number = models.PositiveIntegerField(_("after infusion number"), null=True)
+    reappeared = models.CharField(
+        _("came back after a further infusion"), max_length=8, choices=Reappeared.choices, blank=True
+    )
     aware_at = models.DateTimeField(_("site became aware"))
     narrative = models.TextField(_("narrative"), blank=True)
     reported_by = person(_("reported by"))

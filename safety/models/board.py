@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import Blocked, Halt, person
@@ -145,6 +145,8 @@ class ClosedMinutes(models.Model):
 class BoardSignature(models.Model):
     """A member signs the recommendation, bound to its version and content (21 CFR 11.50, 11.70)."""
 
+    MEANING = gettext_noop("I agree with this recommendation of the safety board.")  # stored as it is here
+
     recommendation = models.ForeignKey(Recommendation, models.PROTECT, related_name="signatures")
     signed_by = person(_("signed by"))
     printed_name = models.CharField(_("printed name"), max_length=200)
@@ -161,6 +163,15 @@ class BoardSignature(models.Model):
 
     def __str__(self):
         return self.printed_name
+
+    @property
+    def meaning_told(self):
+        return meaning_told(self.meaning)
+
+
+def meaning_told(stored: str) -> str:
+    """What the signature of a member means, in the reader's language."""
+    return gettext(stored) if stored == BoardSignature.MEANING else stored
 
 
 class Acknowledgement(models.Model):

@@ -102,7 +102,7 @@ class DismissedProposal(Line):
         ]
 
     def __str__(self):
-        return self.proposal_key
+        return str(self.seen_sentence)
 
     @property
     def seen_sentence(self):

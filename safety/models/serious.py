@@ -7,7 +7,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import ByPatientQuerySet, PatientRecord, person
-from safety.models.adverse_events import Expectedness
+from safety.models.adverse_events import AdverseEvent, Expectedness
 from trialsite.roles import Permission, within_sites
 from trialsite.words import Sentence
 
@@ -66,6 +66,8 @@ class FactCause(models.TextChoices):
     OPENED = "opened", _("the case was opened")
     EVENT_CHANGED = "event_changed", _("the event was changed")
     EVENT_WITHDRAWN = "event_withdrawn", _("the event was entered in error")
+    CODED = "coded", _("the event was coded")
+    INFUSION = "infusion", _("an infusion was recorded or corrected")
     JUDGED = "judged", _("the sponsor judged")
 
 
@@ -153,6 +155,37 @@ class CaseVersion(PatientRecord):
 
     def __str__(self):
         return gettext("follow-up %(number)s") % {"number": self.number} if self.number else gettext("initial version")
+
+    @property
+    def changed_told(self):
+        """What differs from the version before, in words."""
+        return ", ".join(str(told_part(name)) for name in self.changed)
+
+
+# the parts of the content of a version, beside the fields of the event
+PARTS = {
+    "case": _("when the case was known"),
+    "trial": _("trial"),
+    "patient": _("patient"),
+    "code": _("coded term"),
+    "came_again": _("event that came back"),
+    "reporter": _("reporter"),
+    "sponsor": _("sponsor's judgement"),
+    "infusions": _("infusions"),
+    "labs": _("linked results"),
+    "medications": _("linked medication"),
+    "histories": _("medical history"),
+    "hiv": _("HIV history"),
+    "regimens": _("antiretroviral treatment"),
+}
+
+
+def told_part(name):
+    """`event.grade`, `narrative`, `labs` in words."""
+    part, _dot, field = name.partition(".")
+    if part in PARTS:
+        return PARTS[part]
+    return AdverseEvent._meta.get_field(field or part).verbose_name
 
 
 class Submission(PatientRecord):

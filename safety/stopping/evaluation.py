@@ -16,7 +16,7 @@ from functools import cached_property
 
 from safety.stopping.boundaries import Boundary
 from safety.stopping.rules import boundary_of
-from trialsite.stopping_rules import (
+from trialsite.protocol.stopping import (
     AnyEventRule,
     CountRule,
     EventOfInterest,

@@ -10,7 +10,7 @@ from pydantic import ValidationError as BadRule
 
 from safety.stopping.rules import kinds
 from trialsite.fields import NUMBER, ClearTextField, StrictDecimalField, StrictIntegerField
-from trialsite.stopping_rules import StoppingRule
+from trialsite.protocol.stopping import StoppingRule
 
 MOST_PATIENTS, MOST_RATES, MOST_LOOKS = 200, 12, 40
 RULE = TypeAdapter(StoppingRule)

@@ -22,7 +22,7 @@ from safety.stopping.boundaries import (
     group_sequential,
     straddling,
 )
-from trialsite.stopping_rules import CountRule, GroupSequentialRule, Halting, RateRule
+from trialsite.protocol.stopping import CountRule, GroupSequentialRule, Halting, RateRule
 
 
 @lru_cache(maxsize=200)

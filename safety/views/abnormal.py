@@ -1,6 +1,6 @@
 """Pages about graded results that propose an adverse event, and the judging."""
 
-from zoneinfo import ZoneInfo
+from functools import partial
 
 from django.core.paginator import Paginator
 from django.http import Http404
@@ -11,16 +11,16 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from patients.actions import day_at
-from patients.forms import ReasonForm
 from patients.models import Patient
 from patients.views import PER_PAGE, visible_sites
 from safety import actions
 from safety.abnormal_results import proposal_of, unjudged_results
-from safety.forms import AdverseEventForm, DeclineResultForm, ResultFilter, ResultOfEventForm
+from safety.forms import DeclineResultForm, ResultOfEventForm
 from safety.models import AdverseEvent, DeclinedResult
-from safety.views.adverse_events import event_context
+from safety.views.adverse_events import event_context, event_form
 from safety.views.deviations import chosen_patient
 from trialsite import trial
+from trialsite.forms import SiteFilter, answer_reason
 from trialsite.roles import Permission, needs, require, sites_where, within_sites
 from trialsite.saving import Saved, answer_form
 from trialsite.templatetags.trial import unit_text
@@ -33,7 +33,7 @@ SHOWN_DECLINED = 20
 @require_GET
 def list_abnormal_results(request):
     """The graded results that nobody has judged yet; below them, what was declined of late."""
-    form = ResultFilter(request.GET, sites=visible_sites(request.user, Permission.VIEW_ADVERSE_EVENTS))
+    form = SiteFilter(request.GET, sites=visible_sites(request.user, Permission.VIEW_ADVERSE_EVENTS))
     chosen = form.chosen
     patients = within_sites(Patient.objects.all(), request.user, Permission.VIEW_ADVERSE_EVENTS, "site")
     declined = DeclinedResult.objects.visible_to(request.user).filter(is_withdrawn=False)
@@ -105,12 +105,12 @@ def report_proposed_event(request, pk):
     m, proposal = load_proposal(request, pk)
     patient = m.patient
     initial = initial_of(m, proposal) if proposal else {}
-    form = AdverseEventForm(
-        request.POST or None, about=m, protocol=patient.protocol, zone=ZoneInfo(patient.site.timezone), initial=initial
-    )
+    form = event_form(request, patient, about=m, initial=initial)
 
     def save(form):
-        event = actions.report_proposed_event(measurement=m, values=form.event_values, by=request.user)
+        event = actions.report_proposed_event(
+            measurement=m, values=form.event_values, confirmed=form.confirmed, asked=form.asked, by=request.user
+        )
         return Saved(reverse("safety:show_adverse_event", args=[event.pk]), event.version, _("The event is reported."))
 
     context = judging_context(request, m, proposal, _("Report an adverse event"))
@@ -164,17 +164,11 @@ def decline_result(request, pk):
 def restore_result(request, pk):
     declined = get_object_or_404(DeclinedResult.objects.visible_to(request.user).select_related("patient__site"), pk=pk)
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, declined.patient.site)
-    form = ReasonForm(request.POST or None, record=declined)
     back = reverse("safety:list_abnormal_results")
-
-    def save(form):
-        saved = actions.restore_result(
-            declined=declined, reason=form.cleaned_data["reason"], version=form.cleaned_data["version"],
-            by=request.user,
-        )  # fmt: skip
-        return Saved(back, saved.version, _("It is proposed again if it still holds."))
-
     context = event_context(
         request, declined.patient, _("Propose again"), intro=declined.reason, cancel=back, title=_("Results to judge")
     )
-    return answer_form(request, form, "form.html", context, save)
+    return answer_reason(
+        request, declined, partial(actions.restore_result, declined=declined), context,
+        back=back, said=_("It is proposed again if it still holds."),
+    )  # fmt: skip

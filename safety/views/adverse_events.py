@@ -1,5 +1,6 @@
 """Pages about adverse events: reporting, changing and marking one. All of them are a listing."""
 
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from django.shortcuts import get_object_or_404, redirect, render
@@ -7,14 +8,16 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from patients.forms import ReasonForm
 from patients.views import load_patient, strip_of
 from safety import actions
 from safety.forms import AdverseEventForm
 from safety.listings.table import address_of
 from safety.models import AdverseEvent
+from trialsite.ctcae import term_told
+from trialsite.forms import answer_reason
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form
+from visits.models import Infusion
 from visits.views import marks_of_parts
 
 
@@ -45,17 +48,25 @@ def event_context(request, patient, heading, **more):
     return lambda: {"strip": strip_of(request.user, patient), **context}
 
 
+def event_form(request, patient, **more):
+    """The form of an event of this patient. Whether it came back is asked once a second infusion was given."""
+    return AdverseEventForm(
+        request.POST or None, protocol=patient.protocol, zone=ZoneInfo(patient.site.timezone),
+        was_given_again=Infusion.objects.filter(patient=patient).count() > 1, **more,
+    )  # fmt: skip
+
+
 @needs(Permission.REPORT_ADVERSE_EVENTS)
 def report_adverse_event(request, patient_pk):
     patient = load_patient(request.user, patient_pk)
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, patient.site)
-    form = AdverseEventForm(
-        request.POST or None, about=patient, protocol=patient.protocol, zone=ZoneInfo(patient.site.timezone),
-        initial={name: request.GET[name] for name in ("term", "infusion_number") if name in request.GET},
-    )  # fmt: skip
+    initial = {name: request.GET[name] for name in ("term", "infusion_number") if name in request.GET}
+    form = event_form(request, patient, about=patient, initial=initial)
 
     def save(form):
-        event = actions.report_adverse_event(patient=patient, values=form.event_values, confirmed=form.confirmed, asked=form.asked, by=request.user)
+        event = actions.report_adverse_event(
+            patient=patient, values=form.event_values, confirmed=form.confirmed, asked=form.asked, by=request.user
+        )
         return Saved(reverse("safety:show_adverse_event", args=[event.pk]), event.version, _("The event is reported."))
 
     context = event_context(request, patient, _("Report an adverse event"))
@@ -76,7 +87,9 @@ def show_adverse_event(request, pk):
         and not event.is_withdrawn and not event.patient.is_held
     )  # fmt: skip
     marks = marks_of_parts(request.user, event, [])
-    results = event.results.filter(is_withdrawn=False).select_related("measurement").order_by("measurement__collected_on")
+    results = (
+        event.results.filter(is_withdrawn=False).select_related("measurement").order_by("measurement__collected_on")
+    )
     context = event_context(
         request, event.patient, event.term, event=event, may_change=may_change, marks=marks, results=results
     )
@@ -88,9 +101,7 @@ def change_adverse_event(request, pk):
     event = load_event(request.user, pk)
     patient = event.patient
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, patient.site)
-    form = AdverseEventForm(
-        request.POST or None, record=event, about=event, protocol=patient.protocol, zone=ZoneInfo(patient.site.timezone)
-    )
+    form = event_form(request, patient, record=event, about=event)
 
     def save(form):
         saved = actions.change_adverse_event(
@@ -108,14 +119,10 @@ def change_adverse_event(request, pk):
 def withdraw_adverse_event(request, pk):
     event = load_event(request.user, pk)
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, event.patient.site)
-    form = ReasonForm(request.POST or None, record=event)
-
-    def save(form):
-        saved = actions.withdraw_adverse_event(
-            event=event, reason=form.cleaned_data["reason"], version=form.cleaned_data["version"], by=request.user
-        )
-        return Saved(address_of("events"), saved.version, _("The event is marked as an error."))
-
-    back = reverse("safety:show_adverse_event", args=[pk])
-    context = event_context(request, event.patient, _("Mark “%s” as entered in error") % event.term, cancel=back)
-    return answer_form(request, form, "form.html", context, save)
+    cancel = reverse("safety:show_adverse_event", args=[pk])
+    heading = _("Mark “%s” as entered in error") % term_told(event.term)
+    context = event_context(request, event.patient, heading, cancel=cancel)
+    return answer_reason(
+        request, event, partial(actions.withdraw_adverse_event, event=event), context,
+        back=address_of("events"), said=_("The event is marked as an error."),
+    )  # fmt: skip

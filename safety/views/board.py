@@ -1,5 +1,7 @@
 """Pages of the safety board: reports released and read, recommendations recorded, signed, acknowledged, carried out."""
 
+from functools import partial
+
 from django.core.paginator import Paginator
 from django.http import Http404
 from django.shortcuts import get_object_or_404, render
@@ -12,9 +14,10 @@ from patients.models import Halt
 from patients.views import PER_PAGE
 from safety import actions
 from safety.board_forms import PlainForm, RecommendationForm, ReleaseForm, ResolutionForm, SignRecommendationForm
-from safety.models import ActionItem, ClosedMinutes, DsmbReport, Part, Recommendation
+from safety.models import ActionItem, BoardSignature, ClosedMinutes, DsmbReport, Part, Recommendation
+from safety.models.board import meaning_told
 from trialsite import trial
-from trialsite.forms import ReasonForm, confirming
+from trialsite.forms import answer_reason, confirming
 from trialsite.roles import Permission, can, needs
 from trialsite.saving import Saved, answer_form
 
@@ -142,7 +145,7 @@ def sign_recommendation(request, pk):
         return Saved(_address(signed), signed.version, done)
 
     context = {
-        "recommendation": recommendation, "meaning": actions.MEANING, "cancel": _address(recommendation),
+        "recommendation": recommendation, "meaning": meaning_told(BoardSignature.MEANING), "cancel": _address(recommendation),
         "lifted": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient"),
         "minutes": ClosedMinutes.objects.visible_to(request.user).filter(recommendation=recommendation).first(),
         "action_items": recommendation.action_items.all(),
@@ -153,18 +156,13 @@ def sign_recommendation(request, pk):
 @needs(Permission.RECORD_DECISIONS)
 def withdraw_recommendation(request, pk):
     recommendation = load_recommendation(request.user, pk)
-    form = ReasonForm(request.POST or None, record=recommendation)
-
-    def save(form):
-        reason, version = form.cleaned_data["reason"], form.cleaned_data["version"]
-        withdrawn = actions.withdraw_recommendation(
-            recommendation=recommendation, version=version, reason=reason, by=request.user
-        )
-        return Saved(_address(withdrawn), withdrawn.version, _("The recommendation is withdrawn."))
-
+    back = _address(recommendation)
     context = {"heading": _("Withdraw the recommendation"), "danger": True, "submit": _("Withdraw"),
-               "cancel": _address(recommendation), "title": str(recommendation)}  # fmt: skip
-    return answer_form(request, form, "form.html", context, save)
+               "cancel": back, "title": str(recommendation)}  # fmt: skip
+    return answer_reason(
+        request, recommendation, partial(actions.withdraw_recommendation, recommendation=recommendation), context,
+        back=back, said=_("The recommendation is withdrawn."),
+    )  # fmt: skip
 
 
 @needs(*actions.RECEIVERS)

@@ -1,5 +1,7 @@
 """Pages of coding: what waits, giving a code, approving and rejecting it; the terms that are suggested."""
 
+from functools import partial
+
 from django.apps import apps
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
@@ -10,7 +12,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
-from patients.forms import ReasonForm
 from patients.models import Patient
 from patients.views import PER_PAGE, strip_of, visible_sites
 from safety import actions
@@ -21,6 +22,8 @@ from safety.coding.search import LONGEST, dictionary_of, name_of_dictionary, sug
 from safety.coding.versions import Fate
 from safety.home import words_to_code
 from safety.models import Coding, Dictionary
+from trialsite.ctcae import term_told
+from trialsite.forms import answer_reason
 from trialsite.queried import queried_records
 from trialsite.roles import Permission, can, needs, require, within_sites
 from trialsite.saving import Refused, Saved, answer_form
@@ -211,23 +214,17 @@ def reject_code(request, pk):
     codings = Coding.objects.visible_to(request.user).select_related("patient__site")
     coding = get_object_or_404(codings, pk=pk)
     require(request.user, Permission.APPROVE_CODES, coding.patient.site)
-    form = ReasonForm(request.POST or None, record=coding)
     back = reverse("safety:approve_codes")
 
-    def save(form):
-        saved = actions.reject_coding(
-            coding=coding, version=form.cleaned_data["version"], reason=form.cleaned_data["reason"], by=request.user
-        )
-        return Saved(back, saved.version, _("The words are to code again."))
-
     def context():
-        told = {"words": coding.verbatim, "term": coding.preferred_term}
+        told = {"words": coding.verbatim, "term": term_told(coding.preferred_term)}
         return {
             "strip": strip_of(request.user, coding.patient), "patient": coding.patient, "title": _("Coding"), "cancel": back,
             "heading": _("Reject the code"), "intro": _("“%(words)s” coded as %(term)s") % told, "submit": _("Reject"),
         }  # fmt: skip
 
-    return answer_form(request, form, "form.html", context, save)
+    act = partial(actions.reject_coding, coding=coding)
+    return answer_reason(request, coding, act, context, back=back, said=_("The words are to code again."))
 
 
 # --- dictionaries -----------------------------------------------------------------------------------------
@@ -247,24 +244,16 @@ def list_dictionaries(request):
 def use_dictionary(request, pk):
     """Code with another version from now on."""
     dictionary = get_object_or_404(Dictionary.objects.visible_to(request.user), pk=pk)
-    form = ReasonForm(request.POST or None, record=dictionary)
     compare_url = reverse("safety:compare_dictionary", args=[pk])
-
-    def save(form):
-        saved = actions.use_dictionary(
-            dictionary=dictionary,
-            version=form.cleaned_data["version"],
-            reason=form.cleaned_data["reason"],
-            by=request.user,
-        )
-        return Saved(compare_url, saved.version, _("%(dictionary)s is in use.") % {"dictionary": saved})
 
     context = {
         "heading": _("Use %(dictionary)s from now on") % {"dictionary": dictionary}, "title": _("Dictionaries"),
         "cancel": compare_url, "submit": _("Use it"),
         "intro": _("What was coded with another version stays as it is until somebody takes it over."),
     }  # fmt: skip
-    return answer_form(request, form, "form.html", context, save)
+    said = _("%(dictionary)s is in use.") % {"dictionary": dictionary}
+    act = partial(actions.use_dictionary, dictionary=dictionary)
+    return answer_reason(request, dictionary, act, context, back=compare_url, said=said)
 
 
 @needs(*CODING, to_post=CODING)

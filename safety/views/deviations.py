@@ -1,5 +1,7 @@
 """Pages about deviations: what was recorded, what the system sees and nobody has judged, and the judging."""
 
+from functools import partial
+
 from django.core.paginator import Paginator
 from django.http import Http404
 from django.shortcuts import get_object_or_404, redirect, render
@@ -8,7 +10,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from patients.actions import today_at
-from patients.forms import ReasonForm
 from patients.models import Patient
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
 from safety import actions
@@ -16,6 +17,7 @@ from safety.forms import DeviationFilter, DeviationForm, DismissalForm
 from safety.listings.table import address_of
 from safety.models import CATEGORIES, Deviation, DismissedProposal
 from safety.proposals import proposals_of, unjudged_among, unjudged_of
+from trialsite.forms import answer_reason
 from trialsite.roles import Permission, can, needs, require, sites_where
 from trialsite.saving import Saved, answer_form
 
@@ -165,20 +167,14 @@ def restore_proposal(request, pk):
         DismissedProposal.objects.visible_to(request.user).select_related("patient__site"), pk=pk
     )
     require(request.user, Permission.RECORD_DEVIATIONS, dismissed.patient.site)
-    form = ReasonForm(request.POST or None, record=dismissed)
     back = reverse("safety:list_proposals")
-
-    def save(form):
-        saved = actions.restore_proposal(
-            dismissed=dismissed, reason=form.cleaned_data["reason"], version=form.cleaned_data["version"],
-            by=request.user,
-        )  # fmt: skip
-        return Saved(back, saved.version, _("It is proposed again if it still holds."))
-
     context = deviation_context(
         request, dismissed.patient, _("Propose again"), intro=dismissed.seen_sentence, cancel=back, title=_("Proposals")
     )
-    return answer_form(request, form, "form.html", context, save)
+    return answer_reason(
+        request, dismissed, partial(actions.restore_proposal, dismissed=dismissed), context,
+        back=back, said=_("It is proposed again if it still holds."),
+    )  # fmt: skip
 
 
 def load_deviation(user, pk):
@@ -226,20 +222,14 @@ def change_deviation(request, pk):
 def withdraw_deviation(request, pk):
     deviation = load_deviation(request.user, pk)
     require(request.user, Permission.RECORD_DEVIATIONS, deviation.patient.site)
-    form = ReasonForm(request.POST or None, record=deviation)
-
-    def save(form):
-        saved = actions.withdraw_deviation(
-            deviation=deviation, reason=form.cleaned_data["reason"], version=form.cleaned_data["version"],
-            by=request.user,
-        )  # fmt: skip
-        return Saved(address_of("deviations"), saved.version, _("The deviation is marked as an error."))
-
-    back = reverse("safety:show_deviation", args=[pk])
+    cancel = reverse("safety:show_deviation", args=[pk])
     context = deviation_context(
-        request, deviation.patient, _("Mark the deviation as entered in error"), cancel=back, title=_("Deviation")
+        request, deviation.patient, _("Mark the deviation as entered in error"), cancel=cancel, title=_("Deviation")
     )
-    return answer_form(request, form, "form.html", context, save)
+    return answer_reason(
+        request, deviation, partial(actions.withdraw_deviation, deviation=deviation), context,
+        back=address_of("deviations"), said=_("The deviation is marked as an error."),
+    )  # fmt: skip
 
 
 @needs(Permission.RECORD_DEVIATIONS)

@@ -31,6 +31,7 @@ FORMATS = {"csv": "text/csv; charset=utf-8",
            "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}  # fmt: skip
 MOST_ROWS = 100_000  # of a copy
 LONGEST_QUERY = 2000  # characters
+SHORT = 8  # characters of a cell that are not parted; Chinese may be parted between any two
 
 
 def load_listing(user, code):
@@ -86,9 +87,10 @@ class Choice:
 
 def cell(column, row):
     value = column.tell(row)
+    text = str(told(value))
     return {
-        "is_short": isinstance(value, date) or column.code in ("patient", "visit"),
-        "text": told(value),
+        "is_short": isinstance(value, date) or column.code in ("patient", "visit") or len(text) <= SHORT,
+        "text": text,
         "url": column.url(row) if column.url else "",
         "look": column.look if value else "",
         "value": value,

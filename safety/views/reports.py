@@ -148,7 +148,9 @@ def _shown_part(user, report, part):
     language = get_language()
     figures = PartFigures.from_json(get_object_or_404(kept, name=named(FIGURES, language)).content)
     files = []
-    for file in kept.filter(name__in=DOWNLOADS).defer("content").annotate(size=Length("content")).order_by("name"):
+    order = list(DOWNLOADS)
+    stored = kept.filter(name__in=DOWNLOADS).defer("content").annotate(size=Length("content"))
+    for file in sorted(stored, key=lambda file: order.index(file.name)):
         file.url, file.label = file_address(report, part, file.name), DOWNLOADS[file.name]
         files.append(file)
     pictures = {plot.file: file_address(report, part, named(plot.file, language)) for plot in figures.plots}

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET
 
 from patients.views import PER_PAGE, strip_of
 from safety import actions
-from safety.cases import clocks_of, proposal_for, with_clocks, zone_of
+from safety.cases import clocks_of, proposal_in, with_clocks, with_code, zone_of
 from safety.cioms import cioms_pdf
 from safety.clocks import State
 from safety.models import CaseLink, CaseVersion, SeriousCase, Submission
@@ -94,7 +94,7 @@ def list_cases(request):
 
 
 def load_case(user, pk):
-    return get_object_or_404(with_clocks(SeriousCase.objects.visible_to(user)), pk=pk)
+    return get_object_or_404(with_code(with_clocks(SeriousCase.objects.visible_to(user))), pk=pk)
 
 
 def case_address(case):
@@ -133,7 +133,7 @@ def show_case(request, pk):
         "zone": site.timezone,
         "facts": case.facts.all(),
         "assessments": list(case.assessments.select_related("judged_by"))[::-1],
-        "proposal": proposal_for(event),
+        "proposal": proposal_in(case),
         "versions": list(versions.values())[::-1],
         "submissions": submissions[::-1],
         "results": [
@@ -206,7 +206,7 @@ def judge_case(request, pk):
     case = load_case(request.user, pk)
     require(request.user, Permission.JUDGE_SERIOUS_EVENTS, case.patient.site)
     before = case.assessments.last()
-    proposal = proposal_for(case.event)
+    proposal = proposal_in(case)
     initial = {"expectedness": "expected" if proposal.is_expected else "unexpected"}
     form = JudgementForm(
         request.POST or None, record=case, signer=request.user, judged_before=before is not None, initial=initial

@@ -9,6 +9,7 @@ from decimal import Decimal
 from django.http import Http404
 from django.shortcuts import render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from patients.models import Blocked, Patient
@@ -21,9 +22,11 @@ from safety.stopping.facts import read_treated, states_now
 from safety.stopping.forms import SimulatorForm
 from safety.stopping.rules import boundary_of, interval_of, kinds, statistic_of
 from trialsite import trial
+from trialsite.protocol.stopping import RateRule
 from trialsite.roles import Permission, can_see_arm, needs, sites_where
-from trialsite.stopping_rules import RateRule
 
+# the constants of rules, as the protocol calls them
+CONSTANTS = {"confidence": gettext_lazy("confidence"), "level": gettext_lazy("level"), "constant": gettext_lazy("constant")}
 READERS = (Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)
 SHOWN_RATES = ("0.05", "0.1", "0.15", "0.2", "0.25", "0.3", "0.4", "0.5")
 
@@ -161,7 +164,7 @@ def interval_text(rule):
         return ""
     low, high = (f"{value:.6g}" for value in interval)
     return _("Any %(name)s above %(low)s and up to %(high)s gives this boundary.") % {
-        "name": rule.constant_key, "low": low, "high": high,
+        "name": CONSTANTS[rule.constant_key], "low": low, "high": high,
     }  # fmt: skip
 
 

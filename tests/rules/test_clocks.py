@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safety.clocks import Facts, Known, Made, Sent, State, clocks, deadline, end_of_day, is_suspected
-from trialsite.safety_reporting import ReportingDuty
+from trialsite.protocol.reporting import ReportingDuty
 
 SHANGHAI, BERLIN, NEW_YORK, CAIRO = map(
     ZoneInfo, ("Asia/Shanghai", "Europe/Berlin", "America/New_York", "Africa/Cairo")

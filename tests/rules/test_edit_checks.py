@@ -203,15 +203,16 @@ def event(began_on, died_on=None):
     return problems_of_event(began_on, Surroundings(consented_on=CONSENT, died_on=died_on))
 
 
-def within(given=2, consented_on=CONSENT, **differs):
+def within(given=2, consented_on=CONSENT, again=None, **differs):
     """The fields of one event, beside each other: a mild one that goes on, unless told otherwise."""
     usual = {"is_serious": False, "outcome": "not_recovered", "grade": 1, "is_ongoing": True, "ended_on": None,
              "began_on": DAY, "aware_on": DAY, "infusion_number": None, "relationship": "not_related"}  # fmt: skip
     around = consistency.Surroundings(
         consented_on=consented_on, infusions_given=given, first_infusion_on=DAY - days(5) if given else None,
-        today=DAY + days(30),
+        today=DAY + days(30), infusions=((1, DAY - days(5)), *([(2, again)] if again else [])),
     )  # fmt: skip
-    return list(consistency.problems_within({**usual, **differs}, around))
+    event = {**usual, **differs}
+    return [*consistency.problems_within(event, around), *consistency.questions_about(event, around)]
 
 
 def dead(**differs):
@@ -495,6 +496,18 @@ TABLES = {
         ({"given": 0}, SILENT), ({"given": 0, "relationship": "unlikely"}, SILENT),
         ({"given": 0, "relationship": "possible"}, SPEAKS), ({"given": 0, "relationship": "definite"}, SPEAKS),
         ({"relationship": "possible"}, SILENT),
+    ]),
+    # given again, or not
+    "event_not_given_again": (within, [
+        ({"reappeared": "yes"}, SPEAKS), ({"reappeared": "no", "again": DAY + days(1)}, SILENT), ({}, SILENT),
+        ({"reappeared": "no", "again": DAY - days(1)}, SPEAKS), ({"reappeared": "unknown"}, SPEAKS),
+        ({"reappeared": "no", "again": DAY + days(9), "infusion_number": 2}, SPEAKS),  # it came after the second
+    ]),
+    "event_given_again": (within, [
+        ({"is_serious": True, "again": DAY + days(1)}, SPEAKS), ({"again": DAY + days(1)}, SILENT),
+        ({"is_serious": True}, SILENT), ({"is_serious": True, "again": DAY + days(1), "reappeared": "unknown"}, SILENT),
+        ({"is_serious": True, "again": DAY}, SILENT),  # on the day of the onset: which came first is not known
+        ({"is_serious": True, "again": DAY, "infusion_number": 1}, SPEAKS),
     ]),
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from safety.stopping.evaluation import Event, Treated, counts, evaluate, waiting_for
 from safety.stopping.rules import boundary_of
-from trialsite.stopping_rules import (
+from trialsite.protocol.stopping import (
     AnyEventRule,
     BetaBinomialRule,
     CountRule,

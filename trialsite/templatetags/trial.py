@@ -13,7 +13,9 @@ from django.utils.translation import gettext as _
 from trialsite import trial
 from trialsite.clock import told_at, zone_shown
 from trialsite.ctcae import term_told
+from trialsite.grade_words import grade_told, row_told
 from trialsite.languages import LANGUAGES, tag
+from trialsite.reasons import reason_told
 from trialsite.roles import Permission, can
 from trialsite.ucum import unit_text
 from trialsite.words import Sentence
@@ -108,6 +110,24 @@ def clock_now(context):
 def term(words):
     """A term of CTCAE with its name in the reader's language; words that a person typed as they are."""
     return term_told(words) if words else ""
+
+
+@register.filter
+def row_of(row, scale):
+    """What a row of a grading scale is called, in the reader's language."""
+    return row_told(scale.name, scale.version, row.id)
+
+
+@register.filter
+def words_of(step, scale):
+    """The published words of a grade of the scale, in the reader's language."""
+    return grade_told(scale.key, step.words)
+
+
+@register.filter
+def reason(stored):
+    """A reason that the system gave in the reader's language; what a person typed as it is."""
+    return reason_told(stored) if stored else ""
 
 
 @register.filter

@@ -3,7 +3,7 @@
 Views, commands, importers, demo data and tests call these, by `from visits import actions`."""
 
 from visits.actions.feeds import end_feed, renew_feed
-from visits.actions.grades import differing_grades, regrade
+from visits.actions.grades import REGRADE, differing_grades, regrade, regrade_patient
 from visits.actions.infusions import latest_weight, prepare_infusion, preview_infusion, record_infusion
 from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, release_lot
 from visits.actions.panels import (
@@ -59,6 +59,7 @@ from visits.actions.reviews import (
 )
 
 __all__ = [
+    "REGRADE",
     "Seen",
     "add_range",
     "add_unscheduled_visit",
@@ -100,6 +101,7 @@ __all__ = [
     "record_missed_visit",
     "record_panel",
     "regrade",
+    "regrade_patient",
     "reject_lot",
     "release_lot",
     "renew_feed",

@@ -11,13 +11,17 @@ from patients.actions import next_version
 from patients.models import Hold, Patient
 from trialsite import scales
 from trialsite.audit import acting
+from trialsite.outbox import ask_for
 from trialsite.protocol import Protocol
+from trialsite.reasons import because
 from trialsite.saving import Refused
 from visits import grading, results
 from visits.actions.reviews import marks_void
 from visits.models import GRADE_COLUMNS, Infusion, Measurement, PanelRecord, SupersededGrade
 from visits.ranges import Held
 from visits.units import rounded, standardised, unit_of
+
+REGRADE = "visits.tasks.regrade_patient"
 
 
 @dataclass
@@ -106,9 +110,19 @@ def first_infusion_began():
 def is_baseline_of(m, patient, on, at):
     """May this result be the baseline of one that was collected on this day, at this time? It is loaded with `at` and
     `treated_at`; of several, the last one is."""
+    return _is_parted((m.collected_on, m.at), (on, at), m, patient)
+
+
+def comes_before(on, at, m, patient):
+    """The other way round: may a result of this day and time be the baseline of `m`?"""
+    return _is_parted((on, at), (m.collected_on, m.at), m, patient)
+
+
+def _is_parted(first, second, m, patient):
+    """Does the beginning of the treatment lie between the two?"""
     began = m.treated_at and m.treated_at.astimezone(ZoneInfo(patient.site.timezone)).time()
     when = {"day_0": patient.day_0, "began_at": began}
-    return grading.is_before_treatment(m.collected_on, m.at, **when) and not grading.is_before_treatment(on, at, **when)
+    return grading.is_before_treatment(*first, **when) and not grading.is_before_treatment(*second, **when)
 
 
 # --- graded anew ------------------------------------------------------------------------------------------
@@ -125,6 +139,11 @@ class OtherGrade:
     @property
     def form(self):
         return self.measurement.panel or self.measurement.infusion
+
+    @property
+    def is_by_the_same_scale(self):
+        names = ("grade_scale", "grade_scale_version")
+        return all(getattr(self.measurement, name) == self.columns[name] for name in names)
 
     @property
     def grades(self):
@@ -196,15 +215,31 @@ def result_of(test, m):
     return results.Result(m.typed, m.operator, value, m.text, unit)
 
 
-def regrade(*, reason, by):
+def ask_for_regrading(patient):
+    """A result that others are compared with, or the day of the first infusion, was entered late or changed: a job grades
+    the patient's results anew. Called in the transaction that stores it."""
+    ask_for(REGRADE, patient_id=patient.pk)
+
+
+def regrade_patient(*, patient, by):
+    """Give the open results of a patient the grade that follows from the baseline as it is now. What another version of
+    the scale would say is left to a person. Gives what `regrade` gives."""
+    return regrade(reason=because("the baseline was entered late or changed"), patient=patient, by=by)
+
+
+def regrade(*, reason, patient=None, by):
     """Give every open result that differs the grade that holds now, with the reason. The old grade stays as a record of its
-    own; marks on the changed results become void. Gives (those changed, those left: frozen or locked)."""
+    own; marks on the changed results become void. Gives (those changed, those left: frozen or locked).
+
+    With a `patient` only this one's, and only by the version of the scale that graded them."""
     if not reason.strip():
         raise Refused({"reason": [_("Write why results are graded anew.")]})
     with acting(by, reason):
-        patients = sorted({one.measurement.patient_id for one in differing_grades()})
+        patients = [patient.pk] if patient else sorted({one.measurement.patient_id for one in differing_grades()})
         list(Patient.objects.select_for_update().filter(pk__in=patients).order_by("pk"))  # no form of theirs moves now
         differing = differing_grades(Measurement.objects.filter(patient__in=patients))
+        if patient:
+            differing = [one for one in differing if one.is_by_the_same_scale]
         wanted = [one for one in differing if not one.is_closed]
         old = [
             SupersededGrade(

@@ -15,6 +15,7 @@ from patients.actions import (
     hold_halts,
     lock_open_patient,
     next_version,
+    reasons_to_wait,
     refuse_when_halted,
     refuse_when_waiting,
 )
@@ -24,7 +25,7 @@ from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from trialsite.words import Sentence
 from visits import edit_checks, infusing, results
-from visits.actions.grades import Grading, answers_at
+from visits.actions.grades import Grading, answers_at, ask_for_regrading
 from visits.actions.lots import lock_lot
 from visits.actions.panels import by_field, store_results
 from visits.actions.plan import lock_visit, mark_attended, move_plan, refuse_impossible_day
@@ -202,6 +203,7 @@ def record_infusion(
             check_version(infusion, version)
             if not reason.strip():
                 raise Refused({"reason": [_("Write why the entry is changed.")]})
+        began_before = infusion.started_at if infusion else None
         there = {(m.test, m.minute): m for m in infusion.measurements.all()} if infusion else {}
         read = _read_monitoring(protocol, {key: m.typed for key, m in there.items()} | monitoring)
         problems = _problems_of_the_record(
@@ -257,8 +259,10 @@ def record_infusion(
         )  # fmt: skip
         if number == 1 and patient.day_0 != on:
             move_plan(patient=patient, day_0=on, reason=because("the first infusion was given on %(day)s", day=on), by=by)
+        if number == 1 and started_at != began_before:
+            ask_for_regrading(patient)  # what was collected before it is the baseline
         for name in settings.AFTER_INFUSION:
-            import_string(name)(infusion=infusion, by=by)
+            import_string(name)(infusion=infusion, began_before=began_before, by=by)
     return infusion
 
 
@@ -307,6 +311,8 @@ def preview_infusion(
     reasons = [str(problem.text) for problem in problems if problem.hard]
     if infusion is None and started_at:
         given = list(Infusion.objects.filter(patient=patient))
+        if number == 1:
+            reasons += reasons_to_wait(Blocked.INFUSE, patient=patient, on=day_at(patient.site, started_at))
         try:
             refuse_when_halted(Blocked.INFUSE, patient=patient, at=started_at)
         except Refused as halt:

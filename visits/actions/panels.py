@@ -11,6 +11,8 @@ from trialsite.saving import Refused, check_version
 from visits import edit_checks, ranges, results
 from visits.actions.grades import (
     Grading,
+    ask_for_regrading,
+    comes_before,
     first_infusion_began,
     grade_anew,
     held_as_stored,
@@ -68,6 +70,7 @@ def record_panel(
         read = _read(tests, {code: m.typed for code, m in there.items() if not m.is_computed} | values, units)
         lacking = _lacking(tests, read, {code: m.missing_because for code, m in there.items()} | (missing or {}))
         around = _surroundings(panel, tests, collected_on, collected_at)
+        is_moved = (panel.collected_on, panel.collected_at) != (collected_on, collected_at)
         problems = _look_at(panel, tests, read, collected_on, around)
         if not any(read.get(test.code) for test in tests if not test.computed) and set(lacking.values()) <= {PENDING}:
             raise Refused(_("Nothing is entered. If the panel was not done, say so and why."))
@@ -98,6 +101,8 @@ def record_panel(
             problems, changed, read=read, patient=patient, panel=panel, whole=collected_on.isoformat(), confirmed=confirmed,
             asked=asked, by=by,
         )  # fmt: skip
+        if around.is_baseline and (changed or is_moved):
+            ask_for_regrading(patient)
     return panel
 
 
@@ -169,7 +174,7 @@ def _look_at(panel, tests, read, collected_on, around):
 def _surroundings(panel, tests, collected_on, collected_at):
     """What the edit checks and the grades may ask for beside this panel, in two statements."""
     visit = panel.visit
-    here, earlier, baseline = _other_results(panel, tests, collected_on, collected_at)
+    here, earlier, baseline, is_baseline = _other_results(panel, tests, collected_on, collected_at)
     others = Visit.objects.filter(patient=panel.patient_id, is_scheduled=True, state=VisitState.ATTENDED)
     taken_place = others.exclude(pk=visit.pk).values_list("planned_on", "attended_on", "code")
     return edit_checks.Surroundings(
@@ -177,6 +182,7 @@ def _surroundings(panel, tests, collected_on, collected_at):
         previous=earlier,
         same_visit=here,
         baseline=baseline,
+        is_baseline=is_baseline,
         visit=visit.code,
         planned_on=visit.planned_on if visit.is_scheduled else None,
         window=(visit.earliest, visit.latest) if visit.is_scheduled else None,
@@ -252,6 +258,7 @@ def clear_panel(*, panel, version, reason, by):
         )
         marks_void(record=panel, reason=reason, by=by)
         plan_again_when_empty(panel.visit)
+        ask_for_regrading(panel.patient)
     return panel
 
 
@@ -278,7 +285,8 @@ def as_result(m):
 
 def _other_results(panel, tests, collected_on, collected_at):
     """Those results of other panels that the checks, the computed tests and the grades of this one ask for, by test code:
-    of the same visit, the patient's latest earlier ones, and the baseline ones (`visits.edit_checks.Surroundings`)."""
+    of the same visit, the patient's latest earlier ones, and the baseline ones (`visits.edit_checks.Surroundings`); and
+    whether there are results that those of this form may be the baseline of, or may have been until now."""
     own = {test.code for test in tests}
     graded = own & panel.protocol.graded_tests
     in_visit, before = edit_checks.looked_up(panel.protocol, panel.code)
@@ -286,13 +294,14 @@ def _other_results(panel, tests, collected_on, collected_at):
     in_visit |= {code for test in tests if test.grade_rows for code in asked_for(test)} - own
     wanted = in_visit | before | graded
     if not wanted:
-        return {}, {}, {}
+        return {}, {}, {}, False
     measured = (
         Measurement.objects.filter(patient=panel.patient_id, test__in=wanted, panel__isnull=False)
         .exclude(panel=panel).exclude(typed="").order_by("collected_on", "id")
         .annotate(visit_id=F("panel__visit"), at=F("panel__collected_at"), treated_at=first_infusion_began())
     )  # fmt: skip
-    here, earlier, baseline = {}, {}, {}
+    here, earlier, baseline, is_baseline = {}, {}, {}, False
+    own_days = {(collected_on, collected_at), (panel.collected_on or collected_on, panel.collected_at)}
     for m in measured:
         if m.visit_id == panel.visit_id and m.test in in_visit:
             here[m.test] = as_result(m)
@@ -300,7 +309,9 @@ def _other_results(panel, tests, collected_on, collected_at):
             earlier[m.test] = as_result(m)
         if m.test in graded and is_baseline_of(m, panel.patient, collected_on, collected_at):
             baseline[m.test] = (as_result(m), m.grade, m.grade_direction)
-    return here, earlier, baseline
+        if m.test in graded and not is_baseline:
+            is_baseline = any(comes_before(on, at, m, panel.patient) for on, at in own_days)
+    return here, earlier, baseline, is_baseline
 
 
 def by_field(problems):

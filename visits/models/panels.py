@@ -10,8 +10,10 @@ from patients.models import PatientRecord, Sex, person
 from trialsite import trial
 from trialsite.models import Site
 from trialsite.roles import Permission, sites_where
+from trialsite.ucum import unit_text
 from visits import grading
 from visits.models.plan import Visit
+from visits.ranges import range_text
 
 
 class PanelState(models.TextChoices):
@@ -131,8 +133,8 @@ class ReferenceRange(models.Model):
         indexes = [models.Index(fields=["laboratory", "test", "valid_from"])]
 
     def __str__(self):
-        bounds = [f"≥ {self.low}" * (self.low is not None), f"≤ {self.high}" * (self.high is not None)]
-        return " ".join([self.test, *filter(None, bounds), self.unit])
+        name = trial.named("test", self.test)
+        return " ".join(filter(None, [name, range_text(self.low, self.high), unit_text(self.unit)]))
 
 
 class PanelRecord(PatientRecord):
@@ -275,13 +277,15 @@ class Measurement(GradedRecord):
         indexes = [models.Index(fields=["patient", "test", "collected_on"])]
 
     def __str__(self):
-        return f"{self.test} {self.typed}"
+        return f"{trial.named('test', self.test)} {self.typed}"
 
 
 class SupersededGrade(GradedRecord):
     """The grade that a result had until it was graded anew, with the reason. The result itself has the one that holds."""
 
-    measurement = models.ForeignKey(Measurement, models.PROTECT, related_name="superseded_grades", verbose_name=_("measurement"))
+    measurement = models.ForeignKey(
+        Measurement, models.PROTECT, related_name="superseded_grades", verbose_name=_("measurement")
+    )
     reason = models.CharField(_("reason"), max_length=500)
     superseded_by = person(_("given anew by"))
     superseded_at = models.DateTimeField(_("given anew at"), default=timezone.now)

@@ -1,13 +1,15 @@
 """Which edit checks this trial runs, what came of them, and which of them are silent."""
 
+from functools import partial
+
 from django.http import Http404
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from patients.forms import ReasonForm
 from trialsite import trial
+from trialsite.forms import ReasonForm, answer_reason
 from trialsite.roles import Permission, needs, sites_where
 from trialsite.saving import Saved, answer_form
 from visits import actions, catalogue, edit_checks
@@ -69,16 +71,10 @@ def restore_check(request, pk):
     retired = get_object_or_404(RetiredCheck.objects.visible_to(request.user), pk=pk)
     if not may_retire(request.user):
         raise Http404
-    form = ReasonForm(request.POST or None, record=retired)
-
-    def save(form):
-        saved = actions.restore_check(
-            retired=retired, **form.values, version=form.cleaned_data["version"], by=request.user
-        )
-        return Saved(reverse("visits:list_checks"), saved.version, _("The check speaks again."))
-
+    back = reverse("visits:list_checks")
     context = {
-        "heading": _("Restore a check"), "submit": _("Restore"), "cancel": reverse("visits:list_checks"),
+        "heading": _("Restore a check"), "submit": _("Restore"), "cancel": back,
         "intro": name_of(retired.check_code, retired.test, trial.current_protocol()),
     }  # fmt: skip
-    return answer_form(request, form, "form.html", context, save)
+    act = partial(actions.restore_check, retired=retired)
+    return answer_reason(request, retired, act, context, back=back, said=_("The check speaks again."))

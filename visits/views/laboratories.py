@@ -1,5 +1,7 @@
 """Laboratories and their reference ranges: read by all who see patients, kept by the data manager."""
 
+from functools import partial
+
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
@@ -10,11 +12,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
-from patients.forms import ReasonForm
 from patients.views import PER_PAGE, visible_sites
+from trialsite.forms import ReasonForm, answer_reason
 from trialsite.roles import Permission, can, needs, sites_where
 from trialsite.saving import Refused, Saved, answer_form
-from trialsite.ucum import unit_text
 from visits import actions, range_forms, ranges
 from visits.actions.ranges import differing_results, known_tests
 from visits.models import Laboratory, Measurement, ReferenceRange
@@ -233,7 +234,7 @@ def _flag_text(flag):
 
 def _about_range(held, heading, **more):
     url = reverse("visits:show_range", args=[held.pk])
-    name = f"{held.test} {ranges.range_text(held.low, held.high)} {unit_text(held.unit)}"
+    name = str(held)
     return {"heading": heading, "title": name, "cancel": url, **more}
 
 
@@ -255,17 +256,12 @@ def end_range(request, pk):
 @needs(Permission.MANAGE_RANGES)
 def withdraw_range(request, pk):
     held = load_range(request.user, pk, to_keep=True)
-    form = ReasonForm(request.POST or None, record=held)
-
-    def save(form):
-        saved = actions.withdraw_range(
-            held=held, reason=form.cleaned_data["reason"], version=form.cleaned_data["version"], by=request.user
-        )
-        return Saved(reverse("visits:show_range", args=[pk]), saved.version, _("Marked as entered in error."))
-
     intro = _("It will hold for no further result. Results that were held against it keep it until you say otherwise.")
     about = _about_range(held, _("Entered in error"), intro=intro, danger=True)
-    return answer_form(request, form, "form.html", about, save)
+    return answer_reason(
+        request, held, partial(actions.withdraw_range, held=held), about,
+        back=reverse("visits:show_range", args=[pk]), said=_("Marked as entered in error."),
+    )  # fmt: skip
 
 
 @needs(Permission.MANAGE_RANGES)

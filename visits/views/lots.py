@@ -1,5 +1,7 @@
 """Product lots, for those who may know the product."""
 
+from functools import partial
+
 from django.core.paginator import Paginator
 from django.db.models import Count
 from django.shortcuts import get_object_or_404, render
@@ -8,9 +10,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from patients.actions import today_at
-from patients.forms import ReasonForm
 from patients.views import PER_PAGE, visible_sites
 from trialsite import trial
+from trialsite.forms import answer_reason
 from trialsite.roles import Permission, needs, require
 from trialsite.saving import DataForm, Saved, answer_form
 from visits import actions, forms
@@ -74,6 +76,9 @@ def show_lot(request, pk):
         return Saved(reverse("visits:show_lot", args=[pk]), saved.version, _("The results are saved."))
 
     rows = [(test, tests.get(test.code)) for test in product.release_tests]
+    for test, result in rows:
+        if result is not None:
+            result.told = test.result_told(result.result)
     may_release = all(result is not None and result.has_passed for _test, result in rows)
     context = {
         "lot": lot, "product": product, "rows": rows, "may_release": may_release, "heading": lot.number, "cancel": reverse("visits:list_lots"),
@@ -101,12 +106,7 @@ def release_lot(request, pk):
 @needs(Permission.MANAGE_LOTS)
 def reject_lot(request, pk):
     lot = load_lot(request.user, pk)
-    form = ReasonForm(request.POST or None, record=lot)
-
-    def save(form):
-        saved = actions.reject_lot(lot=lot, **form.values, version=form.cleaned_data["version"], by=request.user)
-        return Saved(reverse("visits:show_lot", args=[pk]), saved.version, _("The lot is rejected."))
-
-    context = {"heading": _("Reject lot %s") % lot.number, "submit": _("Reject"), "danger": True,
-               "cancel": reverse("visits:show_lot", args=[pk])}  # fmt: skip
-    return answer_form(request, form, "form.html", context, save)
+    back = reverse("visits:show_lot", args=[pk])
+    context = {"heading": _("Reject lot %s") % lot.number, "submit": _("Reject"), "danger": True, "cancel": back}
+    act = partial(actions.reject_lot, lot=lot)
+    return answer_reason(request, lot, act, context, back=back, said=_("The lot is rejected."))

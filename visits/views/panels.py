@@ -1,5 +1,7 @@
 """Panels: entering results, saying what was not done, taking back."""
 
+from functools import partial
+
 from django.db.models import BooleanField, ExpressionWrapper, F, Q, Window
 from django.db.models.functions import RowNumber
 from django.shortcuts import render
@@ -8,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from patients.actions import today_at
-from patients.forms import ReasonForm
+from trialsite.forms import answer_reason
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
 from visits import actions, forms, ranges, results, trend
@@ -294,12 +296,9 @@ def mark_panel_not_done(request, pk):
 def clear_panel(request, pk):
     panel = load_panel(request.user, pk)
     require(request.user, Permission.ENTER_DATA, panel.patient.site)
-    form = ReasonForm(request.POST or None, record=panel)
-
-    def save(form):
-        saved = actions.clear_panel(panel=panel, **form.values, version=form.cleaned_data["version"], by=request.user)
-        return Saved(reverse("visits:show_visit", args=[panel.visit_id]), saved.version, _("The entry is taken back."))
-
     name = panel.protocol.panel(panel.code).name
     context = visit_context(request, panel.visit, _("%s: take the entry back") % name)
-    return answer_form(request, form, "form.html", context, save)
+    return answer_reason(
+        request, panel, partial(actions.clear_panel, panel=panel), context,
+        back=reverse("visits:show_visit", args=[panel.visit_id]), said=_("The entry is taken back."),
+    )  # fmt: skip

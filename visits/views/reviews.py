@@ -1,6 +1,7 @@
 """Verifying, reviewing and signing: the work-lists, the page on which forms are marked, the marks on other pages, holds."""
 
 from datetime import datetime
+from functools import partial
 
 from django.core.paginator import Paginator
 from django.http import Http404
@@ -12,10 +13,12 @@ from django.views.decorators.http import require_GET
 
 from patients.models import Hold, Line
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
+from trialsite import trial
 from trialsite.clock import told_at, zone_of
-from trialsite.forms import ReasonForm, confirming
+from trialsite.forms import answer_reason, confirming
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Refused, Saved, answer_form, conflict_row
+from trialsite.telling import Teller
 from trialsite.templatetags.trial import number
 from trialsite.ucum import unit_text
 from visits import actions, forms, waiting
@@ -280,13 +283,17 @@ UNSHOWN = ("id", "version", "patient", "visit", "preparation", "reported_by", "i
 
 def _columns_shown(record, zone, unshown=UNSHOWN):
     """(column in words, value in words) of what is filled in; instants by the clock of the site, as on its own page."""
+    teller = Teller(trial.current_protocol())
+    line = {f.column: getattr(record, f.attname) for f in record._meta.concrete_fields}
     for f in record._meta.concrete_fields:
         value = getattr(record, f.attname)
         if f.name in unshown or value in (None, "", [], {}):
             continue
         if isinstance(value, datetime):
-            value = told_at(value, zone)
-        yield f.verbose_name, getattr(record, f"get_{f.name}_display", lambda value=value: value)()
+            yield f.verbose_name, told_at(value, zone)
+        else:
+            told = teller.value(f, value, line) if isinstance(value, (str, bool, dict, list)) else value
+            yield f.verbose_name, told
 
 
 def _words_beside(row, zone):
@@ -351,13 +358,8 @@ def take_back_mark(request, pk):
     require(
         request.user, next(step for step in STEPS.values() if step.after == mark.mark).permission, mark.patient.site
     )
-    form = ReasonForm(request.POST or None, record=mark)
     label = mark.record
     [about] = load_forms({label: {mark.record_id}}, patient=mark.patient).values()
-
-    def save(form):
-        saved = actions.take_back_mark(mark=mark, **form.values, version=form.cleaned_data["version"], by=request.user)
-        return Saved(about.url, saved.version, _("The mark is void."))
 
     def context():
         return {
@@ -366,7 +368,8 @@ def take_back_mark(request, pk):
             "submit": _("Take back"),
         }  # fmt: skip
 
-    return answer_form(request, form, "form.html", context, save)
+    act = partial(actions.take_back_mark, mark=mark)
+    return answer_reason(request, mark, act, context, back=about.url, said=_("The mark is void."))
 
 
 # --- holds ---------------------------------------------------------------------------------------------

@@ -86,6 +86,10 @@ class Command(BaseCommand):
         visit = patient.visits.filter(infusion__isnull=False).first()
         panel = patient.panels.filter(state="entered").order_by("-collected_on").first()
         event = model("safety", "AdverseEvent").objects.filter(patient__site=site).first()
+
+        def listing(code):
+            return reverse("safety:show_listing", args=[code])
+
         wanted = [
             ("start page", coordinator, reverse("home")),
             ("patients", coordinator, reverse("patients:list_patients")),
@@ -96,8 +100,22 @@ class Command(BaseCommand):
             ("panel form", coordinator, reverse("visits:enter_panel", args=[panel.pk])),
             ("infusion form", coordinator, reverse("visits:record_infusion", args=[visit.pk])),
             ("queries", coordinator, reverse("visits:list_queries")),
-            ("adverse events", coordinator, reverse("safety:show_listing", args=["events"])),
-            ("all adverse events", statistician, reverse("safety:show_listing", args=["events"])),
+            ("adverse events of a site", coordinator, listing("events")),
+            *(
+                (f"listing of all sites: {words}", statistician, address)
+                for words, address in (
+                    ("events", listing("events")),
+                    ("events, worst grade first", listing("events") + "?sort=-grade"),
+                    ("events with a word", listing("events") + "?q=fever"),
+                    ("serious events", listing("serious")),
+                    ("deviations", listing("deviations")),
+                    ("abnormal results", listing("results")),
+                    ("classes by grade", reverse("safety:show_heat_map")),
+                    ("shift table", reverse("safety:show_shift_table")),
+                    ("liver plot", reverse("safety:show_liver_plot")),
+                    ("patients as lines", reverse("safety:show_swimmers")),
+                )
+            ),
             ("grid of all sites", statistician, reverse("visits:show_grid")),
             ("history of a panel", coordinator, reverse("show_history", args=["visits", "panelrecord", panel.pk])),
             ("reports", statistician, reverse("safety:list_reports")),

@@ -157,7 +157,10 @@
     drafted.forEach((one) => { if (!one.isPassed && one.form.isConnected && one.content() !== one.kept) one.keep(true); });
   }
   document.addEventListener("trialsite:signing-out", keepAll);
-  document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden") keepAll(); });
+  document.addEventListener("visibilitychange", () => {
+    /* while a form is kept before it is sent, another try would break that one off, and the form would not be sent */
+    if (document.visibilityState === "hidden" && ![...drafted.values()].some((one) => one.isWaiting)) keepAll();
+  });
   window.addEventListener("pagehide", keepAll);
   window.addEventListener("online", keepAll);
 

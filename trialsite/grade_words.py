@@ -1,0 +1,34 @@
+"""What rows and grades of the published scales say in the reader's language: the only place that reads their
+translations, scales/LANGUAGE/. What is stored is the key of a row; the English words are those of the scale."""
+
+import tomllib
+from functools import cache
+
+from django.utils.translation import get_language
+
+from trialsite.scales import FOLDER, scale
+
+
+@cache
+def _told(language, key):
+    file = FOLDER / language / f"{key}.toml"
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {"rows": {}, "words": {}}
+
+
+def _here(key):
+    return _told(get_language() or "", key)
+
+
+def row_told(name: str, version: str, row: str) -> str:
+    """What the row of a scale ("DAIDS", "2.1", "alt_high") is called; of a scale that is not known, the key of the row."""
+    key = f"{name.lower()}-{version}"
+    try:
+        english = scale(key).row(row).name
+    except KeyError:
+        return row
+    return _here(key)["rows"].get(row, english)
+
+
+def grade_told(key: str, words: str) -> str:
+    """The words of a grade, of the scale of this key ("daids-2.1")."""
+    return _here(key)["words"].get(words, words)
