@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
+from safety import dictionary
 from safety.coding.rules import PATH
 
 LABELS = {
@@ -36,6 +37,11 @@ class Change:
 
     fate: Fate
     moved: tuple[tuple[str, str, str], ...] = field(default=())
+
+    @property
+    def moved_told(self):
+        """`moved` in the words of the reader."""
+        return [(level, dictionary.told(before), dictionary.told(after)) for level, before, after in self.moved]
 
 
 def compare(before: Mapping, after: Mapping | None, *, is_current: bool = True) -> Change:

@@ -4,7 +4,7 @@ A patient counts once for each class or test, with the worst grade. The liver pl
 serious hepatotoxicity (eDISH; FDA, Drug-Induced Liver Injury: Premarketing Clinical Evaluation, 2009): peak ALT against peak
 total bilirubin, both as multiples of the upper limit; a case of Hy's law lies beyond 3 and beyond 2."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date
 from math import log10
@@ -87,6 +87,27 @@ def liver_points(peaks):
             group,
         )
         for pk, number, alt, bilirubin, group in peaks
+    ]
+
+
+# more single points than these hide one another, and nobody reads them
+SINGLE, CELL = 500, 6
+
+
+def crowd_of(points):
+    """(points drawn one by one, cells of the others): of many patients those beyond a line stand alone, of the others
+    only how many lie in a cell of the picture is drawn."""
+    if len(points) <= SINGLE:
+        return points, []
+    alone = [point for point in points if point.alt > ALT_LINE or point.bilirubin > BILIRUBIN_LINE]
+    cells = Counter(
+        (CELL * round(point.x / CELL), CELL * round(point.y / CELL), point.group)
+        for point in points if point.alt <= ALT_LINE and point.bilirubin <= BILIRUBIN_LINE
+    )  # fmt: skip
+    most = max(cells.values(), default=0)
+    return alone, [
+        {"x": x, "y": y, "group": group, "patients": number, "shade": shade(number, most)}
+        for (x, y, group), number in sorted(cells.items())
     ]
 
 

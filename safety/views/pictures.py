@@ -10,7 +10,8 @@ from django.views.decorators.http import require_GET
 from patients.arms import arm_position
 from safety.dictionary import told
 from safety.listings import pictures, seen
-from safety.views.listings import address_of, sees_arms
+from safety.listings.table import address_of
+from safety.views.listings import sees_arms
 from trialsite import trial
 from trialsite.roles import Permission, needs
 
@@ -87,7 +88,8 @@ def show_liver_plot(request):
     peaks = seen.liver_peaks(request.user)
     groups, arms = groups_of(request, seen.patients_of(request.user).exclude(day_0=None))
     points = pictures.liver_points([(*peak, arm_position(arms[peak[0]]) if peak[0] in arms else 0) for peak in peaks])
-    context = {"points": points, "axes": pictures.liver_axes(), "hy": [point for point in points if point.is_hy],
+    alone, cells = pictures.crowd_of(points)
+    context = {"points": alone, "cells": cells, "axes": pictures.liver_axes(), "hy": [point for point in points if point.is_hy],
                "arms": [(place, name) for place, (name, _members) in enumerate(groups, 1) if name]}  # fmt: skip
     return answer(request, "safety/show_liver_plot.html", "liver", context)
 

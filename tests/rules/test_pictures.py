@@ -13,7 +13,8 @@ def test_a_patient_counts_once_in_a_class_with_the_worst_grade():
 
 
 @pytest.mark.parametrize(
-    ("count", "most", "shade"), [(0, 7, 0), (1, 7, 1), (2, 7, 2), (4, 7, 3), (7, 7, 5), (9, 7, 5), (1, 0, 0), (1, 1000, 1)]
+    ("count", "most", "shade"),
+    [(0, 7, 0), (1, 7, 1), (2, 7, 2), (4, 7, 3), (7, 7, 5), (9, 7, 5), (1, 0, 0), (1, 1000, 1)],
 )
 def test_a_cell_is_the_darker_the_more_patients_it_has(count, most, shade):
     assert pictures.shade(count, most) == shade
@@ -47,6 +48,16 @@ def test_peaks_beyond_the_axes_are_drawn_at_their_ends():
     low, high = pictures.liver_points([(1, "a", 0.001, 0.0, 0), (2, "b", 5000, 5000, 0)])
     axes = pictures.liver_axes()
     assert (low.x, low.y) == (axes["left"], axes["bottom"]) and (high.x, high.y) == (axes["right"], axes["top"])
+
+
+def test_of_many_patients_only_those_beyond_a_line_are_drawn_one_by_one():
+    calm = [(n, f"01-{n:03d}", 0.5 + n % 3 / 10, 0.6, 0) for n in range(pictures.SINGLE)]
+    ill = [(901, "01-901", 3.1, 0.6, 0), (902, "01-902", 0.5, 2.1, 0), (903, "01-903", 9, 9, 0)]
+    few, no_cells = pictures.crowd_of(pictures.liver_points(calm))
+    assert len(few) == pictures.SINGLE and not no_cells
+    alone, cells = pictures.crowd_of(pictures.liver_points(calm + ill))
+    assert [point.number for point in alone] == ["01-901", "01-902", "01-903"]
+    assert sum(cell["patients"] for cell in cells) == pictures.SINGLE and len(cells) <= 3
 
 
 def test_swimmers_share_one_axis_of_days():
