@@ -9,13 +9,22 @@ import re
 from collections import Counter
 
 import pytest
-from django.utils import translation
+from django.utils import timezone, translation
 
+from safety.actions.reports import draw_arm_letters
+from safety.casebook import words
+from safety.casebook.record import eyes_of, read_record
+from safety.dsmb.arms import read_arms
+from safety.dsmb.compute import compute_figures
+from safety.dsmb.reading import read_snapshot
+from safety.dsmb.render import words_of as words_around
 from tests.test_access import fill, pages
 from tests.universe import CAST
 from tests.words import words_of_page
 from trialsite import actions, trial
+from trialsite.as_of import CutOff
 from trialsite.ctcae import names
+from trialsite.models import AuditEvent
 
 EACH = 2  # so many pages of a kind, of those that links lead to
 DATA = re.compile(r'<script[^>]*type="application/json"[^>]*>(.*?)</script>', re.S)
@@ -45,7 +54,7 @@ TYPED = (
 # names, units and abbreviations that Chinese sites write so
 AS_THEY_ARE = (
     "Trialsite", "English", "Beijing 302 Hospital", "Beijing Ditan Hospital", "Clinical laboratory,", "America/New_York",
-    "Asia/Shanghai", "Europe/Berlin", "UCMSC-INR", "UCMSC_INR", "cells/µL", "copies/mL", "mmHg", "mmol/L", " cells",
+    "Asia/Shanghai", "Europe/Berlin", "UCMSC-INR", "UCMSC_INR", "(UCMSC)", "casebook.json", "Clopper-Pearson", "cells/µL", "copies/mL", "mmHg", "mmol/L", " cells",
     "YYYY", "alpha", "permuted-blocks", "Karnofsky", "Wang–Tsiatis", "O'Brien–Fleming", "Pocock", "Beta(", "SALINE",
     "CDASH", "CIOMS", "CTCAE", "DAIDS", "DSMB", "NMPA", "SUSAR", "XLSX", "Stevens-Johnson", "Excel",
     "National Cancer Institute: a work of the US government, in the public domain.",  # as the licence says it
@@ -78,8 +87,8 @@ def english_in(piece, url=""):
     for known in sorted((*TYPED, *AS_THEY_ARE), key=len, reverse=True):
         left = left.replace(known, " ")
     allowed = [codes for where, codes in IDENTIFIERS.items() if re.search(where, url)]
-    words = re.findall(r"\w*[A-Za-z]{4,}\w*|[A-Za-z0-9]+_\w+", left, re.ASCII)
-    return [word for word in words if not any(word in codes for codes in allowed)]
+    found = re.findall(r"\w*[A-Za-z]{4,}\w*|[A-Za-z0-9]+_\w+", left, re.ASCII)
+    return [word for word in found if not any(word in codes for codes in allowed)]
 
 
 def texts_of(answer):
@@ -90,12 +99,15 @@ def texts_of(answer):
         yield from strings_in(json.loads(data))
 
 
-def strings_in(value):
+def strings_in(value, but=()):
+    """All texts in lists and tables, but what stands under these names."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, (list, dict)):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from strings_in(one)
+    elif isinstance(value, dict):
+        yield from strings_in([one for name, one in value.items() if name not in but], but)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from strings_in(one, but)
 
 
 def read(client, waiting):
@@ -130,8 +142,8 @@ def test_no_page_speaks_english_to_who_reads_chinese(unchanged, records, name):
     addresses = [url for _page, url, _view in pages(records["01"], records)]
     for url, answer in read(reader(unchanged, name, "zh-hans"), addresses):
         for piece in texts_of(answer):
-            if words := english_in(piece, url):
-                found.setdefault(piece, (url, words))
+            if english := english_in(piece, url):
+                found.setdefault(piece, (url, english))
     assert not found
 
 
@@ -146,6 +158,36 @@ def test_no_page_speaks_chinese_to_who_reads_english_although_those_who_wrote_it
             if CHINESE.search(piece.replace("简体中文", "")) and url != "/emails/":  # as they were sent
                 found.setdefault(piece, url)
     assert not found
+
+
+# what a thing is and how it stands, said to those who draw and typeset
+NOT_READ = ("kind", "align", "style", "part", "file", "role", "name", "lang", "language", "page_of")
+
+
+def casebook(universe, records):
+    """The words of a casebook as the inspector's copy has them."""
+    patient = records["01"]["patient"]
+    cutoff = CutOff.after(AuditEvent.objects.latest("pk").pk)
+    record = read_record(patient.pk, cutoff, eyes_of(universe.ines, patient))
+    return words.told(record, digest="", made_at=timezone.now(), made_for="Ines Iser", program="1")
+
+
+def report(universe, records):
+    """Both parts of a report to the board."""
+    now = timezone.now()
+    draw_arm_letters(series=1, by=universe.system)
+    snapshot = read_snapshot(now.date(), now, now.date())
+    parts = compute_figures(snapshot, read_arms(snapshot.patients, now.date())).parts
+    return [[json.loads(part.to_json()), words_around(part)] for part in parts]
+
+
+@pytest.mark.parametrize("document", [casebook, report])
+def test_no_document_speaks_the_language_that_its_reader_does_not(unchanged, records, document):
+    with translation.override("zh-hans"):
+        found = {piece for piece in strings_in(document(unchanged, records), NOT_READ) if english_in(piece)}
+    assert not found
+    with translation.override("en"):
+        assert not {piece for piece in strings_in(document(unchanged, records), NOT_READ) if CHINESE.search(piece)}
 
 
 @pytest.mark.parametrize(

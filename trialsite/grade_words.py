@@ -19,9 +19,14 @@ def _here(key):
     return _told(get_language() or "", key)
 
 
-def row_told(name: str, version: str, row: str) -> str:
-    """What the row of a scale ("DAIDS", "2.1", "alt_high") is called; of a scale that is not known, the key of the row."""
+def row_told(name: str, version: str, stored: str) -> str:
+    """What the rows of a scale ("DAIDS", "2.1", "alt_high", or several with blanks between) are called; what is not
+    known is told as it is stored."""
     key = f"{name.lower()}-{version}"
+    return "; ".join(_row_told(key, row) for row in stored.split())
+
+
+def _row_told(key, row):
     try:
         english = scale(key).row(row).name
     except KeyError:

@@ -80,6 +80,7 @@ REASONS = (
     gettext_noop("was made"),
     gettext_noop("could not be made"),
     gettext_noop("requested again after a failure"),
+    gettext_noop("corrected for the benchmark"),
 )
 
 

@@ -32,6 +32,7 @@ OPERATIONS = {"insert": gettext_lazy("entered"), "update": gettext_lazy("changed
 UNTOLD = {"id", "version", "patient_id"}
 # nor these: by what the machine finds a record again; what it stands for is told beside it
 MACHINES = {
+    "visits_measurement": {"answered_about"},
     "safety_caseversion": {"content"},
     "safety_coding": {"key"},
     "safety_deviation": {"proposal_key"},

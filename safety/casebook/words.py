@@ -31,6 +31,7 @@ from trialsite.languages import tag
 from trialsite.models import Site, User
 from trialsite.reasons import reason_told
 from trialsite.telling import (
+    MACHINES,
     OPERATIONS,
     Teller,
     column_label,
@@ -566,6 +567,7 @@ class Document:
                 self.facts(self.row_told(models_by_table()[table], row))
 
     def row_told(self, model, row):
+        untold = PLAIN | MACHINES.get(model._meta.db_table, set())
         return [
             (
                 of.verbose_name,
@@ -574,7 +576,7 @@ class Document:
                 else self.teller.value(of, row[of.column], row),
             )
             for of in model._meta.concrete_fields
-            if of.column in row and of.column not in PLAIN
+            if of.column in row and of.column not in untold
         ]
 
     def trail(self):

@@ -73,7 +73,7 @@ def confirm_grade(request, pk):
             "row": row_told(scale.name, scale.version, row.id),
             "grade": grade,
         }
-        intro += ". " + _("By the number, %(scale)s %(version)s (%(row)s) proposes grade %(grade)s.") % named
+        intro += " · " + _("By the number, %(scale)s %(version)s (%(row)s) proposes grade %(grade)s.") % named
     if m.answered_at and not m.grade_is_to_confirm:
         named = {"grade": m.answered_grade, "name": m.answered_by, "day": m.answered_at.date()}
         intro += " " + _("Answered: grade %(grade)s, by %(name)s on %(day)s.") % named

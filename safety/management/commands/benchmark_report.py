@@ -25,6 +25,7 @@ from safety.models import AdverseEvent, DsmbReport
 from trialsite.audit import acting, audited_models
 from trialsite.management.commands.benchmark import OFFSET, TOLD_APART, in_order, peak_memory
 from trialsite.models import AuditEvent, User
+from trialsite.reasons import because
 from visits.models import Measurement
 
 
@@ -92,7 +93,7 @@ def correct_all_results():
     """One event of the trail for each result, later than the cut-off: every row has to be rebuilt from it."""
     of_patient = Measurement.objects.order_by().values_list("patient", flat=True).distinct()
     for patient in list(of_patient):
-        with acting(User.objects.system(), "corrected for the benchmark"):
+        with acting(User.objects.system(), because("corrected for the benchmark")):
             Measurement.objects.filter(patient=patient).update(typed=Concat("typed", Value("0")))
 
 
