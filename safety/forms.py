@@ -9,6 +9,7 @@ from safety.models import SERIOUSNESS, ActionTaken, Deviation, Expectedness, Out
 from trialsite.fields import ClearTextField, StrictDateField, StrictDateTimeField, YesNoField, choices_with_blank
 from trialsite.forms import SiteFilter
 from trialsite.saving import AskingForm, DataForm
+from visits.grading import event_row
 from visits.models import Visit
 
 GRADES = [(1, _("1 mild")), (2, _("2 moderate")), (3, _("3 severe")), (4, _("4 potentially life-threatening")),
@@ -17,6 +18,12 @@ GRADES = [(1, _("1 mild")), (2, _("2 moderate")), (3, _("3 severe")), (4, _("4 p
 
 def grade_of(value):
     return int(value) if value else None
+
+
+def grade_words(protocol, term, grade):
+    """What `visits/show_grade_words.html` shows of an event: scale, row, and the grade that is chosen."""
+    scale, row = event_row(protocol, term) or (None, None)
+    return {"scale": scale, "row": row, "chosen": int(grade) if str(grade) in "12345" and grade else None}
 
 
 class AdverseEventForm(AskingForm):
@@ -70,6 +77,7 @@ class AdverseEventForm(AskingForm):
         for name, words in SERIOUSNESS.items():
             self.fields[name] = forms.BooleanField(label=words, required=False)
         self.fields["aware_at"] = StrictDateTimeField(label=_("Site became aware (local time)"), zone=zone)
+        self.protocol = protocol
         if not was_given_again and not (record and record.reappeared):
             del self.fields["reappeared"]
         if record is not None:
@@ -80,6 +88,10 @@ class AdverseEventForm(AskingForm):
         values = self.values
         values.pop("reason", None)
         return values
+
+    @property
+    def grade_words(self):
+        return grade_words(self.protocol, str(self["term"].value() or ""), self["grade"].value() or "")
 
     # for the page: fields in the order in which they are judged
 
@@ -107,28 +119,6 @@ class AdverseEventForm(AskingForm):
             "outcome",
             "aware_at",
         )
-
-
-class FilterForm(forms.Form):
-    """What the listing shows; everything optional, nothing free."""
-
-    site = forms.ModelMultipleChoiceField(None, required=False, label=_("Site"))
-    grade = forms.MultipleChoiceField(choices=GRADES, required=False, label=_("Grade"))
-    serious = forms.ChoiceField(choices=[("", _("all")), ("Y", _("serious only"))], required=False, label=_("Serious"))
-    related = forms.ChoiceField(choices=[("", _("all")), ("Y", _("related only"))], required=False, label=_("Related"))
-    ongoing = forms.ChoiceField(choices=[("", _("all")), ("Y", _("ongoing only"))], required=False, label=_("Ongoing"))
-    infusion = forms.ChoiceField(required=False, label=_("After infusion"))
-    body_system = forms.ChoiceField(required=False, label=_("Body system"))
-    sort = forms.ChoiceField(
-        required=False, label=_("Sort by"),
-        choices=[("", _("newest onset")), ("grade", _("highest grade")), ("patient", _("patient")), ("term", _("term"))],
-    )  # fmt: skip
-
-    def __init__(self, *args, sites, infusions, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.fields["site"].queryset = sites
-        self.fields["infusion"].choices = [("", _("all")), *[(str(n), n) for n in range(1, infusions + 1)]]
-        self.fields["body_system"].choices = [("", _("all")), *[(name, told(name)) for name in body_systems()]]
 
 
 # --- deviations ------------------------------------------------------------------------------------
@@ -223,15 +213,9 @@ class DeclineResultForm(DataForm):
 
 
 class DeviationFilter(SiteFilter):
-    """What the two listings of deviations show."""
+    """Which proposals are shown; everything optional, nothing free."""
 
     category = forms.ChoiceField(required=False, label=_("Category"), choices=[("", _("all")), *CATEGORY_CHOICES])
     important = forms.ChoiceField(
         required=False, label=_("Important"), choices=[("", _("all")), ("Y", _("important only"))]
-    )
-
-
-class RecordedFilter(DeviationFilter):
-    open = forms.ChoiceField(
-        required=False, label=_("Corrective action"), choices=[("", _("all")), ("Y", _("open only"))]
     )

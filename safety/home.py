@@ -15,6 +15,7 @@ from safety.abnormal_results import unjudged_results
 from safety.actions.board import RECEIVERS
 from safety.coding import work
 from safety.coding.rules import CodingState
+from safety.listings.table import address_of
 from safety.models import CATEGORIES, AdverseEvent, DsmbReport, Recommendation, SeriousCase
 from safety.proposals import unjudged_among
 from safety.sentinels import waiting_now
@@ -33,7 +34,7 @@ def sections(user, filters):
         yield cases_to_judge(user, filters)
         yield cases_due(user, filters, "sponsor", _("Reports to authorities due"))
     if can(user, Permission.VIEW_ADVERSE_EVENTS):
-        yield later(SERIOUS, "safety:show_serious", filters, url=reverse("safety:list_adverse_events") + ONGOING)
+        yield later(SERIOUS, "safety:show_serious", filters, url=address_of("events", serious="Y", ongoing="Y"))
     if can(user, Permission.REPORT_ADVERSE_EVENTS):
         yield later(RESULTS, "safety:show_abnormal_results", filters, url=reverse("safety:list_abnormal_results"))
     if can(user, Permission.RECORD_DEVIATIONS):
@@ -63,7 +64,6 @@ def first_patients(user):
 FIRST_PATIENTS = gettext_lazy("The first patients, one after another")
 TO_JUDGE = gettext_lazy("Deviations to judge")
 SERIOUS = gettext_lazy("Serious events that go on")
-ONGOING = "?serious=Y&ongoing=Y"
 TO_CODE = gettext_lazy("Words to code")
 RESULTS = gettext_lazy("Results that may be adverse events")
 
@@ -135,7 +135,7 @@ def serious_and_open(user, filters):
         }
         for event in rows
     ]
-    url = reverse("safety:list_adverse_events") + ONGOING
+    url = address_of("events", serious="Y", ongoing="Y")
     return section(SERIOUS, items, count, url=url, urgent=True, empty=_("None."))
 
 

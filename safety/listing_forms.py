@@ -4,6 +4,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from safety.dictionary import body_systems, told
+from safety.models import Deviation
 from trialsite import trial
 from trialsite.fields import ClearTextField, StrictDateField
 from trialsite.saving import DataForm
@@ -25,6 +26,12 @@ class ListingFilter(forms.Form):
     important = forms.ChoiceField(
         label=_("Important"), required=False, choices=[("", _("all")), ("Y", _("important only"))]
     )
+    infusion = forms.ChoiceField(label=_("After infusion number"), required=False)
+    category = forms.ChoiceField(label=_("Category"), required=False, choices=[("", _("all")), *Deviation._meta.get_field("category").choices])
+    open = forms.ChoiceField(
+        label=_("Corrective action"), required=False, choices=[("", _("all")), ("Y", _("open only"))]
+    )
+    of = forms.IntegerField(required=False, min_value=1, max_value=2**31 - 1, widget=forms.HiddenInput)  # a patient's key
     worse = forms.ChoiceField(
         label=_("Shift"), required=False, choices=[("", _("all")), ("Y", _("worse than baseline only"))]
     )
@@ -39,6 +46,8 @@ class ListingFilter(forms.Form):
         self.fields["body_system"].choices = [("", _("all")), *[(name, told(name)) for name in body_systems()]]
         self.fields["test"].choices = [("", _("all")), *[(t.code, t.name) for t in protocol.tests if t.grade_rows]]
         self.fields["arm"].choices = [("", _("all")), *[(arm.code, arm.name) for arm in protocol.arms]]
+        count = protocol.infusions.count if protocol.infusions else 0
+        self.fields["infusion"].choices = [("", _("all")), *[(str(n), str(n)) for n in range(1, count + 1)]]
         wanted = {*listing.filters, *(["q"] if listing.text else []), *(["arm"] if sees_arms else [])}
         for name in set(self.fields) - wanted:
             del self.fields[name]

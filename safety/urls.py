@@ -24,6 +24,7 @@ urlpatterns = [
     path("results/declined/<int:pk>/restore/", views.restore_result, name="restore_result"),
     path("coding/", views.list_codes, name="list_codes"),
     path("coding/approve/", views.approve_codes, name="approve_codes"),
+    path("events/grades/", views.show_event_grades, name="show_event_grades"),
     path("coding/suggest/", views.suggest_terms, name="suggest_terms"),
     path("coding/<str:kind>/<int:pk>/", views.code_term, name="code_term"),
     path("coding/codes/<int:pk>/reject/", views.reject_code, name="reject_code"),

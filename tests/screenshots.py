@@ -35,7 +35,7 @@ WAYS = {
         "line": "/visits/ -> tr:has(.status-overdue) th a -> .nav-tabs a[href$='/background/'] -> #art a[href*='/lines/']",
         "event": "/safety/events/ -> tbody a[href*='/safety/events/']",
         "event-change": "/safety/events/ -> tbody a[href*='/safety/events/'] -> a[href$='/change/']",
-        "events": "/safety/events/", "deviations": "/safety/deviations/", "proposals": "/safety/deviations/proposals/",
+        "events": "/safety/listings/events/", "deviations": "/safety/listings/deviations/", "proposals": "/safety/deviations/proposals/",
         "queries": "/visits/queries/", "query": "/visits/queries/ -> tbody td a[href^='/visits/queries/']", "account": "/account/",
     },
     "investigator-01": {
@@ -62,7 +62,7 @@ WAYS = {
                      "rule": "/safety/stopping/ -> tbody th a",
                      "simulator": "/safety/stopping/simulator/"},
     "safety-officer": {
-        "start": "/", "events": "/safety/events/", "halts": "/patients/halts/", "cases": "/safety/cases/",
+        "start": "/", "events": "/safety/listings/events/", "halts": "/patients/halts/", "cases": "/safety/cases/",
         "case": "/safety/cases/ -> a[href*='/safety/cases/']", "unmaskings": "/patients/unmaskings/",
         "classes": "/safety/listings/pictures/classes/", "shifts": "/safety/listings/pictures/shifts/",
         "liver": "/safety/listings/pictures/liver/", "swimmers": "/safety/listings/pictures/patients/",

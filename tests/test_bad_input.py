@@ -293,7 +293,7 @@ def test_no_query_string_is_a_fault_of_ours(unchanged, records, value):
              "active", "part", "infusion_number", "category", "important", "open", "patient", "proposal")  # fmt: skip
     laboratory = records["01"]["laboratory"].pk
     for url in ("/", "/patients/", "/visits/", "/visits/queries/", "/visits/laboratories/",
-                f"/visits/laboratories/{laboratory}/", "/safety/events/", "/patients/halts/", "/safety/deviations/",
+                f"/visits/laboratories/{laboratory}/", "/safety/listings/events/", "/patients/halts/", "/safety/listings/deviations/",
                 "/safety/deviations/proposals/", f"/safety/deviations/record/{records['01']['patient'].pk}/",
                 f"/safety/events/report/{records['01']['patient'].pk}/"):  # fmt: skip
         together = "&".join(f"{name}={value}" for name in names)

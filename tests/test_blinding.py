@@ -154,8 +154,8 @@ def starting_points(universe):
         (Deviation, "safety/deviation"), (DismissedProposal, "safety/dismissedproposal"),
         (Halt, "patients/halt"), (Unmasking, "patients/unmasking"), (DsmbReport, "safety/dsmbreport"), (Measurement, "visits/measurement"),
     ):  # fmt: skip
-        urls += [f"/history/{label}/{pk}/" for pk in model.objects.values_list("pk", flat=True)[:12]]
-    for visit in Visit.objects.filter(patient__in=universe.patients)[:12]:
+        urls += [f"/history/{label}/{pk}/" for pk in model.objects.order_by("pk").values_list("pk", flat=True)[:12]]
+    for visit in Visit.objects.filter(patient__in=universe.patients).order_by("pk")[:12]:
         urls += [f"/visits/{visit.pk}/prepare/", f"/visits/{visit.pk}/infusion/"]
     return urls
 

@@ -358,9 +358,9 @@ def test_a_deviation_entered_in_error_leaves_the_listing_and_stays_readable(unch
     deviation = record(unchanged, unchanged.screened())
     chen = unchanged.client(unchanged.chen)
     address = f"/safety/deviations/{deviation.pk}/"
-    assert address in chen.get("/safety/deviations/").content.decode()
+    assert address in chen.get("/safety/listings/deviations/").content.decode()
     assert send(chen, f"{address}withdraw/", reason="other patient").status_code == 302
-    assert address not in chen.get("/safety/deviations/").content.decode()
+    assert address not in chen.get("/safety/listings/deviations/").content.decode()
     page = chen.get(address)
     assert page.status_code == 200 and b"entered in error" in page.content
     assert send(chen, f"{address}change/", reason="x").status_code == 422
@@ -373,7 +373,7 @@ FILTERS = [
 
 
 @pytest.mark.parametrize(("query", "shown"), FILTERS)
-def test_the_listing_shows_what_its_filter_asks_for(unchanged, query, shown):
+def test_the_old_address_leads_to_the_listing_that_shows_what_its_filter_asks_for(unchanged, query, shown):
     patient = unchanged.screened()
     today = timezone.now().date()
     found = {
@@ -381,9 +381,12 @@ def test_the_listing_shows_what_its_filter_asks_for(unchanged, query, shown):
         "grave": record(unchanged, patient, category="dose", is_important=True, effect_on_safety="none"),
         "closed": record(unchanged, patient, corrective_action="Staff trained", corrected_on=today),
     }
-    page = unchanged.client(unchanged.david).get(f"/safety/deviations/?{query}")
+    page = unchanged.client(unchanged.david).get(f"/safety/deviations/?{query}", follow=True)
+    assert page.redirect_chain == [(f"/safety/listings/deviations/?{query}".rstrip("?"), 302)]
     assert {deviation.pk for deviation in page.context["page"].object_list} == {found[name].pk for name in shown}
-    assert page.context["counts"] == {"all": 3, "patients": 1, "important": 1, "open": 2}
+    assert [count for _label, count in page.context["figures"]] == [3, 1, 1, 2], "of all, whatever is chosen"
+    assert "/safety/deviations/proposals/" in page.content.decode()
+    assert unchanged.client(unchanged.zhao).get(f"/safety/deviations/?{query}", follow=True).status_code == 200
 
 
 def test_the_start_page_counts_what_waits_for_a_judgement_for_those_who_judge(unchanged, overdue):
@@ -410,9 +413,11 @@ def test_the_card_of_a_patient_tells_what_is_recorded_and_how_much_waits(unchang
         card = client.get(f"/safety/deviations/of/{overdue.pk}/").content.decode()
         assert f"/safety/deviations/{deviation.pk}/" in card and f"{waiting - 1} seen by the system" in card
         assert ("Record a deviation" in card) is may_record
-        only = client.get(f"/safety/deviations/?patient={overdue.pk}").context["page"].object_list
-        assert [shown.pk for shown in only] == [deviation.pk]
-        assert not client.get("/safety/deviations/?patient=999999").context["page"].object_list
+        assert f"/safety/listings/deviations/?of={overdue.pk}" in client.get(f"/patients/{overdue.pk}/").content.decode()
+        page = client.get(f"/safety/deviations/?patient={overdue.pk}", follow=True)
+        assert [shown.pk for shown in page.context["page"].object_list] == [deviation.pk]
+        assert f'name="of" value="{overdue.pk}"' in page.content.decode(), "other filters keep the patient"
+        assert not client.get("/safety/listings/deviations/?of=999999").context["page"].object_list
 
 
 def test_who_may_only_read_sees_proposals_without_the_buttons(unchanged, overdue):

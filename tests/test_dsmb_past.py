@@ -231,7 +231,7 @@ def test_the_next_report_tells_what_changed_since_the_last_one(trial):
         ("S1-005", "Cough"): ("new", "grade 1; not related; recovering"),
     }
     assert [row.cells for row in made.open.item("C3").rows] == [
-        ("S1-002", "Withdrawn", "2026-06-27", "moved away"), ("S1-005", "randomised", "2026-06-20", ""),
+        ("S1-002", "withdrawn", "2026-06-27", "moved away"), ("S1-005", "randomised", "2026-06-20", ""),
     ]  # fmt: skip
     closed = made.closed.item("C1")
     assert [column.title for column in closed.columns] == ["", "A", "B", "Total"]

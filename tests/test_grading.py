@@ -1,5 +1,6 @@
 """Grades that are stored with results: at the save, in the unit of the report, against the baseline; and given anew."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 
@@ -8,11 +9,13 @@ import pytest
 from patients.actions import today_at
 from patients.demo import fresh
 from tests.universe import fields_of, send
+from trialsite import scales
 from trialsite.audit import acting
 from trialsite.models import AuditEvent, OutboxMessage
 from trialsite.saving import Refused
 from visits import actions
-from visits.models import Measurement, Review, SupersededGrade
+from visits import demo as visit_steps
+from visits.models import Measurement, PanelRecord, Review, SupersededGrade
 from visits.tasks import regrade_patient
 
 
@@ -242,3 +245,128 @@ def test_a_reaction_keeps_the_words_by_which_it_was_graded(unchanged):
     words = chen.get("/visits/reactions/grades/?reaction3_term=fever").content.decode()
     assert "38.0 to 39.0" in words and "CTCAE 5.0" in words
     assert chen.get("/visits/reactions/grades/?reaction3_term=Hiccups").content.decode().strip() == ""
+
+
+# --- grades that ask for more than the number ------------------------------------------------------------
+
+
+@pytest.fixture
+def clinical(unchanged, monkeypatch):
+    """A scale whose ALT asks for signs and symptoms from grade 3 on, and an ALT of a man that is proposed as grade 4."""
+    row = scales.scale("daids-2.1").row("alt_high")
+    for grade in ("3", "4"):
+        monkeypatch.setitem(row.grades, grade, row.grades[grade].model_copy(update={"confirm": True}))
+    patient = unchanged.screened(sex="M")
+    panel = unchanged.panel(patient, "SCR", "chemistry")
+    return panel, save(panel, unchanged.chen, on=patient.screened_on, ALT="600", K="4.00")["ALT"]
+
+
+def answer(universe, m, grade, reason="", by=None):
+    m.refresh_from_db()
+    return actions.confirm_grade(measurement=m, grade=grade, reason=reason, version=None, by=by or universe.wang)
+
+
+def now(m):
+    m = Measurement.objects.get(pk=m.pk)
+    return m.grade, m.grade_is_to_confirm
+
+
+def test_a_proposed_grade_is_confirmed_at_the_result_by_the_investigator(unchanged, clinical):
+    panel, m = clinical
+    assert (m.grade, m.grade_is_to_confirm) == (4, True)
+    wang, page = unchanged.client(unchanged.wang), f"/visits/panels/{panel.pk}/"
+    address = f"/visits/results/{m.pk}/grade/"
+    assert address in wang.get(page).content.decode() and "grade 4?" in wang.get(page).content.decode()
+    assert address not in unchanged.client(unchanged.chen).get(page).content.decode()
+    assert unchanged.client(unchanged.chen).get(address).status_code == 403
+    shown = wang.get(address).content.decode()
+    assert "≥ 10.0 × ULN" in shown and "proposes grade 4" in shown
+    assert send(wang, address, grade="2").status_code == 422
+    assert send(wang, address, grade="4").status_code == 302
+    m.refresh_from_db()
+    assert (m.grade, m.grade_is_to_confirm, m.answered_by) == (4, False, unchanged.wang)
+    assert m.answered_at and len(m.answered_about) == 64
+    assert "grade 4?" not in wang.get(page).content.decode() and "grade answered" in wang.get(page).content.decode()
+    assert "Answered: grade 4, by Wang Jun" in wang.get(address).content.decode()
+    other = Measurement.objects.get(panel=panel, test="K")
+    assert wang.get(f"/visits/results/{other.pk}/grade/").status_code == 404
+
+
+def test_another_grade_than_the_proposed_one_needs_the_reason_and_the_proposed_one_is_kept(unchanged, clinical):
+    _panel, m = clinical
+    with pytest.raises(Refused) as refusal:
+        answer(unchanged, m, 3)
+    assert "reason" in refusal.value.errors and now(m) == (4, True)
+    answer(unchanged, m, 3, "no signs of liver failure")
+    assert now(m) == (3, False)
+    old = SupersededGrade.objects.get(measurement=m)
+    assert (old.grade, old.grade_is_to_confirm, old.superseded_by) == (4, True, unchanged.wang)
+    with pytest.raises(Refused):
+        answer(unchanged, m, 0)
+    answer(unchanged, m, 0, "none of it")
+    m.refresh_from_db()
+    assert (m.grade, m.grade_direction) == (0, "")
+    said = AuditEvent.objects.of(m).filter(operation="update").order_by("-id").first()
+    assert (said.reason, said.by_name) == ("none of it", unchanged.wang.full_name)
+
+
+def test_grading_anew_keeps_an_answer_as_long_as_value_and_words_are_the_same(unchanged, clinical, monkeypatch):
+    panel, m = clinical
+    answer(unchanged, m, 3, "no signs of liver failure")
+    assert actions.differing_grades() == []
+    save(panel, unchanged.chen, on=panel.visit.patient.screened_on, reason="source checked", K="4.10")
+    assert now(m) == (3, False)
+    told = actions.preview_panel_and_grades(panel=panel, values={"ALT": "600"})[1]["ALT"]
+    assert (told.grade, told.is_to_confirm) == (3, False)
+    row = scales.scale("daids-2.1").row("alt_high")
+    with monkeypatch.context() as other:
+        other.setitem(row.grades, "4", row.grades["4"].model_copy(update={"words": "in other words"}))
+        [one] = actions.differing_grades()
+        assert one.columns["grade"] == 4 and one.columns["grade_is_to_confirm"], "it is asked again"
+    save(panel, unchanged.chen, on=panel.visit.patient.screened_on, reason="typo", ALT="610")
+    assert now(m) == (4, True), "another value asks again"
+    save(panel, unchanged.chen, on=panel.visit.patient.screened_on, reason="it was right", ALT="600")
+    assert now(m) == (3, False)
+
+
+def test_what_was_signed_is_void_when_its_grade_is_answered_and_what_is_frozen_is_not_answered(unchanged, clinical):
+    panel, m = clinical
+    version = PanelRecord.objects.get(pk=panel.pk).version
+    answer(unchanged, m, 4)
+    assert PanelRecord.objects.get(pk=panel.pk).version == version + 1
+    with acting(unchanged.system, "for the test"):
+        type(panel.visit).objects.filter(pk=panel.visit_id).update(hold="frozen")
+    with pytest.raises(Refused):
+        answer(unchanged, m, 3, "late")
+
+
+# --- words and grades beside the fields ------------------------------------------------------------------
+
+
+def test_vital_signs_are_graded_while_the_infusion_is_filled_in(unchanged):
+    patient = unchanged.randomised(day_0=today_at(unchanged.site))
+    visit = visit_steps.visit_of(patient, "W0")
+    visit_steps.enter_visit(patient=patient, code="W0", by=unchanged.chen, panels=["vital_signs", "pregnancy"])
+    visit_steps.prepare(patient=patient, visit=visit, by=unchanged.zhao)
+    chen = unchanged.client(unchanged.chen)
+    assert 'id="grade_M_SYSBP_0"' in chen.get(f"/visits/{visit.pk}/infusion/").content.decode()
+    told = chen.post(f"/visits/{visit.pk}/infusion/check/", {"M_SYSBP_0": "182", "M_SYSBP_15": "118"}).content.decode()
+    cells = dict(re.findall(r'<span id="(grade_\w+)" hx-swap-oob="true">(.*?)</span>\n?(?=<span id|\s*$)', told, re.S))
+    assert "grade 3" in cells["grade_M_SYSBP_0"] and "grade" not in cells["grade_M_SYSBP_15"]
+    assert not Measurement.objects.filter(infusion__visit=visit).exists()
+
+
+def test_the_words_of_the_grades_stand_beside_the_grade_of_an_event(unchanged):
+    patient = unchanged.infused()
+    chen = unchanged.client(unchanged.chen)
+    page = chen.get(f"/safety/events/report/{patient.pk}/?term=Chills").content.decode()
+    assert "DAIDS 2.1: Chills" in page and "Mild symptoms causing" not in page
+    assert "Mild symptoms causing" in chen.get(f"/safety/events/report/{patient.pk}/").content.decode()
+    words = chen.get("/safety/events/grades/?term=Infusion+related+reaction&grade=2").content.decode()
+    assert (
+        "CTCAE 5.0" in words and "prophylactic medications" in words.split('aria-current="true"')[1].split("</div>")[0]
+    )
+    assert "Mild symptoms causing" in chen.get("/safety/events/grades/?term=Headaches&grade=x").content.decode()
+    assert unchanged.client(unchanged.dora).get("/safety/events/grades/").status_code == 403
+    reaction = chen.get("/visits/reactions/grades/?reaction1_term=Chills&reaction1_grade=2").content.decode()
+    assert reaction.count('aria-current="true"') == 1

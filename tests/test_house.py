@@ -159,6 +159,21 @@ def test_no_path_of_a_machine_stands_in_the_source():
         assert "TODO" not in text and "FIXME" not in text, name_of(path)
 
 
+def test_every_component_of_the_style_sheet_is_documented():
+    """docs/interface.md names, as code or in an example, each class that begins a rule, but for Bootstrap's and families."""
+    static = ROOT / "trialsite" / "static"
+    rules = re.sub(r"/\*.*?\*/", "", (static / "trialsite" / "app.css").read_text(), flags=re.S)
+    selectors = [one for block in re.findall(r"([^{}]+)\{", rules) for one in block.split(",")]
+    ours = {found.group(1) for one in selectors if (found := re.match(r"\s*(?:[a-z]+)?\.([a-z][\w-]*)", one))}
+    theirs = {name for file in (static / "vendor").glob("*.css") for name in re.findall(r"\.([a-z][\w-]*)", file.read_text())}
+    ours = {name for name in ours - theirs if not re.match(r"(status|heat|icon|htmx)-", name)}
+    page = (ROOT / "docs" / "interface.md").read_text()
+    code = " ".join(re.findall(r"```.*?```|`[^`\n]+`", page, flags=re.S))
+    documented = set(re.findall(r"[a-z][\w-]*", code))
+    assert len(ours) > 100
+    assert sorted(ours - documented) == []
+
+
 @pytest.mark.parametrize("place", [0, slice(3, None)])
 def test_rows_without_an_order_are_not_taken_by_their_place(place):
     """In every test, of whatever code (tests/conftest.py)."""

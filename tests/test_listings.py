@@ -203,3 +203,18 @@ def test_saving_a_view_without_a_name_is_refused(unchanged, reviewed):
     assert answer.status_code == 422 and not SavedView.objects.exists()
     with pytest.raises(Exception, match="name"):
         actions.save_view(listing="events", name=" ", query="", by=unchanged.samuel)
+
+
+ENTRIES = [
+    ("/safety/listings/events/", "Adverse events"), ("/safety/events/{event}/", "Adverse events"),
+    ("/safety/listings/deviations/", "Deviations"), ("/safety/deviations/proposals/", "Deviations"),
+    ("/safety/listings/", "Listings"), ("/safety/listings/results/", "Listings"), ("/patients/", "Patients"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "entry"), ENTRIES)
+def test_the_menu_says_where_a_page_belongs(unchanged, reviewed, path, entry):
+    event = AdverseEvent.objects.filter(patient=reviewed.here).latest("pk")
+    page = unchanged.client(unchanged.samuel).get(path.format(event=event.pk)).context
+    menu = page["nav"].first + page["nav"].more
+    assert [one["label"] for one in menu if one["active"]] == [entry]

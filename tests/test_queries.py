@@ -41,9 +41,9 @@ def pages_of(universe, patient):
         f"/patients/{patient.pk}/consent/", f"/patients/{patient.pk}/lines/art/", f"/patients/{patient.pk}/disposition/",
         f"/patients/{patient.pk}/eligibility/", "/visits/", f"/visits/{visit.pk}/", f"/visits/{visit.pk}/infusion/",
         f"/visits/unscheduled/{patient.pk}/", f"/visits/panels/{panel.pk}/", "/visits/queries/", "/visits/queries/checks/",
-        f"/visits/queries/{query.pk}/", "/safety/events/", f"/safety/events/{event.pk}/",
+        f"/visits/queries/{query.pk}/", "/safety/listings/events/", f"/safety/events/{event.pk}/",
         f"/safety/events/{event.pk}/change/", f"/safety/events/report/{patient.pk}/",
-        "/safety/deviations/", "/safety/deviations/proposals/",
+        "/safety/listings/deviations/", "/safety/deviations/proposals/",
         f"/safety/deviations/of/{patient.pk}/", f"/safety/deviations/{deviation.pk}/",
         f"/safety/deviations/{deviation.pk}/change/", f"/safety/deviations/record/{patient.pk}/",
         f"/safety/deviations/record/{patient.pk}/?proposal=volume_off_limits%3A1",
@@ -81,7 +81,8 @@ def pages_of(universe, patient):
         "/exports/new/",
         f"/exports/{DataExport.objects.get().pk}/",
         "/visits/",
-        "/safety/events/",
+        "/safety/listings/events/",
+        "/safety/listings/deviations/",
     ):
         yield universe.sofia, address
     yield universe.david, "/safety/deviations/proposals/"

@@ -520,6 +520,7 @@ def attempts(universe, patient):
         V.record_missed_visit: {"visit": visit, "missed_because": "x", "version": None},
         V.record_panel: {"panel": panel, "values": {}, "collected_on": panel.collected_on, "version": None, "reason": "x"},
         V.mark_panel_not_done: {"panel": expected, "not_done_because": "x", "version": None},
+        V.confirm_grade: {"measurement": panel.measurements.get(test="ALT"), "grade": 4, "version": None},
         V.clear_panel: {"panel": panel, "version": None, "reason": "x"},
         V.prepare_infusion: {"visit": visit, "lot": infusion.preparation.lot, "weight_kg": Decimal(60), "label": "L",
                              "prepared_at": timezone.now()},

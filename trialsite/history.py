@@ -23,8 +23,9 @@ NAMED_LINES = {
     "visits_visit": lambda teller, code: code,
     "visits_lottest": lambda teller, code: teller.release_test(code, code),
 }
-# what a page of one record need not say: a sentence that stands in words beside it, and the digest of a mark
-LEFT_OUT = {"said", "digest"}
+# what a page of one record need not say: a sentence that stands in words beside it, the digest of a mark,
+# and the instant of the entry itself
+LEFT_OUT = {"said", "digest", "loaded_at"}
 
 
 def entries_of(record, user, hidden=()):

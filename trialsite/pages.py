@@ -29,7 +29,7 @@ from trialsite.sections import chosen_site
 
 log = logging.getLogger(__name__)
 
-# (label, url name, needs this permission)
+# (label, url name or (url name, argument), needs this permission, url name above other pages that belong to it)
 NAVIGATION = [
     (pgettext_lazy("the first page", "Start"), "home", None),
     (_("Patients"), "patients:list_patients", Permission.VIEW_PATIENTS),
@@ -41,8 +41,8 @@ NAVIGATION = [
         "visits:start_checking",
         (Permission.VERIFY_SOURCE, Permission.REVIEW_DATA, Permission.SIGN_DATA),
     ),
-    (_("Adverse events"), "safety:list_adverse_events", Permission.VIEW_ADVERSE_EVENTS),
-    (_("Deviations"), "safety:list_deviations", Permission.VIEW_PATIENTS),
+    (_("Adverse events"), ("safety:show_listing", "events"), Permission.VIEW_ADVERSE_EVENTS, "safety:list_adverse_events"),
+    (_("Deviations"), ("safety:show_listing", "deviations"), Permission.VIEW_PATIENTS, "safety:list_deviations"),
     (_("Lots"), "visits:list_lots", Permission.MANAGE_LOTS),
     (_("Listings"), "safety:list_listings", Permission.VIEW_ADVERSE_EVENTS),
     (_("Reports"), "safety:list_reports", Permission.READ_OPEN_REPORTS),
@@ -75,10 +75,12 @@ class Navigation:
         self.request = request
 
     def allowed(self, entries):
-        for label, name, permission in entries:
+        for label, name, permission, *above in entries:
             needed = permission if isinstance(permission, tuple) else (permission,)
             if permission is None or any(can(self.request.user, one) for one in needed):
-                yield label, reverse(name)
+                name, *arguments = (name,) if isinstance(name, str) else name
+                url = reverse(name, args=arguments)
+                yield label, url, [url, *map(reverse, above)]
 
     @cached_property
     def parts(self):
@@ -86,10 +88,14 @@ class Navigation:
         if len(first) + len(more) <= IN_ONE_LINE:
             first, more = first + more, []
         path = self.request.path
-        around = [url for _label, url in first + more if path == url or (url != "/" and path.startswith(url))]
-        here = max(around, key=len, default=None)  # /visits/lots/ lies below /visits/, too
+        around = [
+            (len(below), url) for _label, url, belows in first + more for below in belows
+            if path == below or (below != "/" and path.startswith(below))
+        ]  # fmt: skip
+        _length, here = max(around, default=(0, None))  # /visits/lots/ lies below /visits/, too
         return [
-            [{"label": label, "url": url, "active": url == here} for label, url in entries] for entries in (first, more)
+            [{"label": label, "url": url, "active": url == here} for label, url, _belows in entries]
+            for entries in (first, more)
         ]
 
     @property

@@ -41,6 +41,7 @@ REASONS = (
     gettext_noop("infusion prepared"),
     gettext_noop("infusion recorded"),
     gettext_noop("the baseline was entered late or changed"),
+    gettext_noop("the proposed grade was answered"),
     # reference ranges
     gettext_noop("new range from %(day)s"),
     gettext_noop("table of ranges imported"),

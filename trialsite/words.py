@@ -2,7 +2,8 @@
 
 A `Sentence` is an English template with named values. `str()` gives it in the language of whoever reads; `stored()` is
 what goes into the database, from which `Sentence.of()` makes it again. A value may be a `Name`: the code of something
-that the protocol names (a test, a panel, a visit), so that the name, too, is read in the reader's language.
+that the protocol names (a test, a panel, a visit), so that the name, too, is read in the reader's language. The value
+`term` is a term of CTCAE, told with its name.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.utils.translation import gettext, override
+
+from trialsite.ctcae import term_told
 
 
 def for_the_record(text, protocol_of=None) -> str:
@@ -42,6 +45,8 @@ class Sentence:
 
     def __str__(self):
         told = {name: self._in_words(value) for name, value in self.values.items()}
+        if "term" in told:
+            told["term"] = term_told(told["term"])
         return gettext(self.template) % told if told else gettext(self.template)
 
     def __hash__(self):

@@ -21,9 +21,10 @@ from trialsite.fields import (
     choices_with_blank,
 )
 from trialsite.forms import SigningForm, SiteFilter
+from trialsite.grade_words import grade_told
 from trialsite.saving import AskingForm, DataForm, signature_of
 from trialsite.ucum import unit_text
-from visits import edit_checks, infusing
+from visits import edit_checks, grading, infusing
 from visits.models import Missing
 from visits.results import NotAResult, read_number, read_result
 from visits.units import units_of
@@ -196,6 +197,23 @@ class PanelForm(DataForm):
         """What was confirmed, as it was sent: the page asks again and shows it as ticked."""
         sent = self.data if self.is_bound else getattr(self, "ticked", {})
         return {name: typed for name, typed in sent.items() if name.startswith("confirm_")}
+
+
+class GradeAnswerForm(DataForm):
+    """Which grade of its row a result has: `asked` is what `proposed_grade` gives."""
+
+    grade = forms.TypedChoiceField(label=_("Grade, by the published words"), coerce=int, widget=forms.RadioSelect)
+    reason = ClearTextField(
+        label=_("Reason"), max_length=500, required=False,
+        help_text=_("Needed where it is another grade than the proposed one, or the answer is changed."),
+    )  # fmt: skip
+
+    def __init__(self, *args, asked, **kwargs):
+        super().__init__(*args, **kwargs)
+        choices = grading.grades_to_choose(asked[1]) if asked else []
+        self.fields["grade"].choices = [
+            (grade, f"{grade}: {grade_told(asked[0].key, words)}" if words else _("0: none of these conditions is met")) for grade, words in choices
+        ]
 
 
 class NotDoneForm(DataForm):
@@ -406,10 +424,12 @@ class InfusionForm(AskingForm):
         self.scale, self.grades = scale, grades or {}
         if scale is not None:
             for n in range(1, MOST_ROWS + 1):
-                self.fields[f"reaction{n}_term"].widget.attrs |= {
+                asks = {
                     "hx-get": reverse("visits:show_grade_words"), "hx-trigger": "change", "hx-target": "next .grade-words",
-                    "hx-headers": '{"X-Background": "1"}',
+                    "hx-include": "closest .line", "hx-headers": '{"X-Background": "1"}',
                 }  # fmt: skip
+                for name in ("term", "grade"):
+                    self.fields[f"reaction{n}_{name}"].widget.attrs |= asks
 
     def clean(self):
         cleaned = super().clean()
@@ -472,6 +492,11 @@ class InfusionForm(AskingForm):
             (test, [(minute, self[f"{test.code}_{minute}"], self.grades.get((test.code, minute))) for minute in self.minutes])
             for test in self.tests
         ]  # fmt: skip
+
+    def cells_with(self, grades):
+        """(id of its place, grade as it is told) of each vital sign, of `grades` by (test, minute)."""
+        return [(f"grade_{cell.html_name}", grades.get((test.code, minute)))
+                for test, cells in self.monitoring_rows for minute, cell, _stored in cells]  # fmt: skip
 
     @property
     def interruption_rows(self):

@@ -12,11 +12,13 @@ began. Results until then have none."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, time
 from decimal import Decimal
 from enum import StrEnum
+from hashlib import sha256
 from itertools import product
 
 from django.utils.translation import gettext_lazy as _
@@ -93,6 +95,25 @@ class Grade:
     direction: str = ""
     because: str = ""
     is_to_confirm: bool = False
+
+
+def grades_to_choose(row: Row) -> list[tuple[int, str]]:
+    """What a person may answer where a row asks for more than the number: its clinical grades with their words, the worst
+    first, and 0 with none."""
+    return [*((grade, step.words) for grade, step in row.steps if step.confirm), (0, "")]
+
+
+def answered(grade: Grade, answer: int) -> Grade:
+    """A proposed grade as a person answered it."""
+    return replace(grade, grade=answer, direction=grade.direction if answer else "", is_to_confirm=False)
+
+
+def digest_of_proposal(scale: Scale, row: Row, grade: int, *, typed: str, unit: str) -> str:
+    """SHA-256 of what a person is asked: the result as reported, the proposed grade, and the row of that version of the
+    scale with its words. An answer holds as long as this is the same."""
+    words = [[n, step.words] for n, step in row.steps]
+    asked = [scale.name, scale.version, row.id, words, grade, typed, unit]
+    return sha256(json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -247,6 +268,24 @@ def reaction_row(protocol: Protocol, term: str) -> tuple[Scale, Row | None] | No
         return None
     scale = scales.scale(protocol.grading.reaction_scale)
     return scale, scale.row_of_term(term)
+
+
+def event_row(protocol: Protocol, term: str) -> tuple[Scale, Row] | None:
+    """The published words by which an adverse event of this term is graded: the row of the protocol's scale, of the scale
+    for infusion reactions where that one has none, else the functional scale for events that have no row of their own."""
+    if protocol.grading is None:
+        return None
+    scale = scales.scale(protocol.grading.scale)
+    own = scale.row_of_term(term) if term.strip() else None
+    of_reactions = reaction_row(protocol, term) if term.strip() and own is None else None
+    if own is None and of_reactions and of_reactions[1]:
+        return of_reactions
+    row = own or next((row for row in scale.rows if row.id == FUNCTIONAL), None)
+    return (scale, row) if row else None
+
+
+# the row of events that have none of their own, whichever the scale
+FUNCTIONAL = "functional"
 
 
 def reaction_columns(protocol: Protocol, term: str) -> dict[str, str]:

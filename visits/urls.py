@@ -46,6 +46,7 @@ urlpatterns = [
     path("laboratories/ranges/<int:pk>/withdraw/", views.withdraw_range, name="withdraw_range"),
     path("laboratories/ranges/<int:pk>/apply/", views.apply_range, name="apply_range"),
     path("queries/about/<slug:app>/<slug:model>/<int:pk>/", views.query_record, name="query_record"),
+    path("results/<int:pk>/grade/", views.confirm_grade, name="confirm_grade"),
     path("<int:pk>/infusion/query/", views.query_infusion, name="query_infusion"),
     path("queries/checks/", views.list_checks, name="list_checks"),
     path("queries/checks/<slug:key>/retire/", views.retire_check, name="retire_check"),

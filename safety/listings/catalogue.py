@@ -1,6 +1,6 @@
 """Which listings there are. A new one is an entry of LISTINGS."""
 
-from django.db.models import F, Max, Min, Q
+from django.db.models import Count, F, Max, Min, Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -129,9 +129,16 @@ EVENT_FILTERS = {
     "related": lambda rows, value: rows.filter(relationship__in=RELATED),
     "ongoing": lambda rows, value: rows.filter(is_ongoing=True),
     "body_system": lambda rows, value: rows.filter(Q(coded_system=value) | Q(coded_system=None, body_system=value)),
+    "infusion": "infusion_number",
     "since": "began_on__gte",
     "until": "began_on__lte",
 }
+
+EVENT_FIGURES = (
+    (_("events"), Count("id")), (_("patients with an event"), Count("patient", distinct=True)),
+    (_("grade 3 or higher"), Count("id", filter=Q(grade__gte=3))), (_("serious"), Count("id", filter=Q(is_serious=True))),
+    (_("related"), Count("id", filter=Q(relationship__in=RELATED))),
+)  # fmt: skip
 
 
 def test_of(m):
@@ -195,7 +202,13 @@ DEVIATION_COLUMNS = (
     Column("description", _("Description"), lambda d: d.description),
     Column("safety", _("Effect on the patient's safety"), lambda d: d.effect_on_safety, at_first=False),
     Column("action", _("Corrective action"), lambda d: d.corrective_action, at_first=False),
-    Column("corrected", _("Corrected on"), lambda d: d.corrected_on, "corrected_on"),
+    Column("corrected", _("Corrected on"), lambda d: d.corrected_on or _("open"), "corrected_on"),
+)  # fmt: skip
+
+DEVIATION_FIGURES = (
+    (_("deviations"), Count("id")), (_("patients with a deviation"), Count("patient", distinct=True)),
+    (_("important"), Count("id", filter=Q(is_important=True))),
+    (_("corrective action open"), Count("id", filter=Q(corrected_on=None))),
 )  # fmt: skip
 
 REACTION_COLUMNS = (
@@ -226,7 +239,8 @@ WHO = {"site": "patient__site__in", "patient": "patient__number__iexact"}
 LISTINGS = {
     listing.code: listing
     for listing in (
-        Listing("events", _("Adverse events"), events, EVENT_COLUMNS, ("-began_on", "-id"), EVENT_FILTERS, ("term", "narrative")),
+        Listing("events", _("Adverse events"), events, EVENT_COLUMNS, ("-began_on", "-id"), EVENT_FILTERS, ("term", "narrative"),
+                figures=EVENT_FIGURES, beside=((_("Serious cases"), "safety:list_cases"),)),
         Listing("serious", _("Serious adverse events"), serious, EVENT_COLUMNS, ("-began_on", "-id"),
                 {name: how for name, how in EVENT_FILTERS.items() if name != "serious"}, ("term", "narrative")),
         Listing("interest", _("Events of interest"), of_interest, EVENT_COLUMNS, ("-began_on", "-id"), EVENT_FILTERS, ("term",),
@@ -240,8 +254,11 @@ LISTINGS = {
                        "worse": lambda rows, value: rows.filter(Q(grade__gt=F("baseline_grade")) | Q(baseline_grade=None, grade__gte=1))},
                 note=_("Graded 1 or worse, or outside the range that held on the day.")),
         Listing("deviations", _("Deviations"), deviations, DEVIATION_COLUMNS, ("-began_on", "-id"),
-                WHO | {"important": lambda rows, value: rows.filter(is_important=True), "since": "began_on__gte",
-                       "until": "began_on__lte"}, ("description",)),
+                WHO | {"of": "patient", "category": "category", "important": lambda rows, value: rows.filter(is_important=True),
+                       "open": lambda rows, value: rows.filter(corrected_on=None), "since": "began_on__gte",
+                       "until": "began_on__lte"}, ("description",), permission=Permission.VIEW_PATIENTS,
+                note=_("A deviation is recorded from the patient's page, or from what the system has seen."),
+                figures=DEVIATION_FIGURES, beside=((_("Seen by the system, not judged yet"), "safety:list_proposals"),)),
         Listing("medications", _("Concomitant medication"), medications, MEDICATION_COLUMNS, ("patient__number", "started_on", "id"),
                 WHO | {"ongoing": lambda rows, value: rows.filter(is_ongoing=True)}, ("treatment", "indication"),
                 permission=Permission.VIEW_PATIENTS),

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from urllib.parse import urlencode
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Aggregate, F, Q, QuerySet
+from django.urls import reverse
 
 from trialsite.roles import Permission
 
@@ -41,6 +43,8 @@ class Listing:
     patient: str = "patient"  # the path from a row to its patient
     permission: Permission = Permission.VIEW_ADVERSE_EVENTS
     note: str = ""
+    figures: tuple[tuple[str, Aggregate], ...] = ()  # counted in all rows that the person may see, whatever is chosen
+    beside: tuple[tuple[str, str], ...] = ()  # (label, url name) of the pages that belong to this one
 
     def columns_for(self, sees_arms):
         return [column for column in self.columns if column.code != ARM or sees_arms]
@@ -78,3 +82,9 @@ def told(value):
     if isinstance(value, date):
         return value.isoformat()
     return str(value)
+
+
+def address_of(listing, /, **chosen):
+    """The address of a listing with these filters."""
+    query = urlencode(chosen, doseq=True)
+    return reverse("safety:show_listing", args=[listing]) + (f"?{query}" if query else "")

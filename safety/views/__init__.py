@@ -14,6 +14,7 @@ from safety.views.adverse_events import (
     list_adverse_events,
     report_adverse_event,
     show_adverse_event,
+    show_event_grades,
     show_serious,
     withdraw_adverse_event,
 )
@@ -151,6 +152,7 @@ __all__ = [
     "show_certified_copy",
     "show_copy_progress",
     "show_deviation",
+    "show_event_grades",
     "show_heat_map",
     "show_listing",
     "show_liver_plot",

@@ -1,19 +1,18 @@
-"""Pages about adverse events: reporting one, and the listing."""
+"""Pages about adverse events: reporting, changing and marking one. All of them are a listing."""
 
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from django.core.paginator import Paginator
-from django.db.models import Count, Q
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
+from patients.views import load_patient, strip_of
 from safety import actions
-from safety.forms import AdverseEventForm, FilterForm
-from safety.models import RELATED, AdverseEvent
+from safety.forms import AdverseEventForm, grade_words
+from safety.listings.table import address_of
+from safety.models import AdverseEvent
 from trialsite import trial
 from trialsite.ctcae import term_told
 from trialsite.forms import answer_reason
@@ -22,45 +21,12 @@ from trialsite.saving import Saved, answer_form
 from visits.models import Infusion
 from visits.views import marks_of_parts
 
-ORDER = {"": ("-began_on", "-id"), "grade": ("-grade", "-began_on"), "patient": ("patient__number", "-began_on"),
-         "term": ("term", "-began_on")}  # fmt: skip
-
-
-def filtered(events, chosen):
-    """The events that the filter of the listing asks for."""
-    if chosen.get("site"):
-        events = events.filter(patient__site__in=chosen["site"])
-    if chosen.get("grade"):
-        events = events.filter(grade__in=chosen["grade"])
-    if chosen.get("serious"):
-        events = events.filter(is_serious=True)
-    if chosen.get("related"):
-        events = events.filter(relationship__in=RELATED)
-    if chosen.get("ongoing"):
-        events = events.filter(is_ongoing=True)
-    if chosen.get("infusion"):
-        events = events.filter(infusion_number=chosen["infusion"])
-    if chosen.get("body_system"):
-        events = events.filter(
-            Q(coded_system=chosen["body_system"]) | Q(coded_system=None, body_system=chosen["body_system"])
-        )
-    return events.order_by(*ORDER[chosen.get("sort") or ""])
-
 
 @needs(Permission.VIEW_ADVERSE_EVENTS)
 @require_GET
 def list_adverse_events(request):
-    infusions = trial.current_protocol().infusions
-    sites = visible_sites(request.user, Permission.VIEW_ADVERSE_EVENTS)
-    form = FilterForm(request.GET or None, sites=sites, infusions=infusions.count if infusions else 0)
-    chosen = form.cleaned_data if form.is_valid() else {}
-    events = AdverseEvent.objects.visible_to(request.user).filter(is_withdrawn=False).select_related("patient__site")
-    counts = events.aggregate(
-        all=Count("id"), serious=Count("id", filter=Q(is_serious=True)), severe=Count("id", filter=Q(grade__gte=3)),
-        related=Count("id", filter=Q(relationship__in=RELATED)), patients=Count("patient", distinct=True),
-    )  # fmt: skip
-    page = Paginator(filtered(events.with_codes(), chosen), PER_PAGE).get_page(request.GET.get("page"))
-    return render(request, "safety/list_adverse_events.html", {"page": page, "form": form, "counts": counts})
+    """The address above those of single events: the listing has them all."""
+    return redirect(address_of("events", **dict(request.GET.lists())))
 
 
 @needs(Permission.VIEW_ADVERSE_EVENTS)
@@ -106,6 +72,14 @@ def report_adverse_event(request, patient_pk):
 
     context = event_context(request, patient, _("Report an adverse event"))
     return answer_form(request, form, "safety/adverse_event_form.html", context, save)
+
+
+@needs(Permission.REPORT_ADVERSE_EVENTS)
+@require_GET
+def show_event_grades(request):
+    """The published words of the grades of an event, put beside the choice while it is entered."""
+    words = grade_words(trial.current_protocol(), request.GET.get("term", ""), request.GET.get("grade", ""))
+    return render(request, "visits/show_grade_words.html", words)
 
 
 def load_event(user, pk):
@@ -159,5 +133,5 @@ def withdraw_adverse_event(request, pk):
     context = event_context(request, event.patient, heading, cancel=cancel)
     return answer_reason(
         request, event, partial(actions.withdraw_adverse_event, event=event), context,
-        back=reverse("safety:list_adverse_events"), said=_("The event is marked as an error."),
+        back=address_of("events"), said=_("The event is marked as an error."),
     )  # fmt: skip

@@ -3,9 +3,8 @@
 from functools import partial
 
 from django.core.paginator import Paginator
-from django.db.models import Count, Q
 from django.http import Http404
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
@@ -14,7 +13,8 @@ from patients.actions import today_at
 from patients.models import Patient
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
 from safety import actions
-from safety.forms import DeviationFilter, DeviationForm, DismissalForm, RecordedFilter
+from safety.forms import DeviationFilter, DeviationForm, DismissalForm
+from safety.listings.table import address_of
 from safety.models import CATEGORIES, Deviation, DismissedProposal
 from safety.proposals import proposals_of, unjudged_among, unjudged_of
 from trialsite.forms import answer_reason
@@ -27,26 +27,11 @@ SHOWN_DISMISSED = 20
 @needs(Permission.VIEW_PATIENTS)
 @require_GET
 def list_deviations(request):
-    form = RecordedFilter(request.GET, sites=visible_sites(request.user))
-    chosen = form.chosen
-    recorded = Deviation.objects.visible_to(request.user).filter(is_withdrawn=False)
-    counts = recorded.aggregate(
-        all=Count("id"), patients=Count("patient", distinct=True), important=Count("id", filter=Q(is_important=True)),
-        open=Count("id", filter=Q(corrected_on=None)),
-    )  # fmt: skip
-    if one := chosen_patient(request):
-        recorded = recorded.filter(patient=one)
-    if chosen.get("site"):
-        recorded = recorded.filter(patient__site=chosen["site"])
-    if chosen.get("category"):
-        recorded = recorded.filter(category=chosen["category"])
-    if chosen.get("important"):
-        recorded = recorded.filter(is_important=True)
-    if chosen.get("open"):
-        recorded = recorded.filter(corrected_on=None)
-    recorded = recorded.select_related("patient", "visit")
-    page = Paginator(recorded, PER_PAGE).get_page(request.GET.get("page"))
-    return render(request, "safety/list_deviations.html", {"page": page, "form": form, "counts": counts})
+    """The address above those of single deviations: the listing has what was recorded."""
+    chosen = dict(request.GET.lists())
+    if "patient" in chosen:
+        chosen["of"] = chosen.pop("patient")
+    return redirect(address_of("deviations", **chosen))
 
 
 @needs(Permission.VIEW_PATIENTS)
@@ -243,7 +228,7 @@ def withdraw_deviation(request, pk):
     )
     return answer_reason(
         request, deviation, partial(actions.withdraw_deviation, deviation=deviation), context,
-        back=reverse("safety:list_deviations"), said=_("The deviation is marked as an error."),
+        back=address_of("deviations"), said=_("The deviation is marked as an error."),
     )  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from django.views.decorators.http import require_GET
 from patients.arms import arm_position
 from safety.dictionary import told
 from safety.listings import pictures, seen
-from safety.views.listings import address_of, sees_arms
+from safety.listings.table import address_of
+from safety.views.listings import sees_arms
 from trialsite import trial
 from trialsite.roles import Permission, needs
 

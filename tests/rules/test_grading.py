@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from tests.rules.protocols import protocol, test_of
 from trialsite import scales
-from visits.grading import Reading, Ungraded, baseline_grade, facts_for, grade_of, grade_result, is_before_treatment
+from trialsite.protocol.plans import GradingPlan
+from visits.grading import (
+    Reading,
+    Ungraded,
+    baseline_grade,
+    event_row,
+    facts_for,
+    grade_of,
+    grade_result,
+    is_before_treatment,
+)
 from visits.results import read_result
 
 DAIDS = scales.scale("daids-2.1")
@@ -316,6 +326,23 @@ PROPOSED = [
 def test_grade_3_and_a_worse_grade_2_propose_an_adverse_event(now, before, expected):
     plan = with_grading(haemoglobin(), propose_from_grade=3, propose_worse_from_grade=2).grading
     assert plan.proposes(now, before) == expected
+
+
+@pytest.mark.parametrize(
+    "term, scale, row",
+    [
+        ("Alanine aminotransferase increased", "DAIDS", "alt_high"),
+        (" chills ", "DAIDS", "chills"),
+        ("Infusion related reaction", "CTCAE", "infusion_related_reaction"),
+        ("Broken leg", "DAIDS", "functional"),
+        ("", "DAIDS", "functional"),
+    ],
+)
+def test_the_words_of_an_event_are_those_of_its_row_or_of_the_functional_scale(term, scale, row):
+    plan = GradingPlan(scale="daids-2.1", reaction_scale="ctcae-5.0")
+    found = event_row(with_grading().model_copy(update={"grading": plan}), term)
+    assert (found[0].name, found[1].id) == (scale, row)
+    assert event_row(with_grading().model_copy(update={"grading": None}), term) is None
 
 
 # --- the data ---------------------------------------------------------------------------------------------

@@ -3,8 +3,21 @@
 Views, commands, importers, demo data and tests call these, by `from visits import actions`."""
 
 from visits.actions.feeds import end_feed, renew_feed
-from visits.actions.grades import REGRADE, differing_grades, regrade, regrade_patient
-from visits.actions.infusions import latest_weight, prepare_infusion, preview_infusion, record_infusion
+from visits.actions.grades import (
+    REGRADE,
+    confirm_grade,
+    differing_grades,
+    proposed_grade,
+    regrade,
+    regrade_patient,
+)
+from visits.actions.infusions import (
+    latest_weight,
+    prepare_infusion,
+    preview_grades,
+    preview_infusion,
+    record_infusion,
+)
 from visits.actions.lots import receive_lot, record_lot_tests, reject_lot, release_lot
 from visits.actions.panels import (
     clear_panel,
@@ -69,6 +82,7 @@ __all__ = [
     "check_line",
     "clear_panel",
     "close_query",
+    "confirm_grade",
     "copy_ranges",
     "create_laboratory",
     "died_on",
@@ -89,9 +103,11 @@ __all__ = [
     "plan_screening",
     "plan_visits",
     "prepare_infusion",
+    "preview_grades",
     "preview_infusion",
     "preview_panel",
     "preview_panel_and_grades",
+    "proposed_grade",
     "raise_query",
     "raise_record_queries",
     "receive_lot",

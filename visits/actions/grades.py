@@ -5,6 +5,7 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from django.db.models import F, OuterRef, Subquery
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from patients.actions import next_version
@@ -14,8 +15,9 @@ from trialsite.audit import acting
 from trialsite.outbox import ask_for
 from trialsite.protocol import Protocol
 from trialsite.reasons import because
-from trialsite.saving import Refused
+from trialsite.saving import Refused, check_version
 from visits import grading, results
+from visits.actions.plan import lock_visit
 from visits.actions.reviews import marks_void
 from visits.models import GRADE_COLUMNS, Infusion, Measurement, PanelRecord, SupersededGrade
 from visits.ranges import Held
@@ -53,9 +55,20 @@ class Grading:
             sex=self.patient.sex, age=self.patient.age_on(self.on),
         )  # fmt: skip
 
-    def columns(self, test, result, against):
-        """The grade as it is stored."""
+    def standing(self, test, result, against, m):
+        """The grade, or what a person answered for it (`confirm_grade`) where the stored measurement `m` says so."""
         grade = self.grade(test, result, against)
+        if grade is None or not grade.is_to_confirm or m is None or not m.answered_about:
+            return grade
+        scale, unit = scales.scale(self.protocol.grading.scale), unit_of(test, result.unit).unit
+        asked = grading.digest_of_proposal(
+            scale, scale.row(grade.row), grade.grade, typed=result.typed, unit=unit if test.kind == "number" else ""
+        )
+        return grading.answered(grade, m.answered_grade) if asked == m.answered_about else grade
+
+    def columns(self, test, result, against, m=None):
+        """The grade as it is stored; `m` is the measurement as it was stored before."""
+        grade = self.standing(test, result, against, m)
         if grade is None:
             return ungraded()
         scale = scales.scale(self.protocol.grading.scale)
@@ -203,7 +216,7 @@ def _columns_now(m, measured, answers, now):
             baseline[m.test] = (result_of(test, other), base["grade"], base["grade_direction"])
     grading_now = Grading(protocol, m.patient, m.collected_on, answers.get(form.visit_id, {}), baseline)
     return grading_now.columns(
-        test, result_of(test, m), held_as_stored(m) if m.low is not None or m.high is not None else None
+        test, result_of(test, m), held_as_stored(m) if m.low is not None or m.high is not None else None, m
     )
 
 
@@ -225,6 +238,64 @@ def regrade_patient(*, patient, by):
     """Give the open results of a patient the grade that follows from the baseline as it is now. What another version of
     the scale would say is left to a person. Gives what `regrade` gives."""
     return regrade(reason=because("the baseline was entered late or changed"), patient=patient, by=by)
+
+
+# --- what a row asks beside the number --------------------------------------------------------------------
+
+
+def proposed_grade(m):
+    """(scale, row, grade) that a person is asked to confirm for a stored result, or was; None where the row asks nothing."""
+    if not m.grade_row or " " in m.grade_row or not (m.grade_is_to_confirm or m.answered_about):
+        return None
+    key = f"{m.grade_scale.lower()}-{m.grade_scale_version}"
+    if key not in scales.known_scales():
+        return None
+    scale = scales.scale(key)
+    row = scale.row(m.grade_row)
+    if m.grade_is_to_confirm:
+        return scale, row, m.grade
+    for grade, _words in grading.grades_to_choose(row):
+        if m.answered_about == grading.digest_of_proposal(scale, row, grade, typed=m.typed, unit=m.reported_unit):
+            return scale, row, grade
+    return None
+
+
+def confirm_grade(*, measurement, grade, reason="", version, by):
+    """The investigator says which grade a result has, where its row asks for more than the number: the proposed one, or
+    another of the row's clinical ones, or 0 for none of them, with the reason. Raises Refused.
+
+    The answer stays with the result, bound to value, row and words (`answered_about`): grading anew keeps it as long as
+    these are the same, and asks again when they are not."""
+    with acting(by, reason or because("the proposed grade was answered")):
+        form = measurement.panel or measurement.infusion
+        visit = lock_visit(form.visit)
+        form = type(form).objects.select_for_update(of=("self",)).get(pk=form.pk)
+        m = Measurement.objects.select_for_update(of=("self",)).get(pk=measurement.pk)
+        check_version(m, version)
+        asked = proposed_grade(m)
+        if asked is None:
+            raise Refused(_("This grade does not ask for an answer any more. Open the form again."))
+        scale, row, proposed = asked
+        if grade not in dict(grading.grades_to_choose(row)):
+            raise Refused({"grade": [_("Choose one of the grades of the row.")]})
+        if not reason.strip() and (grade != proposed or not m.grade_is_to_confirm):
+            raise Refused({"reason": [_("Write why the grade is another one.")]})
+        if grade != m.grade:
+            SupersededGrade.objects.create(
+                patient_id=m.patient_id, measurement=m, reason=reason.strip()[:500], superseded_by=by, **columns_of(m)
+            )
+        direction = {"high": grading.HIGH, "low": grading.LOW}[row.direction]
+        m.grade, m.grade_direction, m.grade_is_to_confirm = grade, direction if grade else "", False
+        m.answered_grade, m.answered_by, m.answered_at = grade, by, timezone.now()
+        m.answered_about = grading.digest_of_proposal(scale, row, proposed, typed=m.typed, unit=m.reported_unit)
+        next_version(m, "grade", "grade_direction", "grade_is_to_confirm", "answered_grade", "answered_by", "answered_at",
+                     "answered_about")  # fmt: skip
+        next_version(form)
+        fields = {m.test} if isinstance(form, PanelRecord) else None
+        marks_void(record=form, fields=fields, reason=reason or because("the proposed grade was answered"), by=by)
+        if grade != proposed:
+            ask_for_regrading(visit.patient)
+    return m
 
 
 def regrade(*, reason, patient=None, by):

@@ -24,7 +24,7 @@ from trialsite.audit import acting
 from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from trialsite.words import Sentence
-from visits import edit_checks, infusing, results
+from visits import edit_checks, infusing, ranges, results
 from visits.actions.grades import Grading, answers_at, ask_for_regrading
 from visits.actions.lots import lock_lot
 from visits.actions.panels import by_field, store_results
@@ -327,6 +327,24 @@ def preview_infusion(
     asking = not_asked_yet(soft, changed, read=read, infusion=infusion, whole=whole)
     entry = Entry(read, changed, whole, False)
     return list(dict.fromkeys(reasons)), [question_of(problem, entry) for problem in asking]
+
+
+def preview_grades(*, visit, monitoring):
+    """The grades (visits.grading.Grade) that vital signs typed so far would have, by (test, minute). Writes nothing."""
+    patient, protocol = visit.patient, visit.protocol
+    tests = {code: protocol.test(code) for code in protocol.infusions.monitoring_tests}
+    stored = Measurement.objects.filter(infusion__visit=visit)
+    there = {(m.test, m.minute): m for m in stored}
+    grading = Grading(protocol, patient, visit.on, answers_at(visit, tests.values()))
+    about = {"sex": patient.sex, "age": patient.age_on(visit.on), "on": visit.on}
+    read = _read_monitoring(protocol, {key: m.typed for key, m in there.items()} | monitoring)
+    grades = {
+        key: grading.standing(
+            tests[key[0]], result, ranges.held_against((), tests[key[0]], result.unit, **about), there.get(key)
+        )
+        for key, result in read.items() if result
+    }  # fmt: skip
+    return {key: grade for key, grade in grades.items() if grade}
 
 
 def _keys_of_tokens(tokens, infusions):

@@ -147,7 +147,9 @@ def preview_panel_and_grades(
     grading = Grading.of(panel.protocol, panel.patient, on, read, around)
     about = {"sex": panel.patient.sex, "age": panel.patient.age_on(on), "on": on}
     grades = {
-        test.code: grading.grade(test, result, ranges.held_against(held, test, result.unit, **about))
+        test.code: grading.standing(
+            test, result, ranges.held_against(held, test, result.unit, **about), there.get(test.code)
+        )
         for test in tests if test.grade_rows and (result := read.get(test.code))
     }  # fmt: skip
     return refused + [p for p in problems if p.hard] + soft, grades
@@ -345,7 +347,7 @@ def store_results(wanted, there, *, owner, patient, collected_on, lacking=None, 
         is_as_it_was = m is not None and (m.typed, m.missing_because, m.collected_on) == (typed, why, collected_on)
         if is_as_it_was and not (typed and (all_anew or is_in_other_unit)):
             if typed and moved & asked_for(test):
-                graded_anew.append(grade_anew(m, grading.columns(test, result, held_as_stored(m))))
+                graded_anew.append(grade_anew(m, grading.columns(test, result, held_as_stored(m), m)))
             continue
         if m is None or m.typed != typed or is_in_other_unit:
             before[code, minute] = m.typed if m else ""
@@ -360,7 +362,7 @@ def store_results(wanted, there, *, owner, patient, collected_on, lacking=None, 
             **as_stored(against),
             "missing_because": why,
             "flag": results.flag(result, against),
-            **grading.columns(test, result, against),
+            **grading.columns(test, result, against, m),
             "is_computed": test.computed is not None,
             "collected_on": collected_on,
         }

@@ -249,6 +249,11 @@ class Measurement(GradedRecord):
     flag = models.CharField(_("flag"), max_length=1, choices=Flag.choices, blank=True)
     is_computed = models.BooleanField(_("computed"), default=False)
     collected_on = models.DateField(_("collected on"))
+    # what a person answered where the row asks for more than the number, and the digest of what was asked
+    answered_grade = models.PositiveSmallIntegerField(_("grade that was answered"), null=True)
+    answered_about = models.CharField(_("digest of what was answered"), max_length=64, blank=True)
+    answered_by = person(_("grade answered by"), null=True)
+    answered_at = models.DateTimeField(_("grade answered at"), null=True)
 
     class Meta(PatientRecord.Meta):
         verbose_name = _("measurement")

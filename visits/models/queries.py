@@ -6,9 +6,11 @@ from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import ByPatientQuerySet, PatientRecord, person
+from trialsite import trial
 from trialsite.queried import queried_records
 from trialsite.roles import Permission, can, sites_where
 from trialsite.words import Sentence
+from visits.edit_checks import title_of
 from visits.models.infusions import Infusion
 from visits.models.panels import PanelRecord
 
@@ -202,4 +204,4 @@ class RetiredCheck(models.Model):
         ]
 
     def __str__(self):
-        return f"{self.check_code} {self.test}".strip()
+        return ": ".join(filter(None, [title_of(self.check_code), self.test and trial.named("test", self.test)]))

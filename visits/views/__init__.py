@@ -11,6 +11,7 @@ from visits.views.checks import (
     restore_check,
     retire_check,
 )
+from visits.views.grades import confirm_grade
 from visits.views.infusions import (
     check_infusion,
     prepare_infusion,
@@ -95,6 +96,7 @@ __all__ = [
     "check_record",
     "check_visit",
     "clear_panel",
+    "confirm_grade",
     "copy_ranges",
     "create_laboratory",
     "end_feed",

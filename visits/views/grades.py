@@ -1,9 +1,18 @@
-"""Flags and grades as they stand beside a value (`_row_flags.html`)."""
+"""Flags and grades as they stand beside a value (`_row_flags.html`), and the page on which a proposed grade is answered."""
 
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from trialsite.grade_words import row_told
+from trialsite.roles import Permission, needs, require
+from trialsite.saving import Saved, answer_form
+from trialsite.ucum import unit_text
+from visits import actions, forms
 from visits.grading import TOLD
-from visits.models import Flag
+from visits.models import Flag, Measurement
+from visits.views.plan import visit_context
 
 
 def flag_of(flag):
@@ -18,5 +27,55 @@ def grade_told(grade, is_to_confirm, because):
 
 
 def grade_of(m):
-    """The grade of a measurement as it is told, or None."""
-    return grade_told(m.grade, m.grade_is_to_confirm, m.ungraded_because) if m.typed else None
+    """The grade of a measurement as it is told, or None; `answer` is the page on which a person answers for it, `answered`
+    that somebody did."""
+    told = grade_told(m.grade, m.grade_is_to_confirm, m.ungraded_because) if m.typed else None
+    if m.typed and actions.proposed_grade(m):
+        told = {
+            **(told or {}),
+            "answer": reverse("visits:confirm_grade", args=[m.pk]),
+            "answered": not m.grade_is_to_confirm,
+        }
+    return told
+
+
+@needs(Permission.SIGN_DATA)
+def confirm_grade(request, pk):
+    """The investigator answers which grade of its row a result has, where the number alone does not say."""
+    measured = Measurement.objects.visible_to(request.user)
+    measured = measured.select_related("patient__site", "panel__visit", "infusion__visit", "answered_by")
+    m = get_object_or_404(measured, pk=pk)
+    require(request.user, Permission.SIGN_DATA, m.patient.site)
+    asked = actions.proposed_grade(m)
+    if asked is None and request.method == "GET":
+        raise Http404
+    visit = (m.panel or m.infusion).visit
+    visit.patient = m.patient
+    test = visit.protocol.test(m.test)
+    form = forms.GradeAnswerForm(request.POST or None, record=m, asked=asked)
+    page = reverse("visits:enter_panel", args=[m.panel_id]) if m.panel_id else (
+        reverse("visits:record_infusion", args=[visit.pk])
+    )  # fmt: skip
+
+    def save(form):
+        values = {name: form.cleaned_data[name] for name in ("grade", "reason", "version")}
+        saved = actions.confirm_grade(measurement=m, **values, by=request.user)
+        return Saved(page, saved.version, _("The grade is kept."))
+
+    intro = _("%(test)s %(typed)s %(unit)s on %(day)s") % {
+        "test": test.name, "typed": m.typed, "unit": unit_text(m.reported_unit or m.unit), "day": m.collected_on,
+    }  # fmt: skip
+    if asked:
+        scale, row, grade = asked
+        named = {
+            "scale": scale.name,
+            "version": scale.version,
+            "row": row_told(scale.name, scale.version, row.id),
+            "grade": grade,
+        }
+        intro += ". " + _("By the number, %(scale)s %(version)s (%(row)s) proposes grade %(grade)s.") % named
+    if m.answered_at and not m.grade_is_to_confirm:
+        named = {"grade": m.answered_grade, "name": m.answered_by, "day": m.answered_at.date()}
+        intro += " " + _("Answered: grade %(grade)s, by %(name)s on %(day)s.") % named
+    context = visit_context(request, visit, _("Grade of a result"), intro=intro, cancel=page)
+    return answer_form(request, form, "form.html", context, save)

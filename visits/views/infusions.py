@@ -22,7 +22,7 @@ from visits.models import (
     Lot,
     Preparation,
 )
-from visits.views.grades import grade_of
+from visits.views.grades import grade_of, grade_told
 from visits.views.marks import marks_of_parts
 from visits.views.plan import is_open, load_visit, planned_infusion, visit_context
 
@@ -135,7 +135,11 @@ def check_infusion(request, pk):
         for bound in form.visible_fields() if bound.name in form.errors
     ]  # fmt: skip
     context = {"form": form, "questions": form.signed(questions), "reasons": reasons,
-               "wrong": [(bound, texts) for bound, texts in wrong if texts], "is_live": True}  # fmt: skip
+               "wrong": [(bound, texts) for bound, texts in wrong if texts], "is_live": True,
+              "grades": form.cells_with({
+                  key: grade_told(grade.grade, grade.is_to_confirm, grade.because)
+                  for key, grade in actions.preview_grades(visit=visit, monitoring=form.monitoring).items()
+              })}  # fmt: skip
     return render(request, "visits/check_infusion.html", context)
 
 
@@ -170,7 +174,10 @@ def show_grade_words(request):
     """The published words of the grades of a reaction, put beside the choice while it is entered."""
     scale = scale_of_reactions(trial.current_protocol())
     term = next((value for name, value in request.GET.items() if re.fullmatch(r"reaction[0-9]{1,2}_term", name)), "")
-    return render(request, "visits/show_grade_words.html", {"scale": scale, "row": scale and scale.row_of_term(term)})
+    grade = next((value for name, value in request.GET.items() if re.fullmatch(r"reaction[0-9]{1,2}_grade", name)), "")
+    return render(request, "visits/show_grade_words.html", {
+        "scale": scale, "row": scale and scale.row_of_term(term), "chosen": int(grade) if grade in list("12345") else None,
+    })  # fmt: skip
 
 
 def marks_of_infusion(user, infusion, visit):

@@ -1,0 +1,159 @@
+"""No page speaks English to who reads Chinese, and none Chinese to who reads English, whoever wrote what is stored.
+
+Every address as each role sees it, and a few pages of each kind that links lead to. What is read is every text of a
+page, and what browsers say of its parts (titles, labels, placeholders, charts). Left out are names, units, identifiers,
+an English term beside its Chinese name, and what somebody typed."""
+
+import json
+import re
+from collections import Counter
+
+import pytest
+from django.utils import translation
+
+from tests.test_access import fill, pages
+from tests.universe import CAST
+from tests.words import words_of_page
+from trialsite import actions, trial
+from trialsite.ctcae import names
+
+EACH = 2  # so many pages of a kind, of those that links lead to
+DATA = re.compile(r'<script[^>]*type="application/json"[^>]*>(.*?)</script>', re.S)
+CHINESE = re.compile("[\u4e00-\u9fff]")
+READERS = (
+    "chen",
+    "wang",
+    "zhao",
+    "maria",
+    "david",
+    "sofia",
+    "samuel",
+    "dora",
+    "ada",
+)  # all roles but one who only reads
+
+# what people typed: those of tests.test_access and of the steps of the demonstrations
+TYPED = (
+    "A clotted tube", "Allergic rhinitis", "Aspirin", "Dr Chen Wei", "Dr Li Na", "Headache", "Herpes zoster",
+    "Hyperlipidaemia", "Left antecubital vein", "less than was planned", "misread", "Noise", "Nothing new",
+    "once a day", "as needed", "oral", "Oral candidiasis", "Pause", "Prophylaxis of pneumocystis pneumonia", "Rash",
+    "Seborrhoeic dermatitis", "Source seen.", "Syphilis, treated", "Tell the sites", "The pump is calibrated anew",
+    "The copy of the laboratory report that I saw has another date. Which one is right?",
+    "The tubes stood at room temperature for six hours before they were sent", "Trimethoprim/sulfamethoxazole",
+    "Was the sample taken before or after breakfast? The source does not say.", "Sponsor",
+)  # fmt: skip
+# names, units and abbreviations that Chinese sites write so
+AS_THEY_ARE = (
+    "Trialsite", "English", "Beijing 302 Hospital", "Beijing Ditan Hospital", "Clinical laboratory,", "America/New_York",
+    "Asia/Shanghai", "Europe/Berlin", "UCMSC-INR", "UCMSC_INR", "cells/µL", "copies/mL", "mmHg", "mmol/L", " cells",
+    "YYYY", "alpha", "permuted-blocks", "Karnofsky", "Wang–Tsiatis", "O'Brien–Fleming", "Pocock", "Beta(", "SALINE",
+    "CDASH", "CIOMS", "CTCAE", "DAIDS", "DSMB", "NMPA", "SUSAR", "XLSX", "Stevens-Johnson", "Excel",
+    "National Cancer Institute: a work of the US government, in the public domain.",  # as the licence says it
+    "DHHS", "SPRT", *(name for name, _role, _site in CAST.values()),
+)  # fmt: skip
+# where codes stand as identifiers: the code of a test beside its name, the columns of a file, a command
+IDENTIFIERS = {
+    r"/visits/panels/": {test.code for test in trial.current_protocol().tests},
+    r"/visits/queries/checks/": {test.code for test in trial.current_protocol().tests},
+    r"/import/": {"test", "unit", "from_age", "to_age", "high", "valid_from", "valid_to", "stratum", "sequence", "block",
+                   "block_size"},
+    r"/coding/dictionaries/$": {"load_dictionary"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def records(world):
+    """Records of every kind, made by people who work in Chinese."""
+    with translation.override("zh-hans"):
+        for name in CAST:
+            actions.choose_language(language="zh-hans", by=getattr(world, name))
+        return fill(world)
+
+
+def english_in(piece, url=""):
+    """The English words, and codes of the machine, in a piece of text."""
+    named = names("zh-hans")
+    left = re.sub(r"(?<=[\u4e00-\u9fff）])（([^（）]*)）", lambda found: "" if found[1] in named else found[0], piece)
+    left = re.sub(rf"\b([0-9a-f]{{32,}}|{'|'.join(CAST)})\b|\S+@\S+|\(\w{{7,}}-dirty\)", " ", left)
+    for known in sorted((*TYPED, *AS_THEY_ARE), key=len, reverse=True):
+        left = left.replace(known, " ")
+    allowed = [codes for where, codes in IDENTIFIERS.items() if re.search(where, url)]
+    words = re.findall(r"\w*[A-Za-z]{4,}\w*|[A-Za-z0-9]+_\w+", left, re.ASCII)
+    return [word for word in words if not any(word in codes for codes in allowed)]
+
+
+def texts_of(answer):
+    """All that a page shows, with the labels of its charts."""
+    html = answer.content.decode()
+    yield from words_of_page(html)
+    for data in DATA.findall(html):
+        yield from strings_in(json.loads(data))
+
+
+def strings_in(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from strings_in(one)
+
+
+def read(client, waiting):
+    """(address, answer) of these pages, and of a few of each kind that links lead to."""
+    waiting, seen, kinds = list(waiting), set(), Counter()
+    while waiting:
+        url = waiting.pop()
+        kind = re.sub(r"=[^&]*", "=", re.sub(r"\d+", "#", url))
+        if url in seen or kinds[kind] >= EACH:
+            continue
+        seen.add(url)
+        kinds[kind] += 1
+        answer = client.get(url)
+        if answer.get("Content-Type", "").startswith("text/html"):
+            yield url, answer
+            links = re.findall(r'(?:href|hx-get)="(/[^"#]*)', answer.content.decode())
+            waiting += [link.replace("&amp;", "&") for link in links if not link.startswith("/static/")]
+
+
+def reader(universe, name, language):
+    """A browser in which this person has chosen the language."""
+    user = getattr(universe, name)
+    actions.choose_language(language=language, by=user)
+    client = universe.client(user)
+    client.cookies["language"] = language
+    return client
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_no_page_speaks_english_to_who_reads_chinese(unchanged, records, name):
+    found = {}
+    addresses = [url for _page, url, _view in pages(records["01"], records)]
+    for url, answer in read(reader(unchanged, name, "zh-hans"), addresses):
+        for piece in texts_of(answer):
+            if words := english_in(piece, url):
+                found.setdefault(piece, (url, words))
+    assert not found
+
+
+@pytest.mark.parametrize("name", ["david", "dora"])
+def test_no_page_speaks_chinese_to_who_reads_english_although_those_who_wrote_it_spoke_chinese(
+    unchanged, records, name
+):
+    found = {}
+    addresses = [url for _page, url, _view in pages(records["01"], records)]
+    for url, answer in read(reader(unchanged, name, "en"), addresses):
+        for piece in texts_of(answer):
+            if CHINESE.search(piece.replace("简体中文", "")) and url != "/emails/":  # as they were sent
+                found.setdefault(piece, url)
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("piece", "is_found"),
+    [
+        ("The visit is locked.", True), ("访视 locked", True), ("alp_high", True), ("naive_cd4", True), ("NEUT", True),
+        ("发热（Fever）", False), ("发热（Bad night）", True), ("受试者 01-001 · Trialsite", False), ("CD4 200 cells/µL", False),
+    ],
+)  # fmt: skip
+def test_english_words_and_codes_are_found(piece, is_found):
+    assert bool(english_in(piece)) == is_found
