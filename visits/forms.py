@@ -426,7 +426,8 @@ class InfusionForm(AskingForm):
             for n in range(1, MOST_ROWS + 1):
                 asks = {
                     "hx-get": reverse("visits:show_grade_words"), "hx-trigger": "change", "hx-target": "next .grade-words",
-                    "hx-include": "closest .line", "hx-headers": '{"X-Background": "1"}',
+                    "hx-include": "closest .line", "hx-sync": "closest .line:queue last",
+                    "hx-headers": '{"X-Background": "1"}',
                 }  # fmt: skip
                 for name in ("term", "grade"):
                     self.fields[f"reaction{n}_{name}"].widget.attrs |= asks
