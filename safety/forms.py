@@ -213,7 +213,7 @@ class DeclineResultForm(DataForm):
 
 
 class DeviationFilter(SiteFilter):
-    """Which proposals are shown; everything optional, nothing free."""
+    """Which proposals are shown."""
 
     category = forms.ChoiceField(required=False, label=_("Category"), choices=[("", _("all")), *CATEGORY_CHOICES])
     important = forms.ChoiceField(

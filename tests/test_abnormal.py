@@ -8,7 +8,7 @@ from patients.models import Patient
 from safety import actions
 from safety.abnormal_results import proposal_of, unjudged_results
 from safety.models import AdverseEvent, DeclinedResult, ResultOfEvent
-from tests.universe import fields_of, send
+from tests.universe import fields_of, send, signed
 from trialsite.saving import Refused
 from visits import actions as visit_actions
 from visits.models import CheckFiring, Measurement, Query
@@ -75,7 +75,7 @@ def test_what_the_checks_ask_about_a_proposed_event_is_asked_at_the_form(unchang
     asked = send(chen, url, **values)
     assert asked.status_code == 422 and "Is this medical history?" in asked.content.decode()
     assert not AdverseEvent.objects.filter(patient=found.patient).exists()
-    token = f"event_before_consent:began_on:{before}"
+    token = signed(found, f"event_before_consent:began_on:{before}")
     assert send(chen, url, **values, asked=token, confirmed=token).status_code == 302
     assert not Query.objects.filter(patient=found.patient, check_code="event_before_consent").exists()
     assert CheckFiring.objects.get(patient=found.patient, check_code="event_before_consent").outcome == "confirmed"

@@ -368,7 +368,7 @@ def all_events(snapshot, letters):
         letters, Column(_("No.")), Column(_("Event (counted as)"), align="left", share=2.5),
         Column(_("Body system"), align="left", share=2),
         Column(_("Grade")), Column(_("Serious"), align="left"), Column(_("Onset"), align="left"),
-        Column(_("End"), align="left"), Column(_("After infusion"), share=0.8),
+        Column(_("End"), align="left"), Column(_("After infusion"), share=0.9),
         Column(_("Relationship"), align="left", share=1.15), Column(_("Action"), align="left", share=1.3),
         Column(_("Outcome"), align="left", share=1.1),
     )  # fmt: skip

@@ -31,7 +31,7 @@ class Column:
 @dataclass(frozen=True)
 class Listing:
     """`rows` gives, for a person, all rows that this person may see. `filters` are the lookups of the filters that this
-    listing has, by the names of FilterForm's fields; `text` are the paths in which words are looked for."""
+    listing has, by the names of ListingFilter's fields; `text` are the paths in which words are looked for."""
 
     code: str
     title: str
