@@ -12,9 +12,10 @@ from django.utils.functional import Promise
 from patients.models import AllocationSlot, Halt, Patient
 from safety.dictionary import terms
 from tests.test_house import SOURCES, name_of
-from trialsite import trial
+from trialsite import scales, trial
 from trialsite.audit import audited_models
 from trialsite.ctcae import FOLDER, names, term_told, terms_named
+from trialsite.grade_words import grade_told, row_told
 from trialsite.models import AuditEvent, User
 from trialsite.reasons import REASONS, because, reason_told
 from trialsite.telling import NOBODYS, UNTOLD, Teller, kind_told
@@ -154,6 +155,29 @@ def test_terms_are_told_with_their_chinese_name_and_stored_in_english():
     with translation.override("zh-hans"):
         assert term_told("Fever") == "发热（Fever）" and term_told("fever ") == "发热（fever ）"
         assert term_told("Bad night") == "Bad night" and not term_told("")
+
+
+@pytest.mark.parametrize("key", scales.known_scales())
+def test_every_row_of_a_scale_and_every_grade_has_chinese_words(key):
+    told = tomllib.loads((scales.FOLDER / "zh-hans" / f"{key}.toml").read_text(encoding="utf-8"))
+    rows = scales.scale(key).rows
+    assert list(told["rows"]) == [row.id for row in rows] and all(map(CHINESE.search, told["rows"].values()))
+    written = {step.words for row in rows for _grade, step in row.steps}
+    assert set(told["words"]) <= written, "as the scale writes them"
+    with translation.override("zh-hans"):
+        assert not [words for words in written if re.search(r"[A-Za-z]{5,}|\b(to|OR|AND)\b", grade_told(key, words))
+                    and "Stevens-Johnson" not in words]  # fmt: skip
+        name, version = key.split("-")
+        assert row_told(name, version, f"{rows[0].id} unheard_of") == f"{told['rows'][rows[0].id]}; unheard_of"
+    assert row_told("DAIDS", "2.1", "alt_high") == "ALT, high"
+
+
+def test_events_of_interest_are_compared_with_the_same_words_in_every_language():
+    english = {one.code: one.words for one in trial.current_protocol().events_of_interest}
+    with translation.override("zh-hans"):
+        chinese = trial.current_protocol().events_of_interest
+        assert {one.code: one.words for one in chinese} == english
+        assert all(CHINESE.search(one.name) and not one.covers((one.name,)) for one in chinese)
 
 
 @pytest.mark.parametrize(
