@@ -16,7 +16,9 @@ RECEIVERS = (Permission.JUDGE_SERIOUS_EVENTS, Permission.SIGN_DATA)
 def tell_of_release(report):
     """The board hears that a report can be read."""
     to = mails.people_who(Permission.RECORD_DECISIONS)
-    mails.write(key=f"report/{report.pk}/released", to=to, about=Email.About.BOARD, words=partial(words_of_release, report))
+    mails.write(
+        key=f"report/{report.pk}/released", to=to, about=Email.About.BOARD, words=partial(words_of_release, report)
+    )
 
 
 def tell_of_draft(recommendation, by):

@@ -54,8 +54,19 @@ NOT_EXPORTED = {
     "safety.DsmbFile": REPORTS,
     "safety.ReportDownload": REPORTS,
     "safety.Crossing": gettext_noop("worked out from the events; it could tell arms"),
-    **{f"safety.{name}": BOARD for name in ("Release", "ReadingReceipt", "Recommendation", "LiftedHalt", "ClosedMinutes",
-                                            "BoardSignature", "Acknowledgement", "ActionItem")},
+    **{
+        f"safety.{name}": BOARD
+        for name in (
+            "Release",
+            "ReadingReceipt",
+            "Recommendation",
+            "LiftedHalt",
+            "ClosedMinutes",
+            "BoardSignature",
+            "Acknowledgement",
+            "ActionItem",
+        )
+    },
     "safety.SavedView": gettext_noop("how people like to look at listings"),
     "safety.ListingCopy": COPIES,
     "safety.ArmLetter": gettext_noop("which letter stands for which arm is nobody's to read"),

@@ -27,11 +27,15 @@ class ListingFilter(forms.Form):
         label=_("Important"), required=False, choices=[("", _("all")), ("Y", _("important only"))]
     )
     infusion = forms.ChoiceField(label=_("After infusion number"), required=False)
-    category = forms.ChoiceField(label=_("Category"), required=False, choices=[("", _("all")), *Deviation._meta.get_field("category").choices])
+    category = forms.ChoiceField(
+        label=_("Category"), required=False, choices=[("", _("all")), *Deviation._meta.get_field("category").choices]
+    )
     open = forms.ChoiceField(
         label=_("Corrective action"), required=False, choices=[("", _("all")), ("Y", _("open only"))]
     )
-    of = forms.IntegerField(required=False, min_value=1, max_value=2**31 - 1, widget=forms.HiddenInput)  # a patient's key
+    of = forms.IntegerField(
+        required=False, min_value=1, max_value=2**31 - 1, widget=forms.HiddenInput
+    )  # a patient's key
     worse = forms.ChoiceField(
         label=_("Shift"), required=False, choices=[("", _("all")), ("Y", _("worse than baseline only"))]
     )

@@ -28,9 +28,7 @@ NO_DISK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off
 
 # For tests with many rows: what the planner knows is else of tables full of what earlier tests took back, and it
 # takes thousands of rows for one. PostgreSQL's own daemon sees committed rows only.
-FRESH_STATISTICS = (
-    "CREATE FUNCTION fresh_statistics() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN EXECUTE ''ANALYZE''; END'"
-)
+FRESH_STATISTICS = "CREATE FUNCTION fresh_statistics() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN EXECUTE ''ANALYZE''; END'"
 
 EXTERNAL = os.environ.get("TRIALSITE_TEST_EXTERNAL") == "1"
 CONTROLLER = "PYTEST_XDIST_WORKER" not in os.environ

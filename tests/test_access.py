@@ -132,7 +132,10 @@ def arguments_of(name, here, records):
         "patients:change_line": line,
         "patients:withdraw_line": line,
         "patients:show_unmasking": {"pk": here["unmasking"].pk},
-        **{f"safety:{verb}_recommendation": {"pk": records["recommendation"].pk} for verb in ("show", "sign", "withdraw", "acknowledge")},
+        **{
+            f"safety:{verb}_recommendation": {"pk": records["recommendation"].pk}
+            for verb in ("show", "sign", "withdraw", "acknowledge")
+        },
         "safety:resolve_action_item": {"pk": records["recommendation"].action_items.get().pk},
         "safety:release_report": {"pk": records["report"].pk},
         "safety:confirm_reading": {"pk": records["report"].pk, "part": "open"},
@@ -210,7 +213,21 @@ def pages(here, records):
 
 def addresses_of_records(here, records):
     """(name, address) of what belongs to a site."""
-    everybodys = ("halt", "show_report", "progress", "download", "request_report", "_check", "recommendation", "release_report", "reading", "action_item", "listing", "_view", "stopping")
+    everybodys = (
+        "halt",
+        "show_report",
+        "progress",
+        "download",
+        "request_report",
+        "_check",
+        "recommendation",
+        "release_report",
+        "reading",
+        "action_item",
+        "listing",
+        "_view",
+        "stopping",
+    )
     with_key = {name for route, name, _view in routes() if "<" in route}
     return [
         (name, url)

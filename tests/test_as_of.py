@@ -180,9 +180,15 @@ def test_queries_inside_read_the_tables_as_they_stood(unchanged):
     cutoff = CutOff.after(last_event())
 
     def told():
-        panels = Patient.objects.filter(panels__measurements__value__gte=0, site__code__contains="%")  # a sign to escape
+        panels = Patient.objects.filter(
+            panels__measurements__value__gte=0, site__code__contains="%"
+        )  # a sign to escape
         joined = Measurement.objects.filter(patient=patient, panel__visit__patient__sex=patient.sex)
-        return list(Patient.objects.order_by("pk").values()), sorted(joined.values_list("typed", flat=True)), panels.count()
+        return (
+            list(Patient.objects.order_by("pk").values()),
+            sorted(joined.values_list("typed", flat=True)),
+            panels.count(),
+        )
 
     before = told()
     with acting(unchanged.chen, "later"):

@@ -233,7 +233,9 @@ def test_every_page_that_a_blinded_role_may_open_is_crawled(crawled):
 
 
 # what differs from one answer to the next whatever the arms are
-PASSING = re.compile(rb'csrfmiddlewaretoken" value="[^"]*"|\b[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b|\b[0-2][0-9]:[0-5][0-9]\b')
+PASSING = re.compile(
+    rb'csrfmiddlewaretoken" value="[^"]*"|\b[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b|\b[0-2][0-9]:[0-5][0-9]\b'
+)
 
 
 @pytest.mark.requirement("R45")
@@ -261,7 +263,9 @@ def test_pages_are_equal_whatever_the_arms_mean(masked, name, monkeypatch):
 def turned(protocol):
     """The protocol with its arms in another order, each with the name and the product of another."""
     arms = protocol.arms
-    following = [arm.model_copy(update={"code": code.code}) for arm, code in zip([*arms[1:], arms[0]], arms, strict=True)]
+    following = [
+        arm.model_copy(update={"code": code.code}) for arm, code in zip([*arms[1:], arms[0]], arms, strict=True)
+    ]
     return protocol.model_copy(update={"arms": type(arms)(following[::-1])})
 
 
@@ -363,7 +367,10 @@ def test_no_casebook_of_a_blinded_role_tells_an_arm_in_any_byte(masked, name):
     with transaction.atomic():
         everything = casebook_of(masked, getattr(masked, name))
         assert b"Audit trail" in everything and b"Infusion 1" in everything
-        assert b"emergency unmaskings and their reasons" in b" ".join(everything.split()) and b"Anaphylaxis" not in everything
+        assert (
+            b"emergency unmaskings and their reasons" in b" ".join(everything.split())
+            and b"Anaphylaxis" not in everything
+        )
         assert not TELLING.search(everything)
         for secret in (
             b"allocationslot",
@@ -457,7 +464,10 @@ def test_no_file_of_a_report_tells_an_arm_in_any_byte(masked):
             found = [content]
             if content.startswith(b"%PDF"):
                 read = ["pdftotext", "-layout", "-", "-"]
-                found += [objects_of(content), subprocess.run(read, input=content, capture_output=True, check=True).stdout]
+                found += [
+                    objects_of(content),
+                    subprocess.run(read, input=content, capture_output=True, check=True).stdout,
+                ]
             elif content.startswith(b"PK"):
                 for name, one in unzipped(content):
                     found += [one, *(inner for _name, inner in unzipped(one))] if name.endswith("xlsx") else [one]
@@ -543,7 +553,9 @@ def test_a_halt_that_a_rule_of_one_arm_opens_tells_masked_eyes_neither_rule_nor_
         for name in ("sofia", "dora"):
             assert Crossing.objects.visible_to(getattr(masked, name)).exists()
         everything = everything_exported(masked, masked.david)
-        assert b"A stopping rule of the protocol was met" in everything and not secret.search(everything.decode(errors="ignore"))
+        assert b"A stopping rule of the protocol was met" in everything and not secret.search(
+            everything.decode(errors="ignore")
+        )
         transaction.set_rollback(True)
 
 

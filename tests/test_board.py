@@ -204,7 +204,9 @@ def told(what):
 
 
 def another_member(universe):
-    user = accounts.create_account(username="dan", full_name="Dan Drei", email="", password=PASSWORD, by=universe.system)
+    user = accounts.create_account(
+        username="dan", full_name="Dan Drei", email="", password=PASSWORD, by=universe.system
+    )
     return accounts.grant_role(user=user, role=Role.DSMB_MEMBER, site=None, reason="second member", by=universe.system)
 
 
@@ -217,7 +219,9 @@ def test_the_board_is_told_by_e_mail_of_a_released_report(unchanged):
 
 def test_the_other_members_are_told_of_a_recommendation_and_all_whom_it_is_for_once_it_is_in_effect(unchanged, halt):
     another_member(unchanged)
-    recommendation = recommend(unchanged.dora, Decision.MODIFY, conditions="half the rate", lifts=[halt], minutes="QZARMB")
+    recommendation = recommend(
+        unchanged.dora, Decision.MODIFY, conditions="half the rate", lifts=[halt], minutes="QZARMB"
+    )
     assert list(told("recorded")) == ["dan"] and not told("effect")
     sign(recommendation, unchanged.dora)
     for what in ("effect", "lifted"):
@@ -313,6 +317,8 @@ def test_sponsor_and_investigator_confirm_receipt_and_the_sponsor_resolves_what_
     item = recommendation.action_items.get()
     samuel = unchanged.client(unchanged.samuel)
     assert send(samuel, reverse("safety:resolve_action_item", args=[item.pk]), resolution="").status_code == 422
-    assert send(samuel, reverse("safety:resolve_action_item", args=[item.pk]), resolution="Letter sent").status_code == 302
+    assert (
+        send(samuel, reverse("safety:resolve_action_item", args=[item.pk]), resolution="Letter sent").status_code == 302
+    )
     item.refresh_from_db()
     assert item.resolved_by == unchanged.samuel and "Letter sent" in samuel.get(address).content.decode()

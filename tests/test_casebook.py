@@ -280,7 +280,9 @@ def test_from_the_request_to_the_file(full, unchanged, quiet):
     assert browser.get(f"/safety/copies/files/{file.pk}/").status_code == 405 and not CasebookDownload.objects.exists()
     got = browser.post(f"/safety/copies/files/{file.pk}/")
     [taken] = CasebookDownload.objects.all()
-    assert (taken.file, taken.by) == (file, full.maria) and AuditEvent.objects.filter(table="safety_casebookdownload").count() == 1
+    assert (taken.file, taken.by) == (file, full.maria) and AuditEvent.objects.filter(
+        table="safety_casebookdownload"
+    ).count() == 1
     assert "taken 1 time" in browser.get(answer["Location"]).content.decode()
     assert got.content.startswith(b"%PDF") and "no-store" in got["Cache-Control"]
     assert got["Content-Disposition"].startswith("attachment") and full.patient.number not in got["Content-Disposition"]

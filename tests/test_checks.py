@@ -94,7 +94,9 @@ def test_what_was_asked_and_is_saved_again_without_a_word_becomes_a_query(unchan
 
 
 def test_a_tick_counts_for_the_value_that_it_was_set_at_and_for_no_other(unchanged, untreated):
-    answer = gap(unchanged, untreated, started_on="2019-07", asked=signed(untreated, GAP), confirmed=signed(untreated, GAP))
+    answer = gap(
+        unchanged, untreated, started_on="2019-07", asked=signed(untreated, GAP), confirmed=signed(untreated, GAP)
+    )
     assert answer.status_code == 422 and "art_gap:started_on:2019-07" in answer.content.decode()
     assert "checked" not in answer.content.decode().split('name="confirmed"')[1].split(">")[0]
 
@@ -137,7 +139,16 @@ def test_an_event_is_asked_about_before_it_is_reported(unchanged):
     assert answer.status_code == 422 and "Is this medical history?" in answer.content.decode()
     assert not patient.adverse_events.exists()
     token = f"event_before_consent:began_on:{before}"
-    assert send(unchanged.client(unchanged.chen), address, **values, asked=signed(patient, token), confirmed=signed(patient, token)).status_code == 302
+    assert (
+        send(
+            unchanged.client(unchanged.chen),
+            address,
+            **values,
+            asked=signed(patient, token),
+            confirmed=signed(patient, token),
+        ).status_code
+        == 302
+    )
     assert CheckFiring.objects.get(patient=patient, check_code="event_before_consent").outcome == "confirmed"
 
 

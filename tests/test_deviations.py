@@ -413,7 +413,9 @@ def test_the_card_of_a_patient_tells_what_is_recorded_and_how_much_waits(unchang
         card = client.get(f"/safety/deviations/of/{overdue.pk}/").content.decode()
         assert f"/safety/deviations/{deviation.pk}/" in card and f"{waiting - 1} seen by the system" in card
         assert ("Record a deviation" in card) is may_record
-        assert f"/safety/listings/deviations/?of={overdue.pk}" in client.get(f"/patients/{overdue.pk}/").content.decode()
+        assert (
+            f"/safety/listings/deviations/?of={overdue.pk}" in client.get(f"/patients/{overdue.pk}/").content.decode()
+        )
         page = client.get(f"/safety/deviations/?patient={overdue.pk}", follow=True)
         assert [shown.pk for shown in page.context["page"].object_list] == [deviation.pk]
         assert f'name="of" value="{overdue.pk}"' in page.content.decode(), "other filters keep the patient"

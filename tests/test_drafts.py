@@ -164,7 +164,10 @@ def test_only_what_a_check_really_said_about_this_panel_is_counted(unchanged, sc
               as_said(panel, "implausible:CD8", "4000")]  # fmt: skip
     for claim in forged:
         with transaction.atomic():
-            assert send(chen, url, CD4="400", collected_on=day, asked=json.dumps({"implausible:CD4": claim})).status_code == 302
+            assert (
+                send(chen, url, CD4="400", collected_on=day, asked=json.dumps({"implausible:CD4": claim})).status_code
+                == 302
+            )
             assert not CheckFiring.objects.filter(panel=panel, outcome="corrected").exists(), claim
             transaction.set_rollback(True)
     assert send(chen, url, CD4="400", collected_on=day, asked=json.dumps({"implausible:CD4": said})).status_code == 302

@@ -567,7 +567,9 @@ ITEMS = [
 
 def test_what_the_board_asked_for_is_told_with_what_became_of_it(trial):
     def recommend(on, **values):
-        return Recommendation.objects.create(met_on=on, decision="modify", rationale="x", recorded_by=trial.by, **values)
+        return Recommendation.objects.create(
+            met_on=on, decision="modify", rationale="x", recorded_by=trial.by, **values
+        )
 
     def instant(days):
         return datetime(2026, 6, 30, 10, tzinfo=UTC) + timedelta(days=days)
@@ -580,7 +582,11 @@ def test_what_the_board_asked_for_is_told_with_what_became_of_it(trial):
                 due_on=CUTOFF + timedelta(days=due) if due is not None else None,
                 **({"resolution": "done so", "resolved_at": instant(resolved)} if resolved else {}),
             )  # fmt: skip
-        for other in (recommend(DAY_0), recommend(DAY_0, effective_at=instant(1)), recommend(DAY_0, effective_at=instant(-2))):
+        for other in (
+            recommend(DAY_0),
+            recommend(DAY_0, effective_at=instant(1)),
+            recommend(DAY_0, effective_at=instant(-2)),
+        ):
             ActionItem.objects.create(recommendation=other, text=f"Of {other.effective_at}", responsible="x")
     wanted = {text: (state, since) for text, _due, _resolved, state, since in ITEMS}
     wanted[f"Of {instant(-2)}"] = ("open", "new")
@@ -588,10 +594,16 @@ def test_what_the_board_asked_for_is_told_with_what_became_of_it(trial):
         snapshot = read_snapshot(CUTOFF, datetime(2026, 7, 9, tzinfo=UTC), CUTOFF)
         snapshot.before = before
         table = action_items(snapshot)
-        assert {row.cells[1]: row.cells[4] for row in table.rows} == {text: state for text, (state, _) in wanted.items()}
-        assert [row.cells[4] for row in table.rows][-1] == "resolved, 2026-06-25" and table.rows[-1].cells[5] == "done so"
+        assert {row.cells[1]: row.cells[4] for row in table.rows} == {
+            text: state for text, (state, _) in wanted.items()
+        }
+        assert [row.cells[4] for row in table.rows][-1] == "resolved, 2026-06-25" and table.rows[-1].cells[
+            5
+        ] == "done so"
         if before:
-            assert {row.cells[1]: row.cells[6] for row in table.rows} == {text: since for text, (_, since) in wanted.items()}
+            assert {row.cells[1]: row.cells[6] for row in table.rows} == {
+                text: since for text, (_, since) in wanted.items()
+            }
     assert figures().open.item("C4").rows and figures().closed.item("C4").rows
 
 
@@ -694,7 +706,9 @@ def test_each_arm_gets_one_letter_and_keeps_it(trial):
 def test_letters_are_drawn_at_random(monkeypatch):
     protocol = in_force(monkeypatch, small_protocol())
     drawn = []
-    monkeypatch.setattr("safety.actions.reports.secrets.SystemRandom.shuffle", lambda self, arms: drawn.append(list(arms)))
+    monkeypatch.setattr(
+        "safety.actions.reports.secrets.SystemRandom.shuffle", lambda self, arms: drawn.append(list(arms))
+    )
     draw_arm_letters(by=SmallTrial(protocol).by)
     assert drawn == [sorted(ARMS)]
     assert dict(ArmLetter.objects.values_list("letter", "arm")) == dict(zip("AB", sorted(ARMS), strict=True))

@@ -63,7 +63,14 @@ def objects_of(pdf):
 def test_the_pdf_has_title_page_header_footer_and_page_numbers(figures, tmp_path):
     text = words_of(render_pdf(figures.open, draw_plots(figures.open)), tmp_path)
     first, second, *_ = pages = [page for page in text.split("\f") if page]
-    for words in ("A small trial", "OPEN SESSION REPORT", "NCT00000000", "2026-06-30", "2026-07-01 00:00:00 UTC", "2026-07-01"):
+    for words in (
+        "A small trial",
+        "OPEN SESSION REPORT",
+        "NCT00000000",
+        "2026-06-30",
+        "2026-07-01 00:00:00 UTC",
+        "2026-07-01",
+    ):
         assert words in first
     for number, page in enumerate(pages, start=1):
         assert "Open session report – confidential" in page
@@ -90,7 +97,9 @@ def test_no_table_begins_with_a_row_or_two_at_the_foot_of_a_page_and_no_row_is_p
     for n in range(24, 44):
         before = Table(f"X{n}", "Before it", columns, tuple(Row((f"line {i}", str(i))) for i in range(n)))
         it = Table(f"Y{n}", "Begins", columns, tuple(Row((f"Y{n} row {i}.", str(i))) for i in range(8)))
-        told = Table(f"Z{n}", "Stories", listing, tuple(Row((f"Z{n}-{i}-begin", f"{story} Z{n}-{i}-end")) for i in range(5)))
+        told = Table(
+            f"Z{n}", "Stories", listing, tuple(Row((f"Z{n}-{i}-begin", f"{story} Z{n}-{i}-end")) for i in range(5))
+        )
         items += [before, it, told]
     pages = words_of(render_pdf(replace(figures.closed, items=tuple(items)), {}), tmp_path).split("\f")[2:]
     for n in range(24, 44):
@@ -200,7 +209,9 @@ def test_every_table_and_figure_is_there_as_csv_and_as_a_sheet(figures):
         assert lines[0][:2] == ["Section", ""]
         assert ["Infusion 1", "Given of due, n/N (%)"] in [line[:2] for line in lines]
         for number in drawn:
-            assert len({len(line) for line in csv.reader(io.StringIO(files[f"{number}.csv"].decode(), newline=""))}) == 1
+            assert (
+                len({len(line) for line in csv.reader(io.StringIO(files[f"{number}.csv"].decode(), newline=""))}) == 1
+            )
 
 
 def test_a_text_is_a_text_in_the_workbook_and_as_typed_in_the_csv(figures):

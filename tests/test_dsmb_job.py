@@ -212,7 +212,9 @@ def wait_until_free(seconds=10):
 
 def locks_held():
     with connection.cursor() as cursor:
-        cursor.execute("select count(*) from pg_locks where locktype = 'advisory' and classid = %s", [reports.REPORT.gate])
+        cursor.execute(
+            "select count(*) from pg_locks where locktype = 'advisory' and classid = %s", [reports.REPORT.gate]
+        )
         return cursor.fetchone()[0]
 
 
@@ -303,7 +305,9 @@ def test_of_two_clocks_one_asks_and_the_other_lets_it_be(trial, july, monkeypatc
     trial.screen(date(2026, 6, 1))
     request_dsmb_report(cutoff=CUTOFF, month="2026-07", by=trial.by)
     with monkeypatch.context() as patch:
-        patch.setattr(tasks, "DsmbReport", Mock(**{"objects.filter.return_value.exists.return_value": False}))  # too early
+        patch.setattr(
+            tasks, "DsmbReport", Mock(**{"objects.filter.return_value.exists.return_value": False})
+        )  # too early
         assert request_monthly_report() is None
     assert DsmbReport.objects.count() == 1
 

@@ -111,7 +111,9 @@ def test_with_the_database_down_the_answer_is_503_and_asks_to_try_again(chen, mo
 
 
 @pytest.mark.parametrize(("without_worker", "status"), [(False, 503), (True, 200)])
-def test_jobs_that_wait_are_a_fault_unless_nobody_was_to_do_them(unchanged, settings, monkeypatch, without_worker, status):
+def test_jobs_that_wait_are_a_fault_unless_nobody_was_to_do_them(
+    unchanged, settings, monkeypatch, without_worker, status
+):
     monkeypatch.setattr(pages, "probe_broker", lambda: None)
     settings.NO_WORKER = without_worker
     OutboxMessage.objects.create(task="x", written_at=timezone.now() - timedelta(minutes=6))
@@ -119,7 +121,9 @@ def test_jobs_that_wait_are_a_fault_unless_nobody_was_to_do_them(unchanged, sett
     assert answer.status_code == status and answer.json()["queue"] != "ok"
 
 
-@pytest.mark.parametrize(("no_worker", "own_broker", "told"), [(True, True, "1"), (True, False, "0"), (False, True, "0")])
+@pytest.mark.parametrize(
+    ("no_worker", "own_broker", "told"), [(True, True, "1"), (True, False, "0"), (False, True, "0")]
+)
 def test_serve_tells_the_web_process_whether_somebody_does_the_jobs(monkeypatch, no_worker, own_broker, told):
     serving, given = serve.Command(), {}
     monkeypatch.setattr(serving, "add", lambda name, command, environment, **_: given.update({name: environment}))

@@ -165,7 +165,9 @@ def test_every_component_of_the_style_sheet_is_documented():
     rules = re.sub(r"/\*.*?\*/", "", (static / "trialsite" / "app.css").read_text(), flags=re.S)
     selectors = [one for block in re.findall(r"([^{}]+)\{", rules) for one in block.split(",")]
     ours = {found.group(1) for one in selectors if (found := re.match(r"\s*(?:[a-z]+)?\.([a-z][\w-]*)", one))}
-    theirs = {name for file in (static / "vendor").glob("*.css") for name in re.findall(r"\.([a-z][\w-]*)", file.read_text())}
+    theirs = {
+        name for file in (static / "vendor").glob("*.css") for name in re.findall(r"\.([a-z][\w-]*)", file.read_text())
+    }
     ours = {name for name in ours - theirs if not re.match(r"(status|heat|crowd|icon|htmx)-", name)}
     page = (ROOT / "docs" / "interface.md").read_text()
     code = " ".join(re.findall(r"```.*?```|`[^`\n]+`", page, flags=re.S))

@@ -211,7 +211,9 @@ def test_the_first_infusion_moves_day_0_and_the_plan_with_it(unchanged):
     assert planned["W0"].planned_on == today - timedelta(days=3), "what took place stays where it was planned"
 
 
-def test_a_corrected_first_infusion_moves_the_windows_of_later_visits_that_took_place_but_of_none_that_is_held(unchanged):
+def test_a_corrected_first_infusion_moves_the_windows_of_later_visits_that_took_place_but_of_none_that_is_held(
+    unchanged,
+):
     day_0 = patient_actions.today_at(unchanged.site) - timedelta(days=20)
     with clock_at(at(unchanged.site, day_0)):
         patient = unchanged.infused(day_0=day_0)
@@ -369,7 +371,9 @@ def test_an_infusion_is_checked_while_it_is_typed(unchanged, prepared):
 
 def test_what_bars_an_infusion_is_told_as_soon_as_its_start_is_typed(unchanged, prepared):
     day = prepared.day_0.isoformat()
-    patient_actions.open_halt(scope=Scope.PATIENT, patient=prepared, blocks=["infuse"], cause="A rash", by=unchanged.samuel)
+    patient_actions.open_halt(
+        scope=Scope.PATIENT, patient=prepared, blocks=["infuse"], cause="A rash", by=unchanged.samuel
+    )
     tomorrow = {"started_at": f"{day} 00:01"}
     told, _questions = live(unchanged, prepared, **tomorrow)
     assert not [one for one in told if "rash" in one], "given before the halt was opened"

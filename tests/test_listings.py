@@ -106,7 +106,9 @@ def test_the_arm_is_a_column_for_those_alone_who_may_see_arms(unchanged, reviewe
 
 def test_an_event_of_interest_is_one_whose_term_the_protocol_watches(unchanged, reviewed):
     unchanged.event(reviewed.here, term="Thromboembolic event", grade=2)
-    assert [row[0] for row in rows_of(unchanged.client(unchanged.samuel), "interest", "c=term")] == ["Thromboembolic event"]
+    assert [row[0] for row in rows_of(unchanged.client(unchanged.samuel), "interest", "c=term")] == [
+        "Thromboembolic event"
+    ]
 
 
 def test_a_result_worse_than_baseline_is_found_by_its_shift(unchanged, reviewed):
@@ -139,7 +141,9 @@ def test_a_view_is_kept_for_its_owner_replaced_by_its_name_and_forgotten(unchang
 def test_a_file_holds_the_rows_that_were_chosen_and_no_formula(unchanged, reviewed):
     unchanged.event(reviewed.here, term="=1+1", body_system="Investigations")
     client = unchanged.client(unchanged.samuel)
-    lines = list(csv.reader(io.StringIO(take(client, "events", "c=term&c=grade&sort=-grade").content.decode("utf-8-sig"))))
+    lines = list(
+        csv.reader(io.StringIO(take(client, "events", "c=term&c=grade&sort=-grade").content.decode("utf-8-sig")))
+    )
     assert lines[0] == ["Event", "Grade"] and lines[1] == ["Fever", "3"]
     book = ZipFile(io.BytesIO(take(client, "events", "c=term", "xlsx").content))
     sheet = book.read("xl/worksheets/sheet1.xml").decode()

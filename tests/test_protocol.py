@@ -1023,7 +1023,9 @@ def test_a_translation_of_no_protocol_file_is_named(tmp_path):
     assert f"{file.with_name('2.toml')}: (file): expected the name of a protocol file" in str(caught.value)
 
 
-@pytest.mark.parametrize("file", [PILOT, OTHER, OTHER.parent / "amended" / "1.0.toml"], ids=lambda file: file.parent.name)
+@pytest.mark.parametrize(
+    "file", [PILOT, OTHER, OTHER.parent / "amended" / "1.0.toml"], ids=lambda file: file.parent.name
+)
 def test_check_protocol_finds_no_fault_in_a_file_of_ours_whatever_stands_beside_it(file, tmp_path):
     done = check_protocol(file, tmp_path / "var")
     assert "No fault found." in done.stdout and done.returncode == 0, done.stderr

@@ -88,7 +88,16 @@ def pages_of(universe, patient):
     yield universe.david, "/safety/deviations/proposals/"
     yield universe.david, "/safety/start/to-code/"
     dictionary = f"dictionaries/{patient.codings.first().dictionary_id}/"
-    for address in ("", "?state=approved", "approve/", "dictionaries/", dictionary, f"{dictionary}use/", f"adverse_event/{event.pk}/", "suggest/?term=hedache"):
+    for address in (
+        "",
+        "?state=approved",
+        "approve/",
+        "dictionaries/",
+        dictionary,
+        f"{dictionary}use/",
+        f"adverse_event/{event.pk}/",
+        "suggest/?term=hedache",
+    ):
         yield universe.david, f"/safety/coding/{address}"
     yield universe.samuel, f"/safety/coding/codes/{patient.codings.first().pk}/reject/"
     laboratory = Laboratory.objects.get()

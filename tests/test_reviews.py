@@ -728,7 +728,11 @@ def test_the_casebooks_signature_covers_days_of_visits_how_it_ended_and_deviatio
     # nobody changes them under the signature: only who opens the records, and so makes it void, lets them change
     for change_it in (
         lambda: actions.record_attendance(
-            visit=visit, attended_on=visit.attended_on + timedelta(days=1), version=None, reason=WRONG, by=unchanged.chen
+            visit=visit,
+            attended_on=visit.attended_on + timedelta(days=1),
+            version=None,
+            reason=WRONG,
+            by=unchanged.chen,
         ),
         lambda: patient_steps.end_participation(patient=patient, state="died", explanation="x", by=unchanged.chen),
     ):
@@ -819,7 +823,11 @@ def test_voiding_marks_costs_one_statement_and_none_at_the_first_entry(unchanged
 def test_the_page_on_which_a_panel_is_signed_shows_laboratory_unit_range_flag_and_what_the_value_means(unchanged):
     patient = unchanged.screened()
     laboratory = steps.make_laboratory(
-        site=unchanged.site, protocol=patient.protocol, on=patient.screened_on, by=unchanged.david, other_units=("CREAT",)
+        site=unchanged.site,
+        protocol=patient.protocol,
+        on=patient.screened_on,
+        by=unchanged.david,
+        other_units=("CREAT",),
     )
     steps.enter_screening(patient=patient, by=unchanged.chen)
     panel = PanelRecord.objects.get(patient=patient, code="chemistry")

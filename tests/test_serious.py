@@ -318,7 +318,9 @@ def test_a_follow_up_says_what_changed_and_is_refused_when_nothing_did(unchanged
 
 def test_every_part_of_a_case_has_words(unchanged, patient):
     content = to_sponsor(unchanged, case_of(report(unchanged, patient))).content
-    names = [name for part in content for name in ([f"{part}.{n}" for n in content[part]] if part == "event" else [part])]
+    names = [
+        name for part in content for name in ([f"{part}.{n}" for n in content[part]] if part == "event" else [part])
+    ]
     assert all(str(told_part(name)) for name in names)
 
 

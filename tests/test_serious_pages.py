@@ -168,7 +168,12 @@ def test_what_does_not_fit_goes_on_on_the_next_page_whole(unchanged, patient, tm
 
 @pytest.mark.parametrize(
     ("low", "high", "words"),
-    [("7", "40", "normal 7 to 40, "), (None, "40", "normal up to 40, "), ("115", None, "normal from 115, "), (None, None, "(")],
+    [
+        ("7", "40", "normal 7 to 40, "),
+        (None, "40", "normal up to 40, "),
+        ("115", None, "normal from 115, "),
+        (None, None, "("),
+    ],
 )
 def test_a_result_on_the_form_has_its_range_and_its_unit_as_people_write_it(low, high, words):
     lab = {"test": "WBC", "result": "12", "unit": "10^9/L", "low": low, "high": high, "flag": "", "on": "2026-11-02"}

@@ -223,7 +223,9 @@ def test_where_no_officer_has_an_address_those_who_watch_are_told(masked, settin
     )
     accounts.grant_role(user=there, role=Role.SAFETY_OFFICER, site=masked.other_site, by=masked.ada)
     unmask(masked)
-    assert set(Email.objects.values_list("address", flat=True)) == {"", "watch@sponsor.invalid"}, "not those of another site"
+    assert set(Email.objects.values_list("address", flat=True)) == {"", "watch@sponsor.invalid"}, (
+        "not those of another site"
+    )
 
 
 @pytest.mark.requirement("R45", "R46")

@@ -164,7 +164,8 @@ def test_the_start_page_the_grid_and_the_visit_count_the_same_queries_as_open(un
     panel = universe.panel(patient, "W0", "haematology")
     steps.enter_visit(patient=patient, code="W0", by=universe.chen)
     raised = [
-        actions.raise_query(panel=panel, test=test, text="Is it right?", by=universe.maria) for test in ("WBC", "PLAT", "HGB")
+        actions.raise_query(panel=panel, test=test, text="Is it right?", by=universe.maria)
+        for test in ("WBC", "PLAT", "HGB")
     ]
     actions.answer_query(query=raised[0], text="It is.", version=None, by=universe.chen)
     waiting = Query.objects.filter(panel__visit=panel.visit_id, state=QueryState.OPEN).count()

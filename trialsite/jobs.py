@@ -109,7 +109,9 @@ def _refuse_many(kind, values, by):
         raise Refused(_("What you asked for last is still being made. Ask again when it is done."))
     if mine.filter(requested_at__gt=timezone.now() - timedelta(days=1)).count() >= kind.most_a_day:
         raise Refused(
-            _("You have asked for %(count)d of these in 24 hours, which is the most. Use one that is made, or ask again tomorrow.")
+            _(
+                "You have asked for %(count)d of these in 24 hours, which is the most. Use one that is made, or ask again tomorrow."
+            )
             % {"count": kind.most_a_day}
         )
 

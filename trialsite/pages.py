@@ -41,7 +41,12 @@ NAVIGATION = [
         "visits:start_checking",
         (Permission.VERIFY_SOURCE, Permission.REVIEW_DATA, Permission.SIGN_DATA),
     ),
-    (_("Adverse events"), ("safety:show_listing", "events"), Permission.VIEW_ADVERSE_EVENTS, "safety:list_adverse_events"),
+    (
+        _("Adverse events"),
+        ("safety:show_listing", "events"),
+        Permission.VIEW_ADVERSE_EVENTS,
+        "safety:list_adverse_events",
+    ),
     (_("Deviations"), ("safety:show_listing", "deviations"), Permission.VIEW_PATIENTS, "safety:list_deviations"),
     (_("Lots"), "visits:list_lots", Permission.MANAGE_LOTS),
     (_("Listings"), "safety:list_listings", Permission.VIEW_ADVERSE_EVENTS),
@@ -53,13 +58,24 @@ NAVIGATION_MORE = [
     (_("Laboratories"), "visits:list_laboratories", Permission.VIEW_PATIENTS),
     (_("Randomisation"), "patients:show_allocation", Permission.MANAGE_ALLOCATION),
     (_("Data export"), "list_exports", Permission.EXPORT_DATA),
-    (_("Safety board"), "safety:list_recommendations",
-     (Permission.RECORD_DECISIONS, Permission.READ_OPEN_REPORTS, Permission.VIEW_ADVERSE_EVENTS)),
+    (
+        _("Safety board"),
+        "safety:list_recommendations",
+        (Permission.RECORD_DECISIONS, Permission.READ_OPEN_REPORTS, Permission.VIEW_ADVERSE_EVENTS),
+    ),
     (_("Stopping rules"), "safety:list_stopping_rules", (Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)),
     (_("Halts"), "patients:list_halts", (Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)),
     (_("Protocol"), "list_versions", Permission.VIEW_PATIENTS),
-    (_("E-mails"), "list_emails",
-     (Permission.JUDGE_SERIOUS_EVENTS, Permission.REPORT_ADVERSE_EVENTS, Permission.RECORD_DECISIONS, Permission.MANAGE_ACCOUNTS)),
+    (
+        _("E-mails"),
+        "list_emails",
+        (
+            Permission.JUDGE_SERIOUS_EVENTS,
+            Permission.REPORT_ADVERSE_EVENTS,
+            Permission.RECORD_DECISIONS,
+            Permission.MANAGE_ACCOUNTS,
+        ),
+    ),
     (_("Accounts"), "list_accounts", Permission.MANAGE_ACCOUNTS),
 ]
 

@@ -194,7 +194,9 @@ class AskingForm(DataForm):
     def _tokens(self, name):
         sent = self.data.getlist(name)[:MOST_QUESTIONS] if self.is_bound else []
         parts = [text.rpartition(":") for text in sent if len(text) < LONGEST_TOKEN and "\x00" not in text]
-        return {token for token, _, signature in parts if constant_time_compare(signature, signature_of(self.about, token))}
+        return {
+            token for token, _, signature in parts if constant_time_compare(signature, signature_of(self.about, token))
+        }
 
     @property
     def confirmed(self):

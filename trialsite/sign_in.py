@@ -180,7 +180,10 @@ def raise_alert(request, event, user=None, username=""):
     with transaction.atomic():
         noted = note(request, event, user, username)
         mails.write(
-            key=f"alert/{noted.pk}", to=settings.ALERT_EMAIL, about=Email.About.SECURITY, words=partial(words_of_alert, noted)
+            key=f"alert/{noted.pk}",
+            to=settings.ALERT_EMAIL,
+            about=Email.About.SECURITY,
+            words=partial(words_of_alert, noted),
         )
     log.error("%s for one account: %s", event.value, noted.username)
 

@@ -235,7 +235,9 @@ def load_forms(wanted, *, patient=None, reviews=False):
         form.parts.sort(key=lambda part: (part._meta.label_lower, part.pk))
         if form.kind.label == CASEBOOK:
             form.parts = list(load_forms(all_of(form.record), patient=form.record).values())
-            form.beside = [row for model in beside_casebook() for row in model.objects.filter(patient=form.record).order_by("pk")]
+            form.beside = [
+                row for model in beside_casebook() for row in model.objects.filter(patient=form.record).order_by("pk")
+            ]
     if reviews and forms:
         labels, ids = {key[0] for key in forms}, {key[1] for key in forms}
         found = Review.objects.filter(record__in=labels, record_id__in=ids).select_related("by", "void_by")
@@ -310,7 +312,10 @@ def as_when(review, form):
     if form.kind.label == CASEBOOK:
         parts = [as_when(review, part) for part in form.parts]
         return Form(
-            form.kind, form.record, [part for part in parts if part is not None], beside=rows_when(review, form.beside) or []
+            form.kind,
+            form.record,
+            [part for part in parts if part is not None],
+            beside=rows_when(review, form.beside) or [],
         )
     rows = rows_when(review, [form.record, *form.parts])
     if not rows or rows[0].pk != form.record.pk or type(rows[0]) is not type(form.record):

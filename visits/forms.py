@@ -212,7 +212,8 @@ class GradeAnswerForm(DataForm):
         super().__init__(*args, **kwargs)
         choices = grading.grades_to_choose(asked[1]) if asked else []
         self.fields["grade"].choices = [
-            (grade, f"{grade}: {grade_told(asked[0].key, words)}" if words else _("0: none of these conditions is met")) for grade, words in choices
+            (grade, f"{grade}: {grade_told(asked[0].key, words)}" if words else _("0: none of these conditions is met"))
+            for grade, words in choices
         ]
 
 
@@ -506,7 +507,10 @@ class InfusionForm(AskingForm):
     @property
     def reaction_rows(self):
         rows = self._rows("reaction", ("term", "began", "grade"), REACTION_ROWS)
-        shown = [{"cells": cells, "row": self.scale and self.scale.row_of_term(cells[0].value() or "")} for cells in rows["shown"]]
+        shown = [
+            {"cells": cells, "row": self.scale and self.scale.row_of_term(cells[0].value() or "")}
+            for cells in rows["shown"]
+        ]
         return rows | {"shown": shown}
 
     def _rows(self, row, names, least):

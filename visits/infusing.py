@@ -271,7 +271,9 @@ def _problems_of_time(
         flowing_since = max(flowing_since, resumed_at or stopped_at)
 
 
-def _problems_of_reactions(started_at: datetime | None, reactions: Iterable[datetime], now: datetime) -> Iterator[Problem]:
+def _problems_of_reactions(
+    started_at: datetime | None, reactions: Iterable[datetime], now: datetime
+) -> Iterator[Problem]:
     for began_at in reactions:
         if began_at > now:
             yield problem("future")

@@ -104,4 +104,3 @@ class ImportRangesForm(DataForm):
         super().__init__(*args, **kwargs)
         words = _("Columns %(columns)s; sex F, M or blank for both; ages, dates and one of the limits may be blank.")
         self.fields["text"].help_text = words % {"columns": ", ".join(COLUMNS)}
-

@@ -195,6 +195,7 @@ def _lock(recommendation, version):
 
 # --- what becomes of it -------------------------------------------------------------------------------
 
+
 def acknowledge_recommendation(*, recommendation, by):
     """Sponsor or investigator has received it. Saying it again changes nothing."""
     if not any(can(by, permission) for permission in RECEIVERS):

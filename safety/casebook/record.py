@@ -128,7 +128,9 @@ def read_record(patient_pk, cutoff, eyes) -> Record:
     ranges = {row["id"]: str(ReferenceRange(**row)) for row in rows_as_of(ReferenceRange, cutoff) if row["id"] in held}
     coded = {row["dictionary_id"] for row in rows.get("safety_coding", ())}
     dictionaries = {
-        row["id"]: f"{row['name']} {row['dictionary_version']}" for row in rows_as_of(Dictionary, cutoff) if row["id"] in coded
+        row["id"]: f"{row['name']} {row['dictionary_version']}"
+        for row in rows_as_of(Dictionary, cutoff)
+        if row["id"] in coded
     }
     return Record(cutoff, eyes, patient, site, rows, trail, people, names, lots, ranges, dictionaries)
 

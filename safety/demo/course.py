@@ -155,7 +155,10 @@ class Course:
 
     def let_results_be_bad(self, story, visit):
         """A graded result that proposes an adverse event, at the first visit of the follow-up: as low as is plausible."""
-        row = {"has few platelets": "platelets_low", "is not reported": f"haemoglobin_low_{'fe' * (story.sex == 'F')}male"}
+        row = {
+            "has few platelets": "platelets_low",
+            "is not reported": f"haemoglobin_low_{'fe' * (story.sex == 'F')}male",
+        }
         follow_ups = [one for one in self.planned.values() if one.phase == "follow_up"]
         for test in self.protocol.tests if visit in follow_ups[:1] else ():
             if row.get(story.fate) in test.grade_rows and test.plausible:

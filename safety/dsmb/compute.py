@@ -145,7 +145,9 @@ def about(snapshot, part):
         )  # fmt: skip
         if has_infusions:
             methods.append(
-                _("What can tell the product is in the closed part alone: doses, interruptions, reactions to infusions.")
+                _(
+                    "What can tell the product is in the closed part alone: doses, interruptions, reactions to infusions."
+                )
             )
     else:
         methods.append(
@@ -167,7 +169,10 @@ def about(snapshot, part):
         language=tag(get_language()),
         key_figures=(
             (pgettext("number of patients", "Screened"), str(len(snapshot.patients))),
-            (_("Randomised"), _("%(n)s of %(planned)s planned") % {"n": len(randomised), "planned": trial.planned_patients}),
+            (
+                _("Randomised"),
+                _("%(n)s of %(planned)s planned") % {"n": len(randomised), "planned": trial.planned_patients},
+            ),
             (_("Treated") if has_infusions else _("In the safety population"), str(len(treated))),
             (_("Patients with serious adverse events"), str(len(serious))),
             (_("Deaths"), str(len(died))),

@@ -55,7 +55,14 @@ def stopping_rules(snapshot, states):
         if boundary is None:
             stops_at = 1
         rows.append(
-            Row((rule.name, count(first.y, first.n) if first else "0", "–" if stops_at is None else str(stops_at), words))
+            Row(
+                (
+                    rule.name,
+                    count(first.y, first.n) if first else "0",
+                    "–" if stops_at is None else str(stops_at),
+                    words,
+                )
+            )
         )
     columns = (
         Column(_("Stopping rule"), align="left", share=1), Column(_("Patients with an event, of the treated")),
@@ -85,6 +92,4 @@ def unmaskings(snapshot, letters):
         letters, Column(_("Unmasked (UTC)"), align="left"), Column(_("Why"), align="left", share=1),
         Column(_("Note"), align="left"),
     )  # fmt: skip
-    return Table(
-        "L5", _("Emergency unmaskings"), columns, tuple(rows), wide=True, empty=_("No patient was unmasked.")
-    )
+    return Table("L5", _("Emergency unmaskings"), columns, tuple(rows), wide=True, empty=_("No patient was unmasked."))

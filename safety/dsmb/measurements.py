@@ -108,7 +108,10 @@ def trend_plot(snapshot, groups):
         notes = (_("Randomised patients. Thin lines: single patients, on the days of their visits; thick lines: medians "
                    "by visit, drawn at the planned day."),)  # fmt: skip
     else:
-        notes = (_("Randomised patients. Medians and quartiles by visit, drawn at the planned day."), *withheld_note(groups))
+        notes = (
+            _("Randomised patients. Medians and quartiles by visit, drawn at the planned day."),
+            *withheld_note(groups),
+        )
     if not medians:
         return None
     return Plot(

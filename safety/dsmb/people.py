@@ -79,7 +79,9 @@ def enrolment_plot(snapshot):
         _("Patients"),
         _("Until %(day)s %(screened)s patients were screened and %(randomised)s randomised; %(planned)s are planned.")
         % {
-            "day": snapshot.cutoff, "screened": len(snapshot.patients), "randomised": len(snapshot.randomised),
+            "day": snapshot.cutoff,
+            "screened": len(snapshot.patients),
+            "randomised": len(snapshot.randomised),
             "planned": planned,
         },
         tuple(lines),
@@ -136,7 +138,9 @@ def screen_failures(snapshot):
         for code in [*criteria, *sorted(set(by_criterion) - set(criteria))]
         if by_criterion[code]
     ]
-    rows += [Row((_("Other: %(words)s") % {"words": words}, count(n, len(failed)))) for words, n in sorted(other.items())]
+    rows += [
+        Row((_("Other: %(words)s") % {"words": words}, count(n, len(failed)))) for words, n in sorted(other.items())
+    ]
     return Table(
         "T2",
         _("Reasons for screen failure"),

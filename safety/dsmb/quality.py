@@ -1,6 +1,5 @@
 """Are the data there, right in time and cleaned? DQ1 to DQ4."""
 
-
 from django.utils.translation import gettext as _
 
 from safety.dsmb.counting import count, decimal_text, median_text, quartiles

@@ -157,7 +157,9 @@ def download_certified_copy(request, pk):
 def files_of(casebook):
     """Its files without their bytes: whether they are kept, and how often each was taken."""
     kept = Q(content__isnull=False)
-    return casebook.files.defer("content").annotate(times=Count("downloads"), is_kept=ExpressionWrapper(kept, BooleanField()))
+    return casebook.files.defer("content").annotate(
+        times=Count("downloads"), is_kept=ExpressionWrapper(kept, BooleanField())
+    )
 
 
 def may_take(user, casebook):

@@ -26,7 +26,11 @@ from trialsite.protocol.stopping import RateRule
 from trialsite.roles import Permission, can_see_arm, needs, sites_where
 
 # the constants of rules, as the protocol calls them
-CONSTANTS = {"confidence": gettext_lazy("confidence"), "level": gettext_lazy("level"), "constant": gettext_lazy("constant")}
+CONSTANTS = {
+    "confidence": gettext_lazy("confidence"),
+    "level": gettext_lazy("level"),
+    "constant": gettext_lazy("constant"),
+}
 READERS = (Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)
 SHOWN_RATES = ("0.05", "0.1", "0.15", "0.2", "0.25", "0.3", "0.4", "0.5")
 

@@ -250,7 +250,9 @@ def test_a_unit_that_the_row_has_not_is_converted_by_the_protocols_factor():
 
 def test_the_bounds_are_those_of_the_reported_unit_where_the_row_has_both():
     units = [{"unit": "mg/dL", "ucum": "mg/dL", "factor": Decimal("0.055507"), "decimals": 1}]
-    test = test_of(code="GLUC", unit="mmol/L", ucum="mmol/L", decimals=2, units=units, grade_rows=["glucose_fasting_high"])
+    test = test_of(
+        code="GLUC", unit="mmol/L", ucum="mmol/L", decimals=2, units=units, grade_rows=["glucose_fasting_high"]
+    )
     trial = with_grading(test, population={"fasting": True})
     assert graded(test, "250.1", "mg/dL", trial).grade == 3  # 13.882 mmol/L, which alone would be grade 2
     assert graded(test, "13.88", trial=trial).grade == 2

@@ -258,7 +258,9 @@ def record_infusion(
             asked=_keys_of_tokens(asked or (), protocol.infusions), shown=asked, by=by,
         )  # fmt: skip
         if number == 1 and patient.day_0 != on:
-            move_plan(patient=patient, day_0=on, reason=because("the first infusion was given on %(day)s", day=on), by=by)
+            move_plan(
+                patient=patient, day_0=on, reason=because("the first infusion was given on %(day)s", day=on), by=by
+            )
         if number == 1 and started_at != began_before:
             ask_for_regrading(patient)  # what was collected before it is the baseline
         for name in settings.AFTER_INFUSION:
@@ -318,7 +320,13 @@ def preview_infusion(
         except Refused as halt:
             reasons.append(str(halt))
         reasons += _reasons_not_to_infuse(
-            patient, visit, preparation.lot, started_at, given=given, halted_at=started_at, masked_eyes=protocol.is_masked
+            patient,
+            visit,
+            preparation.lot,
+            started_at,
+            given=given,
+            halted_at=started_at,
+            masked_eyes=protocol.is_masked,
         )
     tests = {code: protocol.test(code) for code in protocol.infusions.monitoring_tests}
     soft = [p for p in problems if not p.hard]

@@ -170,9 +170,9 @@ def move_plan(*, patient, day_0, reason, by):
     with acting(by, reason):
         patient = set_day_0(patient=patient, day_0=day_0, reason=reason, by=by)
         planned = list(
-            Visit.objects.select_for_update(of=("self",)).filter(
-                Q(state=VisitState.PLANNED, day__gte=0) | Q(day__gt=0), patient=patient, is_scheduled=True, hold=""
-            ).exclude(state=VisitState.CANCELLED)
+            Visit.objects.select_for_update(of=("self",))
+            .filter(Q(state=VisitState.PLANNED, day__gte=0) | Q(day__gt=0), patient=patient, is_scheduled=True, hold="")
+            .exclude(state=VisitState.CANCELLED)
         )
         for visit in planned:
             window = schedule.window_for(visit.protocol.visit(visit.code), day_0)

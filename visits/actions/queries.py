@@ -277,7 +277,9 @@ def raise_record_queries(*, problems, record, confirmed=(), asked=None, by):
         and (problem.code, problem.test, values[problem.test]) not in settled
     ]  # fmt: skip
     if asked is not None:
-        ask_first([(Question(p.code, p.test, values[p.test], p.text), (p.code, p.test)) for p in to_ask], asked, confirmed)
+        ask_first(
+            [(Question(p.code, p.test, values[p.test], p.text), (p.code, p.test)) for p in to_ask], asked, confirmed
+        )
     for problem in to_ask:
         code, name = problem.code, problem.test
         said = problem.text.stored()

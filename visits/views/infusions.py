@@ -56,7 +56,9 @@ def prepare_infusion(request, pk):
         amount = f"{_plain(dose.per_kg or dose.absolute)} {dose.unit}"
         intro = f"{product.name}: " + (_("%s per kg of body weight") % amount if dose.per_kg else amount)
     heading = _("Prepare infusion %d") % planned_infusion(visit)
-    context = visit_context(request, visit, heading, intro=intro, lack=lack_of_lots(request.user, product, lots, patient.site))
+    context = visit_context(
+        request, visit, heading, intro=intro, lack=lack_of_lots(request.user, product, lots, patient.site)
+    )
     return answer_form(request, form, "visits/prepare_infusion.html", context, save)
 
 

@@ -34,7 +34,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser):
         parser.add_argument("--copies", type=int, default=0, help="first add each patient that often again, by SQL")
-        parser.add_argument("--corrected", action="store_true", help="then correct every result, after the report's cut-off")
+        parser.add_argument(
+            "--corrected", action="store_true", help="then correct every result, after the report's cut-off"
+        )
 
     def handle(self, *, copies, corrected, **options):
         if settings.PRODUCTION:
