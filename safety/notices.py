@@ -1,7 +1,7 @@
 """Who is told what of serious cases by e-mail, and when: at the opening, before a deadline, when it is overdue.
 
 Each notice is written once for each person (its key), however often the job looks. It names the case, the patient's number
-and the event; no other word on the patient, and no arm."""
+and what is due; no word on the event, which the site writes as it likes, and no arm."""
 
 from datetime import timedelta
 from functools import partial
@@ -13,7 +13,6 @@ from safety.cases import clocks_of, with_clocks, zone_of
 from safety.clocks import State
 from safety.models import SeriousCase
 from trialsite import mails, trial
-from trialsite.ctcae import term_told
 from trialsite.models import Email
 from trialsite.roles import Permission
 
@@ -94,9 +93,7 @@ def words_of_deadline(case, clock, kind):
 
 
 def about(case):
-    event = case.event
     return [
         _("Patient %(number)s, site %(site)s") % {"number": case.patient.number, "site": case.patient.site.code},
-        f"{term_told(event.term)}, " + _("grade %d") % event.grade,
         _("Times are those of the site (%(zone)s).") % {"zone": case.patient.site.timezone},
     ]

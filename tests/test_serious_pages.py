@@ -15,8 +15,9 @@ from safety.cioms import cioms_pdf, form_of, result_of
 from safety.models import SeriousCase, SponsorAssessment, Submission
 from tests.universe import PASSWORD, fields_of, send
 from trialsite import mails, trial
+from trialsite.actions import create_account, grant_role
 from trialsite.audit import acting
-from trialsite.models import Email, OutboxMessage
+from trialsite.models import Email, OutboxMessage, User
 from visits import demo as visit_steps
 from visits.models import Query
 
@@ -272,7 +273,19 @@ def test_a_new_case_is_told_to_the_sponsor_and_to_the_site_and_to_no_other_site(
     email = Email.objects.filter(subject__contains="new serious case").get()
     assert told.number in email.subject and told.patient.number in email.text
     assert not any(word in email.text for word in ("saline", "Saline", "MSC arm", str(told.patient.birth_date)))
+    assert told.event.term not in email.text and "grade" not in email.text, (
+        "what the site writes stays in the application"
+    )
     assert len(waiting()) == 3
+
+
+@pytest.mark.requirement("R44")
+def test_a_safety_officer_of_one_site_does_not_read_what_others_are_told_of_another(told, unchanged):
+    officer = create_account(username="olga", full_name="Olga Old", email="", password=PASSWORD, by=unchanged.system)
+    grant_role(user=officer, role="safety_officer", site=unchanged.other_site, by=unchanged.system)
+    page = text_of(unchanged.client(User.objects.get(pk=officer.pk)), reverse("list_emails"))
+    assert told.number not in page and told.patient.number not in page
+    assert told.number in text_of(unchanged.client(unchanged.samuel), reverse("list_emails"))
 
 
 def waiting():

@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from trialsite import trial
-from trialsite.roles import Permission, Role, can
+from trialsite.roles import Permission, Role, can, sites_where
 
 
 class Site(models.Model):
@@ -257,11 +257,12 @@ class OutboxMessage(models.Model):
 
 class EmailQuerySet(models.QuerySet):
     def visible_to(self, user):
-        """One's own; the safety officer sees all notices of safety, the administrator all alerts, the board its own."""
+        """One's own; the safety officer of all sites sees all notices of safety, for they name patients; the administrator
+        all alerts, the board its own."""
         seen = Q(user=user)
         if can(user, Permission.RECORD_DECISIONS):
             seen |= Q(about=Email.About.BOARD)
-        if can(user, Permission.JUDGE_SERIOUS_EVENTS):
+        if sites_where(user, Permission.JUDGE_SERIOUS_EVENTS) is None:
             seen |= Q(about=Email.About.SAFETY)
         if can(user, Permission.MANAGE_ACCOUNTS):
             seen |= Q(about=Email.About.SECURITY)
