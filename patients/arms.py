@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from patients.models import AllocationSlot
 from trialsite import trial
-from trialsite.roles import Permission, can, can_see_arm
+from trialsite.roles import Permission, can, can_see_arm, sites_where
 
 # so long an unmasking shows the arm: an answer that was lost on the way can be loaded again, a page left open cannot
 TOLD_FOR = timedelta(minutes=10)
@@ -19,6 +19,18 @@ def arms_seen_by(user, patients):
     if not seen:
         return {}
     return dict(AllocationSlot.objects.filter(patient__in=seen).values_list("patient_id", "arm"))
+
+
+def sees_every_arm(user, permission):
+    """May this person see the arm of every patient whom the permission shows? Others filter and part nothing by arm: of
+    the patients of the other sites that would tell it."""
+    at = [sites_where(user, Permission.SEE_ARM)]
+    if not trial.current_protocol().is_masked:
+        at.append(sites_where(user, Permission.SEE_ARM_WHEN_OPEN))
+    if None in at:
+        return True
+    shown = sites_where(user, permission)
+    return shown is not None and shown <= set().union(*at)
 
 
 def arm_told_by(unmasking, user):

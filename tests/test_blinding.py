@@ -42,6 +42,7 @@ from safety.tasks import make_dsmb_report
 from tests.test_dsmb_files import objects_of
 from tests.universe import Universe, fields_of, send
 from trialsite import outbox, trial
+from trialsite.actions import grant_role
 from trialsite.audit import acting
 from trialsite.exchange import job
 from trialsite.management.commands.check_roles_dump import routes
@@ -309,6 +310,28 @@ def test_the_pharmacist_and_the_statistician_do(masked):
     assert any(b"ZQTITLE" in answer.content for answer in zhao.values())
     sofia = masked.client(masked.sofia).get(f"/patients/{masked.patients[0].pk}/")
     assert b"ZQTITLE" in sofia.content
+
+
+@pytest.mark.requirement("R45")
+def test_who_sees_the_arms_of_one_site_learns_nothing_of_the_others_by_filters_pictures_and_rules(masked):
+    """A monitor of all sites who is a pharmacist at site 02, and the pharmacist of site 01."""
+    pages = ["/safety/listings/events/?c=patient&c=arm&arm=ZQARMHIGH", "/safety/listings/deaths/?arm=ZQARMHIGH"]
+    pages += [f"/safety/listings/pictures/{name}/?by=arm" for name in ("classes", "shifts", "liver", "patients")]
+    rules = [
+        "/safety/stopping/",
+        *(f"/safety/stopping/rules/{rule.code}/" for rule in marked_protocol().stopping_rules),
+    ]
+    with transaction.atomic():
+        grant_role(user=masked.maria, role="pharmacist", site=masked.other_site, by=masked.system)
+        maria, sofia = (masked.client(User.objects.get(username=name)) for name in ("maria", "sofia"))
+        zhao = masked.client(masked.zhao)
+        for client, urls in ((maria, pages), (maria, rules), (zhao, rules)):
+            for url in urls:
+                answer = client.get(url)
+                told = answer.content.replace(b"arm=ZQARMHIGH", b"")  # what was asked, in the page's own links
+                assert answer.status_code == 200 and not TELLING.search(told), url
+        assert all(TELLING.search(sofia.get(url).content) for url in (pages[0], pages[2], rules[1]))
+        transaction.set_rollback(True)
 
 
 def everything_exported(universe, by):

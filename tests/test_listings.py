@@ -97,7 +97,7 @@ def test_rows_are_sorted_as_asked_and_by_nothing_that_is_no_column(unchanged, re
 
 @pytest.mark.requirement("R45")
 def test_the_arm_is_a_column_for_those_alone_who_may_see_arms(unchanged, reviewed, monkeypatch):
-    monkeypatch.setattr("safety.views.listings.sees_arms", lambda user: False)
+    monkeypatch.setattr("safety.views.listings.sees_every_arm", lambda user, permission: False)
     blind = unchanged.client(unchanged.samuel)
     page = blind.get("/safety/listings/events/?c=arm&c=term&sort=arm&arm=MSC")
     assert "arm" not in [column.code for column, _shown in page.context["all_columns"]]
@@ -136,6 +136,13 @@ def test_a_view_is_kept_for_its_owner_replaced_by_its_name_and_forgotten(unchang
     assert maria.post(f"/safety/listings/views/{view.pk}/forget/").status_code == 404
     assert samuel.post(f"/safety/listings/views/{view.pk}/forget/").status_code == 302
     assert "Severe" not in samuel.get("/safety/listings/").content.decode()
+
+
+def test_a_view_of_many_choices_is_kept_too(unchanged, reviewed):
+    query = "&".join(f"c={column.code}" for column in LISTINGS["events"].columns) + "&q=" + "fever" * 60
+    answer = send(unchanged.client(unchanged.samuel), f"/safety/listings/events/save/?{query[:1900]}", name="Long")
+    assert (answer.status_code, answer["Location"]) == (302, "/safety/listings/")
+    assert SavedView.objects.get().query == query[:1900]
 
 
 def test_a_file_holds_the_rows_that_were_chosen_and_no_formula(unchanged, reviewed):

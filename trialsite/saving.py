@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 # more than any form can ask
 MOST_QUESTIONS, LONGEST_TOKEN = 200, 700
+# characters of the address that a receipt keeps
+LONGEST_LOCATION = FormReceipt._meta.get_field("location").max_length
 
 
 class Refused(Exception):

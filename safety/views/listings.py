@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from patients.arms import arms_seen_by
+from patients.arms import arms_seen_by, sees_every_arm
 from patients.models import AllocationSlot
 from patients.views import PER_PAGE, visible_sites
 from safety import actions
@@ -24,8 +24,8 @@ from safety.listings.table import told
 from safety.models import SavedView
 from trialsite import trial
 from trialsite.exchange.files import Workbook, as_text
-from trialsite.roles import Permission, can, can_see_arm, needs, require
-from trialsite.saving import Saved, answer_form
+from trialsite.roles import Permission, can, needs, require
+from trialsite.saving import LONGEST_LOCATION, Saved, answer_form
 from trialsite.ucum import unit_text
 
 FORMATS = {"csv": "text/csv; charset=utf-8",
@@ -43,16 +43,12 @@ def load_listing(user, code):
     return listing
 
 
-def sees_arms(user):
-    return can_see_arm(user, masked=trial.current_protocol().is_masked)
-
-
 class Choice:
     """What the address of a listing asks for: filters, columns, order."""
 
     def __init__(self, listing, user, query):
         self.listing, self.user, self.query = listing, user, query
-        self.sees_arms = sees_arms(user)
+        self.sees_arms = sees_every_arm(user, listing.permission)
         sites = visible_sites(user, listing.permission)
         self.form = ListingFilter(query, listing=listing, sites=sites, sees_arms=self.sees_arms)
         self.all_columns = listing.columns_for(self.sees_arms)
@@ -209,11 +205,11 @@ def save_view(request, code):
     listing = load_listing(request.user, code)
     query = request.GET.urlencode()[:LONGEST_QUERY]
     form = SaveViewForm(request.POST or None)
-    back = f"{reverse('safety:show_listing', args=[code])}?{query}"
+    back, listings = f"{reverse('safety:show_listing', args=[code])}?{query}", reverse("safety:list_listings")
 
     def save(form):
         actions.save_view(listing=code, name=form.cleaned_data["name"], query=query, by=request.user)
-        return Saved(back, None, _("The view is saved."))
+        return Saved(back if len(back) <= LONGEST_LOCATION else listings, None, _("The view is saved."))
 
     context = {"heading": _("Save this view"), "cancel": back, "title": listing.title, "intro": _(
         "Filters, columns and order of the listing are kept for you under this name. The same name again replaces it.")}  # fmt: skip

@@ -36,12 +36,14 @@ SHOWN_RATES = ("0.05", "0.1", "0.15", "0.2", "0.25", "0.3", "0.4", "0.5")
 
 
 def sees_state(user, rule):
-    masked = trial.current_protocol().is_masked
-    return not (masked and rule.arms) or can_see_arm(user, masked=masked)
+    return not (trial.current_protocol().is_masked and rule.arms) or sees_arms(user)
 
 
 def sees_arms(user):
-    return can_see_arm(user, masked=trial.current_protocol().is_masked)
+    """The arms of all sites: what is counted here by arm is that of the whole trial."""
+    if trial.current_protocol().is_masked:
+        return sites_where(user, Permission.SEE_ARM) is None
+    return can_see_arm(user, masked=False)
 
 
 @needs(*READERS)
