@@ -47,7 +47,7 @@ def confirm_grade(request, pk):
     m = get_object_or_404(measured, pk=pk)
     require(request.user, Permission.SIGN_DATA, m.patient.site)
     asked = actions.proposed_grade(m)
-    if asked is None and request.method == "GET":
+    if asked is None and request.method != "POST":
         raise Http404
     visit = (m.panel or m.infusion).visit
     visit.patient = m.patient
