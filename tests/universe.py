@@ -41,12 +41,10 @@ CAST = {
 
 
 def zone_where_it_is_afternoon():
-    """A zone in which a day's infusion lies in the past, and in which it is the day that it is in UTC: the tests run at any
-    hour."""
+    """A zone in which a day's infusion lies in the past, and whose day is that of UTC: the tests run at any hour."""
+    ends = {4: "Pacific/Auckland", 14: "Asia/Shanghai", 21: "Europe/Berlin", 24: "America/New_York"}
     hour = datetime.now(UTC).hour
-    if hour < 4:
-        return "Pacific/Kiritimati"
-    return "Asia/Shanghai" if hour < 14 else "Europe/Berlin" if hour < 21 else "America/New_York"
+    return next(zone for end, zone in ends.items() if hour < end)
 
 
 class Universe:
