@@ -1,5 +1,6 @@
 """What happens at the same moment: threads with connections of their own, on a database that really commits."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -10,6 +11,7 @@ from django.utils import timezone
 
 from patients import actions as patient_actions
 from patients import demo as patient_steps
+from patients.actions import randomisation
 from patients.models import AllocationSlot, Halt, Medication, Patient, Scope, State
 from safety.actions import stopping as stopping_actions
 from tests.test_saving import page_with, url_of
@@ -255,25 +257,28 @@ def test_nothing_that_a_rule_halts_slips_through_while_the_event_is_saved(commit
         act = lambda: patient_steps.randomise(patient=other, by=universe.chen)  # noqa: E731
     slowed = {
         ("event", "prepare"): (stopping_actions, "states_now"), ("event", "randomise"): (stopping_actions, "states_now"),
-        ("other", "prepare"): (infusion_actions, "lock_lot"), ("other", "randomise"): (patient_actions, "_take_next_slot"),
+        ("other", "prepare"): (infusion_actions, "lock_lot"), ("other", "randomise"): (randomisation, "_take_next_slot"),
     }[first, what]  # fmt: skip
-    quick = getattr(*slowed)
+    quick, is_at_it = getattr(*slowed), threading.Event()
 
     def slowly(*args, **kwargs):
+        is_at_it.set()
         time.sleep(0.8)
         return quick(*args, **kwargs)
 
     monkeypatch.setattr(*slowed, slowly)
 
     def report():
-        time.sleep(0 if first == "event" else 0.3)
+        if first == "other":
+            is_at_it.wait(20)
         return universe.event(
             patient, began_on=patient.day_0, grade=2, relationship="probable", is_serious=True, is_important=True,
             narrative="Told.",
         )  # fmt: skip
 
     def do():
-        time.sleep(0.3 if first == "event" else 0)
+        if first == "event":
+            is_at_it.wait(20)
         return act()
 
     event, done = at_once([report, do])

@@ -24,7 +24,7 @@ from django.urls import reverse
 from patients.models import Patient
 from trialsite import actions, sign_in
 from trialsite.audit import NobodyNamed, acting
-from trialsite.models import AuditEvent, FormReceipt, Grant, LostFactor, OutboxMessage, SecurityEvent, User
+from trialsite.models import AuditEvent, Email, FormReceipt, Grant, LostFactor, SecurityEvent, User
 from trialsite.roles import Role
 from trialsite.saving import Refused
 
@@ -461,7 +461,7 @@ def test_many_addresses_against_one_account_raise_the_alarm_once(ana, caplog):
         fail(3, REMOTE_ADDR=f"10.0.0.{number}")
     assert kinds("ana").count("many failures") == 1
     assert "many failures for one account: ana" in caplog.text
-    assert OutboxMessage.objects.filter(task="trialsite.tasks.send_alert").count() == 1
+    assert Email.objects.filter(about=Email.About.SECURITY).values("key").distinct().count() == 1
 
 
 def test_guessed_passwords_are_not_kept(ana):
