@@ -324,6 +324,12 @@ def test_who_sees_the_arms_of_one_site_learns_nothing_of_the_others_by_filters_p
     with transaction.atomic():
         grant_role(user=masked.maria, role="pharmacist", site=masked.other_site, by=masked.system)
         maria, sofia = (masked.client(User.objects.get(username=name)) for name in ("maria", "sofia"))
+        with acting(masked.system):
+            Crossing.objects.create(
+                halt=masked.halt, rule="R", protocol_version="1.0", patients=3, events=1, least=1, counted=[], who=[]
+            )
+        for name, sees in (("maria", False), ("zhao", False), ("samuel", False), ("sofia", True), ("dora", True)):
+            assert Crossing.objects.visible_to(User.objects.get(username=name)).exists() == sees, name
         zhao = masked.client(masked.zhao)
         for client, urls in ((maria, pages), (maria, rules), (zhao, rules)):
             for url in urls:

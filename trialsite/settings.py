@@ -437,7 +437,7 @@ LOGGING = {
     "filters": {"request_id": {"()": "trialsite.middleware.RequestIdFilter"}},
     "formatters": {
         "json": {
-            "()": "pythonjsonlogger.json.JsonFormatter",
+            "()": "trialsite.logs.Formatter",
             "format": "%(asctime)s %(levelname)s %(name)s %(request_id)s %(message)s",
         }
     },

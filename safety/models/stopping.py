@@ -7,14 +7,15 @@ from django.utils.translation import gettext_lazy as _
 
 from patients.models import Halt, under_version
 from trialsite import trial
-from trialsite.roles import Permission, can, can_see_arm, sites_where
+from trialsite.roles import Permission, can, sites_where
 
 
 class CrossingQuerySet(models.QuerySet):
     def visible_to(self, user):
         """It names patients of all sites and could tell arms: for those who see all patients, or decide, and may know."""
         sees_all = can(user, Permission.VIEW_PATIENTS) and sites_where(user, Permission.VIEW_PATIENTS) is None
-        may_know = can_see_arm(user, masked=trial.current_protocol().is_masked)
+        shown = Permission.SEE_ARM if trial.current_protocol().is_masked else Permission.SEE_ARM_WHEN_OPEN
+        may_know = None in (sites_where(user, Permission.SEE_ARM), sites_where(user, shown))
         return self if may_know and (sees_all or can(user, Permission.RECORD_DECISIONS)) else self.none()
 
 
