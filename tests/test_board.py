@@ -90,7 +90,7 @@ REFUSED = [
     ({"decision": Decision.SUSPEND, "conditions": "x"}, "blocks"),
     ({"blocks": ["enrol"]}, "blocks"),
     ({"decision": Decision.TERMINATE, "lifts": "the halt"}, "lifts"),
-    ({"met_on": TODAY + timezone.timedelta(days=9)}, "met_on"),
+    ({"met_on": TODAY + timezone.timedelta(days=2)}, "met_on"),  # tomorrow is today somewhere
 ]
 
 
@@ -110,6 +110,52 @@ def test_nobody_but_the_board_decides_and_signs(unchanged, halt):
     for other in (unchanged.samuel, unchanged.sofia, unchanged.wang):
         with pytest.raises(PermissionDenied):
             sign(recommendation, other)
+
+
+def test_what_only_some_may_do_is_refused_to_all_others_by_the_action_itself(unchanged):
+    report, recommendation = made_report(unchanged), recommend(unchanged.dora, action_items=[("Tell", "Sponsor", TODAY)])
+    seen = {"recommendation": recommendation, "version": recommendation.version}
+    for other in (unchanged.samuel, unchanged.wang, unchanged.dora):
+        with pytest.raises(PermissionDenied):
+            actions.release_report(report=report, version=report.version, by=other)
+    actions.release_report(report=report, version=report.version, by=unchanged.sofia)
+    for other in (unchanged.samuel, unchanged.sofia, unchanged.wang):
+        with pytest.raises(PermissionDenied):
+            actions.confirm_reading(report=report, part="open", by=other)
+        with pytest.raises(PermissionDenied):
+            actions.withdraw_recommendation(**seen, reason="not mine", by=other)
+    sign(recommendation, unchanged.dora)
+    item = recommendation.action_items.get()
+    for other in (unchanged.dora, unchanged.sofia, unchanged.wang):
+        with pytest.raises(PermissionDenied):
+            actions.resolve_action_item(item=item, resolution="done", version=item.version, by=other)
+    for other in (unchanged.dora, unchanged.sofia, unchanged.maria):
+        with pytest.raises(PermissionDenied):
+            actions.acknowledge_recommendation(recommendation=recommendation, by=other)
+
+
+def test_what_is_in_effect_is_neither_signed_nor_withdrawn_any_more(unchanged):
+    recommendation = sign(recommend(unchanged.dora), unchanged.dora)
+    second = another_member(unchanged).user
+    with pytest.raises(Refused, match="in effect already"):
+        sign(recommendation, second)
+    seen = {"recommendation": recommendation, "version": recommendation.version, "by": second}
+    with pytest.raises(Refused, match="Record another"):
+        actions.withdraw_recommendation(**seen, reason="wrong report")
+
+
+def test_a_recommendation_rests_on_a_released_report_and_lifts_what_is_in_force(unchanged, halt):
+    report = made_report(unchanged)
+    with pytest.raises(Refused) as refusal:
+        recommend(unchanged.dora, report=report)
+    assert list(refusal.value.errors) == ["report"]
+    dora = unchanged.client(unchanged.dora)
+    assert f'value="{report.pk}"' not in dora.get(ADDRESS).content.decode().split('name="report"')[1].split("</select>")[0]
+    sign(recommend(unchanged.dora, lifts=[halt]), unchanged.dora)
+    halt.refresh_from_db()
+    with pytest.raises(Refused) as refusal:
+        recommend(unchanged.dora, lifts=[halt])
+    assert list(refusal.value.errors) == ["lifts"]
 
 
 def test_it_takes_effect_with_the_last_signature_that_the_protocol_asks_for(unchanged, halt, monkeypatch):
@@ -145,8 +191,40 @@ def test_what_was_signed_is_not_what_was_changed_behind_the_back(unchanged):
     assert "does not match" in page.content.decode()
 
 
+TAMPERED = [
+    "update safety_recommendation set decision = 'modify'",
+    "update safety_recommendation set rationale = 'x'",
+    "update safety_recommendation set conditions = 'x'",
+    "update safety_recommendation set met_on = met_on - 1",
+    """update safety_recommendation set blocks = '["infuse"]'""",
+    "update safety_actionitem set text = 'x'",
+    "update safety_actionitem set responsible = 'x'",
+    "update safety_actionitem set due_on = due_on + 1",
+    "update safety_liftedhalt set halt_id = {other}",
+]
+
+
+def test_a_signature_binds_every_word_of_the_recommendation(unchanged, halt):
+    from trialsite.audit import tell_database
+
+    other = patient_actions.open_halt(scope=Scope.TRIAL, blocks=[Blocked.INFUSE], cause="x", by=unchanged.samuel)
+    recommendation = recommend(unchanged.dora, lifts=[halt], action_items=[("Tell the sites", "Sponsor", TODAY)])
+    signed = actions.digest_of(recommendation)
+    for statement in TAMPERED:
+        with transaction.atomic():
+            with connection.cursor() as cursor, acting(unchanged.system, "tampering"):
+                tell_database(unchanged.system, "tampering")
+                cursor.execute(statement.format(other=other.pk))
+            assert actions.digest_of(Recommendation.objects.get(pk=recommendation.pk)) != signed, statement
+            transaction.set_rollback(True)
+    assert actions.digest_of(recommendation) == signed
+
+
 def test_a_draft_is_withdrawn_with_a_reason_and_then_signs_no_more(unchanged):
     recommendation = recommend(unchanged.dora)
+    with pytest.raises(Refused) as refusal:
+        actions.withdraw_recommendation(recommendation=recommendation, version=1, reason=" ", by=unchanged.dora)
+    assert "reason" in refusal.value.errors
     withdrawn = actions.withdraw_recommendation(
         recommendation=recommendation, version=1, reason="wrong report", by=unchanged.dora
     )
@@ -175,6 +253,12 @@ def test_a_report_that_is_not_made_is_not_released(unchanged):
         report = DsmbReport.objects.create(cutoff=TODAY, requested_by=unchanged.sofia)
     with pytest.raises(Refused, match="made"):
         actions.release_report(report=report, version=1, by=unchanged.sofia)
+
+
+def test_a_report_that_changed_since_the_page_was_opened_is_not_released(unchanged):
+    report = made_report(unchanged)
+    with pytest.raises(Stale):
+        actions.release_report(report=report, version=report.version - 1, by=unchanged.sofia)
 
 
 def test_each_member_of_the_board_says_once_what_was_read(unchanged):
@@ -298,11 +382,15 @@ def test_minutes_of_the_closed_session_are_read_by_those_alone_who_read_closed_r
 
 
 def test_others_see_a_recommendation_once_it_is_in_effect(unchanged):
-    recommendation = recommend(unchanged.dora)
-    address = reverse("safety:show_recommendation", args=[recommendation.pk])
-    assert unchanged.client(unchanged.samuel).get(address).status_code == 404
+    recommendation = recommend(unchanged.dora, action_items=[("Tell the sites", "Sponsor", TODAY)])
+    address, listed = reverse("safety:show_recommendation", args=[recommendation.pk]), reverse("safety:list_recommendations")
+    samuel, dora = unchanged.client(unchanged.samuel), unchanged.client(unchanged.dora)
+    assert samuel.get(address).status_code == 404 and address not in samuel.get(listed).content.decode()
+    assert address in dora.get(listed).content.decode()
+    assert "Tell the sites" not in dora.get(listed).content.decode(), "nobody was asked for it yet"
     sign(recommendation, unchanged.dora)
-    assert unchanged.client(unchanged.samuel).get(address).status_code == 200
+    assert samuel.get(address).status_code == 200 and address in samuel.get(listed).content.decode()
+    assert "Tell the sites" in samuel.get(listed).content.decode()
 
 
 def test_sponsor_and_investigator_confirm_receipt_and_the_sponsor_resolves_what_was_asked(unchanged):
@@ -316,9 +404,14 @@ def test_sponsor_and_investigator_confirm_receipt_and_the_sponsor_resolves_what_
     assert recommendation.acknowledgements.count() == 2
     item = recommendation.action_items.get()
     samuel = unchanged.client(unchanged.samuel)
+    draft = recommend(unchanged.dora, action_items=[("Not yet told", "Sponsor", TODAY)])
+    hidden = reverse("safety:resolve_action_item", args=[draft.action_items.get().pk])
+    assert samuel.get(hidden).status_code == 404, "a draft of the board is the board's"
     assert send(samuel, reverse("safety:resolve_action_item", args=[item.pk]), resolution="").status_code == 422
     assert (
         send(samuel, reverse("safety:resolve_action_item", args=[item.pk]), resolution="Letter sent").status_code == 302
     )
     item.refresh_from_db()
+    with pytest.raises(Refused, match="resolved already"):
+        actions.resolve_action_item(item=item, resolution="Again", version=item.version, by=unchanged.samuel)
     assert item.resolved_by == unchanged.samuel and "Letter sent" in samuel.get(address).content.decode()

@@ -18,6 +18,7 @@ from safety.coding.versions import Fate, compare
 from safety.coding.work import to_code, waiting_of
 from safety.models import Coding, Dictionary, DictionaryTerm
 from tests.universe import send
+from trialsite.audit import acting
 from trialsite.saving import Refused, Stale
 
 pytestmark = pytest.mark.requirement("R42")
@@ -257,6 +258,26 @@ def test_only_who_may_codes_and_approves(unchanged):
     coding = coded(unchanged, event)
     with pytest.raises(PermissionDenied):
         actions.approve_codings(seen=[(coding.pk, 1)], by=unchanged.maria)
+
+
+def locked(world, patient):
+    with acting(world.david, "for the test"):
+        type(patient).objects.filter(pk=patient.pk).update(hold="locked")
+
+
+def test_what_is_locked_or_entered_in_error_is_neither_coded_nor_approved(unchanged):
+    event, wrong = odd_event(unchanged), odd_event(unchanged)
+    coding = coded(unchanged, event)
+    seen = words_of(wrong)
+    actions.withdraw_adverse_event(event=wrong, version=1, reason="Another patient's", by=unchanged.wang)
+    with pytest.raises(Refused, match="was changed"):
+        actions.code_terms(words=[seen], term=term_of("Headache"), by=unchanged.david)
+    other = odd_event(unchanged, patient=event.patient)
+    locked(unchanged, event.patient)
+    with pytest.raises(Refused, match="locked"):
+        coded(unchanged, other)
+    with pytest.raises(Refused, match="locked"):
+        actions.approve_codings(seen=[(coding.pk, 1)], by=unchanged.samuel)
 
 
 def test_the_terms_of_a_dictionary_are_never_changed(unchanged):
@@ -511,6 +532,37 @@ def test_codes_are_taken_over_into_a_new_version_by_people(coded_with_meddra):
         old = Coding.objects.get(record_id=events["Spinning"].pk)
         actions.recode_codings(dictionary=dictionary, seen=[(old.pk, old.version)], by=world.david)
     assert actions.restate_codings(dictionary=dictionary, seen=[(old.pk, old.version)], by=world.david) == []
+
+
+def test_nobody_codes_with_a_version_that_is_not_in_use_nor_with_a_term_that_is_not_current(coded_with_meddra):
+    world, events = coded_with_meddra
+    words = {"words": [words_of(events["Aching head"])], "reason": "another", "by": world.david}
+    for version, code in (("27.1", "10000001"), ("28.0", "10000004")):
+        term = DictionaryTerm.objects.get(dictionary__dictionary_version=version, code=code)
+        assert version == "27.1" or not term.is_current
+        with pytest.raises(Refused) as refusal:
+            actions.code_terms(**words, term=term)
+        assert "term" in refusal.value.errors
+
+
+def test_versions_are_changed_and_codes_taken_over_by_those_alone_who_may(coded_with_meddra):
+    world, events = coded_with_meddra
+    old, new = (Dictionary.objects.get(dictionary_version=version) for version in ("27.1", "28.0"))
+    code = Coding.objects.get(record_id=events["Aching head"].pk, kind=Kind.ADVERSE_EVENT)
+    seen = [(code.pk, code.version)]
+    for other in (world.wang, world.maria):
+        with pytest.raises(PermissionDenied):
+            actions.use_dictionary(dictionary=old, version=None, reason="x", by=other)
+        for take_over in (actions.restate_codings, actions.recode_codings):
+            with pytest.raises(PermissionDenied):
+                take_over(dictionary=new, seen=seen, by=other)
+    with pytest.raises(Refused) as refusal:
+        actions.use_dictionary(dictionary=old, version=None, reason=" ", by=world.david)
+    assert "reason" in refusal.value.errors
+    with pytest.raises(Refused, match="not in use"):
+        actions.restate_codings(dictionary=old, seen=seen, by=world.david)
+    locked(world, events["Aching head"].patient)
+    assert actions.restate_codings(dictionary=new, seen=seen, by=world.david) == [], "what is locked is left"
 
 
 def test_a_version_is_taken_into_use_with_the_reason(coded_with_meddra):

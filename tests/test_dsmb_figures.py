@@ -19,10 +19,20 @@ from safety.dsmb.compute import compute_figures
 from safety.dsmb.figures import PartFigures, Table
 from safety.dsmb.reading import read_snapshot
 from safety.dsmb.snapshot import Before
-from safety.models import ActionItem, ArmLetter, Deviation, Recommendation
+from safety.models import (
+    ActionItem,
+    ArmLetter,
+    Causality,
+    Coding,
+    Deviation,
+    Dictionary,
+    Recommendation,
+    SeriousCase,
+    SponsorAssessment,
+)
 from tests.dsmb_data import ARMS, SmallTrial, in_force, small_protocol
 from trialsite.audit import acting
-from visits.models import PanelState, VisitState
+from visits.models import Interruption, PanelState, Reaction, VisitState
 
 pytestmark = pytest.mark.django_db
 
@@ -231,7 +241,10 @@ def test_exposure_is_of_what_was_due(trial):
     trial.treat(early, interrupted=True, reaction_grades=[1, 2])
     trial.infuse(trial.visit(early, "W4", DAY_0 + timedelta(days=28)), 2, percent=50)
     missed = trial.enrol(WATER, DAY_0)
-    trial.treat(missed)
+    trial.treat(missed, interrupted=True, reaction_grades=[3])
+    with acting(trial.by, "entered in error"):
+        for model in (Interruption, Reaction):
+            model.objects.filter(patient=missed).update(is_withdrawn=True)
     trial.visit(missed, "W4", state=VisitState.MISSED)
     left = trial.enrol(WATER, DAY_0)
     trial.treat(left)
@@ -239,7 +252,7 @@ def test_exposure_is_of_what_was_due(trial):
     trial.end(left, State.WITHDRAWN, DAY_0 + timedelta(days=10))
     late = trial.enrol(CELLS, CUTOFF - timedelta(days=10))
     trial.treat(late)
-    trial.visit(late, "W4")  # not due yet
+    trial.infuse(trial.visit(late, "W4", CUTOFF + timedelta(days=1)), 2)  # neither due nor given yet
     made = figures()
     table = made.open.item("T5")
     assert rows(table, "Infusion 1") == {"Given of due, n/N (%)": ("4/4 (100.0)",)}
@@ -299,6 +312,50 @@ def test_a_patient_counts_once_for_a_term_at_the_worst_grade(trial):
     assert rows(made.open.item("T7"))["Fever"] == ("·", "1", "1", "·", "·")
     closed = rows(made.closed.item("T7"))["Fever"]  # A: the second, B: the first
     assert closed == ("·", "1", "·", "·", "·", "·", "·", "1", "·", "·", "·", "1", "1", "·", "·")
+
+
+def coded(trial, event, term, state, kind="adverse_event"):
+    who = {"coded_by": trial.by} if state == "proposed" else {"is_automatic": True}
+    dictionary, _new = Dictionary.objects.get_or_create(
+        name="Small", dictionary_version="1", defaults={"sha256": "0" * 64, "terms_count": 0}
+    )
+    with acting(trial.by):
+        Coding.objects.create(
+            patient=event.patient, kind=kind, record="safety.adverseevent", record_id=event.pk, verbatim=event.term,
+            key=event.term, dictionary=dictionary, state=state, preferred_term=term, body_system="Blood", **who,
+        )  # fmt: skip
+
+
+def test_an_event_counts_by_the_code_that_is_approved_and_by_no_other(trial):
+    for state, kind in (("approved", "adverse_event"), ("proposed", "adverse_event"), ("approved", "medical_history")):
+        patient = trial.enrol(CELLS, DAY_0)
+        trial.treat(patient)
+        coded(trial, trial.report(patient, "Feels hot", 1, DAY_0), "Pyrexia", state, kind)
+    table = figures().open.item("T6")
+    assert rows(table, "Blood")["Pyrexia"] == ("1 (33.3)", "1")
+    assert rows(table, "General disorders")["Feels hot"] == ("2 (66.7)", "2")
+
+
+def test_an_event_is_related_when_the_sponsor_judging_last_cannot_exclude_it(trial):
+    for causalities in (("excluded", "suspected"), ("suspected", "excluded")):
+        patient = trial.enrol(CELLS, DAY_0)
+        trial.treat(patient)
+        event = trial.report(patient, "Sepsis", 3, DAY_0, is_hospitalisation=True)
+        with acting(trial.by):
+            about = {"patient": patient, "case": SeriousCase.objects.create(
+                patient=patient, event=event, number=f"T1-{event.pk}", opened_by=trial.by, sponsor_knew_at=event.aware_at,
+            )}  # fmt: skip
+            for causality in causalities:
+                SponsorAssessment.objects.create(
+                    **about, causality=causality, expectedness="expected", proposed="expected", comment="x",
+                    event_version=1, judged_by=trial.by,
+                )  # fmt: skip
+    made = figures()
+    assert rows(made.open.item("T6"), "Overview")["Serious and related"] == ("1 (50.0)", "1")
+    told = [row.cells for row in made.closed.item("L1").rows]
+    assert [next(cell for cell in cells if ";" in cell and "xpected" in cell).split(";")[0] for cells in told] == [
+        str(Causality.SUSPECTED.label), str(Causality.EXCLUDED.label),
+    ]  # fmt: skip
 
 
 def test_events_before_treatment_are_listed_and_not_counted(trial):
@@ -518,7 +575,7 @@ def test_the_closed_part_says_where_stopping_rules_stand_without_telling_an_arm(
         patient = trial.enrol(arm, DAY_0)
         trial.treat(patient)
         trial.report(patient, "Rash", 3, DAY_0 + timedelta(days=1), relationship="possible")
-    later = trial.enrol(WATER, DAY_0 + timedelta(days=1))
+    later = trial.enrol(CELLS, DAY_0 + timedelta(days=1))
     trial.treat(later)
     trial.report(later, "Fever", 5, CUTOFF + timedelta(days=1), is_fatal=True)
     made = figures()
@@ -544,6 +601,11 @@ def test_halts_and_unmaskings_are_listed_without_words_that_could_tell_an_arm(tr
                 opened_by=trial.by,
             )  # fmt: skip
         Halt.objects.create(
+            scope="trial", blocks=["infuse"], cause="Any death of zebra cells: 1 of 2", rule="ZEBRARULE",
+            cause_told={"text": "Any death of zebra cells: 1 of 2"}, opened_at=at, opened_by=trial.by, decision="Go on",
+            lifted_at=datetime(2026, 7, 1, 1, tzinfo=UTC), lifted_by=trial.by,
+        )  # fmt: skip
+        Halt.objects.create(
             scope="trial", blocks=["infuse"], cause="After the cut-off", opened_by=trial.by,
             opened_at=datetime(2026, 7, 1, 1, tzinfo=UTC),
         )  # fmt: skip
@@ -552,6 +614,7 @@ def test_halts_and_unmaskings_are_listed_without_words_that_could_tell_an_arm(tr
         assert [row.cells[-3:] for row in part.item("L5").rows] == [("2026-04-01 10:00", "pregnancy", "–")]
         assert [(row.cells[3], row.cells[4]) for row in part.item("L6").rows] == [
             ("All wait", "not lifted"), ("–", "not lifted"),
+            ("A stopping rule of the protocol was met.", "not lifted"),  # it was after the cut-off
         ]  # fmt: skip
         assert "zebra" not in everything(part).lower()
 

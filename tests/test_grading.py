@@ -3,16 +3,19 @@
 import re
 from datetime import timedelta
 from decimal import Decimal
+from io import StringIO
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from patients.actions import today_at
 from patients.demo import fresh
+from patients.models import Hold
 from tests.universe import fields_of, send
 from trialsite import scales
 from trialsite.audit import acting
-from trialsite.models import AuditEvent, OutboxMessage
-from trialsite.saving import Refused
+from trialsite.models import AuditEvent, OutboxMessage, User
+from trialsite.saving import Refused, Stale
 from visits import actions
 from visits import demo as visit_steps
 from visits.models import Measurement, PanelRecord, Review, SupersededGrade
@@ -64,6 +67,7 @@ def test_an_answer_that_changes_grades_anew_what_depends_on_it_and_nothing_else(
     assert (saved["GLUC"].version, saved["K"].version) == (2, 1)
     saved = save(panel, unchanged.chen, on=on, reason="asked again", GLUCFAST="Y")
     assert graded(saved["GLUC"]) == (2, "glucose_fasting_high", "H", "")
+    assert actions.differing_grades(Measurement.objects.filter(panel=panel)) == [], "grading anew asks the same answers"
     trail = AuditEvent.objects.filter(table="visits_measurement", record_id=saved["GLUC"].pk, operation="update")
     assert [event.before["grade"] for event in trail.order_by("id")] == [None, 1]
 
@@ -186,6 +190,68 @@ def test_what_another_scale_would_say_is_left_to_a_person(unchanged, followed):
     assert m.grade == 2 and [one.measurement for one in actions.differing_grades()] == [m]
 
 
+def marked(universe, panel, mark="signed", field=""):
+    """A mark of the form, or of one field of it, as it stands."""
+    with acting(universe.wang):
+        return Review.objects.create(
+            patient=panel.visit.patient, visit=panel.visit, record="visits.panelrecord", record_id=panel.pk, field=field,
+            mark=mark, by=universe.wang, record_version=panel.version, digest="0" * 64,
+        )  # fmt: skip
+
+
+def test_grading_anew_makes_void_what_was_signed_and_leaves_what_was_verified_of_other_fields(unchanged):
+    patient = unchanged.screened(sex="M")
+    panel = unchanged.panel(patient, "SCR", "chemistry")
+    saved = save(panel, unchanged.chen, on=patient.screened_on, ALT="251", K="4.00")
+    with acting(unchanged.system, "as an older scale would have graded"):
+        Measurement.objects.filter(pk=saved["ALT"].pk).update(grade=2, grade_scale_version="2.0")
+    mark = marked(unchanged, panel)
+    other, same = (marked(unchanged, panel, "verified", field) for field in ("K", "ALT"))
+    actions.regrade(reason="DAIDS 2.1 replaces 2.0", by=unchanged.david)
+    void = dict(Review.objects.filter(pk__in=[mark.pk, other.pk, same.pk]).values_list("pk", "void_because"))
+    assert void == {mark.pk: "DAIDS 2.1 replaces 2.0", other.pk: "", same.pk: "DAIDS 2.1 replaces 2.0"}
+
+
+def test_the_command_lists_what_differs_and_changes_it_only_for_a_person_who_gives_a_reason(unchanged):
+    patient = unchanged.screened(sex="M")
+    panel = unchanged.panel(patient, "SCR", "chemistry")
+    alt = save(panel, unchanged.chen, on=patient.screened_on, ALT="251")["ALT"]
+    with acting(unchanged.system, "as an older scale would have graded"):
+        Measurement.objects.filter(pk=alt.pk).update(grade=2)
+        User.objects.filter(pk=unchanged.li.pk).update(is_active=False)
+
+    def told(*options):
+        out = StringIO()
+        call_command("regrade", *options, stdout=out)
+        return out.getvalue()
+
+    assert "ALT 251 U/L: 2 -> 3" in told() and "1 results would have another grade. Nothing was changed." in told()
+    for lacks in (["--by", "david"], ["--by", "david", "--reason", " "], ["--reason", "x"], ["--by", "li", "--reason", "x"]):
+        with pytest.raises(CommandError):
+            told("--apply", *lacks)
+    alt.refresh_from_db()
+    assert alt.grade == 2
+    assert "1 results graded anew, 0 left" in told("--apply", "--by", "david", "--reason", "an older program")
+    alt.refresh_from_db()
+    assert alt.grade == 3 and SupersededGrade.objects.get(measurement=alt).superseded_by == unchanged.david
+
+
+def test_of_a_patient_who_is_frozen_no_grade_changes_and_of_others_it_does(unchanged):
+    grades = {}
+    for hold in (Hold.FROZEN, Hold.LOCKED, Hold.OPEN):
+        patient = unchanged.screened(sex="M")
+        panel = unchanged.panel(patient, "SCR", "chemistry")
+        grades[hold] = save(panel, unchanged.chen, on=patient.screened_on, ALT="251")["ALT"]
+        with acting(unchanged.system, "for the test"):
+            Measurement.objects.filter(pk=grades[hold].pk).update(grade=2)
+            type(patient).objects.filter(pk=patient.pk).update(hold=hold)
+    [one] = actions.differing_grades(Measurement.objects.filter(pk=grades[Hold.OPEN].pk))
+    assert one.measurement == grades[Hold.OPEN], "what is asked about, and nothing else"
+    changed, left = actions.regrade(reason="again", by=unchanged.david)
+    assert [one.measurement for one in changed] == [grades[Hold.OPEN]] and len(left) == 2
+    assert [Measurement.objects.get(pk=m.pk).grade for m in grades.values()] == [2, 2, 3]
+
+
 def test_what_is_frozen_keeps_its_grade(unchanged):
     patient = unchanged.screened(sex="M")
     panel = unchanged.panel(patient, "SCR", "chemistry")
@@ -301,8 +367,15 @@ def test_another_grade_than_the_proposed_one_needs_the_reason_and_the_proposed_o
     assert now(m) == (3, False)
     old = SupersededGrade.objects.get(measurement=m)
     assert (old.grade, old.grade_is_to_confirm, old.superseded_by) == (4, True, unchanged.wang)
-    with pytest.raises(Refused):
-        answer(unchanged, m, 0)
+    for grade in (0, 4):  # also to go back to the one that was proposed
+        with pytest.raises(Refused):
+            answer(unchanged, m, grade)
+    with pytest.raises(Refused) as refusal:
+        answer(unchanged, m, 2, "not in the row")
+    assert "grade" in refusal.value.errors
+    with pytest.raises(Stale):
+        actions.confirm_grade(measurement=m, grade=0, reason="x", version=m.version - 1, by=unchanged.wang)
+    assert due().exists(), "what is compared with it is graded anew"
     answer(unchanged, m, 0, "none of it")
     m.refresh_from_db()
     assert (m.grade, m.grade_direction) == (0, "")
@@ -331,8 +404,10 @@ def test_grading_anew_keeps_an_answer_as_long_as_value_and_words_are_the_same(un
 
 def test_what_was_signed_is_void_when_its_grade_is_answered_and_what_is_frozen_is_not_answered(unchanged, clinical):
     panel, m = clinical
-    version = PanelRecord.objects.get(pk=panel.pk).version
+    version, mark = PanelRecord.objects.get(pk=panel.pk).version, marked(unchanged, panel)
     answer(unchanged, m, 4)
+    mark.refresh_from_db()
+    assert mark.void_at and mark.void_by == unchanged.wang
     assert PanelRecord.objects.get(pk=panel.pk).version == version + 1
     with acting(unchanged.system, "for the test"):
         type(panel.visit).objects.filter(pk=panel.visit_id).update(hold="frozen")

@@ -1,6 +1,7 @@
 """The listings: who sees which rows and columns, filters, order, columns, saved views, files, pictures."""
 
 import csv
+import hashlib
 import io
 from datetime import timedelta
 from zipfile import ZipFile
@@ -10,12 +11,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from patients.models import AllocationSlot, Medication
 from safety import actions
+from safety.coding.rules import Kind
 from safety.listings.catalogue import LISTINGS
-from safety.models import AdverseEvent, ListingCopy, SavedView
+from safety.models import AdverseEvent, DictionaryTerm, ListingCopy, SavedView
 from tests.universe import send
+from trialsite import trial
 from trialsite.audit import acting
-from visits.models import Measurement
+from visits.models import Infusion, Measurement, Reaction
 
 pytestmark = pytest.mark.django_db
 
@@ -122,6 +126,109 @@ def test_a_result_worse_than_baseline_is_found_by_its_shift(unchanged, reviewed)
     assert rows_of(client, "results", "test=ALT&worse=Y") == []
 
 
+def another_site(world):
+    """One record of each kind at the other site; and one of each here that was entered in error."""
+    here, there, codes = world.here, world.there, {"is_withdrawn": True}
+    serious = {"is_serious": True, "is_fatal": True, "grade": 5, "outcome": "fatal", "is_ongoing": False}
+    ended = {"ended_on": timezone.now().date(), "narrative": "Told at length."}
+    world.event(there, by=world.li, term="Sepsis", **serious, **ended)
+    wrong = world.event(here, term="Stroke", **serious, **ended)
+    actions.withdraw_adverse_event(event=wrong, version=None, reason="another patient", by=world.chen)
+    infusion = Infusion.objects.get(patient=here)
+    with acting(world.system, "for the test"):
+        reaction = {"began_at": infusion.started_at, "grade": 1, "infusion": infusion}
+        Reaction.objects.create(patient=here, term="Chills", **reaction)
+        Reaction.objects.create(patient=here, term="Flushing", **reaction, **codes)
+        Reaction.objects.create(patient=there, term="Rigors", **reaction)
+        for patient, treatment, is_withdrawn in (
+            (here, "Zebramycin", False), (here, "Quaggacillin", True), (there, "Okapimab", False),
+        ):  # fmt: skip
+            Medication.objects.create(
+                patient=patient, treatment=treatment, started_on="2024", is_ongoing=True, is_withdrawn=is_withdrawn
+            )
+        for patient in (here, there):
+            last = Measurement.objects.filter(patient=patient, panel__isnull=False).latest("pk")
+            Measurement.objects.filter(pk=last.pk).update(flag="H", grade=0)
+
+
+# listing, its column -> what a site sees, what there is at the other one, what was entered in error
+OF_ONE_SITE = [
+    ("events", "term", "Fever", "Sepsis", "Stroke"), ("serious", "term", None, "Sepsis", "Stroke"),
+    ("deaths", "term", None, "Sepsis", "Stroke"), ("reactions", "term", "Chills", "Rigors", "Flushing"),
+    ("medications", "treatment", "Zebramycin", "Okapimab", "Quaggacillin"),
+]  # fmt: skip
+
+
+@pytest.mark.requirement("R44")
+def test_no_listing_has_rows_of_another_site_nor_what_was_entered_in_error(unchanged, reviewed):
+    another_site(unchanged)
+    chen, samuel = unchanged.client(unchanged.chen), unchanged.client(unchanged.samuel)
+    for code, column, mine, theirs, wrong in OF_ONE_SITE:
+        seen, everybodys = ({text for (text,) in rows_of(who, code, f"c={column}")} for who in (chen, samuel))
+        assert theirs in everybodys and theirs not in seen, code
+        assert mine is None or mine in seen, code
+        assert wrong not in everybodys, code
+    numbers = [{row[0] for row in rows_of(who, "results", "c=patient&c=test")} for who in (chen, samuel)]
+    assert numbers[0] == {reviewed.here.number} and reviewed.there.number in numbers[1]
+    events = rows_of(samuel, "serious", "c=serious")
+    assert events and all(text == "serious" for (text,) in events)
+
+
+@pytest.mark.requirement("R44")
+def test_no_picture_counts_patients_of_another_site_nor_what_was_entered_in_error(unchanged, reviewed):
+    another_site(unchanged)
+    chen, samuel = unchanged.client(unchanged.chen), unchanged.client(unchanged.samuel)
+
+    def shown(client, picture):
+        return client.get(f"/safety/listings/pictures/{picture}/").context
+
+    for client, events in ((chen, 2), (samuel, 4)):
+        [table] = shown(client, "classes")["tables"]
+        assert sum(row["events"] for row in table["rows"]) == events
+    assert [one.number for one in shown(chen, "patients")["swimmers"]] == [reviewed.here.number]
+    assert len(shown(samuel, "patients")["swimmers"]) == 2
+
+
+def test_an_event_that_is_coded_as_one_that_the_protocol_watches_is_of_interest(unchanged, reviewed):
+    event = unchanged.event(reviewed.here, term="clot in the leg", body_system="Vascular disorders")
+    words = actions.Words(Kind.ADVERSE_EVENT, event.pk, event.term)
+    term = DictionaryTerm.objects.get(term="Thromboembolic event")
+    [coding] = actions.code_terms(words=[words], term=term, by=unchanged.david)
+    assert rows_of(unchanged.client(unchanged.samuel), "interest", "c=term") == []
+    actions.approve_codings(seen=[(coding.pk, coding.version)], by=unchanged.samuel)
+    assert rows_of(unchanged.client(unchanged.samuel), "interest", "c=term") == [["clot in the leg"]]
+
+
+def test_rows_are_chosen_by_arm_and_the_file_holds_the_columns_and_rows_that_were_chosen(unchanged, reviewed):
+    client, arms = unchanged.client(unchanged.samuel), dict(AllocationSlot.objects.taken().values_list("patient_id", "arm"))
+    for arm in trial.current_protocol().arms:
+        members = {p.number for p in (reviewed.here, reviewed.there) if arms[p.pk] == arm.code}
+        assert {row[0] for row in rows_of(client, "events", f"arm={arm.code}&c=patient&c=term")} == members
+    answer = take(client, "events", "grade=3&c=term")
+    assert answer.content.startswith(b"\xef\xbb\xbf"), "by this mark spreadsheets know UTF-8"
+    assert answer.content.decode("utf-8-sig") == "Event\r\nFever\r\n"
+    copy = ListingCopy.objects.get()
+    assert (copy.rows, copy.query, copy.taken_by) == (1, "grade=3&c=term", unchanged.samuel)
+    assert copy.sha256 == hashlib.sha256(answer.content).hexdigest()
+
+
+def test_a_copy_of_more_rows_than_a_page_carries_is_refused(unchanged, reviewed, monkeypatch):
+    monkeypatch.setattr("safety.views.listings.MOST_ROWS", 2)
+    assert take(unchanged.client(unchanged.samuel), "events").status_code == 413
+    assert not ListingCopy.objects.exists()
+
+
+@pytest.mark.requirement("R45")
+def test_who_may_not_see_arms_reads_none_in_the_row_either(unchanged, reviewed, monkeypatch):
+    monkeypatch.setattr("safety.views.listings.can_see_arm", lambda user, masked, site=None: False)
+    samuel = unchanged.client(unchanged.samuel)
+    for query in ("c=arm&c=term&sort=arm&arm=MSC", "c=patient&arm=SALINE"):
+        page = samuel.get(f"/safety/listings/events/?{query}")
+        assert "arm" not in page.context["form"].fields and len(page.context["rows"]) == 3
+        content = take(samuel, "events", query).content.decode()
+        assert not any(arm.name in content for arm in trial.current_protocol().arms)
+
+
 # --- views and files
 
 
@@ -133,6 +240,10 @@ def test_a_view_is_kept_for_its_owner_replaced_by_its_name_and_forgotten(unchang
     assert view.query == "grade=4&c=term"
     assert "Severe" in samuel.get("/safety/listings/").content.decode()
     assert "Severe" not in maria.get("/safety/listings/").content.decode()
+    assert not maria.get("/safety/listings/events/").context["views"], "nor beside the listing"
+    assert send(maria, "/safety/listings/events/save/?grade=1", name="Severe").status_code == 302
+    view.refresh_from_db()
+    assert view.query == "grade=4&c=term", "the same name of another person is another view"
     assert maria.post(f"/safety/listings/views/{view.pk}/forget/").status_code == 404
     assert samuel.post(f"/safety/listings/views/{view.pk}/forget/").status_code == 302
     assert "Severe" not in samuel.get("/safety/listings/").content.decode()

@@ -69,6 +69,7 @@ def test_an_event_that_is_not_serious_opens_none_until_it_is(unchanged, patient)
     change(unchanged, event, **SERIOUS)
     case = case_of(event)
     assert case.site_knew_at == case.opened_at, "the 24 hours count from when it was known to be serious"
+    assert case.sponsor_knew_at == case.opened_at > event.reported_at, "and so does the sponsor's day 0"
 
 
 def test_each_case_has_a_number_of_its_own(unchanged, patient):
@@ -270,6 +271,18 @@ def test_a_judged_event_that_grows_graver_waits_for_a_judgement_again(unchanged,
     assert case_of(event).waits_for_judgement
 
 
+def test_a_judged_event_that_becomes_life_threatening_waits_again_whatever_the_list_says(unchanged, patient):
+    event = report(unchanged, patient)
+    made = judge(unchanged, case_of(event))
+    change(unchanged, event, is_life_threatening=True)
+    assert not proposal_for(fresh_event(event)).differs_from(made.because)
+    assert case_of(event).waits_for_judgement
+
+
+def fresh_event(event):
+    return type(event).objects.get(pk=event.pk)
+
+
 def test_a_judgement_of_an_older_version_is_refused(unchanged, patient):
     event = report(unchanged, patient)
     seen = case_of(event).version
@@ -299,6 +312,8 @@ def test_the_report_to_the_sponsor_freezes_the_initial_version_and_stops_the_clo
     assert version.content["narrative"] == "Fever since the morning."
     assert version.digest == digest_of(CaseVersion.objects.get(pk=version.pk).content)
     assert shown(case)["SPONSOR.first"] == "DONE" and shown(case)["ETHICS.first"] == "DUE"
+    with pytest.raises(Stale):
+        actions.report_case(case=case, summary="the same page sent again", version=case.version, by=unchanged.wang)
 
 
 def test_a_follow_up_says_what_changed_and_is_refused_when_nothing_did(unchanged, patient):
@@ -314,6 +329,30 @@ def test_a_follow_up_says_what_changed_and_is_refused_when_nothing_did(unchanged
     assert [s.stage for s in Submission.objects.filter(case=case, duty="SPONSOR")] == ["first", "follow_up"]
     first = CaseVersion.objects.get(case=case, number=0)
     assert first.content["narrative"] == "" and first.digest == digest_of(first.content)
+
+
+def test_a_follow_up_in_which_nothing_changed_is_sent_with_words_of_its_own(unchanged, patient):
+    case = case_of(report(unchanged, patient))
+    to_sponsor(unchanged, case)
+    second = to_sponsor(unchanged, case, "The hospital was asked again; there is nothing new.")
+    assert (second.number, second.changed) == (1, [])
+
+
+def hold(universe, patient, state):
+    with acting(universe.david, "for the test"):
+        type(patient).objects.filter(pk=patient.pk).update(hold=state)
+
+
+def test_a_case_is_reported_while_records_are_cleaned_and_its_links_wait_until_they_are_opened(unchanged, patient):
+    case = case_of(report(unchanged, patient))
+    link = {"measurements": [], "medications": [], "version": None, "by": unchanged.chen}
+    hold(unchanged, patient, "frozen")
+    assert to_sponsor(unchanged, case).number == 0
+    with pytest.raises(Refused, match="frozen"):
+        actions.set_case_links(case=case, **link)
+    hold(unchanged, patient, "locked")
+    with pytest.raises(Refused, match="locked"):
+        to_sponsor(unchanged, case, "more")
 
 
 def test_every_part_of_a_case_has_words(unchanged, patient):
@@ -355,6 +394,10 @@ def test_an_answer_is_noted_and_changed_with_a_reason_only(unchanged, patient):
     case = case_of(report(unchanged, patient))
     submission = sent(unchanged, case, to_sponsor(unchanged, case))
     answer = {"submission": submission, "version": None, "by": unchanged.samuel}
+    for at in (timezone.now() + timedelta(minutes=5), submission.sent_at - timedelta(minutes=1)):
+        with pytest.raises(Refused) as refusal:
+            actions.acknowledge_submission(acknowledged_at=at, acknowledgement="4711", **answer)
+        assert "acknowledged_at" in refusal.value.errors
     actions.acknowledge_submission(acknowledged_at=timezone.now(), acknowledgement="Received 4711", **answer)
     with pytest.raises(Refused):
         actions.acknowledge_submission(acknowledged_at=timezone.now(), acknowledgement="4712", **answer)
@@ -362,6 +405,9 @@ def test_an_answer_is_noted_and_changed_with_a_reason_only(unchanged, patient):
         acknowledged_at=timezone.now(), acknowledgement="4712", reason="slip", **answer
     )
     assert changed.acknowledgement == "4712"
+    with pytest.raises(Stale):
+        late = {**answer, "version": submission.version, "reason": "slip"}
+        actions.acknowledge_submission(acknowledged_at=timezone.now(), acknowledgement="4713", **late)
 
 
 def test_the_sponsor_may_have_known_earlier_but_not_later(unchanged, patient):
@@ -372,8 +418,11 @@ def test_the_sponsor_may_have_known_earlier_but_not_later(unchanged, patient):
     case.refresh_from_db()
     assert abs(due - case.sponsor_due_at - timedelta(days=2)) <= timedelta(hours=1)  # summer time may begin between
     with pytest.raises(Refused):
-        later = case.opened_at + timedelta(days=2)
+        later = case.opened_at + timedelta(milliseconds=1)
         actions.correct_knowledge(case=case, sponsor_knew_at=later, reason="x", version=None, by=unchanged.samuel)
+    with pytest.raises(Refused) as refusal:
+        actions.correct_knowledge(case=case, sponsor_knew_at=earlier, reason=" ", version=None, by=unchanged.samuel)
+    assert "reason" in refusal.value.errors
 
 
 def test_results_and_medications_are_linked_and_unlinked_but_not_those_of_others(unchanged, patient):
@@ -393,6 +442,11 @@ def test_results_and_medications_are_linked_and_unlinked_but_not_those_of_others
     actions.set_case_links(measurements=[], medications=[drug.pk], **link)
     second = to_sponsor(unchanged, case)
     assert (second.changed, second.changed_told) == (["labs", "medications"], "linked results, linked medication")
+    seen = case_of(case.event).version
+    actions.set_case_links(measurements=[result.pk], medications=[drug.pk], **link)
+    assert [lab["test"] for lab in to_sponsor(unchanged, case).content["labs"]] == [result.test], "linked once more"
+    with pytest.raises(Stale):
+        actions.set_case_links(measurements=[], medications=[], **{**link, "version": seen})
     other = unchanged.with_results()
     with pytest.raises(Refused, match="another patient"):
         stranger = Measurement.objects.filter(patient=other).first()

@@ -113,9 +113,7 @@ def test_the_arm_is_told_to_the_person_who_unmasked_for_some_minutes_and_to_nobo
     assert arm_told_by(unmasking, masked.wang) == arm_of(masked.patient)
     people = [masked.chen, masked.li, masked.maria, masked.david, masked.samuel, masked.ines, masked.sofia]
     assert not any(arm_told_by(unmasking, user) for user in people)
-    second = accounts.create_account(username="zhou", full_name="Zhou Yi", password=PASSWORD, by=masked.system)
-    accounts.grant_role(user=second, role=Role.INVESTIGATOR, site=masked.site, by=masked.ada)
-    second = User.objects.get(pk=second.pk)
+    second = another_investigator(masked, masked.site)
     assert arm_told_by(unmasking, second) is None
     page = masked.client(second).get(f"/patients/unmaskings/{unmasking.pk}/")
     assert page.status_code == 200 and not TELLING.search(page.content)
@@ -173,6 +171,30 @@ def test_only_who_may_unmask_at_the_site_does(masked):
     assert wang.get(address(masked.patient)).status_code == 200
     assert wang.get(address(there)).status_code == wang.post(address(there), data).status_code == 403
     assert not Unmasking.objects.exists()
+
+
+def another_investigator(masked, site):
+    user = accounts.create_account(username="zhou", full_name="Zhou Yi", password=PASSWORD, by=masked.system)
+    accounts.grant_role(user=user, role=Role.INVESTIGATOR, site=site, by=masked.ada)
+    return User.objects.get(pk=user.pk)
+
+
+def test_an_investigator_of_another_site_reads_nothing_of_it_in_the_log(masked):
+    unmasking, zhou = unmask(masked), masked.client(another_investigator(masked, masked.other_site))
+    assert masked.patient.number not in zhou.get("/patients/unmaskings/").content.decode()
+    assert zhou.get(f"/patients/unmaskings/{unmasking.pk}/").status_code == 404
+
+
+def test_the_first_look_of_a_second_person_is_no_looking_again(masked):
+    unmask(masked)
+    assert not unmask(masked, by=another_investigator(masked, masked.site)).is_again
+    assert not unmask(masked, masked.other).is_again, "of another patient"
+
+
+def test_nobody_is_told_an_arm_without_an_explanation(masked):
+    with pytest.raises(Refused) as refusal:
+        unmask(masked, explanation=" ")
+    assert "explanation" in refusal.value.errors and not Unmasking.objects.exists()
 
 
 def test_there_is_no_arm_to_tell_before_randomisation(masked):
