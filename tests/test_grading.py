@@ -129,7 +129,7 @@ def test_grades_are_given_anew_only_by_a_person_with_a_reason_and_the_old_is_kep
     assert Measurement.objects.get(panel=panel, test="ALT").grade == 2  # looking changes nothing
     with pytest.raises(Refused):
         actions.regrade(reason=" ", by=unchanged.david)
-    version = panel.version
+    version = PanelRecord.objects.get(pk=panel.pk).version
     changed, left = actions.regrade(reason="DAIDS 2.1 replaces 2.0", by=unchanged.david)
     assert (len(changed), left) == (1, [])
     m = Measurement.objects.get(panel=panel, test="ALT")

@@ -48,10 +48,10 @@ def test_the_next_of_the_first_patients_waits_and_is_told_until_when(staggered):
     may_begin = first.day_0 + timedelta(days=10)
     with pytest.raises(Refused, match=f"the next one may begin on {may_begin}"):
         ready(universe, universe.randomised())()
-    # the same patient's own infusion may be corrected meanwhile, and who is long after the first may begin
+    # the same patient's own infusion may be corrected meanwhile, and on the tenth day after the first the next may begin
     with acting(universe.chen, "long ago"):
         first.infusions.update(
-            started_at=timezone.now() - timedelta(days=11), stopped_at=timezone.now() - timedelta(days=10)
+            started_at=timezone.now() - timedelta(days=10), stopped_at=timezone.now() - timedelta(days=9)
         )
     assert ready(universe, universe.randomised())()
 
@@ -63,14 +63,26 @@ def test_only_one_patient_at_a_time_is_prepared_among_the_first(staggered):
         ready(universe, universe.randomised())()
 
 
+def test_the_patient_after_the_first_ones_still_waits_for_the_one_before(staggered):
+    universe = staggered(patients=1, days_between=0, unresolved={"least_grade": 2})
+    infused(universe)
+    assert ready(universe, universe.randomised())()
+    with pytest.raises(Refused, match="until the one before has had the first infusion"):
+        ready(universe, universe.randomised())()
+
+
 def test_patients_of_other_arms_do_not_wait(staggered):
     universe = staggered(arms=["MSC"])
     patients = {}
     while set(patients) != {"MSC", "SALINE"}:
         patient = universe.randomised()
         patients.setdefault(AllocationSlot.objects.get(patient=patient).arm, patient)
-    ready(universe, patients["MSC"])()
     assert ready(universe, patients["SALINE"])()
+    visit_steps.give_infusion(patient=patients["SALINE"], by=universe.chen, pharmacist=universe.zhao)
+    assert ready(universe, patients["MSC"])(), "nor does who was treated in another arm keep them waiting"
+    while AllocationSlot.objects.get(patient=(patient := universe.randomised())).arm != "SALINE":
+        pass
+    assert ready(universe, patient)(), "while one of the sentinels' arm is about to begin"
 
 
 def test_the_next_patient_waits_for_an_event_that_goes_on(staggered):

@@ -64,6 +64,7 @@ def test_the_way_of_a_case_from_the_site_to_the_authority(unchanged, case):
         samuel, address("judge_case", case), causality="suspected", comment="Close in time.", password=PASSWORD
     )
     assert judged.status_code == 302
+    assert "reason" in fields_of(samuel.get(address("judge_case", case))), "to judge anew takes one"
     assert SponsorAssessment.objects.get(case=case).expectedness == "unexpected", "as the list proposed"
     now = f"{timezone.now().astimezone(ZoneInfo(case.patient.site.timezone)):%Y-%m-%d %H:%M}"
     values = {"report": "AUTHORITY_15.first", "sent_at": now, "reference": "NMPA-17"}
@@ -103,6 +104,46 @@ def test_the_list_shows_the_next_deadline_first(unchanged, patient, case):
     page = text_of(unchanged.client(unchanged.chen), reverse("safety:list_cases"))
     assert page.index("Sepsis") < page.index(case.event.term)
     assert "No case fits" in text_of(unchanged.client(unchanged.chen), reverse("safety:list_cases") + "?which=overdue")
+
+
+def test_the_list_is_narrowed_to_what_is_due_overdue_or_to_be_judged(unchanged, patient, case):
+    samuel = unchanged.client(unchanged.samuel)
+
+    def shown(which):
+        return {row["case"].event.term for row in samuel.get(reverse("safety:list_cases"), {"which": which}).context["rows"]}
+
+    def made(term, **due):
+        event = unchanged.event(patient, **{**SERIOUS, "term": term})
+        with acting(unchanged.system, "for the test"):
+            SeriousCase.objects.filter(event=event).update(**due)
+
+    past, later = (timezone.now() + timedelta(hours=hours) for hours in (-1, 1))
+    made("Sepsis", site_due_at=past, sponsor_due_at=later)
+    made("Stroke", site_due_at=later, sponsor_due_at=past)
+    made("Chills", site_due_at=None, sponsor_due_at=None, waits_for_judgement=False)
+    first = case.event.term
+    assert shown("") == shown("nonsense") == {first, "Sepsis", "Stroke", "Chills"}
+    assert shown("open") == shown("judge") == {first, "Sepsis", "Stroke"}
+    assert shown("overdue") == {"Sepsis", "Stroke"}
+
+
+def test_a_report_that_was_sent_is_offered_once_and_noted_by_whoever_owes_it(unchanged, case):
+    chen, samuel = unchanged.client(unchanged.chen), unchanged.client(unchanged.samuel)
+    to_sponsor(unchanged, case)
+    now = f"{timezone.now().astimezone(ZoneInfo(case.patient.site.timezone)):%Y-%m-%d %H:%M}"
+    assert send(chen, address("record_submission", case), report="ETHICS.first", sent_at=now).status_code == 302
+    offered = text_of(chen, address("record_submission", case))
+    assert "ETHICS.first" not in offered and "ETHICS.follow_up" in offered
+    sent = Submission.objects.get(case=case, duty="ETHICS")
+    assert samuel.get(address("acknowledge_submission", sent)).status_code == 403, "it is the site's report"
+    answer = {"acknowledged_at": now, "acknowledgement": "Received"}
+    assert send(chen, address("acknowledge_submission", sent), **answer).status_code == 302
+    actions.record_submission(
+        case=case, case_version=sent.case_version, duty="AUTHORITY_15", stage="first", sent_at=timezone.now(),
+        version=None, by=unchanged.samuel,
+    )  # fmt: skip
+    theirs = Submission.objects.get(case=case, duty="AUTHORITY_15")
+    assert chen.get(address("acknowledge_submission", theirs)).status_code == 403
 
 
 def test_a_form_that_was_opened_before_the_event_changed_is_not_saved(unchanged, case):
@@ -353,7 +394,7 @@ def at(monkeypatch):
     return look
 
 
-def test_deadlines_are_told_once_before_and_once_when_they_have_passed(told, at):
+def test_deadlines_are_told_once_before_and_once_when_they_have_passed(with_addresses, told, at):
     aware = told.event.aware_at
     assert at(aware + timedelta(hours=17)) == 0
     assert at(aware + timedelta(hours=19)) == 4, "two reports, two people at the site"
@@ -363,6 +404,12 @@ def test_deadlines_are_told_once_before_and_once_when_they_have_passed(told, at)
     assert to("report overdue") == ["chen", "chen", "wang", "wang"]
     assert at(told.sponsor_due_at - timedelta(days=1)) == 1
     assert at(told.sponsor_due_at + timedelta(minutes=1)) == 1
+    knew = {"sponsor_knew_at": told.opened_at - timedelta(days=3), "reason": "a telephone call before"}
+    actions.correct_knowledge(case=told, **knew, version=None, by=with_addresses.samuel)
+    told.refresh_from_db()
+    before = to("report due by").count("samuel")
+    at(told.sponsor_due_at - timedelta(days=1))
+    assert to("report due by").count("samuel") == before + 1, "another deadline is told of anew"
 
 
 def test_what_was_reported_is_not_told_as_due(with_addresses, told, at):

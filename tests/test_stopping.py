@@ -17,6 +17,7 @@ from trialsite.audit import acting
 from trialsite.models import AuditEvent, Email, OutboxMessage, User
 from trialsite.saving import Refused
 from visits import demo as visit_steps
+from visits.models import Reaction
 
 SEVERE = {"grade": 3, "relationship": "probable"}
 
@@ -109,8 +110,10 @@ def test_what_the_sponsor_cannot_exclude_halts_the_trial_when_it_is_judged(uncha
     told = serious(unchanged, treated["SALINE"][0], grade=2, relationship="not_related")
     assert opened() == []
     judged = {"causality": "suspected", "expectedness": "unexpected", "comment": "close in time", "version": None}
-    actions.judge_case(case=told.case, **judged, by=unchanged.samuel)
-    assert opened() == [("SERIOUS_REACTION", "trial")]
+    actions.judge_case(case=told.case, **{**judged, "causality": "excluded"}, by=unchanged.samuel)
+    assert opened() == []
+    actions.judge_case(case=told.case, **judged, reason="more is known", by=unchanged.samuel)
+    assert opened() == [("SERIOUS_REACTION", "trial")], "the last judgement counts"
 
 
 def test_a_code_that_is_approved_counts_as_the_term_that_it_is(unchanged, treated):
@@ -157,6 +160,9 @@ def test_a_severe_reaction_seen_at_an_infusion_counts(unchanged):
     assert opened() == [("PATIENT_G3", "patient")]
     [state] = [s for s in facts.states_now() if s.is_met]
     assert state.patient == patient.pk
+    with acting(unchanged.chen, "entered in error"):
+        Reaction.objects.filter(patient=patient).update(is_withdrawn=True)
+    assert not any(s.is_met for s in facts.states_now()), "what was taken back counts nowhere"
 
 
 def test_an_event_entered_before_the_infusion_counts_when_the_infusion_is_recorded(unchanged):
@@ -183,13 +189,16 @@ def test_a_halt_opens_once_and_again_only_when_a_further_event_comes(unchanged, 
     # a correction that changes nothing, and a further event while the halt is in force
     actions.change_adverse_event(event=one, values={"narrative": "More."}, version=1, reason="more", by=unchanged.chen)
     assert Crossing.objects.count() == 1
-    serious(unchanged, other, grade=2)
+    second = serious(unchanged, other, grade=2)
     assert Halt.objects.count() == 1
     assert list(halt.crossings.values_list("events", flat=True)) == [2, 1]
     lift(halt, unchanged)
     actions.change_adverse_event(event=one, values={"narrative": "Yet more."}, version=2, reason="x", by=unchanged.chen)
     actions.watch_rules(by=unchanged.chen)
     assert opened() == []
+    actions.withdraw_adverse_event(event=second, version=1, reason="the wrong patient", by=unchanged.chen)
+    actions.watch_rules(by=unchanged.chen)
+    assert opened() == [], "fewer events than the board has decided on are nothing new"
     serious(unchanged, other, grade=2, term="Chills")
     assert opened() == [("SERIOUS_REACTION", "trial")]
     assert Halt.objects.count() == 2 and Halt.objects.open().get().crossings.get().events == 2
