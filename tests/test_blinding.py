@@ -209,7 +209,7 @@ NOT_CRAWLED = {
         "visits:show_range", "visits:end_range", "visits:withdraw_range", "visits:apply_range"),
     "forms about a record that this universe has none of; what they show is crawled on the page of the patient or the case": (
         "safety:report_proposed_event", "safety:add_result_to_event", "safety:decline_result", "safety:record_submission",
-        "safety:acknowledge_submission"),
+        "safety:acknowledge_submission", "visits:confirm_grade"),
     "of the board, whose words are searched in tests/test_board.py": (
         "safety:show_recommendation", "safety:resolve_action_item"),
 }  # fmt: skip
