@@ -94,6 +94,6 @@ def words_of_deadline(case, clock, kind):
 
 def about(case):
     return [
-        _("Patient %(number)s, site %(site)s") % {"number": case.patient.number, "site": case.patient.site.code},
+        _("Site %(site)s") % {"site": case.patient.site.code},
         _("Times are those of the site (%(zone)s).") % {"zone": case.patient.site.timezone},
     ]

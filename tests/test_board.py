@@ -113,7 +113,10 @@ def test_nobody_but_the_board_decides_and_signs(unchanged, halt):
 
 
 def test_what_only_some_may_do_is_refused_to_all_others_by_the_action_itself(unchanged):
-    report, recommendation = made_report(unchanged), recommend(unchanged.dora, action_items=[("Tell", "Sponsor", TODAY)])
+    report, recommendation = (
+        made_report(unchanged),
+        recommend(unchanged.dora, action_items=[("Tell", "Sponsor", TODAY)]),
+    )
     seen = {"recommendation": recommendation, "version": recommendation.version}
     for other in (unchanged.samuel, unchanged.wang, unchanged.dora):
         with pytest.raises(PermissionDenied):
@@ -150,7 +153,9 @@ def test_a_recommendation_rests_on_a_released_report_and_lifts_what_is_in_force(
         recommend(unchanged.dora, report=report)
     assert list(refusal.value.errors) == ["report"]
     dora = unchanged.client(unchanged.dora)
-    assert f'value="{report.pk}"' not in dora.get(ADDRESS).content.decode().split('name="report"')[1].split("</select>")[0]
+    assert (
+        f'value="{report.pk}"' not in dora.get(ADDRESS).content.decode().split('name="report"')[1].split("</select>")[0]
+    )
     sign(recommend(unchanged.dora, lifts=[halt]), unchanged.dora)
     halt.refresh_from_db()
     with pytest.raises(Refused) as refusal:
@@ -383,7 +388,10 @@ def test_minutes_of_the_closed_session_are_read_by_those_alone_who_read_closed_r
 
 def test_others_see_a_recommendation_once_it_is_in_effect(unchanged):
     recommendation = recommend(unchanged.dora, action_items=[("Tell the sites", "Sponsor", TODAY)])
-    address, listed = reverse("safety:show_recommendation", args=[recommendation.pk]), reverse("safety:list_recommendations")
+    address, listed = (
+        reverse("safety:show_recommendation", args=[recommendation.pk]),
+        reverse("safety:list_recommendations"),
+    )
     samuel, dora = unchanged.client(unchanged.samuel), unchanged.client(unchanged.dora)
     assert samuel.get(address).status_code == 404 and address not in samuel.get(listed).content.decode()
     assert address in dora.get(listed).content.decode()

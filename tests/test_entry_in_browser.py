@@ -74,6 +74,23 @@ def test_a_panel_is_entered_without_the_mouse_and_asked_about_at_the_field(visit
     expect(page.locator(".status-query-open")).to_have_count(0)
 
 
+def test_one_click_saves_a_panel_whose_checks_have_answered(visitor, served):
+    """A browser takes no second sending of a form while it still handles the click."""
+    page = visitor("chen")
+    open_panel(page, served, "W1", "Chemistry")
+    page.locator("[name=ALT]").fill("31")
+    page.keyboard.press("Tab")
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(500)
+    for tick in page.locator(".question input").all():
+        tick.check()
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(500)
+    with page.expect_navigation(timeout=5000):
+        page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("status").first).to_contain_text("saved")
+
+
 def test_what_is_typed_survives_a_closed_tab_a_lost_connection_and_an_ended_session(visitor, served):
     page = visitor("chen")
     open_panel(page, served, "W1", "Chemistry")

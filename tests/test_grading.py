@@ -226,7 +226,12 @@ def test_the_command_lists_what_differs_and_changes_it_only_for_a_person_who_giv
         return out.getvalue()
 
     assert "ALT 251 U/L: 2 -> 3" in told() and "1 results would have another grade. Nothing was changed." in told()
-    for lacks in (["--by", "david"], ["--by", "david", "--reason", " "], ["--reason", "x"], ["--by", "li", "--reason", "x"]):
+    for lacks in (
+        ["--by", "david"],
+        ["--by", "david", "--reason", " "],
+        ["--reason", "x"],
+        ["--by", "li", "--reason", "x"],
+    ):
         with pytest.raises(CommandError):
             told("--apply", *lacks)
     alt.refresh_from_db()

@@ -200,7 +200,10 @@ def test_an_event_that_is_coded_as_one_that_the_protocol_watches_is_of_interest(
 
 
 def test_rows_are_chosen_by_arm_and_the_file_holds_the_columns_and_rows_that_were_chosen(unchanged, reviewed):
-    client, arms = unchanged.client(unchanged.samuel), dict(AllocationSlot.objects.taken().values_list("patient_id", "arm"))
+    client, arms = (
+        unchanged.client(unchanged.samuel),
+        dict(AllocationSlot.objects.taken().values_list("patient_id", "arm")),
+    )
     for arm in trial.current_protocol().arms:
         members = {p.number for p in (reviewed.here, reviewed.there) if arms[p.pk] == arm.code}
         assert {row[0] for row in rows_of(client, "events", f"arm={arm.code}&c=patient&c=term")} == members

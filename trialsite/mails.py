@@ -3,7 +3,7 @@
 The one way in which this application sends mail. `write(...)` inside an action keeps one row per notice and person and
 asks the outbox to have it sent. A worker that dies
 between handing the mail over and noting that leaves the row unsent: the next one sends the same message with the same
-Message-ID, which mail servers and readers take for one. A mail says nothing of a patient but the number, and no arm."""
+Message-ID, which mail servers and readers take for one. A mail names no patient, nothing clinical and no arm."""
 
 import hashlib
 import logging

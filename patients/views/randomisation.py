@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from patients import actions, forms
-from patients.models import AllocationList, AllocationSlot
+from patients.models import AllocationList, AllocationSlot, Patient
 from patients.randomisation import BadList
 from patients.views.parts import load_patient, patient_form_context
 from trialsite import trial
@@ -30,10 +30,14 @@ def randomise_patient(request, pk):
         message = _("Patient %(number)s is randomised; the visits are planned.") % {"number": patient.number}
         return Saved(reverse("patients:show_patient", args=[pk]), patient.version + 1, message)
 
+    intro = _("The next place of the randomisation list is taken. This cannot be undone.")
+    planned, taken = patient.protocol.trial.planned_patients, Patient.objects.exclude(day_0=None).count()
+    if taken >= planned:
+        full = _("%(taken)s patients are randomised already, and the protocol plans %(planned)s.")
+        intro = f"{full % {'taken': taken, 'planned': planned}} {intro}"
     context = patient_form_context(
-        request, patient, _("Randomise"), submit=_("Randomise %(number)s") % {"number": patient.number},
-        intro=_("The next place of the randomisation list is taken. This cannot be undone."),
-    )  # fmt: skip
+        request, patient, _("Randomise"), submit=_("Randomise %(number)s") % {"number": patient.number}, intro=intro
+    )
     return answer_form(request, form, "form.html", context, save)
 
 

@@ -5,8 +5,10 @@ from django.utils.translation import gettext as _
 from patients.actions import lock_open_patient, next_version, refuse_when_withdrawn
 from safety.abnormal_results import proposal_of
 from safety.actions.adverse_events import report_adverse_event
-from safety.models import AdverseEvent, DeclinedResult, ResultOfEvent
+from safety.actions.serious import link_results_of
+from safety.models import AdverseEvent, DeclinedResult, ResultOfEvent, SeriousCase
 from trialsite.audit import acting
+from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from visits.actions import marks_void
 
@@ -17,7 +19,7 @@ def report_proposed_event(*, measurement, values, confirmed=(), asked=None, by):
         patient = lock_open_patient(measurement.patient)
         _open_proposal(measurement)
         event = report_adverse_event(patient=patient, values=values, confirmed=confirmed, asked=asked, by=by)
-        _judge(ResultOfEvent, measurement, by, event=event)
+        _join(measurement, event, by)
     return event
 
 
@@ -33,7 +35,7 @@ def add_result_to_event(*, measurement, event, by):
         if event.grade < measurement.grade:
             told = _("The event has grade %(event)d and the result grade %(result)d: change the event's grade first.")
             raise Refused({"event": [told % {"event": event.grade, "result": measurement.grade}]})
-        return _judge(ResultOfEvent, measurement, by, event=event)
+        return _join(measurement, event, by)
 
 
 def decline_result(*, measurement, reason, by):
@@ -67,6 +69,16 @@ def _open_proposal(measurement):
     measurement.refresh_from_db()
     if proposal_of(measurement) is None:
         raise Refused(_("This proposal is not open any more: it was judged, or the result has changed."))
+
+
+def _join(measurement, event, by):
+    joined = _judge(ResultOfEvent, measurement, by, event=event)
+    case = SeriousCase.objects.select_for_update(of=("self",)).filter(event=event).first()
+    if case:
+        with acting(by, because("the records linked to the case were chosen")):
+            link_results_of(case)
+            next_version(case)
+    return joined
 
 
 def _judge(model, m, by, **more):

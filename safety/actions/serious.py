@@ -25,6 +25,7 @@ from safety.models import (
     CaseVersion,
     Expectedness,
     FactCause,
+    ResultOfEvent,
     SeriousCase,
     SponsorAssessment,
     Submission,
@@ -92,8 +93,18 @@ def _open(event, by):
         )  # fmt: skip
         _note_facts(case, event, None, proposal_for(event), FactCause.OPENED)
         _settle(case)
+        link_results_of(case)
         tell_of_opening(case)
     return case
+
+
+def link_results_of(case):
+    """The results from which the event was reported belong to its case without a further word. Called inside an action
+    that names its reason."""
+    linked = CaseLink.objects.filter(case=case, measurement__isnull=False).values("measurement")
+    missing = ResultOfEvent.objects.filter(event=case.event_id).exclude(measurement__in=linked)
+    for pk in missing.order_by("pk").values_list("measurement", flat=True):
+        CaseLink.objects.create(case=case, patient_id=case.patient_id, measurement_id=pk, is_suspect=False)
 
 
 def _last_assessment(case):

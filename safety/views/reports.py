@@ -99,7 +99,8 @@ def show_report(request, pk):
     report = get_object_or_404(reports, pk=pk)
     report.status = progress.STATUS[report.state]
     form = RepeatReportForm(request.POST if request.method == "POST" else None, record=report)
-    context = {"report": report, "progress": progress_of(report)}
+    is_shown = DsmbReport.objects.visible_to(request.user).filter(pk=report.compared_with_id).exists()
+    context = {"report": report, "progress": progress_of(report), "may_read_compared": is_shown}
     if request.method == "POST":
 
         def save(form):

@@ -5,7 +5,7 @@ from django.db.models import Count, Max, OuterRef, Q
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 from django.views.decorators.http import require_GET
 
 from patients.actions import today_at
@@ -61,7 +61,7 @@ def planned_infusion(visit):
 STANDING_TEXT = {
     "expected": gettext_lazy("expected"),
     "due": gettext_lazy("due"),
-    "overdue": gettext_lazy("overdue"),
+    "overdue": pgettext_lazy("visit", "overdue"),
     "draft": gettext_lazy("begun"),
     "entered": gettext_lazy("complete"),
     "signed": gettext_lazy("signed"),

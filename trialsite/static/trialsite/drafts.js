@@ -142,7 +142,9 @@
     event.stopImmediatePropagation();
     if (one.isWaiting) return;
     one.isWaiting = true;
-    one.keep(false, true).then((isKept) => {
+    /* a browser sends no form while it is still about to: not before this event is over */
+    const isOver = new Promise((done) => setTimeout(done));
+    Promise.all([one.keep(false, true), isOver]).then(([isKept]) => {
       one.isWaiting = false;
       if (!isKept && !one.cannotBeKept) {
         if (!one.isOut) one.show(words().notSent);

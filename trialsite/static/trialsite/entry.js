@@ -219,7 +219,9 @@
     event.preventDefault();
     event.stopImmediatePropagation();
     const button = event.submitter;
-    check().then(() => {
+    /* a browser sends no form while it is still about to: not before this event is over */
+    const isOver = new Promise((done) => setTimeout(done));
+    Promise.all([check(), isOver]).then(() => {
       const fresh = open().filter((one) => !shown.has(`${one.dataset.asked} ${one.dataset.typed}`));
       if (fresh.length) {
         open().forEach((one) => shown.add(`${one.dataset.asked} ${one.dataset.typed}`));
