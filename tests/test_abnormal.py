@@ -67,6 +67,20 @@ def test_the_form_of_the_event_comes_filled_in_and_keeps_the_link(unchanged, fou
     assert "ALT 200" in chen.get(f"/safety/events/{event.pk}/").content.decode()
 
 
+def test_the_result_belongs_to_the_case_of_the_serious_event_reported_from_it(unchanged, found):
+    send(
+        unchanged.client(unchanged.chen), f"{LIST}{found.pk}/report/", is_ongoing="Y", is_serious="Y",
+        is_important="on", relationship="not_related", action_taken="not_applicable", outcome="not_recovered", narrative="Told.",
+    )  # fmt: skip
+    event = AdverseEvent.objects.get(patient=found.patient)
+    assert [link.measurement for link in event.case.links.all()] == [found]
+    ast = Measurement.objects.get(panel=found.panel, test="AST")
+    before = event.case.version
+    actions.add_result_to_event(measurement=ast, event=event, by=unchanged.chen)
+    event.case.refresh_from_db()
+    assert {link.measurement for link in event.case.links.all()} == {found, ast} and event.case.version > before
+
+
 def test_what_the_checks_ask_about_a_proposed_event_is_asked_at_the_form(unchanged, found):
     chen, url = unchanged.client(unchanged.chen), f"{LIST}{found.pk}/report/"
     before = found.patient.consents.first().signed_on - timedelta(days=1)

@@ -364,6 +364,15 @@ def test_a_change_of_an_event_or_a_line_makes_its_marks_void(unchanged, patient)
 # --- verifying and reviewing --------------------------------------------------------------------------------
 
 
+def test_nothing_is_ticked_as_verified_by_itself(unchanged):
+    """What was compared with the source a person says; what is read on the page may be signed as a whole."""
+    visit = Infusion.objects.get(patient=unchanged.infused(seed=7)).visit
+    for person, step, is_ticked in ((unchanged.maria, "verify", False), (unchanged.wang, "sign", True)):
+        page = unchanged.client(person).get(f"/visits/check/{step}/visit/{visit.pk}/").content.decode()
+        boxes = re.findall(r'<input[^>]*name="chosen"[^>]*>', page)
+        assert boxes and {"checked" in box for box in boxes} == {is_ticked}, step
+
+
 def test_a_verified_field_stays_verified_until_it_changes_itself(unchanged, panel):
     actions.verify_forms(patient=panel.patient, seen=seen(panel, "ALT", "AST", "CREAT"), by=unchanged.maria)
     change(unchanged, panel, ALT=other_value(panel, "ALT"))
@@ -454,9 +463,9 @@ def test_the_lists_count_what_waits_and_empty_themselves(unchanged, patient, pan
 @pytest.mark.parametrize(("name", "step"), [("maria", "verify"), ("david", "review"), ("wang", "sign")])
 def test_each_list_page_and_patient_page_leads_to_the_marks(unchanged, patient, panel, name, step):
     browser = unchanged.client(getattr(unchanged, name))
-    assert f"/visits/check/{step}/visit/{panel.visit_id}/" in browser.get("/visits/check/").content.decode()
+    assert f"/visits/check/{step}/visit/{visit.pk}/" in browser.get("/visits/check/").content.decode()
     page = browser.get(f"/visits/check/{step}/?site={unchanged.site.pk}").content.decode()
-    assert f"/visits/check/{step}/visit/{panel.visit_id}/" in page
+    assert f"/visits/check/{step}/visit/{visit.pk}/" in page
     address = f"/visits/check/{step}/patient/{patient.pk}/"
     unchanged.event(patient)
     proof = {"password": PASSWORD} if step == "sign" else {}
