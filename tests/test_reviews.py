@@ -463,9 +463,9 @@ def test_the_lists_count_what_waits_and_empty_themselves(unchanged, patient, pan
 @pytest.mark.parametrize(("name", "step"), [("maria", "verify"), ("david", "review"), ("wang", "sign")])
 def test_each_list_page_and_patient_page_leads_to_the_marks(unchanged, patient, panel, name, step):
     browser = unchanged.client(getattr(unchanged, name))
-    assert f"/visits/check/{step}/visit/{visit.pk}/" in browser.get("/visits/check/").content.decode()
+    assert f"/visits/check/{step}/visit/{panel.visit_id}/" in browser.get("/visits/check/").content.decode()
     page = browser.get(f"/visits/check/{step}/?site={unchanged.site.pk}").content.decode()
-    assert f"/visits/check/{step}/visit/{visit.pk}/" in page
+    assert f"/visits/check/{step}/visit/{panel.visit_id}/" in page
     address = f"/visits/check/{step}/patient/{patient.pk}/"
     unchanged.event(patient)
     proof = {"password": PASSWORD} if step == "sign" else {}
