@@ -468,8 +468,11 @@ def test_each_list_page_and_patient_page_leads_to_the_marks(unchanged, patient, 
     assert f"/visits/check/{step}/visit/{panel.visit_id}/" in page
     address = f"/visits/check/{step}/patient/{patient.pk}/"
     unchanged.event(patient)
-    proof = {"password": PASSWORD} if step == "sign" else {}
-    assert send(browser, address, **proof).status_code == 302
+    tick = {
+        "chosen": re.findall(r'name="chosen" value="(safety.adverseevent:\d+)"', browser.get(address).content.decode())
+    }
+    more = {"password": PASSWORD} if step == "sign" else tick if step == "verify" else {}
+    assert send(browser, address, **more).status_code == 302
     assert Review.objects.filter(record="safety.adverseevent", mark=STEPS[step].after).exists()
 
 

@@ -173,8 +173,8 @@ def _check(request, step, patient, wanted, *, back, of="", alone=False, only_ope
     meanings = (MEANING_OF_CASEBOOK,) if CASEBOOK in wanted else MEANINGS
     initial = {
         "seen": " ".join(f"{token_of(entry['form'])}:{entry['form'].record.version}" for entry in entries),
-        # compared with the source is only what a person says so of
-        "chosen": [entry["token"] for entry in entries if not entry["reasons"] and step != "verify"],
+        # of several forms only those are compared with the source of which a person says so
+        "chosen": [entry["token"] for entry in entries if not entry["reasons"] and (alone or step != "verify")],
     }
     kwargs = {"record": shown[0].record if alone and shown else None, "initial": initial}
     if step == "sign":
