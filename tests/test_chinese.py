@@ -4,9 +4,11 @@ Every address as each role sees it, and a few pages of each kind that links lead
 page, and what browsers say of its parts (titles, labels, placeholders, charts). Left out are names, units, identifiers,
 an English term beside its Chinese name, and what somebody typed."""
 
+import ast
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from django.utils import timezone, translation
@@ -26,6 +28,7 @@ from trialsite.as_of import CutOff
 from trialsite.ctcae import names
 from trialsite.models import AuditEvent
 
+ROOT = Path(__file__).resolve().parent.parent
 EACH = 2  # so many pages of a kind, of those that links lead to
 DATA = re.compile(r'<script[^>]*type="application/json"[^>]*>(.*?)</script>', re.S)
 CHINESE = re.compile("[\u4e00-\u9fff]")
@@ -41,8 +44,19 @@ READERS = (
     "ada",
 )  # all roles but one who only reads
 
-# what people typed: those of tests.test_access and of the steps of the demonstrations
+
+def typed_in_demonstrations():
+    """Every text that the steps of the demonstrations may type, which of them is left to chance: they begin with a
+    capital, and no code does."""
+    for file in sorted(ROOT.glob("*/demo.py")) + sorted(ROOT.glob("*/demo/*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.match("[A-Z][a-z]", node.value):
+                yield node.value
+
+
+# what people typed
 TYPED = (
+    *typed_in_demonstrations(),
     "A clotted tube", "Allergic rhinitis", "Aspirin", "Dr Chen Wei", "Dr Li Na", "Headache", "Herpes zoster",
     "Hyperlipidaemia", "Left antecubital vein", "less than was planned", "misread", "Noise", "Nothing new",
     "once a day", "as needed", "oral", "Oral candidiasis", "Pause", "Prophylaxis of pneumocystis pneumonia", "Rash",
@@ -54,7 +68,7 @@ TYPED = (
 # names, units and abbreviations that Chinese sites write so
 AS_THEY_ARE = (
     "Trialsite", "English", "Beijing 302 Hospital", "Beijing Ditan Hospital", "Clinical laboratory,", "America/New_York",
-    "Asia/Shanghai", "Europe/Berlin", "UCMSC-INR", "UCMSC_INR", "(UCMSC)", "casebook.json", "Clopper-Pearson", "cells/µL", "copies/mL", "mmHg", "mmol/L", " cells",
+    "Asia/Shanghai", "Europe/Berlin", "Pacific/Auckland", "UCMSC-INR", "UCMSC_INR", "(UCMSC)", "casebook.json", "Clopper-Pearson", "cells/µL", "copies/mL", "mmHg", "mmol/L", " cells",
     "YYYY", "alpha", "permuted-blocks", "Karnofsky", "Wang–Tsiatis", "O'Brien–Fleming", "Pocock", "Beta(", "SALINE",
     "CDASH", "CIOMS", "CTCAE", "DAIDS", "DSMB", "NMPA", "SUSAR", "XLSX", "Stevens-Johnson", "Excel",
     "National Cancer Institute: a work of the US government, in the public domain.",  # as the licence says it

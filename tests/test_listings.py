@@ -223,7 +223,7 @@ def test_a_copy_of_more_rows_than_a_page_carries_is_refused(unchanged, reviewed,
 
 @pytest.mark.requirement("R45")
 def test_who_may_not_see_arms_reads_none_in_the_row_either(unchanged, reviewed, monkeypatch):
-    monkeypatch.setattr("safety.views.listings.can_see_arm", lambda user, masked, site=None: False)
+    monkeypatch.setattr("safety.views.listings.sees_every_arm", lambda user, permission: False)
     samuel = unchanged.client(unchanged.samuel)
     for query in ("c=arm&c=term&sort=arm&arm=MSC", "c=patient&arm=SALINE"):
         page = samuel.get(f"/safety/listings/events/?{query}")

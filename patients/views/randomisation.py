@@ -31,8 +31,8 @@ def randomise_patient(request, pk):
         return Saved(reverse("patients:show_patient", args=[pk]), patient.version + 1, message)
 
     intro = _("The next place of the randomisation list is taken. This cannot be undone.")
-    planned, taken = patient.protocol.trial.planned_patients, Patient.objects.exclude(day_0=None).count()
-    if taken >= planned:
+    planned = patient.protocol.trial.planned_patients
+    if request.method == "GET" and (taken := Patient.objects.exclude(day_0=None).count()) >= planned:
         full = _("%(taken)s patients are randomised already, and the protocol plans %(planned)s.")
         intro = f"{full % {'taken': taken, 'planned': planned}} {intro}"
     context = patient_form_context(
