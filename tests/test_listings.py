@@ -16,9 +16,11 @@ from safety import actions
 from safety.coding.rules import Kind
 from safety.listings.catalogue import LISTINGS
 from safety.models import AdverseEvent, DictionaryTerm, ListingCopy, SavedView
+from tests.dsmb_data import in_force
 from tests.universe import send
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.protocol.stopping import EventOfInterest
 from visits.models import Infusion, Measurement, Reaction
 
 pytestmark = pytest.mark.django_db
@@ -197,6 +199,14 @@ def test_an_event_that_is_coded_as_one_that_the_protocol_watches_is_of_interest(
     assert rows_of(unchanged.client(unchanged.samuel), "interest", "c=term") == []
     actions.approve_codings(seen=[(coding.pk, coding.version)], by=unchanged.samuel)
     assert rows_of(unchanged.client(unchanged.samuel), "interest", "c=term") == [["clot in the leg"]]
+
+
+def test_an_event_of_a_body_system_that_the_protocol_watches_is_of_interest(unchanged, reviewed, monkeypatch):
+    watched = EventOfInterest(code="VASC", name="Vessels", body_systems=("Vascular disorders",))
+    in_force(monkeypatch, trial.current_protocol().model_copy(update={"events_of_interest": (watched,)}))
+    assert rows_of(unchanged.client(unchanged.samuel), "interest", "c=term") == []
+    unchanged.event(reviewed.here, term="Clot in the leg", body_system="Vascular disorders")
+    assert rows_of(unchanged.client(unchanged.samuel), "interest", "c=term") == [["Clot in the leg"]]
 
 
 def test_rows_are_chosen_by_arm_and_the_file_holds_the_columns_and_rows_that_were_chosen(unchanged, reviewed):

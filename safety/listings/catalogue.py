@@ -26,12 +26,15 @@ def serious(user):
 
 
 def of_interest(user):
-    """Events whose reported or coded term the protocol watches."""
-    words = {word for item in trial.current_protocol().events_of_interest for word in item.words}
-    matching = Q()
-    for word in sorted(words):
+    """Events whose reported or coded term, or whose body system (that of the code, once there is one), the protocol
+    watches: what EventOfInterest.covers says, as a filter."""
+    watched = trial.current_protocol().events_of_interest
+    matching = Q(pk__in=[])
+    for word in sorted({word for item in watched for word in item.words}):
         matching |= Q(term__iexact=word) | Q(coded_term__iexact=word)
-    return events(user).filter(matching) if words else events(user).none()
+    for system in sorted({system for item in watched for system in item.body_systems}):
+        matching |= Q(coded_system__iexact=system) | Q(coded_system=None, body_system__iexact=system)
+    return events(user).filter(matching)
 
 
 def reactions(user):
