@@ -11,11 +11,14 @@ from django.core.management import CommandError, call_command
 from patients.actions import today_at
 from patients.demo import fresh
 from patients.models import Hold
+from tests.dsmb_data import in_force
 from tests.universe import fields_of, send
 from trialsite import scales
 from trialsite.audit import acting
 from trialsite.models import AuditEvent, OutboxMessage, User
+from trialsite.protocol import Protocol
 from trialsite.saving import Refused, Stale
+from trialsite.trial import current_protocol
 from visits import actions
 from visits import demo as visit_steps
 from visits.models import Measurement, PanelRecord, Review, SupersededGrade
@@ -72,6 +75,29 @@ def test_an_answer_that_changes_grades_anew_what_depends_on_it_and_nothing_else(
     assert [event.before["grade"] for event in trail.order_by("id")] == [None, 1]
 
 
+def test_an_answer_on_another_form_grades_anew_what_depends_on_it_by_a_job(unchanged, monkeypatch):
+    parts = current_protocol().model_dump(by_alias=True)
+    for panel in parts["panels"]:
+        panel["tests"] = [code for code in panel["tests"] if code != "GLUCFAST"]
+        if panel["code"] == "virology":
+            panel["tests"].append("GLUCFAST")
+    in_force(monkeypatch, Protocol.model_validate(parts))
+    patient = unchanged.screened()
+    chemistry, virology = (unchanged.panel(patient, "SCR", code) for code in ("chemistry", "virology"))
+    on = patient.screened_on
+    glucose = save(chemistry, unchanged.chen, on=on, reason="source checked", GLUC="7.00", K="4.00")["GLUC"]
+    save(virology, unchanged.chen, on=on, reason="source checked", HIVRNA="<50", GLUCFAST="")
+    work_off()
+    glucose.refresh_from_db()
+    assert glucose.ungraded_because == "fasting" and not due().exists()
+    save(virology, unchanged.chen, on=on, reason="another tube", HIVRNA="<40")
+    assert not due().exists(), "no grade depends on it"
+    save(virology, unchanged.chen, on=on, reason="asked the patient", GLUCFAST="Y")
+    assert work_off() == 1
+    glucose.refresh_from_db()
+    assert graded(glucose) == (2, "glucose_fasting_high", "H", "")
+
+
 def test_a_value_that_changes_has_a_new_grade(unchanged):
     patient = unchanged.screened(sex="M")
     panel = unchanged.panel(patient, "SCR", "chemistry")
@@ -108,9 +134,8 @@ def test_the_baseline_is_the_last_result_before_the_first_infusion(unchanged, fo
     own = Measurement.objects.get(panel=panel, test="CREAT")
     assert own.baseline_grade is None  # it is the baseline
     later = unchanged.panel(followed, "W1", "chemistry")
-    around = actions.panels._surroundings(
-        later, later.protocol.tests_of("chemistry"), followed.day_0 + timedelta(days=7), None
-    )
+    tests, on = later.protocol.tests_of("chemistry"), followed.day_0 + timedelta(days=7)
+    around = actions.panels._surroundings(later, tests, actions.panels._results_of(later, tests)[1], on, None)
     assert around.baseline["CREAT"][0].value == 80 and around.baseline["CREAT"][1] == 0
     now = actions.preview_panel_and_grades(
         panel=later, values={"CREAT": "125"}, collected_on=followed.day_0 + timedelta(days=7)

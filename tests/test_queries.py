@@ -7,13 +7,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from patients.actions import today_at
 from patients.models import Patient, State
 from safety import actions as safety_actions
 from safety import demo as safety_steps
 from tests.universe import send
 from trialsite.audit import acting
 from trialsite.exchange.actions import request_export
-from trialsite.models import DataExport
+from trialsite.models import DataExport, OutboxMessage
 from trialsite.trial import current_protocol
 from visits import actions
 from visits import demo as visit_steps
@@ -317,3 +318,25 @@ def test_from_screening_to_the_plan_takes_few_statements(universe):
     assert patient.state == State.RANDOMISED
     assert patient.visits.count() == len(patient.protocol.visits)
     assert len(total) <= SCREENING_TO_PLAN, "\n".join(q["sql"][:120] for q in total)
+
+
+def test_a_result_that_later_ones_are_compared_with_is_changed_with_few_statements(universe, patient):
+    """A whole panel: edit checks of all forms, ranges, grades, marks made void, and the job that grades the later ones."""
+    browser, today = universe.client(universe.chen), today_at(universe.site)
+    patient = universe.infused(day_0=today - timedelta(days=2))
+    later = universe.panel(patient, "W1", "chemistry")
+    actions.record_panel(panel=later, values={"CREAT": "80"}, collected_on=today, version=None, by=universe.chen)
+    panel = universe.panel(patient, "SCR", "chemistry")
+    address = f"/visits/panels/{panel.pk}/"
+    stored = {m.test: m.typed for m in panel.measurements.exclude(typed="")}
+    others = {code: typed[:-1] + str(9 - int(typed[-1])) for code, typed in stored.items() if typed[-1].isdigit()}
+    values = stored | others
+    page = browser.get(address)
+    laboratory = Laboratory.objects.get().pk
+    waiting = OutboxMessage.objects.filter(task=actions.REGRADE).count()
+    changed = cost(
+        lambda: send(browser, address, page=page, laboratory=laboratory, reason="source checked again", **values)
+    )
+    assert OutboxMessage.objects.filter(task=actions.REGRADE).count() == waiting + 1
+    assert panel.measurements.filter(version__gt=1).count() == len(others) > 8
+    assert len(changed) <= WHOLE_PANEL, "\n".join(query["sql"][:150] for query in changed)

@@ -10,6 +10,7 @@ from axes.models import AccessAttempt
 from django import forms as django_forms
 from django.core import mail
 from django.http import HttpResponse
+from django.utils import timezone
 
 from tests.test_people import SECRET, code
 from tests.universe import PASSWORD
@@ -134,13 +135,30 @@ def test_three_failures_raise_an_alert_and_send_an_e_mail(wang, request_of, capl
 
 
 @pytest.mark.requirement("R25")
-def test_the_outbox_carries_the_alert_even_when_the_broker_was_away(wang, request_of, monkeypatch):
+def test_the_outbox_carries_the_alert_even_when_the_broker_was_away(
+    wang, request_of, monkeypatch, django_capture_on_commit_callbacks
+):
+    given = []
+    monkeypatch.setattr(outbox, "send", lambda message: False)
+    with django_capture_on_commit_callbacks(execute=True):
+        for _ in range(3):
+            refusal_of(request_of(wang), password="wrong words altogether")
+    monkeypatch.setattr(outbox, "send", lambda message: given.append(message.task) or True)
+    assert outbox.drain() == 1
+    assert given == ["trialsite.tasks.send_email"]
+    assert outbox.drain() == 0  # it is given time
+
+
+def test_what_died_before_it_was_sent_is_sent_later(wang, request_of, monkeypatch):
     given = []
     for _ in range(3):
-        refusal_of(request_of(wang), password="wrong words altogether")
-    monkeypatch.setattr(outbox, "send", lambda pk: given.append(OutboxMessage.objects.get(pk=pk).task) or True)
-    outbox.drain()
+        refusal_of(request_of(wang), password="wrong words altogether")  # and nothing runs after the commit
+    monkeypatch.setattr(outbox, "send", lambda message: given.append(message.task) or True)
+    assert outbox.drain() == 0
+    OutboxMessage.objects.update(sent_at=timezone.now() - outbox.SEND_AGAIN_AFTER)
+    assert outbox.drain() == 1
     assert given == ["trialsite.tasks.send_email"]
+    assert OutboxMessage.objects.get().times_sent == 2
 
 
 def test_a_mail_server_that_is_down_leaves_the_alert_in_the_outbox(wang, request_of, monkeypatch):

@@ -21,26 +21,37 @@ ONE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_
 
 def ask_for(task, **arguments):
     """Write down that `task` must run with these ids; it is sent after the commit."""
-    message = OutboxMessage.objects.create(task=task, arguments=arguments)
-    transaction.on_commit(lambda: send(message.pk))
+    message = OutboxMessage.objects.create(task=task, arguments=arguments, **as_sent())
+    transaction.on_commit(lambda: send_new([message]))
     return message
 
 
 def ask_for_each(task, name, ids):
-    """The same for many ids of one task, in one statement. When the broker is away the first that fails ends the sending:
-    a person waits, and `drain` comes again."""
-    rows = [OutboxMessage(task=task, arguments={name: pk}) for pk in ids]
+    """The same for many ids of one task, in one statement."""
+    rows = [OutboxMessage(task=task, arguments={name: pk}, **as_sent()) for pk in ids]
     messages = OutboxMessage.objects.bulk_create(rows)
-    transaction.on_commit(lambda: all(send(message.pk) for message in messages))
+    transaction.on_commit(lambda: send_new(messages))
 
 
-def send(message_id):
-    """Hand one message to the broker. A broker that is down is logged, never raised: `drain` comes again."""
+def as_sent():
+    """What is written says that it was sent, for it will be a moment later; what dies in between is sent again."""
+    return {"sent_at": timezone.now(), "times_sent": 1}
+
+
+def send_new(messages):
+    """Hand over what was just written. When the broker is away the first that fails ends the sending: a person waits, and
+    `drain` comes again."""
+    for position, message in enumerate(messages):
+        if not send(message):
+            left = [message.pk for message in messages[position:]]
+            OutboxMessage.objects.filter(pk__in=left).update(sent_at=None, times_sent=0)
+            return
+
+
+def send(message):
+    """Hand one message to the broker; says whether it could. A broker that is down is logged, never raised."""
     from trialsite.celery import app
 
-    message = OutboxMessage.objects.filter(pk=message_id, done_at=None).first()
-    if message is None:
-        return False
     try:
         with app.connection_for_write(connect_timeout=2, transport_options=ONE_TRY) as broker:
             app.send_task(
@@ -53,7 +64,6 @@ def send(message_id):
     except Exception as error:  # whichever transport is in use raises errors of its own
         log.warning("outbox message %s not sent: %s", message.pk, type(error).__name__)
         return False
-    OutboxMessage.objects.filter(pk=message_id).update(sent_at=timezone.now(), times_sent=F("times_sent") + 1)
     return True
 
 
@@ -62,8 +72,13 @@ def drain():
     now = timezone.now()
     # a message from the future was sent by a clock that ran ahead
     due = Q(sent_at=None) | Q(sent_at__lt=now - SEND_AGAIN_AFTER) | Q(sent_at__gt=now + SEND_AGAIN_AFTER)
-    waiting = OutboxMessage.objects.filter(due, done_at=None)
-    return sum(send(pk) for pk in waiting.order_by("pk").values_list("pk", flat=True)[:100])
+    sent = 0
+    for message in OutboxMessage.objects.filter(due, done_at=None).order_by("pk")[:100]:
+        if send(message):
+            sent += OutboxMessage.objects.filter(pk=message.pk).update(
+                sent_at=timezone.now(), times_sent=F("times_sent") + 1
+            )
+    return sent
 
 
 def mark_done(message_id):

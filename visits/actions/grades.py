@@ -94,6 +94,12 @@ def answers_at(visit, tests):
     return dict(given.values_list("test", "text"))
 
 
+def is_asked_elsewhere(protocol, tests, changed):
+    """Does a grade of another form's result depend on what was changed, given by (test code, minute), on that of `tests`?"""
+    codes, own = {code for code, _minute in changed}, {test.code for test in tests}
+    return any(codes & grading.asked_for(test) for test in protocol.tests if test.grade_rows and test.code not in own)
+
+
 def ungraded():
     """The columns of what nothing grades."""
     return {name: Measurement._meta.get_field(name).get_default() for name in GRADE_COLUMNS}

@@ -1,6 +1,6 @@
 """Results, a whole panel at a time."""
 
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -16,6 +16,7 @@ from visits.actions.grades import (
     first_infusion_began,
     grade_anew,
     held_as_stored,
+    is_asked_elsewhere,
     is_baseline_of,
     ungraded,
 )
@@ -63,13 +64,13 @@ def record_panel(
             raise Refused({"reason": [_("Write why the entry is changed.")]})
         refuse_impossible_day(patient, collected_on, "collected_on")
         tests = panel.protocol.tests_of(panel.code)
-        there = {m.test: m for m in panel.measurements.all()}
+        there, elsewhere = _results_of(panel, tests)
         before = {code: columns_of(m) for code, m in there.items()}
         laboratory = _laboratory_of(panel, laboratory)
         units = {code: m.reported_unit for code, m in there.items() if m.typed} | (units or {})
         read = _read(tests, {code: m.typed for code, m in there.items() if not m.is_computed} | values, units)
         lacking = _lacking(tests, read, {code: m.missing_because for code, m in there.items()} | (missing or {}))
-        around = _surroundings(panel, tests, collected_on, collected_at)
+        around = _surroundings(panel, tests, elsewhere, collected_on, collected_at)
         is_moved = (panel.collected_on, panel.collected_at) != (collected_on, collected_at)
         problems = _look_at(panel, tests, read, collected_on, around)
         if not any(read.get(test.code) for test in tests if not test.computed) and set(lacking.values()) <= {PENDING}:
@@ -101,7 +102,7 @@ def record_panel(
             problems, changed, read=read, patient=patient, panel=panel, whole=collected_on.isoformat(), confirmed=confirmed,
             asked=asked, by=by,
         )  # fmt: skip
-        if around.is_baseline and (changed or is_moved):
+        if (around.is_baseline and (changed or is_moved)) or is_asked_elsewhere(panel.protocol, tests, changed):
             ask_for_regrading(patient)
     return panel
 
@@ -123,7 +124,7 @@ def preview_panel_and_grades(
 ):  # fmt: skip
     """The same, and by test code the grades (`visits.grading.Grade`) of results held against the ranges `held`."""
     tests = panel.protocol.tests_of(panel.code)
-    there = {m.test: m for m in panel.measurements.all()}
+    there, elsewhere = _results_of(panel, tests)
     typed = {code: m.typed for code, m in there.items() if not m.is_computed} | values
     units = {code: m.reported_unit for code, m in there.items() if m.typed} | (units or {})
     read, refused = {}, []
@@ -140,7 +141,7 @@ def preview_panel_and_grades(
     except Refused as refusal:
         refused += [edit_checks.Problem("day", "collected_on", text, hard=True)
                     for texts in refusal.errors.values() for text in texts]  # fmt: skip
-    around = _surroundings(panel, tests, on, collected_at)
+    around = _surroundings(panel, tests, elsewhere, on, collected_at)
     problems = _look_at(panel, tests, read, on, around)
     changed = {(code, None) for code, result in read.items() if _is_another(there.get(code), result, units.get(code))}
     soft = not_asked_yet([p for p in problems if not p.hard], changed, read=read, panel=panel, whole=on.isoformat())
@@ -173,10 +174,10 @@ def _look_at(panel, tests, read, collected_on, around):
     return edit_checks.find_problems(panel.protocol, panel.code, read, around=around, on=collected_on)
 
 
-def _surroundings(panel, tests, collected_on, collected_at):
-    """What the edit checks and the grades may ask for beside this panel, in two statements."""
+def _surroundings(panel, tests, elsewhere, collected_on, collected_at):
+    """What the edit checks and the grades may ask for beside this panel; `elsewhere` are the results of `_results_of`."""
     visit = panel.visit
-    here, earlier, baseline, is_baseline = _other_results(panel, tests, collected_on, collected_at)
+    here, earlier, baseline, is_baseline = _told_apart(panel, tests, elsewhere, collected_on, collected_at)
     others = Visit.objects.filter(patient=panel.patient_id, is_scheduled=True, state=VisitState.ATTENDED)
     taken_place = others.exclude(pk=visit.pk).values_list("planned_on", "attended_on", "code")
     return edit_checks.Surroundings(
@@ -218,7 +219,8 @@ def _lacking(tests, read, because):
 def _laboratory_of(panel, laboratory):
     if laboratory is AS_IT_STANDS:
         return panel.laboratory
-    if laboratory is not None and laboratory not in laboratories_for(panel):
+    is_another = laboratory is not None and laboratory.pk != panel.laboratory_id
+    if is_another and laboratory not in laboratories_for(panel):
         raise Refused({"laboratory": [_("This laboratory does not measure this panel for the site.")]})
     return laboratory
 
@@ -285,26 +287,42 @@ def as_result(m):
     return results.Result(m.typed, m.operator, m.value, m.text, unit) if m.typed else None
 
 
-def _other_results(panel, tests, collected_on, collected_at):
-    """Those results of other panels that the checks, the computed tests and the grades of this one ask for, by test code:
-    of the same visit, the patient's latest earlier ones, and the baseline ones (`visits.edit_checks.Surroundings`); and
-    whether there are results that those of this form may be the baseline of, or may have been until now."""
+def _asked_beside(panel, tests):
+    """The tests of other panels that the checks, the computed tests and the grades of this one ask for: of the same visit,
+    of earlier ones, and before and after the treatment."""
     own = {test.code for test in tests}
-    graded = own & panel.protocol.graded_tests
     in_visit, before = edit_checks.looked_up(panel.protocol, panel.code)
     in_visit |= {code for test in tests if test.computed for code in test.computed.of} - own
     in_visit |= {code for test in tests if test.grade_rows for code in asked_for(test)} - own
-    wanted = in_visit | before | graded
-    if not wanted:
-        return {}, {}, {}, False
-    measured = (
-        Measurement.objects.filter(patient=panel.patient_id, test__in=wanted, panel__isnull=False)
-        .exclude(panel=panel).exclude(typed="").order_by("collected_on", "id")
+    return in_visit, before, own & panel.protocol.graded_tests
+
+
+def _results_of(panel, tests):
+    """What is stored of a panel, by test code, and the patient's results of other panels that are asked for beside it, by
+    day; in one statement."""
+    beside = Q(test__in=set().union(*_asked_beside(panel, tests))) & ~Q(typed="")
+    found = (
+        Measurement.objects.filter(Q(panel=panel) | beside, patient=panel.patient_id, panel__isnull=False)
+        .order_by("collected_on", "id")
         .annotate(visit_id=F("panel__visit"), at=F("panel__collected_at"), treated_at=first_infusion_began())
     )  # fmt: skip
+    there, elsewhere = {}, []
+    for m in found:
+        if m.panel_id == panel.pk:
+            there[m.test] = m
+        else:
+            elsewhere.append(m)
+    return there, elsewhere
+
+
+def _told_apart(panel, tests, elsewhere, collected_on, collected_at):
+    """Of the results of other panels, by test code: those of the same visit, the latest earlier ones, and the baseline
+    ones (`visits.edit_checks.Surroundings`); and whether there are results that those of this form may be the baseline
+    of, or may have been until now."""
+    in_visit, before, graded = _asked_beside(panel, tests)
     here, earlier, baseline, is_baseline = {}, {}, {}, False
     own_days = {(collected_on, collected_at), (panel.collected_on or collected_on, panel.collected_at)}
-    for m in measured:
+    for m in elsewhere:
         if m.visit_id == panel.visit_id and m.test in in_visit:
             here[m.test] = as_result(m)
         if m.collected_on < collected_on and m.test in before:

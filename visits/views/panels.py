@@ -6,6 +6,7 @@ from django.db.models import BooleanField, ExpressionWrapper, F, Q, Window
 from django.db.models.functions import RowNumber
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
@@ -106,8 +107,11 @@ class Ranges:
     """What the results of a panel are held against: the ranges of a laboratory on a day, else the protocol's."""
 
     def __init__(self, panel, laboratory, on):
-        self.patient, self.on = panel.patient, on
-        self.held = ranges_for(panel, laboratory, on)
+        self.panel, self.patient, self.laboratory, self.on = panel, panel.patient, laboratory, on
+
+    @cached_property
+    def held(self):
+        return ranges_for(self.panel, self.laboratory, self.on)
 
     @property
     def about(self):
@@ -138,7 +142,7 @@ def form_of(request, panel, stored):
     held = Ranges(panel, offered, on)
     form = forms.PanelForm(
         request.POST or None, record=panel, tests=panel.protocol.tests_of(panel.code), stored=stored,
-        laboratories=laboratories, laboratory=offered, units=held.units(), on=on,
+        laboratories=laboratories, laboratory=offered, units=None if request.POST else held.units(), on=on,
     )  # fmt: skip
     return form, held
 
