@@ -22,13 +22,15 @@ from safety.demo import play_trial, report_event, report_serious_event
 from safety.models import AdverseEvent, Coding, DeclinedResult, Deviation, DismissedProposal, DsmbReport, SeriousCase
 from safety.proposals import unjudged_among
 from safety.stopping.facts import states_now
+from tests.universe import come_in
 from trialsite import demo, trial
+from trialsite.copies import copy_patients
 from trialsite.models import AuditEvent, OutboxMessage, Site, User
 from trialsite.protocol import load
 from trialsite.roles import Permission, Role, can
 from visits import demo as course
 from visits import schedule
-from visits.models import Infusion, Lot, Measurement, PanelRecord, PanelState, Query, Visit, VisitState
+from visits.models import Infusion, Lot, Measurement, PanelRecord, PanelState, Query, Review, Visit, VisitState
 
 MASKED = Path(__file__).parent.parent / "trialsite" / "protocols" / "examples" / "masked-dose-finding.toml"
 
@@ -410,6 +412,25 @@ def test_the_accounts_are_written_for_their_owner_only(machine, tmp_path):
     assert all(account["totp_secret"] is None for account in accounts.values())
     for name, account in accounts.items():
         assert User.objects.get(username=name).check_password(account["password"])
+
+
+@pytest.mark.django_db(databases=["default", "owner"])
+def test_copies_of_patients_are_patients_with_their_records_in_the_trail(machine, client):
+    play(patients=1, sites=1)
+    models = (Patient, Visit, Measurement, AdverseEvent)
+    once, taken, done = [model.objects.count() for model in models], AllocationSlot.objects.taken().count(), []
+    copy_patients(3, done.append)
+    assert done == [3]
+    assert [model.objects.count() for model in models] == [4 * rows for rows in once]
+    assert AllocationSlot.objects.taken().count() == 4 * taken > 0
+    for model in (Patient, Measurement):
+        inserted = AuditEvent.objects.filter(table=model._meta.db_table, operation="insert")
+        assert set(inserted.values_list("record_id", flat=True)) == set(model.objects.values_list("pk", flat=True))
+    copy = Patient.objects.get(number="01-001-3")
+    assert copy.panels.exists() and Review.objects.exists() and not Review.objects.filter(patient=copy).exists()
+    come_in(client, User.objects.get(username="investigator-01"))
+    page = client.get(f"/patients/{copy.pk}/")
+    assert page.status_code == 200 and copy.number in page.content.decode()
 
 
 def test_second_factors_are_enrolled_where_they_are_required(machine, settings, tmp_path):

@@ -7,10 +7,9 @@ import resource
 import time
 from datetime import UTC, datetime, timedelta
 
-from django.apps import apps
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection, connections, transaction
+from django.db import connection
 from django.db.models import Value
 from django.db.models.functions import Concat
 from django.test.utils import CaptureQueriesContext
@@ -22,8 +21,8 @@ from safety.dsmb.past import read_past
 from safety.dsmb.render import render_html, render_pdf
 from safety.dsmb.tables import tables_of
 from safety.models import AdverseEvent, DsmbReport
-from trialsite.audit import acting, audited_models
-from trialsite.management.commands.benchmark import OFFSET, TOLD_APART, in_order, peak_memory
+from trialsite.audit import acting
+from trialsite.management.commands.benchmark import peak_memory
 from trialsite.models import AuditEvent, User
 from trialsite.reasons import because
 from visits.models import Measurement
@@ -33,16 +32,13 @@ class Command(BaseCommand):
     help = "Print what a DSMB report of this database costs."
 
     def add_arguments(self, parser):
-        parser.add_argument("--copies", type=int, default=0, help="first add each patient that often again, by SQL")
         parser.add_argument(
-            "--corrected", action="store_true", help="then correct every result, after the report's cut-off"
+            "--corrected", action="store_true", help="first correct every result, after the report's cut-off"
         )
 
-    def handle(self, *, copies, corrected, **options):
+    def handle(self, *, corrected, **options):
         if settings.PRODUCTION:
             raise CommandError("The benchmark writes into the trial: it does not run in production.")
-        if copies:
-            copy_without_trail(copies)
         draw_arm_letters(by=User.objects.system())
         cutoff = datetime.now(UTC)
         if corrected:
@@ -97,38 +93,3 @@ def correct_all_results():
     for patient in list(of_patient):
         with acting(User.objects.system(), because("corrected for the benchmark")):
             Measurement.objects.filter(patient=patient).update(typed=Concat("typed", Value("0")))
-
-
-def copy_without_trail(times):
-    """Each patient with all records, `times` more times, by the owner and past the triggers: ten thousand patients in
-    minutes. The copies have no events in the trail, which is what an old entry looks like to a report of now."""
-    patient = apps.get_model("patients", "Patient")
-    models = in_order([m for m in audited_models() if m is patient or any(f.name == "patient" for f in m._meta.fields)])
-    tables = [model._meta.db_table for model in models]
-    with connections["owner"].cursor() as cursor:
-        cursor.execute("set statement_timeout = 0")
-        for table in tables:
-            cursor.execute(f"alter table {table} disable trigger user")
-        try:
-            with transaction.atomic("owner"):
-                for model in models:
-                    cursor.execute(copy_statement(model, models, times))
-        finally:
-            for table in tables:
-                cursor.execute(f"alter table {table} enable trigger user")
-                cursor.execute(f"analyze {table}")
-
-
-def copy_statement(model, models, times):
-    names, values, table = [], [], model._meta.db_table
-    apart = TOLD_APART.get(table, {})
-    for field in model._meta.concrete_fields:
-        value = apart.get(field.name, f'"{field.column}"').format(k="k")
-        if field.primary_key or field.related_model in models or field.name == "record_id":
-            value = f"{value} + {OFFSET} * k"
-        names.append(f'"{field.column}"')
-        values.append(value)
-    of_a_patient = "" if model._meta.model_name == "patient" else "patient_id is not null and "
-    return f"""insert into {table} ({", ".join(names)})
-        select {", ".join(values)} from {table} cross join generate_series(1::bigint, {times}) k
-        where {of_a_patient} id < {OFFSET}"""  # noqa: S608 - names of our own tables

@@ -24,7 +24,6 @@ from django.urls import reverse
 from django.utils import timezone
 
 from trialsite import presence
-from trialsite.audit import acting, audited_models
 from trialsite.exchange.making import make_files
 from trialsite.exchange.tables import Scope
 from trialsite.models import Grant, User
@@ -42,14 +41,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--export", action="store_true", help="measure an export of everything instead of the pages"
         )
-        parser.add_argument("--copies", type=int, default=0, help="first add each patient that often again, by SQL")
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
 
-    def handle(self, *, runs, copies, export, **options):
+    def handle(self, *, runs, export, **options):
         if settings.PRODUCTION:
             raise CommandError("The benchmark writes into the trial: it does not run in production.")
-        if copies:
-            copy_patients(copies)
         if export:
             self.stdout.write(json.dumps(self.export(), indent=2))
             return
@@ -226,52 +222,6 @@ class Command(BaseCommand):
         if not figures["memory"]:
             lines.append("memory: start `manage.py serve` beside this to see its processes")
         return "\n".join(lines)
-
-
-OFFSET = 10_000_000  # between the keys of a row and of its copy
-# what must differ in a copy
-TOLD_APART = {
-    "patients_patient": {"number": "number || '-' || {k}", "sequence": "sequence + 1000 * {k}"},
-    "patients_allocationslot": {"sequence": "sequence + 1000 * {k}"},
-    "safety_seriouscase": {"number": "number || '-' || {k}"},
-    "visits_preparation": {"label": "left(label, 34) || '-' || {k}"},
-}
-
-
-def copy_patients(times):
-    """Each patient with all records, `times` more times, with events in the trail as if somebody had entered them."""
-    patient = apps.get_model("patients", "Patient")
-    models = [m for m in audited_models() if m is patient or any(f.name == "patient" for f in m._meta.fields)]
-    models = in_order(models)
-    for k in range(1, times + 1):
-        with acting(User.objects.system()), connection.cursor() as cursor:
-            cursor.execute("set local statement_timeout = '5min'")
-            for model in models:
-                cursor.execute(copy_statement(model, models, k))
-
-
-def in_order(models):
-    """Those that others point at first."""
-    ordered = []
-    while len(ordered) < len(models):
-        for model in models:
-            needed = {f.related_model for f in model._meta.fields if f.is_relation} & set(models) - {model}
-            if model not in ordered and needed <= set(ordered):
-                ordered.append(model)
-    return ordered
-
-
-def copy_statement(model, models, k):
-    names, values, table = [], [], model._meta.db_table
-    for field in model._meta.concrete_fields:
-        value = TOLD_APART.get(table, {}).get(field.name, f'"{field.column}"').format(k=k)
-        if field.primary_key or field.related_model in models or field.name == "record_id":
-            value = f"{value} + {OFFSET * k}"
-        names.append(f'"{field.column}"')
-        values.append(value)
-    of_a_patient = "" if model._meta.model_name == "patient" else "patient_id is not null and "
-    return f"""insert into {table} ({", ".join(names)}) select {", ".join(values)} from {table}
-        where {of_a_patient} id < {OFFSET}"""  # noqa: S608 - names of our own tables
 
 
 def peak_memory():

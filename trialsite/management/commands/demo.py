@@ -10,6 +10,7 @@ from django.db import connection
 from django.utils.module_loading import import_string
 
 from trialsite import demo
+from trialsite.copies import copy_patients
 from trialsite.models import Site, User
 from trialsite.saving import Refused
 
@@ -19,6 +20,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser):
         parser.add_argument("--patients", type=int, default=13, metavar="N", help="how many are randomised (13)")
+        parser.add_argument(
+            "--copies", type=int, default=0, metavar="N",
+            help="then add each patient N times more, by SQL and without signatures: 588 make ten thousand of 13 (0)",
+        )  # fmt: skip
         parser.add_argument("--sites", type=int, default=2, metavar="S", help="how many sites take part (2)")
         parser.add_argument(
             "--seed", default="1", metavar="K", help="the same seed on the same day, the same trial (1)"
@@ -26,11 +31,13 @@ class Command(BaseCommand):
         parser.add_argument("--accounts", metavar="FILE", help="write who can sign in with what to this file, as JSON")
         parser.add_argument("--quiet", action="store_true", help="print neither progress nor accounts")
 
-    def handle(self, *, patients, sites, seed, accounts, quiet, **options):
+    def handle(self, *, patients, copies, sites, seed, accounts, quiet, **options):
         if settings.PRODUCTION:
             raise CommandError("the demo is for invented patients; it does not go with a production profile")
         if not 1 <= patients <= 5000 or not 1 <= sites <= 99:
             raise CommandError("choose 1 to 5000 patients and 1 to 99 sites")
+        if not 0 <= copies <= 1000:
+            raise CommandError("choose 0 to 1000 copies")
         if User._meta.db_table not in connection.introspection.table_names():
             call_command("migrate", verbosity=0)
         if apps.get_model("patients.Patient").objects.exists():
@@ -52,6 +59,9 @@ class Command(BaseCommand):
             play(people=people, sites=places, patients=patients, seed=seed, tell=self.tell)
         except Refused as refusal:
             raise CommandError(str(refusal)) from refusal
+        if copies:
+            self.told = -1
+            copy_patients(copies, lambda done: self.tell(100 * done // copies, f"{done} copies of each patient"))
         if not quiet and not accounts:
             self.show(people)
 
