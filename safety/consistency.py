@@ -24,13 +24,14 @@ CRITERIA = (
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is known around the event: the consent, how many infusions were given, the day of the first, today, the day of
-    a death, and number and day of each infusion."""
+    """What is known around the event: the consent, how many infusions were given, the day of the first, today, whether the
+    patient is treated (in a trial without infusions: randomised), the day of a death, and number and day of each infusion."""
 
     consented_on: date | None
     infusions_given: int
     first_infusion_on: date | None
     today: date
+    is_treated: bool = True
     died_on: date | None = None
     infusions: tuple[tuple[int, date], ...] = ()
 
@@ -70,7 +71,7 @@ def problems_within(event: dict, around: Surroundings) -> Iterator[edit_checks.P
         yield problem("event_infusion_unknown", "infusion_number", infusions_given=around.infusions_given)
     if number and around.first_infusion_on and event["began_on"] < around.first_infusion_on:
         yield problem("event_before_infusion", "infusion_number", first_infusion_on=around.first_infusion_on)
-    if event["relationship"] in ("possible", "probable", "definite") and around.infusions_given == 0:
+    if event["relationship"] in ("possible", "probable", "definite") and not around.is_treated:
         yield problem("event_related_untreated", "relationship")
     if event.get("reappeared") and not around.given_again(event):
         yield problem("event_not_given_again", "reappeared")

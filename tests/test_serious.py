@@ -5,14 +5,18 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from patients import demo as patient_steps
 from patients.actions import today_at
-from patients.models import Medication
+from patients.models import Halt, Medication
 from safety import actions
 from safety.cases import clocks_of, digest_of, proposal_for, with_clocks
 from safety.coding.rules import Kind
 from safety.models import CaseFact, CaseVersion, DictionaryTerm, SeriousCase, SponsorAssessment, Submission
 from safety.models.serious import told_part
+from tests.dsmb_data import in_force
+from trialsite import trial
 from trialsite.audit import acting
+from trialsite.protocol import Protocol
 from trialsite.saving import Refused, Stale
 from visits import actions as visit_actions
 from visits import demo as visit_steps
@@ -451,3 +455,38 @@ def test_results_and_medications_are_linked_and_unlinked_but_not_those_of_others
     with pytest.raises(Refused, match="another patient"):
         stranger = Measurement.objects.filter(patient=other).first()
         actions.set_case_links(measurements=[stranger.pk], medications=[], **link)
+
+
+# --- trials without infusions ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_infusions(monkeypatch):
+    """The pilot, of a product that is taken at home from day 0 on."""
+    parts = trial.current_protocol().model_dump(by_alias=True)
+    parts |= {"infusions": None, "sentinel": None}
+    for visit in parts["visits"]:
+        visit["infusion"] = None
+    asked = {code for panel in parts["panels"] for code in panel["tests"]}
+    parts["tests"] = [test for test in parts["tests"] if test["code"] in asked]
+    return in_force(monkeypatch, Protocol.model_validate(parts))
+
+
+def test_without_infusions_the_product_is_suspected_from_day_0_on(unchanged, without_infusions):
+    patient, today = unchanged.eligible(), today_at(unchanged.site)
+    early = report(
+        unchanged, patient, relationship="not_related", infusion_number=None, began_on=today - timedelta(days=1)
+    )
+    late = report(unchanged, patient, relationship="not_related", infusion_number=None)
+    for event in (early, late):
+        judge(unchanged, case_of(event))
+    with pytest.raises(Refused) as refusal:
+        change(unchanged, late, relationship="possible")
+    assert "relationship" in refusal.value.errors
+    patient_steps.randomise(patient=patient, by=unchanged.chen, day_0=today)
+    assert not case_of(early).waits_for_judgement and "AUTHORITY_15.first" not in shown(case_of(early))
+    assert case_of(late).waits_for_judgement, "whoever judged did not know that the product would be taken"
+    assert shown(case_of(late))["AUTHORITY_15.first"] == "DUE"
+    assert [fact.cause for fact in case_of(late).facts.all()] == ["opened", "randomised"]
+    assert Halt.objects.open().filter(rule="PATIENT_G3", patient=patient).exists(), "and the rules count it"
+    change(unchanged, late, relationship="possible")

@@ -60,6 +60,7 @@ REASONS = (
     gettext_noop("the event of the case was changed"),
     gettext_noop("the code of the event of the case was changed"),
     gettext_noop("an infusion of the patient was recorded or corrected"),
+    gettext_noop("the patient of the case was randomised"),
     gettext_noop("the case of a serious event is opened"),
     gettext_noop("the sponsor judged the case"),
     gettext_noop("the records linked to the case were chosen"),

@@ -376,6 +376,7 @@ HOME_SECTIONS = [
 PATIENT_SECTIONS = ["visits.home.patient_sections", "safety.home.patient_sections"]
 AFTER_SCREENING = ["visits.actions.plan_screening"]
 AFTER_RANDOMISATION = ["visits.actions.plan_visits"]
+AFTER_ALLOCATION = ["safety.actions.follow_allocation"]
 AFTER_LINE_SAVED = ["visits.actions.check_line", "safety.actions.code_line"]
 # why a patient who was not treated yet must wait (what, patient, on); may hold the gate of the halts
 BEFORE_TREATMENT = ["safety.sentinels.reasons_to_wait"]

@@ -50,6 +50,7 @@ def randomise_patient(*, patient, day_0, version, by):
         next_version(patient, "state", "day_0")
         announce("AFTER_RANDOMISATION", patient=patient, by=by)
         _take_next_slot(patient, stratum, by)
+        announce("AFTER_ALLOCATION", patient=patient, by=by)
     return patient
 
 

@@ -47,7 +47,6 @@ from safety.actions.deviations import (
     restore_proposal,
     withdraw_deviation,
 )
-from safety.actions.infusions import follow_infusion
 from safety.actions.listings import (
     forget_view,
     record_copy,
@@ -74,6 +73,7 @@ from safety.actions.stopping import (
     watch_events,
     watch_rules,
 )
+from safety.actions.treatment import follow_allocation, follow_infusion
 
 __all__ = [
     "RECEIVERS",
@@ -93,6 +93,7 @@ __all__ = [
     "dismiss_proposal",
     "draw_arm_letters",
     "drop_old_casebooks",
+    "follow_allocation",
     "follow_events",
     "follow_infusion",
     "follow_words",

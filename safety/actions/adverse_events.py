@@ -17,6 +17,7 @@ from safety.coding.rules import Kind
 from safety.coding.search import dictionary_of, exact_term
 from safety.consistency import Surroundings, find_contradictions, questions_about
 from safety.models import AdverseEvent
+from trialsite import trial
 from trialsite.audit import acting
 from trialsite.saving import Refused, check_version
 from visits import edit_checks
@@ -34,6 +35,7 @@ def surroundings_of(patient):
         infusions_given=len(infusions),
         first_infusion_on=min((day for _number, day in infusions), default=None),
         today=today_at(patient.site),
+        is_treated=bool(infusions) if trial.protocol(patient.protocol_version).infusions else patient.day_0 is not None,
         died_on=died_on(patient),
         infusions=infusions,
     )

@@ -43,6 +43,7 @@ BECAUSE_OF = {
     FactCause.EVENT_WITHDRAWN: "the event of the case was changed",
     FactCause.CODED: "the code of the event of the case was changed",
     FactCause.INFUSION: "an infusion of the patient was recorded or corrected",
+    FactCause.RANDOMISED: "the patient of the case was randomised",
 }
 
 

@@ -40,8 +40,13 @@ def watch_after_infusion(*, infusion, by):
     """After an infusion was recorded: its reactions count, and so do earlier entered events of a patient who is only now
     known to be treated."""
     reactions = infusion.reactions.filter(is_withdrawn=False).select_related("patient__site")
-    events = AdverseEvent.objects.filter(patient=infusion.patient_id, is_withdrawn=False)
-    if _may_matter([*map(event_of_reaction, reactions), *_known_of(list(events))]):
+    watch_after_treatment(patient=infusion.patient_id, more=map(event_of_reaction, reactions), by=by)
+
+
+def watch_after_treatment(*, patient, more=(), by):
+    """After it became known that the patient is treated: the events entered earlier count now, and `more`."""
+    events = AdverseEvent.objects.filter(patient=patient, is_withdrawn=False)
+    if _may_matter([*more, *_known_of(list(events))]):
         watch_rules(by=by)
 
 

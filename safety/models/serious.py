@@ -68,6 +68,7 @@ class FactCause(models.TextChoices):
     EVENT_WITHDRAWN = "event_withdrawn", _("the event was entered in error")
     CODED = "coded", _("the event was coded")
     INFUSION = "infusion", _("an infusion was recorded or corrected")
+    RANDOMISED = "randomised", _("the patient was randomised")
     JUDGED = "judged", _("the sponsor judged")
 
 

@@ -203,13 +203,13 @@ def event(began_on, died_on=None):
     return problems_of_event(began_on, Surroundings(consented_on=CONSENT, died_on=died_on))
 
 
-def within(given=2, consented_on=CONSENT, again=None, **differs):
+def within(given=2, is_treated=None, consented_on=CONSENT, again=None, **differs):
     """The fields of one event, beside each other: a mild one that goes on, unless told otherwise."""
     usual = {"is_serious": False, "outcome": "not_recovered", "grade": 1, "is_ongoing": True, "ended_on": None,
              "began_on": DAY, "aware_on": DAY, "infusion_number": None, "relationship": "not_related"}  # fmt: skip
     around = consistency.Surroundings(
         consented_on=consented_on, infusions_given=given, first_infusion_on=DAY - days(5) if given else None,
-        today=DAY + days(30), infusions=((1, DAY - days(5)), *([(2, again)] if again else [])),
+        today=DAY + days(30), is_treated=given > 0 if is_treated is None else is_treated, infusions=((1, DAY - days(5)), *([(2, again)] if again else [])),
     )  # fmt: skip
     event = {**usual, **differs}
     return [*consistency.problems_within(event, around), *consistency.questions_about(event, around)]
@@ -496,6 +496,8 @@ TABLES = {
         ({"given": 0}, SILENT), ({"given": 0, "relationship": "unlikely"}, SILENT),
         ({"given": 0, "relationship": "possible"}, SPEAKS), ({"given": 0, "relationship": "definite"}, SPEAKS),
         ({"relationship": "possible"}, SILENT),
+        # a trial without infusions
+        ({"given": 0, "is_treated": True, "relationship": "possible"}, SILENT),
     ]),
     # given again, or not
     "event_not_given_again": (within, [

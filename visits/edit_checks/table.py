@@ -249,7 +249,7 @@ DECLARED: dict[Subject, tuple[Check, ...]] = {
         Check("event_before_infusion", HARD, _("After an infusion, yet before the first"),
             _("The onset is before the first infusion of %(first_infusion_on)s."), ORDER_OF_TIME),
         Check("event_related_untreated", HARD, _("Related to a product that was not given"),
-            _("The patient has had no infusion: the event cannot be related to the product."), ORDER_OF_TIME),
+            _("The patient was not treated yet: the event cannot be related to the product."), ORDER_OF_TIME),
         Check("event_not_given_again", HARD, _("Came back, yet nothing was given again"),
             _("No further infusion was given after this event: leave the field blank."), ORDER_OF_TIME),
         Check("event_given_again", SOFT, _("Given again after a serious event"),

@@ -1,5 +1,6 @@
 """What an infusion that is recorded late, or corrected, means for adverse events that were entered earlier: the only place
-that works it out, in the transaction that stores the infusion (settings.AFTER_INFUSION).
+that works it out, in the transaction that stores the infusion (settings.AFTER_INFUSION). In a trial without infusions the
+treatment begins with day 0, which the randomisation sets (settings.AFTER_ALLOCATION).
 
 Proposals of deviations, listings and reports need nothing here: they count days when somebody looks."""
 
@@ -7,10 +8,11 @@ from patients.actions import day_at
 from patients.models import Patient
 from safety.actions.adverse_events import soft_problems_of, surroundings_of
 from safety.actions.serious import follow_case
-from safety.actions.stopping import watch_after_infusion
-from safety.cases import days_since
+from safety.actions.stopping import watch_after_infusion, watch_after_treatment
+from safety.cases import days_since, was_treated_before
 from safety.consistency import problems_within
 from safety.models import AdverseEvent, FactCause, SeriousCase
+from trialsite import trial
 from visits.actions import raise_record_queries
 from visits.models import Infusion, Query, QueryState
 
@@ -28,6 +30,18 @@ def follow_infusion(*, infusion, began_before=None, by):
         _follow_cases(infusion, began_before, by)
         _ask_about_order(infusion.patient_id, by)
     watch_after_infusion(infusion=infusion, by=by)
+
+
+def follow_allocation(*, patient, by):
+    """After a patient was randomised in a trial without infusions: the same, for events that began on day 0 or later."""
+    if trial.protocol(patient.protocol_version).infusions:
+        return
+    cases = SeriousCase.objects.filter(patient=patient).select_related("event__patient__site").order_by("pk")
+    for case in cases:
+        is_now_treated = was_treated_before(case.event)
+        follow_case(event=case.event, cause=FactCause.RANDOMISED, is_about_other_facts=is_now_treated, by=by)
+    _ask_about_order(patient.pk, by)
+    watch_after_treatment(patient=patient, by=by)
 
 
 def _follow_cases(infusion, began_before, by):
