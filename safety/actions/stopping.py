@@ -96,14 +96,13 @@ def _targets(state):
 
 def _answer(state, target, crossings, by):
     """Note that the rule is met by something that no crossing has yet, and open a halt unless one is in force."""
-    counted = state.met_at.counted
-    if counted <= {key for crossing in crossings for key in crossing.counted}:
+    if state.is_decided(key for crossing in crossings for key in crossing.counted):
         return None
     in_force = next((crossing.halt for crossing in crossings if crossing.halt.lifted_at is None), None)
     halt = in_force or _open(state, target, by)
     Crossing.objects.create(
         halt=halt, rule=state.rule.code, protocol_version=trial.current_protocol().version, patients=state.met_at.n,
-        events=state.met_at.y, least=state.least, counted=sorted(counted),
+        events=state.met_at.y, least=state.least, counted=sorted(state.met_at.counted),
         who=[{"number": number, "events": events} for number, events in state.who],
     )  # fmt: skip
     return None if in_force else halt
