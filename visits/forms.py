@@ -25,7 +25,7 @@ from trialsite.grade_words import grade_told
 from trialsite.saving import AskingForm, DataForm, signature_of
 from trialsite.ucum import unit_text
 from visits import edit_checks, grading, infusing
-from visits.models import Missing
+from visits.models import Missing, PanelState
 from visits.results import NotAResult, read_number, read_result
 from visits.units import units_of
 
@@ -122,7 +122,11 @@ class PanelForm(DataForm):
         self.fields["comment"] = ClearTextField(label=_("Comment"), max_length=1000, lines=2, required=False)
         self.fields["asked"] = forms.CharField(required=False, max_length=20_000, widget=forms.HiddenInput)
         if record.was_touched:  # entered before, or said to be not done
-            self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)
+            is_begun = record.state == PanelState.BEGUN
+            self.fields["reason"] = ClearTextField(
+                label=_("Reason for the change"), max_length=500, required=not is_begun,
+                help_text=_("Not needed for values that were still to come.") if is_begun else "",
+            )  # fmt: skip
 
     @property
     def results(self):
