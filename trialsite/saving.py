@@ -245,6 +245,8 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
         return drafts.answer_draft(request, form)
     if not form.is_bound:  # an empty body is a form too: one that lacks everything
         form.data, form.is_bound = request.POST, True
+    if is_about_an_older_version(form) and "reason" in form.fields:
+        form.fields["reason"].required = False  # what changed meanwhile is shown first
     try:
         # a form saved before may be invalid by now: the record, being saved, asks for a reason or allows other steps
         saved = answer_given(request, form) if confirm or not form.is_valid() else None
@@ -277,6 +279,11 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
     if saved.version is not None:
         response["X-Record-Version"] = str(saved.version)
     return response
+
+
+def is_about_an_older_version(form):
+    """Was the form filled in on a page that showed another version than the record has now?"""
+    return form.record is not None and form.data.get(form.add_prefix("version"), "") != str(form.record.version)
 
 
 def save_once(request, form, save):

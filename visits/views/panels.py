@@ -37,7 +37,8 @@ def panel_rows(form, tests, stored, earlier, queries, held):
         m = stored.get(test.code)
         query = queries.get(test.code)
         units = form[f"unit_{test.code}"] if f"unit_{test.code}" in form.fields else None
-        unit = (units.value() if units else "") or test.unit
+        chosen = units.value() if units else ""
+        unit = chosen if chosen in dict(units.field.choices if units else ()) else test.unit
         was = ranges.range_text(m.reported_low, m.reported_high) if m and m.typed else held.words(test, unit)
         row = {
             "test": test,
