@@ -26,7 +26,7 @@ PATIENT = "/visits/ -> tr:has(.status-overdue) th a"
 VISIT = f"{PATIENT} -> .timeline a:has(.status-entered, .status-signed)"
 IN_SCREENING = "/patients/?state=screening -> tbody th a"
 WAYS = {
-    "": {"sign-in": "/sign-in/", "not-found": "/nowhere/"},
+    "": {"sign-in": "/sign-in/"},
     "coordinator-01": {
         "start": "/", "patients": "/patients/", "screen": "/patients/screen/", "grid": "/visits/",
         "calendar": "/visits/calendar/", "patient": PATIENT,
@@ -48,14 +48,14 @@ WAYS = {
         "deviation": "/safety/listings/deviations/ -> tbody a[href*='/safety/deviations/']",
         "deviation-new": "/safety/deviations/proposals/ -> a[href*='/deviations/record/']",
         "queries": "/visits/queries/", "query": "/visits/queries/ -> tbody td a[href^='/visits/queries/']", "account": "/account/",
-        "password": "/account/password/", "second-factor": "/account/second-factor/",
+        "password": "/account/password/", "second-factor": "/account/second-factor/", "not-found": "/nowhere/",
     },
     "investigator-01": {
         "start": "/", "to-sign": "/visits/check/", "sign": "/visits/check/ -> a[href*='/check/sign/visit/']",
         "eligibility": f"{IN_SCREENING} -> a[href$='/eligibility/']", "randomise": "/patients/?state=eligible -> tbody th a -> a[href$='/randomise/']",
         "results": "/safety/results/", "result-to-event": "/safety/results/ -> a[href$='/report/']", "listings": "/safety/listings/",
         "listing": "/safety/listings/ -> .card a[href*='/safety/listings/']",
-        "results-of-listing": "/safety/listings/results/", "medication": "/safety/listings/medication/",
+        "results-of-listing": "/safety/listings/results/", "medication": "/safety/listings/medications/",
         "unmask": f"{PATIENT} -> a[href$='/unmask/']",
     },
     "pharmacist-01": {
@@ -77,7 +77,7 @@ WAYS = {
     },
     "statistician": {"start": "/", "allocation": "/patients/allocation/", "reports": "/safety/reports/",
                      "report-new": "/safety/reports/new/", "report": "/safety/reports/ -> tbody th a",
-                     "part": "/safety/reports/ -> tbody td a", "rules": "/safety/stopping/",
+                     "part": "/safety/reports/ -> tbody td a:not([href$='pdf'])", "rules": "/safety/stopping/",
                      "rule": "/safety/stopping/ -> tbody th a",
                      "simulator": "/safety/stopping/simulator/", "simulated": "/safety/stopping/simulator/"},
     "safety-officer": {
@@ -119,7 +119,7 @@ def send_what_is_overtaken(page):
 def send(page):
     # past what the page asks by itself: the answer is wanted
     with page.expect_navigation():
-        page.locator("main form[method]").last.evaluate("form => form.submit()")
+        page.locator("main form.card").last.evaluate("form => form.submit()")
 
 
 # what is done there before the picture is taken
