@@ -34,7 +34,7 @@ WAYS = {
         "casebook": f"{PATIENT} -> .nav-tabs a[href*='/casebook/']",
         "copy": f"{PATIENT} -> .nav-tabs a[href*='/casebook/'] -> a[href$='/copy/']",
         "visit": VISIT, "panel": f"{VISIT} -> th a[href*='/panels/']", "attendance": f"{VISIT} -> a[href$='/date/']",
-        "panel-to-enter": "/ -> .work-list a[href*='/panels/']", "panel-refused": "/ -> .work-list a[href*='/panels/']",
+        "panel-to-enter": "/ -> .work-list a[href$='/'][href*='/panels/']", "panel-refused": "/ -> .work-list a[href$='/'][href*='/panels/']",
         "panel-overtaken": f"{VISIT} -> th a[href*='/panels/']",
         "infusion": f"{PATIENT} -> tr:has(.status-infusion) th a -> a[href$='/infusion/']",
         "prepare": "/ -> .work-list a[href$='/prepare/']",
