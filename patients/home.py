@@ -101,4 +101,5 @@ def places_left():
     ]  # fmt: skip
     items.sort(key=lambda item: item["status"] != "overdue")
     short = sum(item["status"] == "overdue" for item in items)
-    return section(_("Randomisation list"), items[:8], short, url=url, urgent=True)
+    # nothing is to be done while enough places are left: no number then
+    return section(_("Randomisation list"), items[:8], short or None, url=url, urgent=True)

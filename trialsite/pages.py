@@ -46,6 +46,8 @@ NAVIGATION = [
         ("safety:show_listing", "events"),
         Permission.VIEW_ADVERSE_EVENTS,
         "safety:list_adverse_events",
+        "safety:list_cases",
+        "safety:list_abnormal_results",
     ),
     (_("Deviations"), ("safety:show_listing", "deviations"), Permission.VIEW_PATIENTS, "safety:list_deviations"),
     (_("Lots"), "visits:list_lots", Permission.MANAGE_LOTS),
@@ -103,7 +105,7 @@ class Navigation:
         first, more = list(self.allowed(NAVIGATION)), list(self.allowed(NAVIGATION_MORE))
         if len(first) + len(more) <= IN_ONE_LINE:
             first, more = first + more, []
-        path = self.request.path
+        path = getattr(self.request, "stands_under", self.request.path)
         around = [
             (len(below), url) for _label, url, belows in first + more for below in belows
             if path == below or (below != "/" and path.startswith(below))

@@ -9,6 +9,7 @@ from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from trialsite.words import listed
 from visits import edit_checks
 from visits.models import CheckFiring, Outcome, RetiredCheck
 
@@ -63,7 +64,7 @@ def where_of(check, protocol):
     if check.tests:
         panels = [panel.name for panel in protocol.panels if set(check.tests) & set(panel.tests)]
         watched = protocol.infusions and set(check.tests) & set(protocol.infusions.monitoring_tests)
-        return ", ".join([*panels, _("vital signs during an infusion")] if watched else panels)
+        return listed([*panels, _("vital signs during an infusion")] if watched else panels)
     return ""
 
 
@@ -88,7 +89,7 @@ def table_of_tests(protocol, statistics, retired):
         for test in edit_checks.each_speaks_of(check, protocol):
             panels = [panel.name for panel in protocol.panels if test.code in panel.tests]
             rows.append({
-                "check": check, "title": _(check.title), "test": test, "where": ", ".join(panels),
+                "check": check, "title": _(check.title), "test": test, "where": listed(panels),
                 "bounds": _bounds_of(check, test), **_state((check.code, test.code), check, statistics, retired),
             })  # fmt: skip
     return rows

@@ -257,7 +257,7 @@ def course(patient, infusions):
         "unit": unit_text(test.unit),
         "data": {
             "x": {"label": _("Day in trial")},
-            "y": {"label": f"{test.name}, {unit_text(test.unit)}", "min": 0},
+            "y": {"label": unit_text(test.unit) or test.name, "min": 0},  # the card and the series name the test
             "digits": test.decimals,
             "series": [{"label": test.name, "points": [[day(m.collected_on), float(m.value)] for m in measured]}],
             "marks": [

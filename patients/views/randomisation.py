@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from patients import actions, forms
+from patients.arms import arm_position
 from patients.models import AllocationList, AllocationSlot, Patient
 from patients.randomisation import BadList
 from patients.views.parts import load_patient, patient_form_context
@@ -51,7 +52,10 @@ def show_allocation(request):
     )  # fmt: skip
     slots = AllocationSlot.objects.select_related("patient", "taken_by")
     page = Paginator(slots, 100).get_page(request.GET.get("page"))
-    context = {"lists": lists, "strata": strata, "page": page, "protocol": trial.current_protocol()}
+    protocol = trial.current_protocol()
+    for slot in page.object_list:
+        slot.arm_name, slot.arm_class = protocol.arm(slot.arm).name, arm_position(slot.arm)
+    context = {"lists": lists, "strata": strata, "page": page, "protocol": protocol}
     return render(request, "patients/show_allocation.html", context)
 
 

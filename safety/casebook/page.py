@@ -226,7 +226,7 @@ def _course(test, is_log, measured, origin, marks, sex):
     reference = test.reference_for(sex)
     data = {
         "x": {"label": _("Day in trial")},
-        "y": {"label": f"{test.name}, {unit}" if unit else test.name, "log": is_log, **({} if is_log else {"min": 0})},
+        "y": {"label": unit or test.name, "log": is_log, **({} if is_log else {"min": 0})},
         "digits": test.decimals,
         "series": [{"label": test.name, "points": points}],
         "marks": marks,

@@ -54,9 +54,9 @@ class SimulatorForm(forms.Form):
     kind = forms.ChoiceField(label=_("Kind of rule"))
     patients = StrictIntegerField(label=_("Patients (N)"), min_value=1, max_value=MOST_PATIENTS)
     acceptable_rate = rate(_("Acceptable rate (p0)"))
-    alpha = rate(_("Probability of stopping at p0 (alpha)"))
+    alpha = rate(_("Stopping at p0 (alpha)"))
     constant = StrictDecimalField(
-        label=_("or the constant itself"), required=False, min_value=Decimal("0.000001"), max_value=1000, decimal_places=9,
+        label=_("Or the constant itself"), required=False, min_value=Decimal("0.000001"), max_value=1000, decimal_places=9,
         help_text=_("confidence of a beta-binomial rule, level of Pocock's, c of the others"),
     )  # fmt: skip
     prior_a = StrictDecimalField(label=_("Prior, a"), required=False, min_value=Decimal("0.01"), max_value=1000)

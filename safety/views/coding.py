@@ -125,7 +125,14 @@ def approve_codes(request):
         for coding in page.object_list:
             coding.token, coding.is_own = f"{coding.pk}:{coding.version}", coding.coded_by_id == request.user.pk
         ticked = set(form.data.getlist("chosen")) if form.is_bound else set()
-        return {"page": page, "filter_form": filter_form, "ticked": ticked, **tabs_of(request, "approve")}
+        may_approve = not all(coding.is_own for coding in page.object_list)
+        return {
+            "page": page,
+            "may_approve": may_approve,
+            "filter_form": filter_form,
+            "ticked": ticked,
+            **tabs_of(request, "approve"),
+        }
 
     return answer_form(request, form, "safety/approve_codes.html", context, save)
 
