@@ -10,11 +10,11 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from patients import actions as patient_actions
-from patients.actions import today_at
 from patients.models import ArtRegimen, Medication
 from safety import actions as safety_actions
 from tests.universe import send, signed
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.saving import Refused
 from visits import actions
 from visits import demo as steps

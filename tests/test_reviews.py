@@ -18,7 +18,6 @@ import patients.actions
 import safety.actions
 import visits.actions
 from patients import demo as patient_steps
-from patients.actions import today_at
 from patients.models import ArtRegimen, Hold, Patient
 from safety import demo as safety_steps
 from safety.models import Coding, DeclinedResult, DismissedProposal, SeriousCase
@@ -26,7 +25,7 @@ from tests.test_deviations import values_of
 from tests.universe import PASSWORD, fields_of, send
 from trialsite import actions as accounts
 from trialsite.audit import acting
-from trialsite.clock import told_at, zone_of
+from trialsite.clock import today_at, told_at, zone_of
 from trialsite.models import FormReceipt, Grant, User
 from trialsite.saving import Refused, Stale
 from visits import actions, waiting

@@ -3,13 +3,7 @@
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from patients.actions import (
-    day_at,
-    lock_open_patient,
-    next_version,
-    refuse_when_withdrawn,
-    today_at,
-)
+from patients.actions import lock_open_patient, next_version, refuse_when_withdrawn
 from patients.models import Consent
 from safety.actions.coding import follow_words
 from safety.actions.serious import follow_events
@@ -19,6 +13,7 @@ from safety.consistency import Surroundings, find_contradictions, questions_abou
 from safety.models import AdverseEvent
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.clock import day_at, today_at
 from trialsite.saving import Refused, check_version
 from visits import edit_checks
 from visits.actions import died_on, marks_void, raise_record_queries

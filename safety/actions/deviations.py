@@ -5,11 +5,12 @@ from datetime import timedelta
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from patients.actions import lock_open_patient, next_version, refuse_when_withdrawn, today_at
+from patients.actions import lock_open_patient, next_version, refuse_when_withdrawn
 from safety.deviations import find_contradictions
 from safety.models import Deviation, DismissedProposal
 from safety.proposals import unjudged_of
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.saving import Refused, check_version
 from visits.actions import marks_void
 

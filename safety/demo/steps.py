@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from patients.actions import today_at
 from safety import actions
 from safety.deviations import Category
 from safety.models import ActionTaken, Expectedness, Outcome, Relationship
+from trialsite.clock import today_at
 from trialsite.demo import at
 
 

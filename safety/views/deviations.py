@@ -9,7 +9,6 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from patients.actions import today_at
 from patients.models import Patient
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
 from safety import actions
@@ -17,6 +16,7 @@ from safety.forms import DeviationFilter, DeviationForm, DismissalForm
 from safety.listings.table import address_of
 from safety.models import CATEGORIES, Deviation, DismissedProposal
 from safety.proposals import proposals_of, unjudged_among, unjudged_of
+from trialsite.clock import today_at
 from trialsite.forms import answer_reason
 from trialsite.roles import Permission, can, needs, require, sites_where
 from trialsite.saving import Saved, answer_form
@@ -57,7 +57,7 @@ def list_proposals(request):
     page = Paginator(waiting, PER_PAGE).get_page(request.GET.get("page"))
     for row in page.object_list:
         row["may_judge"] = judged_at is None or row["patient"].site_id in judged_at
-    dismissed = list(dismissed.select_related("patient", "dismissed_by")[:SHOWN_DISMISSED])
+    dismissed = list(dismissed.select_related("patient__site", "dismissed_by")[:SHOWN_DISMISSED])
     for line in dismissed:
         line.may_judge = judged_at is None or line.patient.site_id in judged_at
     important = sum(row["proposal"].is_important for row in waiting)

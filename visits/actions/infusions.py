@@ -11,7 +11,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from patients.actions import (
-    day_at,
     hold_halts,
     lock_open_patient,
     next_version,
@@ -21,6 +20,7 @@ from patients.actions import (
 )
 from patients.models import AllocationSlot, Blocked, State
 from trialsite.audit import acting
+from trialsite.clock import day_at
 from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from trialsite.words import Sentence

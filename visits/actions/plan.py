@@ -4,16 +4,10 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from patients.actions import (
-    lock_open_patient,
-    next_version,
-    refuse_before_consent,
-    refuse_when_held,
-    set_day_0,
-    today_at,
-)
+from patients.actions import lock_open_patient, next_version, refuse_before_consent, refuse_when_held, set_day_0
 from patients.models import Disposition, State
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from visits import edit_checks, schedule

@@ -8,9 +8,10 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from patients.actions import lock_open_patient, next_version, refuse_before_consent, today_at
+from patients.actions import lock_open_patient, next_version, refuse_before_consent
 from patients.models import ArtRegimen
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.reasons import because
 from trialsite.saving import Question, Questions, Refused, check_version
 from visits import edit_checks
