@@ -594,6 +594,26 @@ class HoldForm(DataForm):
         self.fields["step"].choices = steps
 
 
+VISIT_AND_VERSION = r"[1-9][0-9]{0,17}:[0-9]{1,9}"
+
+
 class FreezeForm(DataForm):
-    chosen = TickedField(r"[1-9][0-9]{0,17}:[0-9]{1,9}")
+    """`seen` are the visits that were shown, each with its version, `chosen` those that are ticked, `patients` those of
+    whom all visits shown are."""
+
+    seen = forms.RegexField(
+        rf"^({VISIT_AND_VERSION}( |$))*$", widget=forms.HiddenInput, required=False, max_length=100_000
+    )
+    chosen = TickedField(VISIT_AND_VERSION)
+    patients = TickedField(r"[1-9][0-9]{0,17}")
     is_drafted = False
+
+
+class FreezeFilter(SiteFilter):
+    """Which of the visits that are ready to be frozen are shown."""
+
+    patient = ClearTextField(required=False, label=_("Patient"), max_length=20)
+    signed = forms.ChoiceField(
+        required=False, label=_("Signature"),
+        choices=[("", _("all")), ("yes", _("nothing left to sign")), ("no", _("not signed yet"))],
+    )  # fmt: skip
