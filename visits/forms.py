@@ -25,6 +25,7 @@ from trialsite.grade_words import grade_told
 from trialsite.saving import AskingForm, DataForm, signature_of
 from trialsite.ucum import unit_text
 from visits import edit_checks, grading, infusing
+from visits.actions import count_refusals
 from visits.models import Missing, PanelState
 from visits.results import NotAResult, read_number, read_result
 from visits.units import units_of
@@ -60,8 +61,14 @@ class ResultField(forms.CharField):
         try:
             result = read_result(self.test, value, self.unit)
         except NotAResult as fault:
-            raise ValidationError(str(fault), code="invalid") from None
+            raise ValidationError(str(fault), code=fault.code) from None
         return result.typed if result else ""
+
+
+def count_impossible(form, patient):
+    """Count the results that a form refuses as impossible; what was typed is not kept."""
+    refused = [name for name, errors in form.errors.as_data().items() if any(e.code == "impossible" for e in errors)]
+    count_refusals([("impossible", form.fields[name].test.code) for name in refused], patient)
 
 
 def missing_choices():
@@ -81,6 +88,9 @@ class PanelForm(DataForm):
 
     collected_on = StrictDateField(label=_("Collected on"))
     collected_at = StrictTimeField(label=_("Time"), required=False)
+
+    def count_refusals(self):
+        count_impossible(self, self.record.patient)
 
     def __init__(self, *args, record, tests, stored, laboratories=(), laboratory=None, units=None, on=None, **kwargs):
         """`laboratory` and `units` are what is offered where nothing is stored yet."""
@@ -379,6 +389,9 @@ class PrepareInfusionForm(DataForm):
 
 class InfusionForm(AskingForm):
     """The infusion: times, monitoring (fields CODE_MINUTE), interruptions (stopN_*), reactions (reactionN_*)."""
+
+    def count_refusals(self):
+        count_impossible(self, self.about.patient)
 
     def __init__(
         self, *args, infusions, tests, zone, reactions, record=None, stored=None, scale=None, grades=None, **kwargs

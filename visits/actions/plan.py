@@ -11,6 +11,7 @@ from trialsite.clock import today_at
 from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from visits import edit_checks, schedule
+from visits.actions.refusals import refused_by
 from visits.models import PANEL_TRANSITIONS, WITH_VALUES, PanelRecord, PanelState, Visit, VisitState
 
 
@@ -269,7 +270,7 @@ def refuse_impossible_day(patient, day, field):
         consented_on=refuse_before_consent(patient),
     )  # fmt: skip
     if impossible := edit_checks.problems_of_day(day, around, hard=True):
-        raise Refused({field: [str(impossible[0].text)]})
+        raise refused_by(impossible[:1], patient, field)
 
 
 def died_on(patient):
