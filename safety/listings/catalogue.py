@@ -204,7 +204,7 @@ DEVIATION_COLUMNS = (
            url=lambda d: reverse("safety:show_deviation", args=[d.pk])),
     Column("visit", _("Visit"), lambda d: d.visit and d.visit.code, "visit__planned_on"),
     Column("important", _("Important"), lambda d: _("important") if d.is_important else "", "is_important", look="serious"),
-    Column("description", _("Description"), lambda d: d.description),
+    Column("description", _("Description"), lambda d: d.told),
     Column("safety", _("Effect on the patient's safety"), lambda d: d.effect_on_safety, at_first=False),
     Column("action", _("Corrective action"), lambda d: d.corrective_action, at_first=False),
     Column("corrected", _("Corrected on"), lambda d: d.corrected_on or _("open"), "corrected_on"),

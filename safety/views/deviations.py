@@ -106,10 +106,15 @@ def waiting_proposal(request, patient):
     key = request.GET.get("proposal", "")
     if not key:
         return None
-    proposal = next((proposal for proposal in unjudged_of(patient) if proposal.key == key), None)
+    proposal = proposal_named(patient, key)
     if proposal is None:
         raise Http404
     return proposal
+
+
+def proposal_named(patient, key):
+    """The proposal with this key that waits for a judgement, or None."""
+    return next((proposal for proposal in unjudged_of(patient) if proposal.key == key), None) if key else None
 
 
 @needs(Permission.RECORD_DEVIATIONS)
@@ -122,7 +127,7 @@ def record_deviation(request, patient_pk):
     if proposal:
         initial |= {
             "began_on": proposal.on, "category": proposal.category.value, "is_important": proposal.is_important,
-            "description": str(proposal.sentence), "proposal_key": proposal.key,
+            "proposal_key": proposal.key,
             "visit": patient.visits.filter(code=proposal.visit).first(),
         }  # fmt: skip
     form = DeviationForm(request.POST or None, patient=patient, initial=initial)
@@ -135,8 +140,11 @@ def record_deviation(request, patient_pk):
         location = reverse("safety:show_deviation", args=[deviation.pk])
         return Saved(location, deviation.version, _("The deviation is recorded."))
 
-    back = {"cancel": reverse("safety:list_proposals")} if proposal else {}
-    context = deviation_context(request, patient, _("Record a deviation"), proposal=proposal, **back)
+    def context():
+        shown = proposal or (proposal_named(patient, request.POST.get("proposal_key")) if form.is_bound else None)
+        back = {"cancel": reverse("safety:list_proposals")} if shown else {}
+        return deviation_context(request, patient, _("Record a deviation"), proposal=shown, **back)()
+
     return answer_form(request, form, "safety/deviation_form.html", context, save)
 
 
