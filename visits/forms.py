@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from trialsite.fields import (
+    TOO_LONG,
     ClearTextField,
     StrictDateField,
     StrictDateTimeField,
@@ -46,14 +47,12 @@ class ResultField(forms.CharField):
         if test.kind == "choice":
             choices = choices_with_blank([(choice.code, choice.label) for choice in test.choices])
             kwargs["widget"] = forms.Select(choices=choices)
-        elif test.kind == "text":
-            kwargs["max_length"] = 500
-        else:
+        elif test.kind == "number":
             # not type=number: browsers then drop silently what they do not understand, "<50" too
             attributes = {"inputmode": "decimal", "autocomplete": "off"}
             if test.possible:
                 attributes |= {"min": str(test.possible[0]), "max": str(test.possible[1])}
-            kwargs |= {"max_length": 20, "widget": forms.TextInput(attrs=attributes)}
+            kwargs["widget"] = forms.TextInput(attrs=attributes)
         super().__init__(**kwargs)
 
     def clean(self, value):
@@ -319,7 +318,7 @@ class LotNumberField(forms.CharField):
     """A number as the laboratory reports it, perhaps with < or > before it; kept as typed."""
 
     def __init__(self, *, is_percent, **kwargs):
-        super().__init__(max_length=20, **kwargs)
+        super().__init__(max_length=20, error_messages=TOO_LONG, **kwargs)
         self.is_percent = is_percent
 
     def clean(self, value):
