@@ -11,6 +11,7 @@ from patients import demo as patient_steps
 from patients.models import AllocationSlot, Scope
 from tests.universe import send, signed
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.demo import at, clock_at
 from trialsite.saving import Refused, Stale
 from visits import actions, infusing
@@ -21,7 +22,7 @@ from visits.models import CheckFiring, Infusion, Lot, Measurement, Preparation, 
 @pytest.fixture
 def ready(unchanged):
     """A randomised patient whose weight and pregnancy test of week 0 are known."""
-    patient = unchanged.randomised(day_0=patient_actions.today_at(unchanged.site) - timedelta(days=1))
+    patient = unchanged.randomised(day_0=today_at(unchanged.site) - timedelta(days=1))
     steps.enter_visit(patient=patient, code="W0", by=unchanged.chen, panels=["vital_signs", "pregnancy"])
     return patient
 
@@ -196,7 +197,7 @@ def prepared(unchanged, ready):
 
 
 def test_the_first_infusion_moves_day_0_and_the_plan_with_it(unchanged):
-    today = patient_actions.today_at(unchanged.site)
+    today = today_at(unchanged.site)
     patient = unchanged.randomised(day_0=today - timedelta(days=3))
     steps.enter_visit(patient=patient, code="W0", by=unchanged.chen, panels=["vital_signs", "pregnancy"])
     prepare(unchanged, patient, a_lot(unchanged, patient))
@@ -214,7 +215,7 @@ def test_the_first_infusion_moves_day_0_and_the_plan_with_it(unchanged):
 def test_a_corrected_first_infusion_moves_the_windows_of_later_visits_that_took_place_but_of_none_that_is_held(
     unchanged,
 ):
-    day_0 = patient_actions.today_at(unchanged.site) - timedelta(days=20)
+    day_0 = today_at(unchanged.site) - timedelta(days=20)
     with clock_at(at(unchanged.site, day_0)):
         patient = unchanged.infused(day_0=day_0)
     infusion = Infusion.objects.get(patient=patient)

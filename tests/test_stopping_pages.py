@@ -5,19 +5,19 @@ from datetime import timedelta
 
 import pytest
 
-from patients import actions as patient_actions
 from patients import demo as patient_steps
 from patients.models import AllocationSlot
 from safety.stopping.boundaries import Boundary
 from safety.stopping.draw import chart_of, ticks
 from trialsite import trial
+from trialsite.clock import today_at
 from visits import demo as visit_steps
 
 RULES, SIMULATOR = "/safety/stopping/", "/safety/stopping/simulator/"
 
 
 def infused(universe):
-    patient = universe.randomised(day_0=patient_actions.today_at(universe.site) - timedelta(days=3))
+    patient = universe.randomised(day_0=today_at(universe.site) - timedelta(days=3))
     visit_steps.give_infusion(patient=patient, by=universe.chen, pharmacist=universe.zhao)
     return patient_steps.fresh(patient)
 

@@ -49,6 +49,9 @@ class Refused(Exception):
         self.errors = {"": [errors]} if isinstance(errors, str) else errors
         super().__init__("; ".join(str(text) for texts in self.errors.values() for text in texts))
 
+    def count(self):
+        """Called when nothing was saved: what is to be known of a refusal, however often it is repeated."""
+
 
 class Stale(Exception):
     """The record was changed after it was shown. `current` is the record as it stands now."""
@@ -165,6 +168,9 @@ class DataForm(forms.Form):
     def take_draft(self, draft):
         """What a form of its own kind takes from a draft, besides its fields."""
 
+    def count_refusals(self):
+        """Called when the form refuses what was entered, before any action saw it: what is to be known of that."""
+
     def was_sent(self, name):
         widget = self.fields[name].widget
         return not widget.value_omitted_from_data(self.data, self.files, self.add_prefix(name))
@@ -255,8 +261,10 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
                 confirm(form)
             saved = save_once(request, form, save)
         if saved is None:
+            form.count_refusals()
             return page(422)
     except Refused as refusal:
+        refusal.count()
         for name, texts in refusal.errors.items():
             for text in texts:
                 form.add_error(name if name in form.fields else None, text)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from trialsite.fields import (
+    TOO_LONG,
     ClearTextField,
     StrictDateField,
     StrictDateTimeField,
@@ -25,6 +26,7 @@ from trialsite.grade_words import grade_told
 from trialsite.saving import AskingForm, DataForm, signature_of
 from trialsite.ucum import unit_text
 from visits import edit_checks, grading, infusing
+from visits.actions import count_refusals
 from visits.models import Missing, PanelState
 from visits.results import NotAResult, read_number, read_result
 from visits.units import units_of
@@ -45,14 +47,12 @@ class ResultField(forms.CharField):
         if test.kind == "choice":
             choices = choices_with_blank([(choice.code, choice.label) for choice in test.choices])
             kwargs["widget"] = forms.Select(choices=choices)
-        elif test.kind == "text":
-            kwargs["max_length"] = 500
-        else:
+        elif test.kind == "number":
             # not type=number: browsers then drop silently what they do not understand, "<50" too
             attributes = {"inputmode": "decimal", "autocomplete": "off"}
             if test.possible:
                 attributes |= {"min": str(test.possible[0]), "max": str(test.possible[1])}
-            kwargs |= {"max_length": 20, "widget": forms.TextInput(attrs=attributes)}
+            kwargs["widget"] = forms.TextInput(attrs=attributes)
         super().__init__(**kwargs)
 
     def clean(self, value):
@@ -60,8 +60,14 @@ class ResultField(forms.CharField):
         try:
             result = read_result(self.test, value, self.unit)
         except NotAResult as fault:
-            raise ValidationError(str(fault), code="invalid") from None
+            raise ValidationError(str(fault), code=fault.code) from None
         return result.typed if result else ""
+
+
+def count_impossible(form, patient):
+    """Count the results that a form refuses as impossible; what was typed is not kept."""
+    refused = [name for name, errors in form.errors.as_data().items() if any(e.code == "impossible" for e in errors)]
+    count_refusals([("impossible", form.fields[name].test.code) for name in refused], patient)
 
 
 def missing_choices():
@@ -81,6 +87,9 @@ class PanelForm(DataForm):
 
     collected_on = StrictDateField(label=_("Collected on"))
     collected_at = StrictTimeField(label=_("Time"), required=False)
+
+    def count_refusals(self):
+        count_impossible(self, self.record.patient)
 
     def __init__(self, *args, record, tests, stored, laboratories=(), laboratory=None, units=None, on=None, **kwargs):
         """`laboratory` and `units` are what is offered where nothing is stored yet."""
@@ -309,7 +318,7 @@ class LotNumberField(forms.CharField):
     """A number as the laboratory reports it, perhaps with < or > before it; kept as typed."""
 
     def __init__(self, *, is_percent, **kwargs):
-        super().__init__(max_length=20, **kwargs)
+        super().__init__(max_length=20, error_messages=TOO_LONG, **kwargs)
         self.is_percent = is_percent
 
     def clean(self, value):
@@ -379,6 +388,9 @@ class PrepareInfusionForm(DataForm):
 
 class InfusionForm(AskingForm):
     """The infusion: times, monitoring (fields CODE_MINUTE), interruptions (stopN_*), reactions (reactionN_*)."""
+
+    def count_refusals(self):
+        count_impossible(self, self.about.patient)
 
     def __init__(
         self, *args, infusions, tests, zone, reactions, record=None, stored=None, scale=None, grades=None, **kwargs
@@ -594,6 +606,26 @@ class HoldForm(DataForm):
         self.fields["step"].choices = steps
 
 
+VISIT_AND_VERSION = r"[1-9][0-9]{0,17}:[0-9]{1,9}"
+
+
 class FreezeForm(DataForm):
-    chosen = TickedField(r"[1-9][0-9]{0,17}:[0-9]{1,9}")
+    """`seen` are the visits that were shown, each with its version, `chosen` those that are ticked, `patients` those of
+    whom all visits shown are."""
+
+    seen = forms.RegexField(
+        rf"^({VISIT_AND_VERSION}( |$))*$", widget=forms.HiddenInput, required=False, max_length=100_000
+    )
+    chosen = TickedField(VISIT_AND_VERSION)
+    patients = TickedField(r"[1-9][0-9]{0,17}")
     is_drafted = False
+
+
+class FreezeFilter(SiteFilter):
+    """Which of the visits that are ready to be frozen are shown."""
+
+    patient = ClearTextField(required=False, label=_("Patient"), max_length=20)
+    signed = forms.ChoiceField(
+        required=False, label=_("Signature"),
+        choices=[("", _("all")), ("yes", _("nothing left to sign")), ("no", _("not signed yet"))],
+    )  # fmt: skip

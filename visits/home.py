@@ -8,9 +8,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from patients.actions import day_at, today_at, today_for
 from patients.models import OPEN_STATES, State
 from trialsite import trial
+from trialsite.clock import day_at, today_at, today_for
 from trialsite.roles import Permission, can, within_sites
 from trialsite.sections import SHOWN, at_chosen_site, first_of, later, section
 from trialsite.ucum import unit_text

@@ -28,7 +28,7 @@ def visible_halts(user):
 @needs(Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)
 @require_GET
 def list_halts(request):
-    halts = visible_halts(request.user).select_related("patient", "opened_by", "lifted_by")
+    halts = visible_halts(request.user).select_related("patient__site", "opened_by", "lifted_by")
     page = Paginator(halts, PER_PAGE).get_page(request.GET.get("page"))
     return render(request, "patients/list_halts.html", {"page": page})
 

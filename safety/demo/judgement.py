@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.utils.timezone import now
 
-from patients.actions import open_halt, today_at
+from patients.actions import open_halt
 from patients.models import Blocked, Halt, Patient, Scope, State
 from safety import actions
 from safety.abnormal_results import unjudged_results
@@ -15,6 +15,7 @@ from safety.demo.steps import record_deviation
 from safety.deviations import Category
 from safety.models import Decision
 from safety.proposals import unjudged_among
+from trialsite.clock import today_at
 from trialsite.demo import chance
 from trialsite.roles import Role
 

@@ -160,6 +160,8 @@ def code_term(request, kind, pk):
         .select_related("dictionary", "coded_by", "judged_by")
         .order_by("-id")
     )
+    for coding in codings:
+        coding.patient = record.patient
     live = {coding.state: coding for coding in codings if coding.state in work.LIVE}
     recodes = CodingState.APPROVED in live
     form = CodeForm(request.POST or None, recodes=recodes, initial={"verbatim": words})

@@ -22,6 +22,7 @@ from visits.actions.grades import (
 )
 from visits.actions.plan import mark_attended, move_panel, plan_again_when_empty, refuse_impossible_day
 from visits.actions.queries import not_asked_yet, raise_check_queries
+from visits.actions.refusals import refused_by
 from visits.actions.reviews import marks_void
 from visits.contents import columns_of
 from visits.grading import asked_for
@@ -82,7 +83,7 @@ def record_panel(
         if not any(read.get(test.code) for test in tests if not test.computed) and set(lacking.values()) <= {PENDING}:
             raise Refused(_("Nothing is entered. If the panel was not done, say so and why."))
         if hard := [problem for problem in problems if problem.hard]:
-            raise Refused(by_field(hard))
+            raise refused_by(hard, patient)
         now = timezone.now()
         changed = store_results(
             {(test.code, None): (test, read.get(test.code)) for test in tests},
@@ -351,13 +352,6 @@ def _told_apart(panel, tests, elsewhere, collected_on, collected_at):
         if m.test in graded and not is_baseline:
             is_baseline = any(comes_before(on, at, m, panel.patient) for on, at in own_days)
     return here, earlier, baseline, is_baseline
-
-
-def by_field(problems):
-    errors = {}
-    for problem in problems:
-        errors.setdefault(problem.test, []).append(str(problem.text))
-    return errors
 
 
 def store_results(wanted, there, *, owner, patient, collected_on, lacking=None, held=(), all_anew=False, grading):

@@ -10,9 +10,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from patients.actions import today_at
 from patients.models import AllocationSlot
 from trialsite import trial
+from trialsite.clock import today_at
 from trialsite.roles import Permission, can, can_see_arm, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
 from visits import actions, forms
