@@ -27,6 +27,16 @@ def ready(unchanged):
     return patient
 
 
+@pytest.fixture
+def cells(unchanged):
+    """One of the arm whose dose follows from the weight."""
+    while True:
+        patient = unchanged.randomised(day_0=today_at(unchanged.site) - timedelta(days=1))
+        if product_of(patient).dose.per_kg:
+            steps.enter_visit(patient=patient, code="W0", by=unchanged.chen, panels=["vital_signs", "pregnancy"])
+            return patient
+
+
 def product_of(patient):
     arm = AllocationSlot.objects.get(patient=patient).arm
     return patient.protocol.product(patient.protocol.arm(arm).product)
@@ -71,6 +81,27 @@ def test_an_infusion_is_prepared_with_the_dose_of_the_weight(unchanged, ready):
     preparation = prepare(unchanged, ready, a_lot(unchanged, ready))
     planned = product.dose.per_kg * Decimal("60.5") if product.dose.per_kg else product.dose.absolute
     assert preparation.planned_dose == preparation.prepared_dose == planned
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "words"),
+    [
+        ({"prepared_dose": "5"}, "prepared_dose", "differs from the planned one"),
+        ({"weight_kg": "95"}, "weight_kg", "prepared for 95 kg"),
+    ],
+)
+def test_an_odd_dose_or_weight_is_asked_about_before_the_bag_is_prepared(unchanged, cells, typed, field, words):
+    zhao, url = unchanged.client(unchanged.zhao), f"/visits/{steps.visit_of(cells, 'W0').pk}/prepare/"
+    page = zhao.get(url)
+    assert "Prepared dose (cells)" in page.content.decode() and "Planned: " in page.content.decode()
+    bag = {"lot": a_lot(unchanged, cells).pk, "viability_percent": "90", "label": "BAG-1",
+           "prepared_at": f"{cells.day_0} 09:10", **typed}  # fmt: skip
+    answer = send(zhao, url, **bag)
+    [question] = answer.context["questions"]
+    assert answer.status_code == 422 and question.field == field and words in str(question.text)
+    assert not Preparation.objects.filter(patient=cells).exists()
+    assert send(zhao, url, **bag, asked=f"{question.token}:{question.signature}").status_code == 302
+    assert Preparation.objects.filter(patient=cells).exists()
 
 
 REFUSALS = ["not randomised", "quarantined", "rejected", "expired", "not received", "wrong product", "other site", "trial halted",

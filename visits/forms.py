@@ -361,7 +361,7 @@ class LotField(forms.ModelChoiceField):
         return _("%(number)s, expires on %(expires_on)s") % {"number": lot.number, "expires_on": lot.expires_on}
 
 
-class PrepareInfusionForm(DataForm):
+class PrepareInfusionForm(AskingForm):
     lot = LotField(None, label=_("Lot"), help_text=_("Only lots that are released and not expired."))
     weight_kg = StrictDecimalField(
         label=_("Body weight (kg)"), min_value=20, max_value=250, max_digits=6, decimal_places=2
@@ -380,9 +380,15 @@ class PrepareInfusionForm(DataForm):
     )
     label = ClearTextField(label=_("Label on the bag"), max_length=40)
 
-    def __init__(self, *args, lots, zone, **kwargs):
+    def __init__(self, *args, lots, zone, unit, planned, **kwargs):
+        """`unit` is that of the dose; `planned` the dose that follows from the latest weight, as words, or ""."""
         super().__init__(*args, **kwargs)
         self.fields["lot"].queryset = lots
+        dose = self.fields["prepared_dose"]
+        if unit:
+            dose.label = _("Prepared dose (%(unit)s)") % {"unit": unit}
+        if planned:
+            dose.help_text = _("Planned: %(dose)s. Leave blank when it is the planned dose.") % {"dose": planned}
         self.fields["prepared_at"] = StrictDateTimeField(label=_("Prepared at (local time)"), zone=zone)
 
 

@@ -22,14 +22,14 @@ from patients.models import AllocationSlot, Blocked, State
 from trialsite.audit import acting
 from trialsite.clock import day_at
 from trialsite.reasons import because
-from trialsite.saving import Refused, check_version
+from trialsite.saving import Question, Refused, check_version
 from trialsite.words import Sentence
 from visits import edit_checks, infusing, ranges, results
 from visits.actions.grades import Grading, answers_at, ask_for_regrading
 from visits.actions.lots import lock_lot
 from visits.actions.panels import store_results
 from visits.actions.plan import lock_visit, mark_attended, move_plan, refuse_impossible_day
-from visits.actions.queries import Entry, field_of, key_of, not_asked_yet, question_of, raise_check_queries
+from visits.actions.queries import Entry, ask_first, field_of, key_of, not_asked_yet, question_of, raise_check_queries
 from visits.actions.refusals import RefusedByChecks, checks_of, refused_by
 from visits.actions.reviews import marks_void
 from visits.grading import reaction_columns
@@ -125,9 +125,13 @@ def _pregnancy_result(patient, visit):
 
 
 def prepare_infusion(
-    *, visit, lot, weight_kg, prepared_dose=None, viability_percent=None, label, prepared_at, version=None, by
-):
-    """Prepare the bag of one infusion: the dose follows from the protocol and the weight."""
+    *, visit, lot, weight_kg, prepared_dose=None, viability_percent=None, label, prepared_at, confirmed=(), asked=None,
+    version=None, by,
+):  # fmt: skip
+    """Prepare the bag of one infusion: the dose follows from the protocol and the weight.
+
+    Where `asked` is given, a dose off plan and an unlikely weight are asked about first: Questions. What stays so is a
+    query when the infusion is recorded."""
     with acting(by, because("infusion prepared")):
         patient = lock_open_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
         visit = lock_visit(visit, version)
@@ -143,6 +147,16 @@ def prepare_infusion(
         if product.is_cell_product and viability_percent is None:
             raise Refused({"viability_percent": [_("Cells are infused only with their viability after thawing.")]})
         planned = infusing.planned_dose(product, weight_kg)
+        dose = planned if prepared_dose is None else prepared_dose
+        if asked is not None:
+            weight = latest_weight(patient, visit.protocol, day_at(patient.site, prepared_at))
+            odd = infusing.problems_of_dose(
+                product, planned=planned, given=dose, prepared_for=weight_kg if product.dose.per_kg else None, weight=weight
+            )  # fmt: skip
+            typed = {"dose_off_plan": ("prepared_dose", dose), "dose_for_weight": ("weight_kg", weight_kg)}
+            about = [(p, *typed[p.code]) for p in odd]
+            questions = [(Question(p.code, name, str(value), p.text), (p.code, name)) for p, name, value in about]
+            ask_first(questions, asked, confirmed)
         return Preparation.objects.create(
             patient=patient,
             protocol_version=visit.protocol_version,
@@ -151,7 +165,7 @@ def prepare_infusion(
             lot=lot,
             weight_kg=weight_kg,
             planned_dose=planned,
-            prepared_dose=planned if prepared_dose is None else prepared_dose,
+            prepared_dose=dose,
             viability_percent=viability_percent,
             label=label,
             prepared_at=prepared_at,
