@@ -6,6 +6,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import Halt, under_version
+from safety.stopping.standing import Known
 from trialsite import trial
 from trialsite.roles import Permission, can, sites_where
 
@@ -39,6 +40,12 @@ class Crossing(models.Model):
     class Meta:
         ordering = ["-crossed_at", "-id"]
         default_related_name = "crossings"
+
+    @property
+    def known(self):
+        """For the rules, with the halt loaded."""
+        target = (self.halt.scope, self.halt.patient_id, self.halt.arm)
+        return Known(target, frozenset(self.counted), in_force=self.halt.lifted_at is None)
 
     def __str__(self):
         told = {"rule": self.rule, "events": self.events, "patients": self.patients}

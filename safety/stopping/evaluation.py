@@ -90,6 +90,15 @@ class State:
     def y(self) -> int:
         return self.path[-1].y if self.path else 0
 
+    @property
+    def targets(self) -> list[tuple[str, int | None, str]]:
+        """(scope, patient, arm) of each halt that the rule calls for when it is met."""
+        if self.rule.scope == "arm":
+            return [("arm", None, arm) for arm in self.rule.arms]
+        if self.rule.scope == "patient":
+            return [("patient", self.patient, "")] if self.patient is not None else []
+        return [("trial", None, "")]
+
     @cached_property
     def boundary(self) -> Boundary | None:
         return boundary_of(self.rule)
