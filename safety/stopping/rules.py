@@ -88,8 +88,11 @@ class Interval:
             low, high = _shortened(self.low, digits, ROUND_CEILING), _shortened(self.high, digits, ROUND_FLOOR)
             if low is None or high is None or low < high:
                 break
-        return low, low is not None and (low != self.low or self.has_low), high, high is not None and (
-            high != self.high or self.has_high
+        return (
+            low,
+            low is not None and (low != self.low or self.has_low),
+            high,
+            high is not None and (high != self.high or self.has_high),
         )
 
 
