@@ -236,7 +236,7 @@ def test_those_who_decide_the_sponsor_and_the_investigators_are_told_by_mail(unc
     serious(unchanged, treated["SALINE"][0], grade=2, by=User.objects.get(pk=unchanged.chen.pk))
     told = Email.objects.filter(key__startswith="halt/", key__contains="/opened/")
     # and who reported it
-    assert {email.user.username for email in told} == {"wang", "samuel", "dora", "chen"}
+    assert {email.user.username for email in told} == {"wang", "samuel", "dora", "dan", "chen"}
     assert all(OutboxMessage.objects.filter(arguments={"email_id": email.pk}).exists() for email in told)
     for email in told:
         assert "randomisation, infusions" in email.text.lower()

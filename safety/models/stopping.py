@@ -41,12 +41,12 @@ class Crossing(models.Model):
         ordering = ["-crossed_at", "-id"]
         default_related_name = "crossings"
 
+    def __str__(self):
+        told = {"rule": self.rule, "events": self.events, "patients": self.patients}
+        return gettext("%(rule)s: %(events)s of %(patients)s") % told
+
     @property
     def known(self):
         """For the rules, with the halt loaded."""
         target = (self.halt.scope, self.halt.patient_id, self.halt.arm)
         return Known(target, frozenset(self.counted), in_force=self.halt.lifted_at is None)
-
-    def __str__(self):
-        told = {"rule": self.rule, "events": self.events, "patients": self.patients}
-        return gettext("%(rule)s: %(events)s of %(patients)s") % told
