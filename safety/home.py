@@ -9,7 +9,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from patients.actions import today_for
 from patients.models import Patient
 from safety.abnormal_results import unjudged_results
 from safety.actions.board import RECEIVERS
@@ -20,6 +19,7 @@ from safety.models import CATEGORIES, AdverseEvent, BoardSignature, DsmbReport, 
 from safety.proposals import unjudged_among
 from safety.sentinels import waiting_now
 from trialsite import trial
+from trialsite.clock import day_at, today_for, told_day
 from trialsite.ctcae import term_told
 from trialsite.models import JobState
 from trialsite.roles import Permission, can, within_sites
@@ -102,7 +102,7 @@ def told_deadline(local):
 def cases_to_judge(user, filters):
     """The cases that the sponsor has not judged, or not as they stand now: the next deadline first."""
     cases = at_chosen_site(SeriousCase.objects.visible_to(user), filters, "patient__site")
-    cases = cases.filter(waits_for_judgement=True).select_related("patient", "event")
+    cases = cases.filter(waits_for_judgement=True).select_related("patient__site", "event")
     rows, count = first_of(cases.order_by(F("sponsor_due_at").asc(nulls_last=True), "id"))
     items = [
         {
@@ -111,7 +111,7 @@ def cases_to_judge(user, filters):
             "status": "serious",
             "status_text": _("grade %d") % case.event.grade,
             "note": case.event.get_relationship_display(),
-            "when": case.opened_at.date(),
+            "when": day_at(case.patient.site, case.opened_at),
         }
         for case in rows
     ]
@@ -177,7 +177,7 @@ def codes_to_approve(user, filters):
     url = reverse("safety:approve_codes")
     items = [
         {"label": str(coding), "url": url, "note": coding.patient.number,
-         "when": coding.coded_at.date()}
+         "when": day_at(coding.patient.site, coding.coded_at)}
         for coding in rows
     ]  # fmt: skip
     return section(_("Codes to approve"), items, count, url=url, empty=_("No code waits for you."))
@@ -206,7 +206,7 @@ def reports(user):
     rows, count = first_of(DsmbReport.objects.visible_to(user).filter(state=JobState.DONE), shown=3)
     items = [
         {"label": _("DSMB report as of %s") % report.cutoff, "url": reverse("safety:show_report", args=[report.pk]),
-         "when": report.finished_at.date() if report.finished_at else ""}
+         "when": told_day(report.finished_at)}
         for report in rows
     ]  # fmt: skip
     return section(_("Latest DSMB reports"), items, count, url=reverse("safety:list_reports"), empty=_("None yet."))

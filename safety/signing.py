@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from safety.models import BoardSignature
 from trialsite import mails, trial
 from trialsite.roles import Permission
+from trialsite.words import listed
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Signing:
 
     @property
     def others_text(self) -> str:
-        names = ", ".join(self.others)
+        names = listed(self.others)
         if len(self.others) <= self.missing:
             return names
         return _("%(n)s of: %(names)s") % {"n": self.missing, "names": names}

@@ -14,7 +14,6 @@ from django.db import transaction
 from django.utils import timezone
 
 from patients import demo as entry
-from patients.actions import today_at
 from patients.models import AllocationSlot, Consent, Disposition, Halt, Patient, State
 from safety.abnormal_results import unjudged_results
 from safety.coding.work import to_code
@@ -24,6 +23,7 @@ from safety.proposals import unjudged_among
 from safety.stopping.facts import states_now
 from tests.universe import come_in
 from trialsite import demo, trial
+from trialsite.clock import today_at
 from trialsite.copies import copy_patients
 from trialsite.models import AuditEvent, OutboxMessage, Site, User
 from trialsite.protocol import load

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 from django.urls import reverse
 
-from patients import actions as patient_actions
 from patients import demo as patient_steps
 from patients.models import AllocationSlot, Halt, Scope
 from safety import actions
@@ -18,6 +17,7 @@ from safety.stopping import facts, notice
 from tests.universe import PASSWORD, send
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.models import AuditEvent, Email, OutboxMessage, User
 from trialsite.saving import Refused
 from visits import demo as visit_steps
@@ -37,7 +37,7 @@ def treated(world):
 
 
 def infused(universe):
-    patient = universe.randomised(day_0=patient_actions.today_at(universe.site) - timedelta(days=3))
+    patient = universe.randomised(day_0=today_at(universe.site) - timedelta(days=3))
     visit_steps.give_infusion(patient=patient, by=universe.chen, pharmacist=universe.zhao)
     return patient_steps.fresh(patient)
 
@@ -157,7 +157,7 @@ def test_a_death_recorded_as_the_end_of_participation_counts(unchanged, treated)
 
 
 def test_a_severe_reaction_seen_at_an_infusion_counts(unchanged):
-    patient = unchanged.randomised(day_0=patient_actions.today_at(unchanged.site) - timedelta(days=3))
+    patient = unchanged.randomised(day_0=today_at(unchanged.site) - timedelta(days=3))
     visit_steps.give_infusion(
         patient=patient, by=unchanged.chen, pharmacist=unchanged.zhao, reactions=[("Bronchospasm", 20, 3)]
     )
@@ -170,7 +170,7 @@ def test_a_severe_reaction_seen_at_an_infusion_counts(unchanged):
 
 
 def test_an_event_entered_before_the_infusion_counts_when_the_infusion_is_recorded(unchanged):
-    on = patient_actions.today_at(unchanged.site) - timedelta(days=3)
+    on = today_at(unchanged.site) - timedelta(days=3)
     while True:
         patient = unchanged.randomised(day_0=on)
         if AllocationSlot.objects.get(patient=patient).arm == "MSC":

@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from patients import actions as patient_actions
 from patients import demo as patient_steps
 from patients.models import AllocationSlot, Halt
 from safety import actions
@@ -22,6 +21,7 @@ from safety.stopping.rules import boundary_of
 from safety.views.stopping import where_the_statistic_is
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.protocol.stopping import BetaBinomialRule, GroupSequentialRule, PocockRule, WangTsiatisRule
 from visits import demo as visit_steps
 
@@ -37,7 +37,7 @@ RULES, SIMULATOR = "/safety/stopping/", "/safety/stopping/simulator/"
 
 
 def infused(universe):
-    patient = universe.randomised(day_0=patient_actions.today_at(universe.site) - timedelta(days=3))
+    patient = universe.randomised(day_0=today_at(universe.site) - timedelta(days=3))
     visit_steps.give_infusion(patient=patient, by=universe.chen, pharmacist=universe.zhao)
     return patient_steps.fresh(patient)
 

@@ -15,9 +15,9 @@ from django.conf import settings
 from django.test import Client
 
 from patients import demo as patient_steps
-from patients.actions import today_at
 from safety import actions as safety_actions
 from trialsite import actions, demo, presence, sign_in
+from trialsite.clock import today_at
 from trialsite.models import User
 from trialsite.roles import Role
 from trialsite.saving import signature_of

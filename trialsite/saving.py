@@ -50,6 +50,9 @@ class Refused(Exception):
         self.errors = {"": [errors]} if isinstance(errors, str) else errors
         super().__init__("; ".join(str(text) for texts in self.errors.values() for text in texts))
 
+    def count(self):
+        """Called when nothing was saved: what is to be known of a refusal, however often it is repeated."""
+
 
 class Stale(Exception):
     """The record was changed after it was shown. `current` is the record as it stands now."""
@@ -166,6 +169,9 @@ class DataForm(forms.Form):
     def take_draft(self, draft):
         """What a form of its own kind takes from a draft, besides its fields."""
 
+    def count_refusals(self):
+        """Called when the form refuses what was entered, before any action saw it: what is to be known of that."""
+
     def was_sent(self, name):
         widget = self.fields[name].widget
         return not widget.value_omitted_from_data(self.data, self.files, self.add_prefix(name))
@@ -260,6 +266,8 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
         return drafts.answer_draft(request, form)
     if not form.is_bound:  # an empty body is a form too: one that lacks everything
         form.data, form.is_bound = request.POST, True
+    if is_about_an_older_version(form) and "reason" in form.fields:
+        form.fields["reason"].required = False  # what changed meanwhile is shown first
     try:
         # a form saved before may be invalid by now: the record, being saved, asks for a reason or allows other steps
         saved = answer_given(request, form) if confirm or not form.is_valid() else None
@@ -268,8 +276,10 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
                 confirm(form)
             saved = save_once(request, form, save)
         if saved is None:
+            form.count_refusals()
             return page(422)
     except Refused as refusal:
+        refusal.count()
         for name, texts in refusal.errors.items():
             for text in texts:
                 form.add_error(name if name in form.fields else None, text)
@@ -294,6 +304,11 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
     if saved.version is not None:
         response["X-Record-Version"] = str(saved.version)
     return response
+
+
+def is_about_an_older_version(form):
+    """Was the form filled in on a page that showed another version than the record has now?"""
+    return form.record is not None and form.data.get(form.add_prefix("version"), "") != str(form.record.version)
 
 
 def save_once(request, form, save):

@@ -17,7 +17,7 @@ from trialsite.saving import Saved, answer_form
 @needs(Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)
 @require_GET
 def list_halts(request):
-    halts = Halt.objects.visible_to(request.user).select_related("patient", "opened_by", "lifted_by")
+    halts = Halt.objects.visible_to(request.user).select_related("patient__site", "opened_by", "lifted_by")
     page = Paginator(halts, PER_PAGE).get_page(request.GET.get("page"))
     return render(request, "patients/list_halts.html", {"page": page})
 

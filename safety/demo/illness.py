@@ -6,11 +6,12 @@ from datetime import timedelta
 from django.utils.timezone import now
 
 from patients import demo as entry
-from patients.actions import today_at, unmask_patient
+from patients.actions import unmask_patient
 from patients.models import Halt, State, WhyUnmasked
 from safety import actions
 from safety.demo.steps import end_event, report_event, report_serious_event
 from safety.models import ActionTaken, AdverseEvent, Causality, Expectedness, Relationship
+from trialsite.clock import today_at
 from trialsite.models import Email, OutboxMessage
 from trialsite.roles import Role
 from visits import demo as course

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.utils.timezone import now
 
-from patients.actions import open_halt, today_at
+from patients.actions import open_halt
 from patients.models import Blocked, Halt, Patient, Scope, State
 from safety import actions
 from safety.abnormal_results import unjudged_results
@@ -16,6 +16,7 @@ from safety.deviations import Category
 from safety.models import Decision
 from safety.proposals import unjudged_among
 from trialsite import trial
+from trialsite.clock import today_at
 from trialsite.demo import chance
 from trialsite.roles import Role
 

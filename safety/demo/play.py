@@ -8,7 +8,6 @@ steps on one agenda."""
 from datetime import timedelta
 
 from patients import demo as entry
-from patients.actions import today_at
 from patients.models import Patient
 from safety.actions.reports import request_dsmb_report
 from safety.demo.cast import Cast
@@ -18,6 +17,7 @@ from safety.demo.illness import Illness
 from safety.demo.judgement import Judgement
 from safety.demo.supplies import Supplies
 from trialsite import trial
+from trialsite.clock import today_at
 from trialsite.demo import Agenda, at, kept_in_the_outbox
 from trialsite.roles import Role
 from trialsite.saving import Refused

@@ -90,7 +90,7 @@ class SimulatorForm(forms.Form):
     prior_b = StrictDecimalField(label=_("Prior, b"), min_value=Decimal("0.01"), max_value=1000)
     shape = StrictDecimalField(label=_("Shape"), min_value=0, max_value=Decimal("0.5"))
     unacceptable_rate = rate(_("Unacceptable rate (p1)"))
-    alpha = rate(_("Probability of stopping at p0 (alpha)"), help_text=_("or the constant itself, not both"))
+    alpha = rate(_("Stopping at p0 (alpha)"), help_text=_("or the constant itself, not both"))
     confidence = rate(_("Confidence (c)"), decimal_places=12, help_text=_("stops when Pr(rate > p0) is above it"))
     level = rate(_("Level"), min_value=Decimal("0.000001"), decimal_places=12)
     constant = StrictDecimalField(

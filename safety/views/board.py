@@ -6,7 +6,6 @@ from django.core.paginator import Paginator
 from django.http import Http404
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
@@ -17,6 +16,7 @@ from safety.board_forms import PlainForm, RecommendationForm, ReleaseForm, Resol
 from safety.models import ActionItem, BoardSignature, ClosedMinutes, DsmbReport, Part, Recommendation
 from safety.models.board import meaning_told
 from safety.signing import add_signing
+from trialsite.clock import today_for
 from trialsite.forms import answer_reason, confirming
 from trialsite.roles import Permission, can, needs
 from trialsite.saving import Saved, answer_form
@@ -74,7 +74,7 @@ def list_recommendations(request):
     add_signing(page.object_list)
     open_items = ActionItem.objects.filter(recommendation__in=rows.exclude(effective_at=None), resolved_at=None)
     context = {"page": page, "open_items": open_items.select_related("recommendation")[:PER_PAGE],
-               "today": timezone.now().date()}  # fmt: skip
+               "today": today_for(request.user)}  # fmt: skip
     return render(request, "safety/list_recommendations.html", context)
 
 
@@ -119,7 +119,7 @@ def show_recommendation(request, pk):
     context = {
         "recommendation": recommendation,
         "signatures": signatures,
-        "lifted": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient"),
+        "lifted": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient__site"),
         "minutes": ClosedMinutes.objects.visible_to(user).filter(recommendation=recommendation).first(),
         "action_items": recommendation.action_items.select_related("resolved_by"),
         "acknowledgements": acknowledgements,
@@ -127,7 +127,7 @@ def show_recommendation(request, pk):
         "may_withdraw": decides and not recommendation.effective_at,
         "may_acknowledge": is_receiver and recommendation.effective_at and user.pk not in {a.by_id for a in acknowledgements},
         "may_resolve": can(user, Permission.JUDGE_SERIOUS_EVENTS) and recommendation.effective_at,
-        "today": timezone.now().date(),
+        "today": today_for(request.user),
     }  # fmt: skip
     return render(request, "safety/show_recommendation.html", context)
 
@@ -152,7 +152,7 @@ def sign_recommendation(request, pk):
 
     context = {
         "recommendation": recommendation, "meaning": meaning_told(BoardSignature.MEANING), "cancel": _address(recommendation),
-        "lifted": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient"),
+        "lifted": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient__site"),
         "minutes": ClosedMinutes.objects.visible_to(request.user).filter(recommendation=recommendation).first(),
         "action_items": recommendation.action_items.all(),
     }  # fmt: skip

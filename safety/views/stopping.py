@@ -9,7 +9,7 @@ from decimal import Decimal
 from django.http import Http404
 from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext
 from django.views.decorators.http import require_GET
 
 from patients.models import Blocked, Patient
@@ -24,6 +24,7 @@ from safety.stopping.standing import Standing, standings
 from trialsite import trial
 from trialsite.protocol.stopping import RateRule
 from trialsite.roles import Permission, can_see_arm, needs, sites_where
+from trialsite.words import listed
 
 # the constants of rules, as the protocol calls them
 CONSTANTS = {
@@ -126,21 +127,22 @@ def told(user, rule):
         counted.serious and _("serious"),
         counted.related and _("related"),
         counted.fatal and _("fatal"),
-        counted.of_interest and ", ".join(interest[code] for code in counted.of_interest),
+        counted.of_interest and listed(interest[code] for code in counted.of_interest),
         counted.within_days_of_infusion is not None
         and _("begun within %(days)s days of an infusion") % {"days": counted.within_days_of_infusion},
     ]
     if not rule.arms:
         of = _("all treated patients")
     elif sees_arms(user):
-        of = ", ".join(protocol.arm(arm).name for arm in rule.arms)
+        of = listed(protocol.arm(arm).name for arm in rule.arms)
     else:
         of = _("treated patients of some arms")
     scope = {"patient": _("this patient"), "arm": _("these arms"), "trial": _("the whole trial")}[rule.scope]
-    blocks = ", ".join(str(Blocked(what).label) for what in rule.blocks)
+    blocks = listed(Blocked(what).label for what in rule.blocks)
     return {
-        "rule": rule, "kind": kinds()[rule.kind], "counted": "; ".join(filter(None, conditions)), "of": of,
-        "halted": f"{scope}: {blocks}", "is_hidden": not sees_state(user, rule),
+        "rule": rule, "kind": kinds()[rule.kind], "of": of,
+        "counted": pgettext("between the conditions of a rule", "; ").join(filter(None, conditions)),
+        "halted": _("%(scope)s: %(blocks)s") % {"scope": scope, "blocks": blocks}, "is_hidden": not sees_state(user, rule),
     }  # fmt: skip
 
 
@@ -175,7 +177,7 @@ def words_of_standings():
         Standing.DECIDED: ("closed", _("met, decided on")),
         Standing.HELD_ALTHOUGH: ("halted", _("not met any more, halt in force")),
         Standing.WAS_DECIDED: ("closed", _("not met any more, decided on")),
-        Standing.NOT_MET: ("done", _("not met")),
+        Standing.NOT_MET: ("done", pgettext("a stopping rule", "not met")),
     }
 
 
