@@ -12,7 +12,7 @@ from patients import eligibility
 from trialsite import trial
 from trialsite.models import Site
 from trialsite.reasons import reason_told
-from trialsite.roles import Permission, within_sites
+from trialsite.roles import Permission, can, can_see_arm, within_sites
 from trialsite.words import Sentence, language_told, listed
 
 
@@ -448,6 +448,15 @@ def blocked_told(what):
 
 
 class HaltQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """Those of the trial and of the person's patients, of all patients for who decides on halts; of one arm only for
+        eyes that may see arms."""
+        halts = self
+        if not can(user, Permission.RECORD_DECISIONS):
+            halts = halts.filter(Q(patient=None) | Q(patient__in=Patient.objects.visible_to(user)))
+        sees_arms = can_see_arm(user, masked=trial.current_protocol().is_masked)
+        return halts if sees_arms else halts.exclude(scope=Scope.ARM)
+
     def open(self):
         return self.filter(lifted_at=None)
 

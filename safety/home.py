@@ -15,7 +15,7 @@ from safety.actions.board import RECEIVERS
 from safety.coding import work
 from safety.coding.rules import CodingState
 from safety.listings.table import address_of
-from safety.models import CATEGORIES, AdverseEvent, DsmbReport, Recommendation, SeriousCase
+from safety.models import CATEGORIES, AdverseEvent, BoardSignature, DsmbReport, Recommendation, SeriousCase
 from safety.proposals import unjudged_among
 from safety.sentinels import waiting_now
 from trialsite import trial
@@ -216,9 +216,17 @@ def recommendations(user):
     """What the board has recommended of late; for its members first what waits for their signature."""
     visible = Recommendation.objects.visible_to(user).filter(is_withdrawn=False)
     rows, count = first_of(visible.order_by(F("effective_at").desc(nulls_first=True), "-id"), shown=3)
+    rows = list(rows)
+    drafts = [one.pk for one in rows if not one.effective_at]
+    signed = drafts and set(
+        BoardSignature.objects.filter(recommendation__in=drafts, signed_by=user).values_list(
+            "recommendation_id", flat=True
+        )
+    )
     items = [
         {"label": one.get_decision_display(), "url": reverse("safety:show_recommendation", args=[one.pk]),
-         "status": "" if one.effective_at else "open", "status_text": _("waits for signatures"), "when": one.met_on}
+         "status": "" if one.effective_at else "open", "when": one.met_on,
+         "status_text": _("waits for signatures") if one.pk in signed else _("waits for your signature")}
         for one in rows
     ]  # fmt: skip
     url = reverse("safety:list_recommendations")

@@ -5,7 +5,7 @@ universe.wang       investigator at site 01         universe.david    data manag
 universe.zhao       pharmacist at site 01           universe.sofia    statistician
 universe.li         coordinator at site 02          universe.samuel   safety officer
 universe.dora       DSMB member                     universe.ada      administrator
-universe.ines       inspector
+universe.dan        DSMB member                     universe.ines     inspector
 """
 
 from datetime import UTC, datetime, timedelta
@@ -37,6 +37,7 @@ CAST = {
     "dora": ("Dora Dung", Role.DSMB_MEMBER, None),
     "ada": ("Ada Adler", Role.ADMINISTRATOR, None),
     "ines": ("Ines Iser", Role.INSPECTOR, None),
+    "dan": ("Dan Drei", Role.DSMB_MEMBER, None),
 }
 
 

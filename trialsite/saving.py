@@ -16,6 +16,7 @@ What is typed and not saved yet is kept as a draft of the person (trialsite/draf
 import hashlib
 import logging
 import uuid
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 from django import forms
@@ -224,6 +225,20 @@ class Saved:
     location: str
     version: int | None = None
     message: str = ""
+    # what the actions told besides (`tell_whoever_saves`)
+    warnings: tuple[str, ...] = ()
+
+
+# what actions tell while a form is saved; None where none is
+_told: ContextVar[list[str] | None] = ContextVar("told", default=None)
+
+
+def tell_whoever_saves(text):
+    """Something that follows from what a form saves, which no page can know: shown as a warning beside the page's own
+    word, once the form is saved. Without a form (a job, a command) nobody is there to be told."""
+    told = _told.get()
+    if told is not None and text not in told:
+        told.append(text)
 
 
 def answer_form(request, form, template, context, save, *, conflict=None, confirm=None):
@@ -283,6 +298,8 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
         return page(409)
     if saved.message:
         messages.success(request, saved.message)
+    for warning in saved.warnings:
+        messages.warning(request, warning)
     response = HttpResponseRedirect(saved.location)
     if saved.version is not None:
         response["X-Record-Version"] = str(saved.version)
@@ -300,11 +317,13 @@ def save_once(request, form, save):
     The receipt is written last. Who sends the same form twice at once therefore does the work twice, but keeps it
     once: the second writer fails at the receipt, or finds the record changed, and is undone."""
     key, digest = form.cleaned_data["idem"], digest_of(request, form)
+    told = []
+    token = _told.set(told)
     try:
         with acting(request.user):
             saved = save(form)
             _finish(request, key, digest, saved)
-            return saved
+            return replace(saved, warnings=tuple(told))
     except (Refused, Stale, IntegrityError) as failure:
         saved = answer_given(request, form)
         if saved is not None:
@@ -313,6 +332,8 @@ def save_once(request, form, save):
             log.warning("refused: %s", failure.__cause__.diag.constraint_name)
             raise Refused(_("The same was saved by someone else at this moment. Open the form again.")) from None
         raise
+    finally:
+        _told.reset(token)
 
 
 # one statement, for every save makes it: what was typed is data now, and the form is answered

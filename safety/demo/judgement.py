@@ -15,6 +15,7 @@ from safety.demo.steps import record_deviation
 from safety.deviations import Category
 from safety.models import Decision
 from safety.proposals import unjudged_among
+from trialsite import trial
 from trialsite.clock import today_at
 from trialsite.demo import chance
 from trialsite.roles import Role
@@ -67,12 +68,13 @@ class Judgement:
 
     def decide(self, *, halt, rationale, conditions):
         """The board lets the halted go on."""
-        member = self.people.who(Role.DSMB_MEMBER)
+        members = self.people.all_who(Role.DSMB_MEMBER)
         recommendation = actions.record_recommendation(
             met_on=now().date(), decision=Decision.MODIFY, rationale=rationale, conditions=conditions, lifts=[halt],
-            action_items=[("Tell all pharmacies of the lower rate", "Sponsor", None)], by=member,
+            action_items=[("Tell all pharmacies of the lower rate", "Sponsor", None)], by=members[0],
         )  # fmt: skip
-        actions.sign_recommendation(recommendation=recommendation, version=recommendation.version, by=member)
+        for member in members[: trial.current_protocol().trial.board_signatures]:
+            actions.sign_recommendation(recommendation=recommendation, version=recommendation.version, by=member)
         self.notices_are_read()
 
     def plan_meetings(self, begin):

@@ -15,7 +15,7 @@ from safety import actions
 from safety.board_forms import PlainForm, RecommendationForm, ReleaseForm, ResolutionForm, SignRecommendationForm
 from safety.models import ActionItem, BoardSignature, ClosedMinutes, DsmbReport, Part, Recommendation
 from safety.models.board import meaning_told
-from trialsite import trial
+from safety.signing import add_signing
 from trialsite.clock import today_for
 from trialsite.forms import answer_reason, confirming
 from trialsite.roles import Permission, can, needs
@@ -71,6 +71,7 @@ def confirm_reading(request, pk, part):
 def list_recommendations(request):
     rows = Recommendation.objects.visible_to(request.user).select_related("report", "recorded_by")
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
+    add_signing(page.object_list)
     open_items = ActionItem.objects.filter(recommendation__in=rows.exclude(effective_at=None), resolved_at=None)
     context = {"page": page, "open_items": open_items.select_related("recommendation")[:PER_PAGE],
                "today": today_for(request.user)}  # fmt: skip
@@ -114,11 +115,10 @@ def show_recommendation(request, pk):
     acknowledgements = list(recommendation.acknowledgements.select_related("by"))
     is_receiver = any(can(user, permission) for permission in actions.RECEIVERS)
     decides = can(user, Permission.RECORD_DECISIONS) and not recommendation.is_withdrawn
-    wanted = trial.current_protocol().trial.board_signatures
+    add_signing([recommendation])
     context = {
         "recommendation": recommendation,
         "signatures": signatures,
-        "missing_signatures": 0 if recommendation.effective_at else max(wanted - len(signatures), 0),
         "lifted": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient__site"),
         "minutes": ClosedMinutes.objects.visible_to(user).filter(recommendation=recommendation).first(),
         "action_items": recommendation.action_items.select_related("resolved_by"),
@@ -132,6 +132,11 @@ def show_recommendation(request, pk):
     return render(request, "safety/show_recommendation.html", context)
 
 
+def waits_text(signing):
+    told = {"count": signing.count_text, "names": signing.others_text}
+    return _("Signed: %(count)s. It waits for %(names)s.") % told if signing.others else _("Signed: %(count)s.") % told
+
+
 @needs(Permission.RECORD_DECISIONS)
 def sign_recommendation(request, pk):
     recommendation = load_recommendation(request.user, pk)
@@ -141,7 +146,8 @@ def sign_recommendation(request, pk):
         signed = actions.sign_recommendation(
             recommendation=recommendation, version=form.cleaned_data["version"], by=request.user
         )
-        done = _("Signed; it is in effect now.") if signed.effective_at else _("Signed. Another signature is needed.")
+        add_signing([signed])
+        done = _("Signed; it is in effect now.") if signed.effective_at else waits_text(signed.signing)
         return Saved(_address(signed), signed.version, done)
 
     context = {
