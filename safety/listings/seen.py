@@ -12,6 +12,7 @@ from trialsite import trial
 from trialsite.ctcae import term_told
 from trialsite.roles import Permission, within_sites
 from visits.models import Infusion, Measurement
+from visits.treated import after_treatment
 
 # the rows of grading scales whose tests the liver plot compares
 ALT_ROW, BILIRUBIN_ROW = "alt_high", "bilirubin_high"
@@ -43,9 +44,9 @@ def class_and_grade(user):
 
 
 def shifts(user, test):
-    """(patient id, grade at baseline, worst grade after it) of a test; of patients with a result after the baseline."""
+    """(patient id, grade at baseline, worst grade after it) of a test; of patients with a result after the treatment began."""
     measured = within_sites(Measurement.objects.filter(test=test), user, Permission.VIEW_ADVERSE_EVENTS)
-    later = measured.exclude(typed="").filter(patient__day_0__isnull=False, collected_on__gt=F("patient__day_0"))
+    later = after_treatment(measured.exclude(typed=""))
     found = later.values("patient_id").annotate(worst=Max("grade"), baseline=Max("baseline_grade")).order_by()
     return [(row["patient_id"], row["baseline"], row["worst"]) for row in found]
 
@@ -56,13 +57,12 @@ def graded_tests():
 
 
 def liver_peaks(user):
-    """(patient id, number, peak ALT, peak bilirubin) after day 0, as multiples of the upper limit of each result."""
+    """(patient id, number, peak ALT, peak bilirubin) after the treatment began, as multiples of the upper limit of each result."""
     measured = within_sites(Measurement.objects.all(), user, Permission.VIEW_ADVERSE_EVENTS)
     alt, bilirubin = tests_of_row(ALT_ROW), tests_of_row(BILIRUBIN_ROW)
     multiple = Cast(F("value"), FloatField()) / Cast(F("high"), FloatField())
     found = (
-        measured.filter(test__in=alt | bilirubin, value__isnull=False, high__gt=0)
-        .filter(patient__day_0__isnull=False, collected_on__gte=F("patient__day_0"))
+        after_treatment(measured.filter(test__in=alt | bilirubin, value__isnull=False, high__gt=0))
         .values("patient_id", "patient__number")
         .annotate(alt=Max(multiple, filter=Q(test__in=alt)), bilirubin=Max(multiple, filter=Q(test__in=bilirubin)))
         .order_by("patient__number")
