@@ -10,7 +10,7 @@ from safety.models import SERIOUSNESS, ActionTaken, Deviation, Expectedness, Out
 from trialsite.fields import ClearTextField, StrictDateField, StrictDateTimeField, YesNoField, choices_with_blank
 from trialsite.forms import SiteFilter
 from trialsite.saving import AskingForm, DataForm
-from visits.grading import event_row
+from visits.grading import event_rows
 from visits.models import Visit
 
 GRADES = [(1, _("1 mild")), (2, _("2 moderate")), (3, _("3 severe")), (4, _("4 potentially life-threatening")),
@@ -22,9 +22,14 @@ def grade_of(value):
 
 
 def grade_words(protocol, term, grade):
-    """What `visits/show_grade_words.html` shows of an event: scale, row, and the grade that is chosen."""
-    scale, row = event_row(protocol, term) or (None, None)
-    return {"scale": scale, "row": row, "chosen": int(grade) if str(grade) in "12345" and grade else None}
+    """What `visits/show_grade_words.html` shows of an event: scale, row, other rows, and the grade that is chosen."""
+    scale, rows = event_rows(protocol, term) or (None, [None])
+    return {
+        "scale": scale,
+        "row": rows[0],
+        "others": rows[1:],
+        "chosen": int(grade) if str(grade) in "12345" and grade else None,
+    }
 
 
 class AdverseEventForm(AskingForm):

@@ -193,6 +193,7 @@ def results_to_judge(user, filters):
             "label": f"{one.patient.number} · {one.test.name} {one.measurement.typed} {unit_text(one.unit)}".strip(),
             "url": reverse("safety:list_abnormal_results") + f"?patient={one.patient.pk}",
             "grade": one.measurement.grade,
+            "is_proposed": one.measurement.grade_is_to_confirm,
             "note": one.visit.code,
             "when": one.measurement.collected_on,
         }

@@ -25,7 +25,7 @@ from trialsite.forms import SigningForm, SiteFilter
 from trialsite.grade_words import grade_told
 from trialsite.saving import AskingForm, DataForm, signature_of
 from trialsite.ucum import unit_text
-from visits import edit_checks, grading, infusing
+from visits import edit_checks, infusing
 from visits.actions import count_refusals
 from visits.models import Missing, PanelState
 from visits.results import NotAResult, read_number, read_result
@@ -213,20 +213,22 @@ class PanelForm(DataForm):
 
 
 class GradeAnswerForm(DataForm):
-    """Which grade of its row a result has: `asked` is what `proposed_grade` gives."""
+    """Which grade of its row a result has: `asked` is what `proposed_grade` gives (Asked, or None)."""
 
     grade = forms.TypedChoiceField(label=_("Grade, by the published words"), coerce=int, widget=forms.RadioSelect)
     reason = ClearTextField(
         label=_("Reason"), max_length=500, required=False,
-        help_text=_("Needed where it is another grade than the proposed one, or the answer is changed."),
+        help_text=_("Needed where it is another grade than that of the number, or the answer is changed."),
     )  # fmt: skip
 
     def __init__(self, *args, asked, **kwargs):
         super().__init__(*args, **kwargs)
-        choices = grading.grades_to_choose(asked[1]) if asked else []
         self.fields["grade"].choices = [
-            (grade, f"{grade}: {grade_told(asked[0].key, words)}" if words else _("0: none of these conditions is met"))
-            for grade, words in choices
+            (
+                grade,
+                f"{grade}: {grade_told(asked.scale.key, words)}" if words else _("0: none of these conditions is met"),
+            )
+            for grade, words in (asked.choices if asked else ())
         ]
 
 

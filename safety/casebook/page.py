@@ -243,7 +243,7 @@ def _course(test, is_log, measured, origin, marks, sex):
         ]
     rows = [
         {"on": m.collected_on, "day": (m.collected_on - origin).days, "flag": m.flag, "flag_text": m.get_flag_display(),
-         "grade": m.grade,
+         "grade": m.grade, "is_proposed": m.grade_is_to_confirm, "ungraded": m.get_ungraded_because_display(),
          "typed": standard_text(test, m.typed, m.operator, m.value, m.reported_unit)}
         for m in measured
     ]  # fmt: skip

@@ -95,7 +95,7 @@ def told(proposal):
     m = proposal.measurement
     return _("%(test)s %(typed)s %(unit)s on %(day)s, %(visit)s: grade %(grade)s (%(words)s)") % {
         "test": proposal.test.name, "typed": m.typed, "unit": unit_text(proposal.unit), "day": m.collected_on,
-        "visit": proposal.visit.code, "grade": m.grade, "words": proposal.words,
+        "visit": proposal.visit.code, "grade": f"{m.grade}?" if m.grade_is_to_confirm else m.grade, "words": proposal.words,
     }  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trialsite import scales
 from trialsite.protocol.tables import DictionaryName, Fault, Flag, Part, Text, Whole, repeated
 
 WholeRecord = Literal["infusions", "adverse_events", "consents", "eligibility", "histories", "medications"]
@@ -43,7 +42,7 @@ class Population(Part):
 
     @property
     def facts(self) -> dict[str, bool]:
-        return {name: known for name in scales.FACTS if (known := getattr(self, name)) is not None}
+        return {name: known for name in type(self).model_fields if (known := getattr(self, name)) is not None}
 
 
 class GradingPlan(Part):

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('trialsite', '0007_tidy'),
-        ('visits', '0009_answered_grades'),
+        ('visits', '0010_index_abnormal_results'),
     ]
 
     operations = [
