@@ -1,7 +1,7 @@
 """Who is told what of serious cases by e-mail, and when: at the opening, before a deadline, when it is overdue.
 
-Each notice is written once for each person (its key), however often the job looks. It names the case, the patient's number
-and what is due; no word on the event, which the site writes as it likes, and no arm."""
+Each notice is written once for each person (its key), however often the job looks. It names the case, the site and
+what is due; not the patient, no word on the event, which the site writes as it likes, and no arm."""
 
 from datetime import timedelta
 from functools import partial
