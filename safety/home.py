@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from patients.models import Patient
 from safety.abnormal_results import unjudged_results
 from safety.actions.board import RECEIVERS
+from safety.cases import copies_asked_for
 from safety.coding import work
 from safety.coding.rules import CodingState
 from safety.listings.table import address_of
@@ -33,6 +34,8 @@ def sections(user, filters):
     if can(user, Permission.JUDGE_SERIOUS_EVENTS):
         yield cases_to_judge(user, filters)
         yield cases_due(user, filters, "sponsor", _("Reports to authorities due"))
+    if trial.current_protocol().is_masked and makes_copies(user):
+        yield copies_to_make(user, filters)
     if can(user, Permission.VIEW_ADVERSE_EVENTS):
         yield later(SERIOUS, "safety:show_serious", filters, url=address_of("events", serious="Y", ongoing="Y"))
     if can(user, Permission.REPORT_ADVERSE_EVENTS):
@@ -91,6 +94,31 @@ def cases_due(user, filters, owed_by, title):
         })  # fmt: skip
     url = reverse("safety:list_cases") + "?which=open"
     return section(title, items, count, url=url, urgent=True, empty=_("Nothing is due."))
+
+
+def makes_copies(user):
+    return can(user, Permission.SEE_ARM) and can(user, Permission.VIEW_ADVERSE_EVENTS)
+
+
+def copies_to_make(user, filters):
+    """The copies for authorities that somebody waits for, the earliest request first."""
+    copies = at_chosen_site(copies_asked_for(user), filters, "patient__site")
+    rows, count = first_of(copies.select_related("case__patient", "case__event", "case_version", "by"))
+    items = [
+        {
+            "label": f"{copy.case.patient.number} · {term_told(copy.case.event.term)}",
+            "url": reverse("safety:make_authority_copy", args=[copy.case_version_id]),
+            "status": "due",
+            "status_text": _("asked for"),
+            "note": f"{copy.case.number}, {copy.case_version}",
+            "when": copy.at.date(),
+        }
+        for copy in rows
+    ]
+    url = reverse("safety:list_cases")
+    return section(
+        _("Copies for the authority to make"), items, count, url=url, urgent=True, empty=_("None is asked for.")
+    )
 
 
 def told_deadline(local):

@@ -208,6 +208,7 @@ class Illness:
                 story.site, today + timedelta(days=7), "16:00", self.decide, halt=halt,
                 rationale="One patient of those treated with cells; the rule for the trial is not met.",
                 conditions="ALT twice in the four weeks after each infusion.",
+                asks="Write the two controls of ALT into the site manual", answer="Site manual, version 3, sent to all sites",
             )  # fmt: skip
 
     def correct_an_event(self):

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('safety', '0017_randomised_cause'),
+        ('safety', '0018_authority_copies_and_letters'),
     ]
 
     operations = [
