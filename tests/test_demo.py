@@ -215,13 +215,12 @@ def test_the_second_safety_report_waits_in_the_outbox_and_goes_on_from_the_first
     assert report.compared_with == first and (report.cutoff - first.cutoff).days == 30
     assert AuditEvent.objects.filter(at__gt=first.entered_until, table="safety_adverseevent", operation="update")
     [message] = OutboxMessage.objects.filter(task="safety.tasks.make_dsmb_report", done_at=None)
-    assert message.arguments == {"report_id": report.pk}
-    assert message.sent_at is None
+    assert message.arguments == {"report_id": report.pk} and report.state == JobState.WAITING
 
 
 def test_the_board_asks_for_different_things_and_some_are_resolved(trial_of_13):
     items = list(ActionItem.objects.all())
-    assert len({item.text for item in items}) == len(items) or len({item.text for item in items}) >= 3
+    assert len({item.text for item in items}) >= 3
     assert [item for item in items if item.resolved_at] and [item for item in items if not item.resolved_at]
     assert all(item.resolved_at > item.recommendation.recorded_at for item in items if item.resolved_at)
 
