@@ -3,7 +3,8 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from django.db.models import F, FloatField, Max, Q
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import Count, F, FloatField, Max, Q
 from django.db.models.functions import Cast, Coalesce
 
 from patients.models import AllocationSlot, Disposition, Patient
@@ -59,23 +60,19 @@ def shifts(user, test):
     """{direction: a Shift of each patient with a result after the baseline}, of the panels' results of a test. A low grade
     is none among the high ones: a patient with a grade in one direction has 0 in the other, as in the report's T13."""
     measured = within_sites(Measurement.objects.filter(test=test), user, Permission.VIEW_ADVERSE_EVENTS)
-    measured = measured.filter(panel__isnull=False)
-    later = measured.exclude(typed="").filter(patient__day_0__isnull=False, collected_on__gt=F("patient__day_0"))
-    graded = measured.filter(grade__isnull=False, collected_on__lte=F("patient__day_0"))
-    before = {
-        patient: (grade, way)
-        for patient, grade, way in graded.order_by("patient_id", "-collected_on", "-id").distinct("patient_id")
-        .values_list("patient_id", "grade", "grade_direction")
-    }  # fmt: skip
-    of_way = {way: Q(grade_direction=way) for way in ways_of(test)}
-    found = later.values("patient_id").annotate(
-        any_grade=Max("grade"),
+    measured = measured.filter(panel__isnull=False, patient__day_0__isnull=False).exclude(typed="")
+    is_later = Q(collected_on__gt=F("patient__day_0"))
+    last_graded = {"filter": ~is_later & Q(grade__isnull=False), "ordering": ("-collected_on", "-id")}
+    of_way = {way: Q(grade_direction=way) & is_later for way in ways_of(test)}
+    found = measured.values("patient_id").annotate(
+        later=Count("id", filter=is_later), any_grade=Max("grade", filter=is_later),
+        before=ArrayAgg("grade", **last_graded), way_before=ArrayAgg("grade_direction", **last_graded),
         **{f"worst_{way}": Max("grade", filter=q) for way, q in of_way.items()},
         **{f"sure_{way}": Max("grade", filter=q & Q(grade_is_to_confirm=False)) for way, q in of_way.items()},
-    ).order_by()  # fmt: skip
+    ).filter(later__gt=0).order_by()  # fmt: skip
     shifts = {way: [] for way in of_way}
     for row in found:
-        grade, direction = before.get(row["patient_id"], (None, ""))
+        grade, direction = (row["before"][0], row["way_before"][0]) if row["before"] else (None, "")
         for way, theirs in shifts.items():
             baseline = 0 if grade and direction != way else grade
             worst = None if row["any_grade"] is None else row[f"worst_{way}"] or 0
