@@ -6,29 +6,32 @@ from datetime import time
 from django.db.models import DateTimeField, F, FilteredRelation, Func, Q, TimeField, Value
 from django.db.models.functions import Cast, Coalesce
 
+_LATER_ON_DAY_0 = Q(collected_on=F("patient__day_0"), panel__collected_at__gt=F("treated_at"))
+_IN_A_PANEL_LATER = Q(panel__isnull=False) & (Q(collected_on__gt=F("patient__day_0")) | _LATER_ON_DAY_0)
+_AT_AN_INFUSION_LATER = Q(infusion__isnull=False) & (Q(infusion__number__gt=1) | Q(minute__gt=0))
+_EARLIER_ON_DAY_0 = Q(collected_on=F("patient__day_0")) & (
+    Q(panel__collected_at=None) | Q(panel__collected_at__lte=F("treated_at"))
+)
+
+# conditions on measurements `with_treated_at`
+AFTER_TREATMENT = (_IN_A_PANEL_LATER | _AT_AN_INFUSION_LATER) & Q(patient__day_0__isnull=False)
+BEFORE_TREATMENT = (Q(collected_on__lt=F("patient__day_0")) | _EARLIER_ON_DAY_0) & Q(
+    panel__isnull=False, patient__day_0__isnull=False
+)
+
 
 def after_treatment(measurements):
     """Those collected after the first infusion began, by the clock of the patient's site. A result of day 0 without a
     time was not; of the readings while infusions run, those were that were not taken as the first one began."""
-    in_panel = Q(collected_on__gt=F("patient__day_0")) | Q(
-        collected_on=F("patient__day_0"), panel__collected_at__gt=F("treated_at")
-    )
-    at_infusion = Q(infusion__number__gt=1) | Q(minute__gt=0)
-    return _with_treated_at(measurements).filter(
-        (Q(panel__isnull=False) & in_panel) | (Q(infusion__isnull=False) & at_infusion), patient__day_0__isnull=False
-    )
+    return with_treated_at(measurements).filter(AFTER_TREATMENT)
 
 
 def before_treatment(measurements):
     """Those of panels that may be a baseline, once day 0 is known."""
-    on_day_0 = Q(panel__collected_at=None) | Q(panel__collected_at__lte=F("treated_at"))
-    return _with_treated_at(measurements).filter(
-        Q(collected_on__lt=F("patient__day_0")) | (Q(collected_on=F("patient__day_0")) & on_day_0),
-        panel__isnull=False, patient__day_0__isnull=False,
-    )  # fmt: skip
+    return with_treated_at(measurements).filter(BEFORE_TREATMENT)
 
 
-def _with_treated_at(measurements):
+def with_treated_at(measurements):
     """`treated_at` is the time of day at which the first infusion began; where none has, nothing of the day is later. A
     join, since the past of a table is too dear to be asked for each row (trialsite/as_of.py)."""
     first = FilteredRelation("patient__infusions", condition=Q(patient__infusions__number=1))

@@ -3,7 +3,8 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from django.db.models import F, FloatField, Max, Q
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import Count, F, FloatField, Max, Q
 from django.db.models.functions import Cast, Coalesce
 
 from patients.models import AllocationSlot, Disposition, Patient
@@ -14,7 +15,7 @@ from trialsite.ctcae import term_told
 from trialsite.roles import Permission, within_sites
 from visits.grading import HIGH, LOW
 from visits.models import Infusion, Measurement
-from visits.treated import after_treatment, before_treatment
+from visits.treated import AFTER_TREATMENT, BEFORE_TREATMENT, after_treatment, with_treated_at
 
 # the rows of grading scales whose tests the liver plot compares
 ALT_ROW, BILIRUBIN_ROW = "alt_high", "bilirubin_high"
@@ -60,22 +61,18 @@ def shifts(user, test):
     """{direction: a Shift of each patient with a result after the treatment began}, of a test. A low grade
     is none among the high ones: a patient with a grade in one direction has 0 in the other, as in the report's T13."""
     measured = within_sites(Measurement.objects.filter(test=test), user, Permission.VIEW_ADVERSE_EVENTS)
-    later = after_treatment(measured.exclude(typed=""))
-    graded = before_treatment(measured.filter(grade__isnull=False))
-    before = {
-        patient: (grade, way)
-        for patient, grade, way in graded.order_by("patient_id", "-collected_on", "-id").distinct("patient_id")
-        .values_list("patient_id", "grade", "grade_direction")
-    }  # fmt: skip
-    of_way = {way: Q(grade_direction=way) for way in ways_of(test)}
-    found = later.values("patient_id").annotate(
-        any_grade=Max("grade"),
+    measured = with_treated_at(measured.exclude(typed=""))
+    last_graded = {"filter": BEFORE_TREATMENT & Q(grade__isnull=False), "ordering": ("-collected_on", "-id")}
+    of_way = {way: Q(grade_direction=way) & AFTER_TREATMENT for way in ways_of(test)}
+    found = measured.values("patient_id").annotate(
+        later=Count("id", filter=AFTER_TREATMENT), any_grade=Max("grade", filter=AFTER_TREATMENT),
+        before=ArrayAgg("grade", **last_graded), way_before=ArrayAgg("grade_direction", **last_graded),
         **{f"worst_{way}": Max("grade", filter=q) for way, q in of_way.items()},
         **{f"sure_{way}": Max("grade", filter=q & Q(grade_is_to_confirm=False)) for way, q in of_way.items()},
-    ).order_by()  # fmt: skip
+    ).filter(later__gt=0).order_by()  # fmt: skip
     shifts = {way: [] for way in of_way}
     for row in found:
-        grade, direction = before.get(row["patient_id"], (None, ""))
+        grade, direction = (row["before"][0], row["way_before"][0]) if row["before"] else (None, "")
         for way, theirs in shifts.items():
             baseline = 0 if grade and direction != way else grade
             worst = None if row["any_grade"] is None else row[f"worst_{way}"] or 0
