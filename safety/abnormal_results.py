@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from patients.actions import day_at
 from patients.models import Patient
 from safety.abnormal import Belongs, Declined, Finding, of_reaction, of_result, unjudged
 from safety.models import DeclinedResult, ResultOfEvent
 from trialsite import scales, trial
+from trialsite.clock import day_at
 from trialsite.ctcae import term_told
 from trialsite.grade_words import grade_told
 from trialsite.protocol.plans import REACTIONS_PROPOSE_FROM
@@ -35,6 +35,11 @@ class Proposal:
     @property
     def grade(self):
         return self.seen.grade
+
+    @property
+    def is_proposed(self):
+        """Does the grade wait for a clinical answer?"""
+        return not self.is_reaction and self.seen.grade_is_to_confirm
 
     @property
     def on(self):

@@ -80,7 +80,8 @@ def fill(universe):
         met_on=timezone.now().date(), decision="continue", rationale="Nothing new", by=universe.dora,
         action_items=[("Tell the sites", "Sponsor", None)],
     )  # fmt: skip
-    safety_actions.sign_recommendation(recommendation=found["recommendation"], version=1, by=universe.dora)
+    for member in (universe.dora, universe.dan):
+        safety_actions.sign_recommendation(recommendation=found["recommendation"], version=1, by=member)
     sites = [universe.site.pk, universe.other_site.pk]
     found["export"] = request_export(cutoff=timezone.now(), sites=sites, kinds=["patients"], by=universe.sofia)
     return found
@@ -143,6 +144,8 @@ def arguments_of(name, here, records):
         "safety:forget_view": {"pk": 1},
         **{f"safety:{name}": {"pk": here["case"].pk} for name in CASE_PAGES},
         "safety:download_cioms": {"pk": here["case"].versions.get().pk},
+        **{f"safety:{verb}_authority_copy": {"pk": here["case"].versions.get().pk} for verb in ("ask_for", "make")},
+        "safety:read_letters": {"series": 1},
         "safety:acknowledge_submission": {"pk": here["case"].submissions.get().pk},
         "visits:add_unscheduled_visit": {"patient_pk": patient},
         "visits:calendar_feed": {"token": "guessed"},

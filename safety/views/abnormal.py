@@ -10,7 +10,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from patients.actions import day_at
 from patients.models import Patient
 from patients.views import PER_PAGE, visible_sites
 from safety import actions
@@ -19,10 +18,11 @@ from safety.forms import DeclineResultForm, ResultOfEventForm
 from safety.models import ActionTaken, AdverseEvent, DeclinedResult, Relationship
 from safety.views.adverse_events import event_context, event_form
 from safety.views.deviations import chosen_patient
+from trialsite.clock import day_at
 from trialsite.forms import SiteFilter, answer_reason
 from trialsite.roles import Permission, needs, require, sites_where, within_sites
 from trialsite.saving import Saved, answer_form
-from visits.grading import event_row
+from visits.grading import event_rows
 from visits.models import Infusion, Interruption, Measurement, Reaction
 
 SHOWN_DECLINED = 20
@@ -57,7 +57,7 @@ def list_abnormal_results(request):
     ]  # fmt: skip
     declined = list(
         declined.select_related(
-            "patient", "judged_by", "measurement__panel", "measurement__infusion__visit", "reaction__infusion"
+            "patient__site", "judged_by", "measurement__panel", "measurement__infusion__visit", "reaction__infusion"
         )[:SHOWN_DECLINED]
     )
     for line in declined:
@@ -118,12 +118,12 @@ def judging_context(request, seen, proposal, heading, **more):
 
 def told(proposal):
     """What was seen and its grade in one sentence."""
-    facts = {"seen": proposal.told, "day": proposal.on, "visit": proposal.visit.code, "grade": proposal.grade,
+    facts = {"seen": proposal.told, "day": proposal.on, "visit": proposal.visit.code, "grade": f"{proposal.grade}?" if proposal.is_proposed else proposal.grade,
              "scale": proposal.scale, "words": proposal.words}  # fmt: skip
     if not proposal.words:
         return _("%(seen)s on %(day)s, %(visit)s: grade %(grade)s") % facts
     sentence = _("%(seen)s on %(day)s, %(visit)s: grade %(grade)s by %(scale)s (%(words)s)") % facts
-    scale, _row = event_row(proposal.patient.protocol, proposal.event) or (None, None)
+    scale, _rows = event_rows(proposal.patient.protocol, proposal.event) or (None, [])
     if scale is None or f"{scale.name} {scale.version}" == proposal.scale:
         return sentence
     return " ".join([sentence, _("The event is graded by %(scale)s: compare its words.") % {
@@ -150,7 +150,11 @@ def report_proposed_event(request, kind, pk):
 
 def initial_of(proposal):
     """What the record says of the event."""
-    known = {"term": proposal.event, "grade": proposal.grade, "began_on": proposal.on}
+    known = {
+        "term": proposal.event,
+        "grade": f"{proposal.grade}?" if proposal.is_proposed else proposal.grade,
+        "began_on": proposal.on,
+    }
     if proposal.is_reaction:
         return known | _of_reaction(proposal.seen)
     m, site = proposal.seen, proposal.patient.site

@@ -8,7 +8,6 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from patients.actions import day_at
 from patients.views import load_patient, strip_of
 from safety import actions
 from safety.abnormal_results import seen_told
@@ -16,6 +15,7 @@ from safety.forms import AdverseEventForm, grade_words
 from safety.listings.table import address_of
 from safety.models import AdverseEvent
 from trialsite import trial
+from trialsite.clock import day_at
 from trialsite.ctcae import term_told
 from trialsite.forms import answer_reason
 from trialsite.roles import Permission, can, needs, require
