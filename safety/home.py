@@ -25,7 +25,6 @@ from trialsite.ctcae import term_told
 from trialsite.models import JobState
 from trialsite.roles import Permission, can, within_sites
 from trialsite.sections import SHOWN, at_chosen_site, chosen_site, first_of, later, section
-from trialsite.templatetags.trial import unit_text
 
 
 def sections(user, filters):
@@ -68,7 +67,7 @@ FIRST_PATIENTS = gettext_lazy("The first patients, one after another")
 TO_JUDGE = gettext_lazy("Deviations to judge")
 SERIOUS = gettext_lazy("Serious events that go on")
 TO_CODE = gettext_lazy("Words to code")
-RESULTS = gettext_lazy("Results that may be adverse events")
+RESULTS = gettext_lazy("Results and reactions that may be adverse events")
 
 
 def cases_due(user, filters, owed_by, title):
@@ -212,18 +211,18 @@ def codes_to_approve(user, filters):
 
 
 def results_to_judge(user, filters):
-    """The graded results that nobody has judged, the worst first."""
+    """The graded results and reactions that nobody has judged, the worst first."""
     patients = within_sites(Patient.objects.all(), user, Permission.REPORT_ADVERSE_EVENTS, "site")
     waiting = unjudged_results(at_chosen_site(patients, filters, "site"))
-    waiting.sort(key=lambda one: -one.measurement.grade)
+    waiting.sort(key=lambda one: -one.grade)
     items = [
         {
-            "label": f"{one.patient.number} · {one.test.name} {one.measurement.typed} {unit_text(one.unit)}".strip(),
+            "label": f"{one.patient.number} · {one.told}",
             "url": reverse("safety:list_abnormal_results") + f"?patient={one.patient.pk}",
-            "grade": one.measurement.grade,
-            "is_proposed": one.measurement.grade_is_to_confirm,
+            "grade": one.grade,
+            "is_proposed": one.is_to_confirm,
             "note": one.visit.code,
-            "when": one.measurement.collected_on,
+            "when": one.on,
         }
         for one in waiting[:SHOWN]
     ]

@@ -17,9 +17,10 @@ from safety.stopping import facts, notice
 from tests.universe import PASSWORD, send
 from trialsite import trial
 from trialsite.audit import acting
-from trialsite.clock import today_at
+from trialsite.clock import day_at, today_at
 from trialsite.models import AuditEvent, Email, OutboxMessage, User
 from trialsite.saving import Refused
+from visits import actions as visit_actions
 from visits import demo as visit_steps
 from visits.models import Reaction
 
@@ -167,6 +168,122 @@ def test_a_severe_reaction_seen_at_an_infusion_counts(unchanged):
     with acting(unchanged.chen, "entered in error"):
         Reaction.objects.filter(patient=patient).update(is_withdrawn=True)
     assert not any(s.is_met for s in facts.states_now()), "what was taken back counts nowhere"
+
+
+@pytest.fixture
+def reacted(unchanged):
+    """An infusion with a reaction of grade 3 that halted its patient; the board has lifted the halt."""
+    patient = unchanged.randomised(day_0=today_at(unchanged.site) - timedelta(days=3))
+    infusion = visit_steps.give_infusion(
+        patient=patient, by=unchanged.chen, pharmacist=unchanged.zhao, reactions=[("Bronchospasm", 20, 3)]
+    )
+    assert opened() == [("PATIENT_G3", "patient")]
+    lift(Halt.objects.get(), unchanged)
+    return infusion
+
+
+def correct(universe, infusion, minute, grade):
+    infusion.refresh_from_db()
+    visit_actions.record_infusion(
+        visit=infusion.visit, started_at=infusion.started_at, stopped_at=infusion.stopped_at, volume_ml=infusion.volume_ml,
+        reactions=[("Bronchospasm", infusion.started_at + timedelta(minutes=minute), grade)], version=infusion.version,
+        reason="read again", by=universe.chen,
+    )  # fmt: skip
+
+
+def of_reaction(universe, infusion, **about):
+    """The site reports the reaction as an adverse event, by what proposes it."""
+    reaction = infusion.reactions.get(is_withdrawn=False)
+    began_on = day_at(universe.site, reaction.began_at)
+    usual = {"term": reaction.term, "began_on": began_on, "grade": reaction.grade, "relationship": "probable",
+             "infusion_number": 1}  # fmt: skip
+    values = {**universe.event_values(infusion.patient), **usual, **about}
+    return actions.report_proposed_event(seen=reaction, values=values, by=universe.chen)
+
+
+@pytest.mark.requirement("R57")
+def test_the_event_that_is_reported_from_a_decided_reaction_opens_no_second_halt(unchanged, reacted):
+    reported = of_reaction(unchanged, reacted)
+    assert opened() == [] and Halt.objects.count() == 1 == Crossing.objects.count()
+    [state] = [s for s in facts.states_now() if s.rule.code == "PATIENT_G3" and s.is_met]
+    assert state.met_at.counted == {f"event {reported.pk}"}, "both are one, and the event stands for it"
+    assert state.who == ((reacted.patient.number, (reported.sequence,)),)
+    # whatever else is saved, too
+    actions.change_adverse_event(
+        event=reported, values={"narrative": "More."}, version=1, reason="more", by=unchanged.chen
+    )
+    actions.watch_rules(by=unchanged.chen)
+    assert opened() == []
+
+
+def test_an_event_that_no_reaction_was_linked_to_is_a_further_one(unchanged, reacted):
+    event(unchanged, reacted.patient, days=0, term="Bronchospasm")
+    assert opened() == [("PATIENT_G3", "patient")] and Halt.objects.count() == 2
+
+
+def test_a_reported_event_that_is_worse_than_the_decided_reaction_is_judged_anew(unchanged, reacted):
+    of_reaction(unchanged, reacted, grade=4)
+    assert opened() == [("PATIENT_G3", "patient")] and Halt.objects.count() == 2
+
+
+def test_an_event_of_a_decided_reaction_that_gets_worse_later_is_judged_anew(unchanged, reacted):
+    reported = of_reaction(unchanged, reacted)
+    actions.change_adverse_event(event=reported, values={"grade": 4}, version=1, reason="worse", by=unchanged.chen)
+    assert opened() == [("PATIENT_G3", "patient")]
+
+
+def test_what_is_decided_of_a_reaction_says_nothing_of_another_rule(unchanged, reacted):
+    of_reaction(unchanged, reacted, is_serious=True, is_important=True, narrative="Told at length.")
+    assert opened() == [("SERIOUS_REACTION", "trial")]
+
+
+def test_linking_a_reaction_to_an_event_that_was_decided_on_opens_nothing(unchanged, reacted):
+    told = event(unchanged, reacted.patient, days=0, term="Bronchospasm")
+    lift(Halt.objects.open().get(), unchanged)
+    actions.add_result_to_event(seen=reacted.reactions.get(), event=told, by=unchanged.chen)
+    actions.watch_rules(by=unchanged.chen)
+    assert opened() == []
+    # and an event that was taken back leaves the reaction as it was decided on
+    actions.withdraw_adverse_event(event=told, version=1, reason="the wrong patient", by=unchanged.chen)
+    actions.watch_rules(by=unchanged.chen)
+    assert opened() == []
+
+
+def test_a_correction_of_a_decided_reaction_is_nothing_new_unless_it_is_worse(unchanged, reacted):
+    correct(unchanged, reacted, minute=25, grade=3)
+    assert opened() == [] and Crossing.objects.count() == 1
+    of_reaction(unchanged, reacted)
+    assert opened() == []
+    correct(unchanged, reacted, minute=25, grade=4)
+    assert opened() == [("PATIENT_G3", "patient")], "a reaction that is worse than its event counts beside it"
+
+
+def test_keys_that_were_stored_before_a_correction_was_traced_hold(unchanged, reacted):
+    correct(unchanged, reacted, minute=25, grade=3)
+    later = reacted.reactions.get(is_withdrawn=False)
+    with acting(unchanged.chen, "as it was stored once"):
+        Crossing.objects.update(counted=[f"reaction {later.pk}"])
+    actions.watch_rules(by=unchanged.chen)
+    assert opened() == []
+
+
+def test_a_reaction_that_was_fatal_and_the_death_are_one(unchanged):
+    patient = unchanged.randomised(day_0=today_at(unchanged.site) - timedelta(days=3))
+    visit_steps.give_infusion(
+        patient=patient, by=unchanged.chen, pharmacist=unchanged.zhao, reactions=[("Bronchospasm", 20, 5)]
+    )
+    reaction = Reaction.objects.get(patient=patient)
+    for halt in Halt.objects.open():
+        lift(halt, unchanged)
+    crossings = Crossing.objects.count()
+    patient_steps.end_participation(patient=patient, state="died", explanation="Bronchospasm", by=unchanged.chen)
+    assert opened() == [] and Crossing.objects.count() == crossings
+    with acting(unchanged.chen, "as it was stored once"):
+        for crossing in Crossing.objects.all():
+            keys = [f"reaction {reaction.pk}" if key.startswith("death") else key for key in crossing.counted]
+            Crossing.objects.filter(pk=crossing.pk).update(counted=keys)
+    actions.watch_rules(by=unchanged.chen)
+    assert opened() == []
 
 
 def test_an_event_entered_before_the_infusion_counts_when_the_infusion_is_recorded(unchanged):

@@ -36,11 +36,12 @@ def surroundings_of(patient):
     )
 
 
-def report_adverse_event(*, patient, values, confirmed=(), asked=None, by):
+def report_adverse_event(*, patient, values, confirmed=(), asked=None, at_once=None, by):
     """Report an event; `values` by the names of AdverseEvent's fields. Raises Refused with what contradicts itself.
 
     What the edit checks ask about it becomes a query, unless it is in `confirmed`: (check, field). Where `asked` is given,
-    what is not among its tokens is asked first: Questions."""
+    what is not among its tokens is asked first: Questions. `at_once` is called with the event before anything follows
+    from it."""
     with acting(by):
         patient = lock_open_patient(patient)
         around = surroundings_of(patient)
@@ -50,6 +51,8 @@ def report_adverse_event(*, patient, values, confirmed=(), asked=None, by):
             patient=patient, protocol_version=patient.protocol_version, sequence=last + 1, reported_by=by, **values
         )
         _ask_about(event, around, confirmed, asked, by)
+        if at_once:
+            at_once(event)
         follow_words(record=event, by=by)
         follow_events(events=[event], by=by)
     return event

@@ -78,8 +78,8 @@ class Judgement:
                 corrected_on=today if action else None,
             )  # fmt: skip
         for one in unjudged_results(Patient.objects.filter(site=site)):
-            if one.measurement.grade < 3 and one.patient.is_open:
-                actions.decline_result(measurement=one.measurement, reason=NO_EVENT, by=investigator)
+            if one.grade < 3 and one.patient.is_open and not one.is_reaction:
+                actions.decline_result(seen=one.seen, reason=NO_EVENT, by=investigator)
         present = Patient.objects.filter(site=site, state=State.RANDOMISED).order_by("-number").first()
         if place % 3 == 1 and present:
             category, description, action = BY_HAND[place // 3 % len(BY_HAND)]

@@ -41,7 +41,7 @@ class Play(Cast, Supplies, Course, Illness, Judgement, Meeting, Checking):
         self.protocol = trial.current_protocol()
         self.today = today_at(sites[0])
         self.agenda = Agenda()
-        self.first_reaction = self.first_halt = self.first_severe = None
+        self.first_reaction = self.first_halt = self.first_severe = self.unreported = None
         self.judged = 0
         self.has_rejected = False
         after_day_0 = self.protocol.visits_after_day_0

@@ -7,7 +7,16 @@ from patients.models import AllocationSlot, ArtRegimen, Disposition, Eligibility
 from safety.dsmb.arms import read_arms
 from safety.dsmb.reading import read_patients, read_snapshot
 from safety.dsmb.snapshot import Before
-from safety.models import ActionItem, AdverseEvent, Coding, Deviation, Recommendation, SeriousCase, SponsorAssessment
+from safety.models import (
+    ActionItem,
+    AdverseEvent,
+    Coding,
+    Deviation,
+    Recommendation,
+    ResultOfEvent,
+    SeriousCase,
+    SponsorAssessment,
+)
 from trialsite.as_of import CutOff, tables_as_of, wait_for_writers
 from trialsite.jobs import one_instant
 from trialsite.models import Site
@@ -16,8 +25,7 @@ from visits.models import Infusion, Interruption, Measurement, PanelRecord, Prep
 # what tells who is in the trial and what happened to them
 ABOUT_PATIENTS = [
     Site, Patient, AllocationSlot, Disposition, EligibilityAssessment, ArtRegimen, Preparation, Infusion, Interruption,
-    Reaction, AdverseEvent, Coding, SeriousCase,
-    SponsorAssessment, Deviation,
+    Reaction, AdverseEvent, ResultOfEvent, Coding, SeriousCase, SponsorAssessment, Deviation,
 ]  # fmt: skip
 ALL = [*ABOUT_PATIENTS, Halt, Unmasking, Recommendation, ActionItem, Visit, PanelRecord, Query, Measurement]
 

@@ -29,7 +29,8 @@ from trialsite.protocol.stopping import (
 @dataclass(frozen=True)
 class Event:
     """What a rule may count: an adverse event, a reaction seen at an infusion, or a death. `key` is its own for ever;
-    `number` that of the adverse event in its patient, for people."""
+    `same` are keys under which the same was counted before, no milder; `number` that of the adverse event in its patient,
+    for people."""
 
     key: str
     on: date
@@ -41,6 +42,7 @@ class Event:
     fatal: bool = False
     is_ongoing: bool = False
     number: int | None = None
+    same: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,13 @@ class State:
     patient: int | None = None
     # number of the patient, numbers of the adverse events: those that met the rule, for people
     who: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    # keys that met the rule, each with those under which the same was counted before
+    same: tuple[tuple[str, frozenset[str]], ...] = ()
+
+    def is_decided(self, known: Iterable[str]) -> bool:
+        """Is all that met the rule among these keys, or was it, under another key and no milder?"""
+        known, same = frozenset(known), dict(self.same)
+        return all(key in known or same.get(key, frozenset()) & known for key in self.met_at.counted)
 
     @property
     def is_met(self) -> bool:
@@ -155,7 +164,18 @@ def _states(rule, patients, interest, on):
         states = [_at_looks(rule, of_rule, counted, on)]
     else:
         states = [_after_each(rule, of_rule, counted, on)]
-    yield from (replace(state, who=_who(state, of_rule, counted)) for state in states)
+    yield from (
+        replace(state, who=_who(state, of_rule, counted), same=_same(state, of_rule, counted)) for state in states
+    )
+
+
+def _same(state, patients, counted):
+    """Of a death all keys that any record of it had."""
+    found: dict[str, frozenset[str]] = {}
+    for event in (event for patient in patients for event in counted[patient.id] if event.same):
+        if state.met_at and event.key in state.met_at.counted:
+            found[event.key] = found.get(event.key, frozenset()) | event.same
+    return tuple(sorted(found.items(), key=lambda pair: pair[0]))
 
 
 def _who(state, patients, counted):

@@ -1,14 +1,18 @@
 """Grades: golden vectors of DAIDS 2.1 (corrected, July 2017), its traps, and what holds of every row of a scale."""
 
+import csv
 from datetime import date, time
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safety.dictionary import FILE
 from tests.rules.protocols import protocol, test_of
 from trialsite import scales
+from trialsite.protocol import load
 from trialsite.protocol.plans import GradingPlan
 from visits.grading import (
     Reading,
@@ -454,6 +458,34 @@ def test_rows_from_memory_are_marked():
     assert {row.id for row in DAIDS.rows if "M" in row.source.replace(",", " ").split()} == {
         row.id for row in DAIDS.rows if row.unverified
     }
+
+
+SHIPPED = Path(scales.__file__).parent / "protocols"
+PROTOCOLS = sorted(path for path in SHIPPED.rglob("*.toml") if "zh-hans" not in path.parts)
+
+
+@pytest.mark.parametrize("path", PROTOCOLS, ids=lambda path: str(path.relative_to(SHIPPED)))
+def test_every_reaction_that_a_shipped_protocol_names_has_the_words_of_its_grades(path):
+    protocol = load(path)
+    scale = scales.scale(protocol.grading.reaction_scale)
+    assert protocol.infusions.reaction_terms
+    rows = {term: scale.row_of_term(term) for term in protocol.infusions.reaction_terms}
+    assert [term for term, row in rows.items() if row is None] == []
+    assert all(
+        {2, 3} & {grade for grade, _step in row.steps} and all(step.words for _g, step in row.steps)
+        for row in rows.values()
+    )
+
+
+def test_the_rows_of_ctcae_are_worded_as_published():
+    assert not [row.id for row in CTCAE.rows if row.unverified or row.source != "N"]
+    # which grades the dictionary has for the term, as the workbook prints them
+    printed = {row["term"]: row["grades_defined"] for row in csv.DictReader(FILE.open(encoding="utf-8"))}
+    assert {row.term: " ".join(str(grade) for grade, _step in row.rising) for row in CTCAE.rows if row.term} == {
+        row.term: printed[row.term] for row in CTCAE.rows if row.term
+    }
+    assert CTCAE.row("hypoxia").words(1) == "" and CTCAE.row("flushing").words(4) == ""
+    assert CTCAE.row_of_term("Other").words(2).startswith("Moderate; minimal, local or noninvasive intervention")
 
 
 def test_every_row_for_adults_is_there():

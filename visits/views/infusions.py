@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from patients.models import AllocationSlot
 from trialsite import trial
 from trialsite.clock import today_at
+from trialsite.protocol.plans import REACTIONS_PROPOSE_FROM
 from trialsite.roles import Permission, can, can_see_arm, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
 from visits import actions, forms
@@ -126,6 +127,7 @@ def record_infusion(request, pk):
         may_enter=can(request.user, Permission.RECORD_INFUSIONS, patient.site) and is_open(visit),
         interruptions=standing(infusion.interruptions) if infusion else [],
         reactions=standing(infusion.reactions) if infusion else [],
+        proposes_from=protocol.grading.propose_reactions_from_grade if protocol.grading else REACTIONS_PROPOSE_FROM,
     )  # fmt: skip
 
     def conflict(form, stale):
