@@ -6,7 +6,7 @@ import hashlib
 import json
 from zoneinfo import ZoneInfo
 
-from django.db.models import OuterRef, Prefetch, Subquery, Value
+from django.db.models import Exists, OuterRef, Prefetch, Subquery, Value
 from django.db.models.functions import Concat, JSONObject
 from django.utils import timezone
 
@@ -14,8 +14,20 @@ from patients.models import ArtRegimen, HivHistory, MedicalHistory
 from safety.clocks import Facts, Known, Made, Sent, clocks, is_suspected
 from safety.coding.rules import CodingState, Kind
 from safety.expectedness import Coded, propose
-from safety.models import RELATED, SERIOUSNESS, AdverseEvent, CaseLink, CaseVersion, Causality, Coding, Expectedness
+from safety.models import (
+    RELATED,
+    SERIOUSNESS,
+    AdverseEvent,
+    AuthorityCopy,
+    CaseLink,
+    CaseVersion,
+    Causality,
+    Coding,
+    CopyStep,
+    Expectedness,
+)
 from trialsite import trial
+from trialsite.roles import Permission, can, within_sites
 from visits.models import Infusion
 
 
@@ -124,6 +136,37 @@ def clocks_of(case, now=None):
 def next_due(found, owed_by):
     """The earliest open deadline of these clocks that the site, or the sponsor, owes; None when there is none."""
     return min((clock.due_at for clock in found if clock.is_open and clock.duty.owed_by == owed_by), default=None)
+
+
+# --- the copy that names the product ------------------------------------------------------------------
+
+
+def goes_to_authority(case):
+    """Is the case reported to an authority that must be told what a masked patient was given (ICH E2A, III.D)? All others
+    get copies in which the product stays masked."""
+    if not trial.current_protocol().is_masked:
+        return False
+    to_authority = any(duty.to == "authority" for duty in trial.protocol(case.protocol_version).safety_reporting)
+    facts = max(case.facts.all(), key=lambda fact: fact.pk, default=None)
+    return bool(
+        to_authority
+        and facts
+        and Facts(facts.is_serious, facts.is_grave, facts.is_suspected, facts.is_unexpected).is_susar
+    )
+
+
+def may_make_copy(user, patient):
+    """Who sees this patient's arm while the trial is masked, and the case itself."""
+    return can(user, Permission.SEE_ARM, patient.site) and can(user, Permission.VIEW_ADVERSE_EVENTS, patient.site)
+
+
+def copies_asked_for(user):
+    """The requests for authorities' copies that wait for this person: those after which none was made."""
+    made_later = AuthorityCopy.objects.filter(
+        step=CopyStep.MADE, case_version=OuterRef("case_version"), pk__gt=OuterRef("pk")
+    )
+    waiting = AuthorityCopy.objects.visible_to(user).filter(~Exists(made_later), step=CopyStep.ASKED)
+    return within_sites(waiting, user, Permission.SEE_ARM)
 
 
 # --- what a version says ------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The CIOMS I form of a version of a case, as a PDF: the only place that knows its fields.
 
-The labels are those of the form, in English; what people wrote stands as they wrote it. The product is named for eyes that
-may see arms; for others all products of the trial are, as masked. Equal versions and eyes give equal bytes."""
+The labels are those of the form, in English; what people wrote stands as they wrote it. In a masked trial every copy names
+all products, as masked, but the authority's (`authority_pdf`), whose making is written down; in an open one the product is
+named for eyes that may see arms. Equal versions and eyes give equal bytes."""
 
 import json
 from datetime import date, datetime
@@ -16,7 +17,7 @@ from safety.dsmb.render import pdf_of
 from safety.models import Outcome, Relationship
 from trialsite import trial
 from trialsite.ucum import unit_text
-from visits.models import Flag
+from visits.models import Flag, Preparation
 
 TEMPLATE = Path(__file__).with_name("cioms.typ")
 MASKED = "masked"
@@ -24,14 +25,30 @@ MASKED = "masked"
 
 def cioms_pdf(version, user):
     """The form of this version of a case, for the eyes of this person. Raises NotTypeset."""
-    arm = arms_seen_by(user, [version.patient]).get(version.patient_id)
+    arms = {} if trial.current_protocol().is_masked else arms_seen_by(user, [version.patient])
+    return _typeset(version, arms.get(version.patient_id))
+
+
+def authority_pdf(version, user):
+    """The form with the product named: for who may see the arm, and was written down (`actions.make_authority_copy`)."""
+    return _typeset(version, arms_seen_by(user, [version.patient])[version.patient_id])
+
+
+def _typeset(version, arm):
+    lots = lots_of(version) if arm else ()
     with translation.override("en"):
-        form = form_of(version, arm)
+        form = form_of(version, arm, lots)
     return pdf_of(TEMPLATE, json.dumps(form, ensure_ascii=False).encode())
 
 
-def form_of(version, arm):
-    """What stands in each field, by its number; `arm` is None for masked eyes."""
+def lots_of(version):
+    """(infusion, lot number) of what the patient was given. They tell the arm, and so stand in no frozen content."""
+    given = Preparation.objects.filter(patient=version.patient_id, infusion__isnull=False)
+    return list(given.order_by("number").values_list("number", "lot__number"))
+
+
+def form_of(version, arm, lots=()):
+    """What stands in each field, by its number; `arm` is None for masked eyes, which see no lots either."""
     content = version.content
     protocol = trial.protocol(content["trial"]["version"])
     event, patient, zone = content["event"], content["patient"], ZoneInfo(content["patient"]["zone"])
@@ -45,10 +62,12 @@ def form_of(version, arm):
     suspects = [drug for drug in content["medications"] if drug["suspect"]]
     others = [drug for drug in content["medications"] if not drug["suspect"]]
     name, dose = product_of(protocol, arm)
+    batches = lots_told([(number, lot) for number, lot in lots if number in before]) if arm else ""
     return {
         "number": content["case"]["number"],
         "version": "Initial" if version.number == 0 else f"Follow-up {version.number}",
         "digest": version.digest,
+        "is_unmasked": bool(arm) and protocol.is_masked,
         "trial": protocol.trial.short_title,
         "registry": protocol.trial.registry,
         "1": patient["number"],
@@ -59,7 +78,7 @@ def form_of(version, arm):
         "4-6": onset.isoformat(),
         "7+13": description(content, protocol, onset, ended),
         "8-12": [{"label": LABELS[name], "ticked": event[name]} for name in LABELS],
-        "14": [f"#1 {name}", *(f"#{n} {drug['treatment']}" for n, drug in enumerate(suspects, 2))],
+        "14": [f"#1 {name}{batches}", *(f"#{n} {drug['treatment']}" for n, drug in enumerate(suspects, 2))],
         "15": [f"#1 {dose}", *(f"#{n} {dose_of(drug)}" for n, drug in enumerate(suspects, 2))],
         "16": [
             f"#1 {protocol.infusions.route if protocol.infusions else '–'}",
@@ -76,9 +95,10 @@ def form_of(version, arm):
         "22": [f"{drug['treatment']}, {dose_of(drug)}, {span_of(drug)}" for drug in others]
         + [f"{regimen['drugs']} (antiretroviral), {span_of(regimen)}" for regimen in content["regimens"]],
         "23": history(content),
-        "24a": protocol.trial.sponsor,
+        "sponsor": protocol.trial.sponsor,
+        "24a": "\n".join(filter(None, (protocol.trial.sponsor, protocol.trial.sponsor_address))),
         "24b": content["case"]["number"],
-        "24c": f"{local(content['case']['sponsor_knew_at'], zone):%Y-%m-%d}",
+        "24c": f"{received_at(version).astimezone(zone):%Y-%m-%d}",
         "24d": ["study"],
         "date": f"{version.made_at.astimezone(zone):%Y-%m-%d}",
         "25a": "initial" if version.number == 0 else "followup",
@@ -110,10 +130,29 @@ def product_of(protocol, arm):
         )  # in an order that tells nothing
         return f"{' or '.join(names)} ({MASKED})", MASKED
     product = protocol.product(protocol.arm(arm).product)
-    amount = f"{product.dose.per_kg.normalize():f} {product.dose.unit} per kg" if product.dose.per_kg else (
-        f"{product.dose.absolute.normalize():f} {product.dose.unit}"
-    )  # fmt: skip
-    return product.name, f"{amount}, per infusion"
+    amount = product.dose.per_kg or product.dose.absolute
+    per_kg = " per kg" if product.dose.per_kg else ""
+    return product.name, f"{amount.normalize():,f} {product.dose.unit}{per_kg}, per infusion"
+
+
+def lots_told(lots):
+    """The lots as they stand behind the name of the product: each with the infusions that were made of it."""
+    infusions = {}
+    for number, lot in lots:
+        infusions.setdefault(lot, []).append(str(number))
+    told = (f"{lot} (infusion{'s' if len(of) > 1 else ''} {', '.join(of)})" for lot, of in infusions.items())
+    return f"; lot {', '.join(told)}" if infusions else ""
+
+
+def received_at(version):
+    """When the sponsor received what this version tells: a follow-up has its own day, the one from which its clock
+    counts. A judgement of the sponsor is nothing received: such a version keeps the day of the one before."""
+    earlier = version.case.versions.defer("content").filter(number__lt=version.number).order_by("-number")
+    for one in (version, *earlier):
+        is_news = any(not name.startswith(("sponsor", "case.")) for name in one.changed) or not one.changed
+        if one.number and (one.by_site or is_news):
+            return one.made_at
+    return datetime.fromisoformat(version.content["case"]["sponsor_knew_at"])
 
 
 def description(content, protocol, onset, ended):

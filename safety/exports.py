@@ -5,6 +5,7 @@ from django.utils.translation import gettext_noop
 
 from safety.models import (
     AdverseEvent,
+    AuthorityCopy,
     CaseFact,
     CaseLink,
     CaseVersion,
@@ -32,13 +33,15 @@ TABLES = [
           paths={"test": "measurement__test"}),
     Table("declined_results", _("Graded results judged to be no adverse events"), DeclinedResult, permission=EVENTS,
           paths={"test": "measurement__test"}),
-    Table("deviations", _("Deviations from the protocol"), Deviation, paths={"visit": "visit__code"}),
-    Table("dismissed_proposals", _("Proposals judged to be no deviations"), DismissedProposal),
+    Table("deviations", _("Deviations from the protocol"), Deviation, paths={"visit": "visit__code"},
+          sentences=("seen",)),
+    Table("dismissed_proposals", _("Proposals judged to be no deviations"), DismissedProposal, sentences=("seen",)),
     Table("serious_cases", _("Serious cases"), SeriousCase, permission=EVENTS),
     Table("case_facts", _("What was known of serious cases, and since when"), CaseFact, permission=EVENTS),
     Table("sponsor_assessments", _("The sponsor's judgements of serious cases"), SponsorAssessment, permission=EVENTS),
     Table("case_versions", _("Versions of serious cases"), CaseVersion, permission=EVENTS),
     Table("case_submissions", _("Reports of serious cases"), Submission, permission=EVENTS),
+    Table("authority_copies", _("Copies of serious cases for the authority"), AuthorityCopy, permission=EVENTS),
     Table("case_links", _("Results and medications of serious cases"), CaseLink, permission=EVENTS),
 ]  # fmt: skip
 
@@ -69,5 +72,6 @@ NOT_EXPORTED = {
     },
     "safety.SavedView": gettext_noop("how people like to look at listings"),
     "safety.ListingCopy": COPIES,
-    "safety.ArmLetter": gettext_noop("which letter stands for which arm is nobody's to read"),
+    "safety.ArmLetter": gettext_noop("which letter stands for which arm is read on one page, each time with a reason"),
+    "safety.LetterLook": gettext_noop("who read the letters of the closed reports is read on its page"),
 }

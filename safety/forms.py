@@ -2,6 +2,7 @@
 
 from django import forms
 from django.urls import reverse
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from safety.dictionary import body_systems, told
@@ -169,8 +170,14 @@ class DeviationForm(DataForm):
         stored = {name: getattr(record, name) for name in self.base_fields if hasattr(record, name)} if record else {}
         super().__init__(*args, record=record, initial={**(initial or {}), **stored}, **kwargs)
         self.fields["visit"].queryset = Visit.objects.filter(patient=patient)
+        helps = []
+        if record.seen if record else self.data.get("proposal_key") or self.initial.get("proposal_key"):
+            self.fields["description"].label = _("What the site adds")
+            self.fields["description"].required = False
+            helps.append(_("What the system saw is kept beside it, and read in each reader's language."))
         if patient.protocol.is_masked:
-            self.fields["description"].help_text = _("Write nothing that tells the treatment: the trial is masked.")
+            helps.append(_("Write nothing that tells the treatment: the trial is masked."))
+        self.fields["description"].help_text = format_lazy(" ".join(["{}"] * len(helps)), *helps)
         if record is not None:
             del self.fields["proposal_key"]
             self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)

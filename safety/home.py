@@ -9,17 +9,18 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from patients.actions import today_for
 from patients.models import Patient
 from safety.abnormal_results import unjudged_results
 from safety.actions.board import RECEIVERS
+from safety.cases import copies_asked_for
 from safety.coding import work
 from safety.coding.rules import CodingState
 from safety.listings.table import address_of
-from safety.models import CATEGORIES, AdverseEvent, DsmbReport, Recommendation, SeriousCase
+from safety.models import CATEGORIES, AdverseEvent, BoardSignature, DsmbReport, Recommendation, SeriousCase
 from safety.proposals import unjudged_among
 from safety.sentinels import waiting_now
 from trialsite import trial
+from trialsite.clock import day_at, today_for, told_day
 from trialsite.ctcae import term_told
 from trialsite.models import JobState
 from trialsite.roles import Permission, can, within_sites
@@ -33,6 +34,8 @@ def sections(user, filters):
     if can(user, Permission.JUDGE_SERIOUS_EVENTS):
         yield cases_to_judge(user, filters)
         yield cases_due(user, filters, "sponsor", _("Reports to authorities due"))
+    if trial.current_protocol().is_masked and makes_copies(user):
+        yield copies_to_make(user, filters)
     if can(user, Permission.VIEW_ADVERSE_EVENTS):
         yield later(SERIOUS, "safety:show_serious", filters, url=address_of("events", serious="Y", ongoing="Y"))
     if can(user, Permission.REPORT_ADVERSE_EVENTS):
@@ -93,6 +96,31 @@ def cases_due(user, filters, owed_by, title):
     return section(title, items, count, url=url, urgent=True, empty=_("Nothing is due."))
 
 
+def makes_copies(user):
+    return can(user, Permission.SEE_ARM) and can(user, Permission.VIEW_ADVERSE_EVENTS)
+
+
+def copies_to_make(user, filters):
+    """The copies for authorities that somebody waits for, the earliest request first."""
+    copies = at_chosen_site(copies_asked_for(user), filters, "patient__site")
+    rows, count = first_of(copies.select_related("case__patient", "case__event", "case_version", "by"))
+    items = [
+        {
+            "label": f"{copy.case.patient.number} · {term_told(copy.case.event.term)}",
+            "url": reverse("safety:make_authority_copy", args=[copy.case_version_id]),
+            "status": "due",
+            "status_text": _("asked for"),
+            "note": f"{copy.case.number}, {copy.case_version}",
+            "when": copy.at.date(),
+        }
+        for copy in rows
+    ]
+    url = reverse("safety:list_cases")
+    return section(
+        _("Copies for the authority to make"), items, count, url=url, urgent=True, empty=_("None is asked for.")
+    )
+
+
 def told_deadline(local):
     """A deadline by the clock of the site; one at midnight is the end of the day before."""
     is_day = (local.hour, local.minute) == (0, 0)
@@ -102,7 +130,7 @@ def told_deadline(local):
 def cases_to_judge(user, filters):
     """The cases that the sponsor has not judged, or not as they stand now: the next deadline first."""
     cases = at_chosen_site(SeriousCase.objects.visible_to(user), filters, "patient__site")
-    cases = cases.filter(waits_for_judgement=True).select_related("patient", "event")
+    cases = cases.filter(waits_for_judgement=True).select_related("patient__site", "event")
     rows, count = first_of(cases.order_by(F("sponsor_due_at").asc(nulls_last=True), "id"))
     items = [
         {
@@ -111,7 +139,7 @@ def cases_to_judge(user, filters):
             "status": "serious",
             "status_text": _("grade %d") % case.event.grade,
             "note": case.event.get_relationship_display(),
-            "when": case.opened_at.date(),
+            "when": day_at(case.patient.site, case.opened_at),
         }
         for case in rows
     ]
@@ -177,7 +205,7 @@ def codes_to_approve(user, filters):
     url = reverse("safety:approve_codes")
     items = [
         {"label": str(coding), "url": url, "note": coding.patient.number,
-         "when": coding.coded_at.date()}
+         "when": day_at(coding.patient.site, coding.coded_at)}
         for coding in rows
     ]  # fmt: skip
     return section(_("Codes to approve"), items, count, url=url, empty=_("No code waits for you."))
@@ -207,7 +235,7 @@ def reports(user):
     rows, count = first_of(DsmbReport.objects.visible_to(user).filter(state=JobState.DONE), shown=3)
     items = [
         {"label": _("DSMB report as of %s") % report.cutoff, "url": reverse("safety:show_report", args=[report.pk]),
-         "when": report.finished_at.date() if report.finished_at else ""}
+         "when": told_day(report.finished_at)}
         for report in rows
     ]  # fmt: skip
     return section(_("Latest DSMB reports"), items, count, url=reverse("safety:list_reports"), empty=_("None yet."))
@@ -217,9 +245,17 @@ def recommendations(user):
     """What the board has recommended of late; for its members first what waits for their signature."""
     visible = Recommendation.objects.visible_to(user).filter(is_withdrawn=False)
     rows, count = first_of(visible.order_by(F("effective_at").desc(nulls_first=True), "-id"), shown=3)
+    rows = list(rows)
+    drafts = [one.pk for one in rows if not one.effective_at]
+    signed = drafts and set(
+        BoardSignature.objects.filter(recommendation__in=drafts, signed_by=user).values_list(
+            "recommendation_id", flat=True
+        )
+    )
     items = [
         {"label": one.get_decision_display(), "url": reverse("safety:show_recommendation", args=[one.pk]),
-         "status": "" if one.effective_at else "open", "status_text": _("waits for signatures"), "when": one.met_on}
+         "status": "" if one.effective_at else "open", "when": one.met_on,
+         "status_text": _("waits for signatures") if one.pk in signed else _("waits for your signature")}
         for one in rows
     ]  # fmt: skip
     url = reverse("safety:list_recommendations")

@@ -1,7 +1,7 @@
 """Who is told what of serious cases by e-mail, and when: at the opening, before a deadline, when it is overdue.
 
-Each notice is written once for each person (its key), however often the job looks. It names the case, the patient's number
-and what is due; no word on the event, which the site writes as it likes, and no arm."""
+Each notice is written once for each person (its key), however often the job looks. It names the case, the site and
+what is due; not the patient, no word on the event, which the site writes as it likes, and no arm."""
 
 from datetime import timedelta
 from functools import partial
@@ -9,7 +9,7 @@ from functools import partial
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from safety.cases import clocks_of, with_clocks, zone_of
+from safety.cases import clocks_of, may_make_copy, with_clocks, zone_of
 from safety.clocks import State
 from safety.models import SeriousCase
 from trialsite import mails, trial
@@ -27,6 +27,31 @@ def tell_of_opening(case):
     write(whole, "opened", Permission.JUDGE_SERIOUS_EVENTS, lambda: words_of(whole, _("new serious case"), due))
     to_report = lambda: words_of(whole, _("serious case opened; report it to the sponsor"), due)  # noqa: E731
     write(whole, "opened", Permission.REPORT_ADVERSE_EVENTS, to_report)
+
+
+def tell_of_copy_asked(copy):
+    """Who may make the authority's copy hears that one is asked for."""
+    able = [
+        user
+        for user in mails.people_who(Permission.SEE_ARM, site=copy.patient.site)
+        if may_make_copy(user, copy.patient)
+    ]
+    _tell_of_copy(copy, able, lambda: _("the copy for the authority is asked for"))
+
+
+def tell_of_copy_made(copy):
+    """The sponsor's safety officers hear that the authority's copy is made."""
+    officers = mails.people_who(Permission.JUDGE_SERIOUS_EVENTS, site=copy.patient.site)
+    _tell_of_copy(copy, officers, lambda: _("the copy for the authority is made"))
+
+
+def _tell_of_copy(copy, to, what):
+    def words():
+        told = {"case": copy.case.number, "what": what()}
+        line = f"{copy.case_version}, {copy.get_purpose_display()}"
+        return _("Case %(case)s: %(what)s") % told, "\n".join([*about(copy.case), "", line])
+
+    mails.write(key=f"copy/{copy.pk}/{copy.step}", to=to, about=Email.About.SAFETY, words=words)
 
 
 def tell_of_deadlines(case, now):

@@ -7,7 +7,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import Medication
-from safety.models import CaseVersion, Causality, Expectedness
+from safety.models import CaseVersion, Causality, CopyPurpose, Expectedness
 from trialsite.fields import ClearTextField, StrictDateTimeField, choices_with_blank
 from trialsite.forms import SigningForm
 from trialsite.saving import DataForm
@@ -116,6 +116,21 @@ class SubmissionForm(DataForm):
         self.fields["case_version"].queryset = versions
         self.fields["sent_at"] = StrictDateTimeField(label=_("Sent (local time of the site)"), zone=zone)
         self.order_fields(["report", "case_version", "sent_at", "reference"])
+
+
+def purpose_field(**kwargs):
+    return forms.ChoiceField(label=_("Why"), choices=choices_with_blank(CopyPurpose.choices), **kwargs)
+
+
+class AskForCopyForm(DataForm):
+    is_drafted = False
+
+    purpose = purpose_field()
+
+
+class MakeCopyForm(SigningForm):
+    purpose = purpose_field()
+    field_order = ["purpose", "password", "code"]
 
 
 class AcknowledgementForm(DataForm):

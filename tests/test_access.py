@@ -80,7 +80,8 @@ def fill(universe):
         met_on=timezone.now().date(), decision="continue", rationale="Nothing new", by=universe.dora,
         action_items=[("Tell the sites", "Sponsor", None)],
     )  # fmt: skip
-    safety_actions.sign_recommendation(recommendation=found["recommendation"], version=1, by=universe.dora)
+    for member in (universe.dora, universe.dan):
+        safety_actions.sign_recommendation(recommendation=found["recommendation"], version=1, by=member)
     sites = [universe.site.pk, universe.other_site.pk]
     found["export"] = request_export(cutoff=timezone.now(), sites=sites, kinds=["patients"], by=universe.sofia)
     return found

@@ -10,9 +10,10 @@ from django.db.utils import ProgrammingError
 
 from patients import actions as patient_actions
 from patients.models import Medication
-from safety import actions
+from safety import actions, dictionary
+from safety.coding.everyday import phrases, terms_called
 from safety.coding.reading import BadDictionary, read_csv, read_meddra
-from safety.coding.rules import PATH, CodingState, Kind, codes_in_force
+from safety.coding.rules import PATH, CodingState, Kind, codes_in_force, key_of
 from safety.coding.search import dictionary_of, suggest
 from safety.coding.versions import Fate, compare
 from safety.coding.work import to_code, waiting_of
@@ -116,6 +117,35 @@ def test_the_chinese_name_finds_its_term_whatever_was_coded_like_it(unchanged, t
     approved(unchanged, odd_event(unchanged, f"轻度{typed}"), "Fatigue")
     first, *_rest = suggest(dictionary_of(Kind.ADVERSE_EVENT), typed)
     assert first.term.term == meant and first.is_exact == (typed != "反复头痛")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("heart attack", "Myocardial infarction"), ("hart attack", "Myocardial infarction"),
+        ("hepatic enzyme", "Alanine aminotransferase increased"), ("liver enzymes raised", "GGT increased"),
+        ("raised ALT", "Alanine aminotransferase increased"), ("AST", "Aspartate aminotransferase increased"),
+        ("low platelets", "Platelet count decreased"), ("low platlets", "Platelet count decreased"),
+        ("stroke", "Stroke"), ("shivering", "Chills"), ("high temprature", "Fever"), ("itching", "Pruritus"),
+        ("发烧", "Fever"), ("夜里拉肚子", "Diarrhea"), ("心梗", "Myocardial infarction"), ("打寒战", "Chills"),
+        ("血小板低", "Platelet count decreased"), ("皮肤痒", "Pruritus"), ("中风", "Stroke"),
+    ],
+)  # fmt: skip
+def test_what_people_call_it_finds_its_term_even_misspelt(unchanged, typed, meant):
+    found = [suggestion.term.term for suggestion in suggest(dictionary_of(Kind.ADVERSE_EVENT), typed)]
+    assert meant in found[:3], found
+
+
+@pytest.mark.parametrize("typed", ["al", "gastric pain", "salt craving", "headache", "Heart failure", "x" * 200])
+def test_words_that_mean_something_else_are_not_taken_for_everyday_ones(typed):
+    assert terms_called(typed) == []
+
+
+def test_everyday_words_mean_terms_of_the_dictionary_and_are_none_themselves():
+    terms = {key_of(term) for term in dictionary.terms()}
+    assert len(phrases()) > 150
+    for phrase, term in phrases():
+        assert key_of(term) in terms and phrase not in terms, (phrase, term)
 
 
 @pytest.mark.parametrize("typed", ["", " ", "x", "%", "%_\\", "\x00ab", "(", "'; drop", "a" * 5000, "�☃"])

@@ -14,18 +14,28 @@ from django.db import transaction
 from django.utils import timezone
 
 from patients import demo as entry
-from patients.actions import today_at
 from patients.models import AllocationSlot, Consent, Disposition, Halt, Patient, State
 from safety.abnormal_results import unjudged_results
 from safety.coding.work import to_code
 from safety.demo import play_trial, report_event, report_serious_event
-from safety.models import AdverseEvent, Coding, DeclinedResult, Deviation, DismissedProposal, DsmbReport, SeriousCase
+from safety.models import (
+    ActionItem,
+    AdverseEvent,
+    Coding,
+    DeclinedResult,
+    Deviation,
+    DismissedProposal,
+    DsmbReport,
+    Recommendation,
+    SeriousCase,
+)
 from safety.proposals import unjudged_among
 from safety.stopping.facts import states_now
 from tests.universe import come_in
 from trialsite import demo, trial
+from trialsite.clock import today_at
 from trialsite.copies import copy_patients
-from trialsite.models import AuditEvent, OutboxMessage, Site, User
+from trialsite.models import AuditEvent, JobState, OutboxMessage, Site, User
 from trialsite.protocol import load
 from trialsite.roles import Permission, Role, can
 from visits import demo as course
@@ -188,13 +198,32 @@ def test_a_stopping_rule_has_halted_one_patient_and_the_trials_path_has_moved(tr
     assert y["RELATED_G3"] == 1 and y["PATIENT_G3"] == 1
 
 
-def test_two_safety_reports_wait_in_the_outbox_and_the_second_goes_on_from_the_first(trial_of_13):
+def test_one_safety_report_is_made_released_read_and_recommended_on(trial_of_13):
+    _waits, report = DsmbReport.objects.order_by("-cutoff")
+    assert report.state == JobState.DONE and report.files.count() > 10
+    assert report.release.released_by == trial_of_13.people.who(Role.STATISTICIAN)
+    member = trial_of_13.people.who(Role.DSMB_MEMBER)
+    assert set(report.receipts.values_list("part", "read_by")) == {("open", member.pk), ("closed", member.pk)}
+    last = Recommendation.objects.order_by("pk").last()
+    assert last.report == report and last.effective_at
+    officer = trial_of_13.people.who(Role.SAFETY_OFFICER)
+    assert report in DsmbReport.objects.visible_to(officer), "what the start page of the sponsor lists"
+
+
+def test_the_second_safety_report_waits_in_the_outbox_and_goes_on_from_the_first(trial_of_13):
     report, first = DsmbReport.objects.order_by("-cutoff")
     assert report.compared_with == first and (report.cutoff - first.cutoff).days == 30
     assert AuditEvent.objects.filter(at__gt=first.entered_until, table="safety_adverseevent", operation="update")
-    message = OutboxMessage.objects.get(arguments={"report_id": report.pk})
+    [message] = OutboxMessage.objects.filter(task="safety.tasks.make_dsmb_report", done_at=None)
     assert message.arguments == {"report_id": report.pk}
     assert message.sent_at is None
+
+
+def test_the_board_asks_for_different_things_and_some_are_resolved(trial_of_13):
+    items = list(ActionItem.objects.all())
+    assert len({item.text for item in items}) == len(items) or len({item.text for item in items}) >= 3
+    assert [item for item in items if item.resolved_at] and [item for item in items if not item.resolved_at]
+    assert all(item.resolved_at > item.recommendation.recorded_at for item in items if item.resolved_at)
 
 
 # --- it is plausible -------------------------------------------------------------------------------------

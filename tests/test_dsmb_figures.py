@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from math import comb
 
@@ -32,7 +32,7 @@ from safety.models import (
 )
 from tests.dsmb_data import ARMS, SmallTrial, in_force, small_protocol
 from trialsite.audit import acting
-from visits.models import Interruption, PanelState, Reaction, VisitState
+from visits.models import Infusion, Interruption, Measurement, PanelRecord, PanelState, Reaction, Visit, VisitState
 
 pytestmark = pytest.mark.django_db
 
@@ -555,6 +555,116 @@ def test_low_and_high_grades_of_a_test_do_not_mix(trial):
     table = figures().open.item("T13")
     assert rows(table, "ALT, high") == {"Grade 0": ("·", "·", "1", "·", "·")}
     assert rows(figures().open.item("T12"))["ALT, low"] == ("1", "·", "·", "·", "·")
+
+
+def graded_panel(trial, patient, on, grade, *, at=None, to_confirm=False, baseline=None, value=1):
+    """An ALT of this grade, collected on a day at a time of the site."""
+    code = f"U{Visit.objects.count()}"
+    panel = trial.measure(trial.visit(patient, code, on, scheduled=False), ALT=value)
+    with acting(trial.by, "graded"):
+        PanelRecord.objects.filter(pk=panel.pk).update(collected_at=at)
+        panel.measurements.update(
+            grade=grade, grade_direction="H" if grade else "", grade_is_to_confirm=to_confirm, baseline_grade=baseline
+        )
+    return panel
+
+
+# the infusion begins at 10:00 by the clock of the site: (when, whether that is after it)
+HOURS = [(None, False), (time(9, 59), False), (time(10), False), (time(10, 1), True), (time(16), True)]
+
+
+@pytest.mark.parametrize(("at", "is_after"), HOURS)
+def test_a_result_of_day_0_is_parted_from_the_baseline_by_the_hour_of_the_first_infusion(trial, at, is_after):
+    patient = trial.enrol(CELLS, DAY_0)
+    trial.treat(patient)
+    graded_panel(trial, patient, DAY_0 - timedelta(days=1), 1, value=11)
+    graded_panel(trial, patient, DAY_0, 4, at=at, baseline=1, value=44)
+    graded_panel(trial, patient, DAY_0 + timedelta(days=9), 0, value=10)
+    made = figures().open
+    assert rows(made.item("T12"))["ALT, high"] == ("1", "·", "·", "·", "1" if is_after else "·")
+    assert [row.cells[1:4] for row in made.item("L4").rows] == [("ALT", "2026-03-02 (day 0)", "44")] * is_after
+    if is_after:
+        assert rows(made.item("T13"), "ALT, high") == {"Grade 1": ("·", "·", "·", "·", "1")}
+    else:
+        assert made.item("T13").rows == ()
+
+
+@pytest.mark.parametrize(("at", "is_after"), HOURS)
+def test_the_baseline_and_the_rebound_of_the_viral_load_part_day_0_likewise(trial, at, is_after):
+    patient = trial.enrol(CELLS, DAY_0)
+    visit = trial.treat(patient)
+    trial.measure(trial.visit(patient, "SCR", DAY_0 - timedelta(days=14)), HIVRNA=20)
+    panel = trial.measure(visit, HIVRNA=900)
+    with acting(trial.by, "at this time"):
+        PanelRecord.objects.filter(pk=panel.pk).update(collected_at=at)
+    made = figures().open
+    assert rows(made.item("T4"), "HIV-1 RNA (copies/mL)")["Min–max"] == ("20–20" if is_after else "900–900",)
+    assert ("Highest result after day 0" in rows(made.item("T14"))) == is_after
+
+
+def test_a_fever_while_an_infusion_runs_is_in_the_results_and_no_baseline(trial):
+    patient = trial.enrol(CELLS, DAY_0)
+    trial.treat(patient)
+    with acting(trial.by):
+        for minute, typed, grade in ((0, "41", 4), (30, "39.6", 3)):
+            Measurement.objects.create(
+                patient=patient, infusion=Infusion.objects.get(), minute=minute, test="TEMP", typed=typed, reported_unit="°C",
+                value=Decimal(typed), collected_on=DAY_0, grade=grade, grade_direction="H", grade_is_to_confirm=minute > 0,
+            )  # fmt: skip
+    made = figures()
+    # that of minute 0 was taken as the infusion began: before it
+    assert rows(made.open.item("T12"))["Temperature, high"] == ("1", "·", "·", "1", "·")
+    assert made.open.item("T13").rows == ()
+    (told,) = made.open.item("L4").rows
+    assert told.cells[1:] == ("Temperature", "2026-03-02 (day 0)", "39.6 °C", "–", "3? high", "–")
+    (told,) = made.closed.item("L4").rows
+    assert told.cells[1:4] == ("B", "Temperature", "2026-03-02 (day 0), infusion 1, minute 30")
+    assert "minute 30" not in everything(made.open)
+
+
+def test_grades_that_wait_for_an_answer_are_marked_and_counted(trial):
+    patient = trial.enrol(CELLS, DAY_0)
+    graded_panel(trial, patient, DAY_0, 0)
+    graded_panel(trial, patient, DAY_0 + timedelta(days=1), 3, baseline=0)
+    graded_panel(trial, patient, DAY_0 + timedelta(days=2), 4, to_confirm=True, baseline=0)
+    other = trial.enrol(WATER, DAY_0)
+    graded_panel(trial, other, DAY_0, 2, to_confirm=True)
+    for day, to_confirm in ((1, True), (2, False)):  # the same grade, confirmed once: it stands
+        graded_panel(trial, other, DAY_0 + timedelta(days=day), 3, to_confirm=to_confirm, baseline=2)
+    made = figures().open
+    assert [row.cells[-2] for row in made.item("L4").rows] == ["3 high", "4? high", "3? high", "3 high"]
+    assert made.item("L4").notes[-1] == (
+        "?: the grade is proposed, and waits for an investigator's confirmation (2 of 4 results)."
+    )
+    assert made.item("T12").notes[-1].startswith("1 of the 2 grades above 0")
+    assert made.item("T13").notes[-1].startswith("2 of the 3 grades above 0")
+
+
+RULES_OF_GRADES = [
+    # the protocol's rule, and which of the results it lists: (grade, grade at baseline)
+    ({"propose_from_grade": 3, "propose_worse_from_grade": 2}, [(2, 1), (2, None), (3, 3), (3, None)]),
+    ({"propose_from_grade": 3}, [(3, 3), (3, None)]),
+    ({"propose_worse_from_grade": 1}, [(1, 0), (1, None), (2, 1), (2, None), (3, None)]),
+    ({"propose_from_grade": 2}, [(2, 1), (2, None), (2, 2), (3, 3), (3, None)]),
+    ({}, [(2, 1), (2, None), (3, 3), (3, None)]),  # it has none: the usual one
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "listed"), RULES_OF_GRADES)
+def test_results_are_listed_by_the_protocols_rule(monkeypatch, rule, listed):
+    trial = SmallTrial(in_force(monkeypatch, small_protocol(grading={"scale": "daids-2.1", **rule})))
+    draw_arm_letters(by=trial.by)
+    patient = trial.enrol(CELLS, DAY_0)
+    for place, (grade, baseline) in enumerate(
+        [(1, 0), (1, None), (1, 1), (2, 1), (2, None), (2, 2), (3, 3), (3, None)], 1
+    ):
+        graded_panel(trial, patient, DAY_0 + timedelta(days=place), grade, baseline=baseline)
+    table = figures().open.item("L4")
+    assert [(row.cells[-2], row.cells[-1]) for row in table.rows] == [
+        (f"{grade} high", "–" if baseline is None else str(baseline)) for grade, baseline in listed
+    ]
+    for grade in rule.values():
+        assert f"grade {grade} or worse" in table.notes[0]
 
 
 # --- stopping rules, halts, unmaskings

@@ -8,13 +8,13 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from patients.actions import today_at
 from patients.demo import fresh
 from patients.models import Hold
 from tests.dsmb_data import in_force
 from tests.universe import fields_of, send
 from trialsite import scales
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.models import AuditEvent, OutboxMessage, User
 from trialsite.protocol import Protocol
 from trialsite.saving import Refused, Stale

@@ -59,6 +59,7 @@ TABLE = [
     (P.RELEASE_REPORTS, ".....x...."),
     (P.READ_OPEN_REPORTS, "...xxxxx.x"),
     (P.READ_CLOSED_REPORTS, ".....x.x.."),
+    (P.VIEW_LETTER_LOG, ".....x...x"),
     (P.RECORD_DECISIONS, ".......x.."),
     (P.VIEW_AUDIT_TRAIL, "xxxxxxx..x"),
     (P.MANAGE_ACCOUNTS, "........x."),

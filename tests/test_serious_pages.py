@@ -9,7 +9,6 @@ from django.core import mail
 from django.urls import reverse
 from django.utils import timezone
 
-from patients.actions import today_at
 from safety import actions, tasks
 from safety.cioms import cioms_pdf, form_of, result_of
 from safety.models import SeriousCase, SponsorAssessment, Submission
@@ -17,9 +16,10 @@ from tests.universe import PASSWORD, fields_of, send
 from trialsite import mails, trial
 from trialsite.actions import create_account, grant_role
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.models import Email, OutboxMessage, User
 from visits import demo as visit_steps
-from visits.models import Query
+from visits.models import Preparation, Query
 
 SERIOUS = {"is_serious": True, "is_hospitalisation": True, "grade": 3, "relationship": "possible", "infusion_number": 1,
            "narrative": "患者寒战。Fever of 39.2 °C."}  # fmt: skip
@@ -232,6 +232,60 @@ def test_the_product_is_masked_for_eyes_that_may_not_see_arms(unchanged, case):
     open_eyes = form_of(version, "SALINE")
     assert open_eyes["14"] == ["#1 Sodium chloride 0.9 %"]
     assert "MSC" not in str({key: value for key, value in version.content.items() if key not in ("trial", "case")})
+
+
+@pytest.mark.requirement("R45")
+def test_in_an_open_trial_the_form_names_product_and_lot_and_there_is_no_other_copy(unchanged, case, tmp_path):
+    """In a masked one: tests/test_serious_copies.py."""
+    version, samuel = to_sponsor(unchanged, case), unchanged.client(unchanged.samuel)
+    assert samuel.get(address("ask_for_authority_copy", version)).status_code == 404
+    assert "masked" not in text_of(samuel, address("show_case", case))
+    text = " ".join(words_of(samuel.get(address("download_cioms", version)).content, tmp_path).split())
+    assert "(masked)" not in text and "UNMASKED" not in text
+    assert f"; lot {Preparation.objects.get(patient=case.patient).lot.number} (infusion 1)" in text
+
+
+def test_the_dose_has_its_digits_in_groups(unchanged, case):
+    assert form_of(to_sponsor(unchanged, case), "MSC")["15"] == ["#1 500,000 cells per kg, per infusion"]
+
+
+def test_the_sponsors_address_stands_below_its_name(unchanged, case, monkeypatch):
+    version, protocol = to_sponsor(unchanged, case), trial.current_protocol()
+    address_of = "100 Xisihuan Zhonglu, Beijing"
+    named = protocol.model_copy(
+        update={"trial": protocol.trial.model_copy(update={"sponsor": "Hospital", "sponsor_address": address_of})}
+    )
+    monkeypatch.setattr(trial, "protocol", lambda version: named)
+    assert form_of(version, None)["24a"] == f"Hospital\n{address_of}"
+    monkeypatch.setattr(trial, "protocol", lambda version: protocol)
+    assert form_of(version, None)["24a"].startswith(protocol.trial.sponsor)
+
+
+def test_each_follow_up_says_when_the_sponsor_received_it(unchanged, case):
+    """Field 24c: the first knowledge; of a follow-up the day on which its news came. A judgement of the sponsor is none."""
+
+    def received(version):
+        return form_of(version, None)["24c"]
+
+    with acting(unchanged.system, "nine days ago"):
+        knew = timezone.now() - timedelta(days=9)
+        SeriousCase.objects.filter(pk=case.pk).update(sponsor_knew_at=knew)
+    case.refresh_from_db()
+    first = to_sponsor(unchanged, case)
+    actions.judge_case(
+        case=case, causality="suspected", expectedness="unexpected", comment="x", version=None, by=unchanged.samuel
+    )
+    judged = actions.make_case_version(case=case, version=None, by=unchanged.samuel)
+    zone = ZoneInfo(case.patient.site.timezone)
+    assert received(first) == received(judged) == f"{knew.astimezone(zone):%Y-%m-%d}"
+    for by_site in (True, False):
+        values = {"narrative": f"More is known: {by_site}"}
+        actions.change_adverse_event(event=case.event, values=values, version=None, reason="x", by=unchanged.chen)
+        case.event.refresh_from_db()
+        made = to_sponsor(unchanged, case) if by_site else actions.make_case_version(
+            case=case, version=None, by=unchanged.samuel
+        )  # fmt: skip
+        assert received(made) == f"{made.made_at.astimezone(zone):%Y-%m-%d}" != received(first)
 
 
 def test_the_reaction_abated_only_where_the_treatment_was_stopped(unchanged, patient):

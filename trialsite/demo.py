@@ -144,12 +144,16 @@ class Account:
 
 @dataclass
 class People:
-    """Everybody of the demo. `who(role)` is a person for all sites, `who(role, site)` one of that site."""
+    """Everybody of the demo. `who(role)` is a person for all sites, `who(role, site)` one of that site; `all_who` are all
+    of them."""
 
     accounts: list[Account] = field(default_factory=list)
 
     def who(self, role, site=None):
-        return next(a.user for a in self.accounts if a.role == role and a.site == site)
+        return self.all_who(role, site)[0]
+
+    def all_who(self, role, site=None):
+        return [a.user for a in self.accounts if a.role == role and a.site == site]
 
 
 def make_site(*, code="01", name=HOSPITALS[0], timezone="Asia/Shanghai", by):

@@ -43,6 +43,7 @@ class Permission(StrEnum):
     RELEASE_REPORTS = "release DSMB reports to the board"
     READ_OPEN_REPORTS = "read open DSMB reports"
     READ_CLOSED_REPORTS = "read closed DSMB reports"
+    VIEW_LETTER_LOG = "view that and why the letters of closed DSMB reports were read, without the arms"
     RECORD_DECISIONS = "record and sign what the safety board recommends, which alone lifts a halt"
     VIEW_AUDIT_TRAIL = "view the audit trail"
     RELEASE_VERSIONS = "release a protocol version at a site that approved it"
@@ -98,7 +99,8 @@ ROLES: dict[str, tuple[str, tuple[Permission, ...]]] = {
     Role.STATISTICIAN: (
         _("Makes the randomisation list and the DSMB reports; sees treatment arms."),
         (P.VIEW_PATIENTS, P.VIEW_ADVERSE_EVENTS, P.VIEW_AUDIT_TRAIL, P.SEE_ARM, P.MANAGE_ALLOCATION,
-         P.EXPORT_DATA, P.REQUEST_REPORTS, P.RELEASE_REPORTS, P.VIEW_UNMASKINGS, P.READ_OPEN_REPORTS, P.READ_CLOSED_REPORTS),
+         P.EXPORT_DATA, P.REQUEST_REPORTS, P.RELEASE_REPORTS, P.VIEW_UNMASKINGS, P.READ_OPEN_REPORTS, P.READ_CLOSED_REPORTS,
+         P.VIEW_LETTER_LOG),
     ),
     Role.SAFETY_OFFICER: (
         _("Follows adverse events for the sponsor and may halt the trial; changes no site data."),
@@ -115,7 +117,7 @@ ROLES: dict[str, tuple[str, tuple[Permission, ...]]] = {
     ),
     Role.INSPECTOR: (
         _("Reads the records and their history; changes nothing."),
-        (*SITE_VIEW, P.VIEW_UNMASKINGS, P.READ_OPEN_REPORTS),
+        (*SITE_VIEW, P.VIEW_UNMASKINGS, P.READ_OPEN_REPORTS, P.VIEW_LETTER_LOG),
     ),
 }  # fmt: skip
 

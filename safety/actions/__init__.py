@@ -11,6 +11,10 @@ from safety.actions.adverse_events import (
     report_adverse_event,
     withdraw_adverse_event,
 )
+from safety.actions.authority_copies import (
+    ask_for_authority_copy,
+    make_authority_copy,
+)
 from safety.actions.board import (
     RECEIVERS,
     acknowledge_recommendation,
@@ -54,6 +58,7 @@ from safety.actions.listings import (
 )
 from safety.actions.reports import (
     draw_arm_letters,
+    look_at_letters,
     record_report_download,
     repeat_dsmb_report,
     request_dsmb_report,
@@ -82,6 +87,7 @@ __all__ = [
     "acknowledge_submission",
     "add_result_to_event",
     "approve_codings",
+    "ask_for_authority_copy",
     "change_adverse_event",
     "change_deviation",
     "code_line",
@@ -100,6 +106,8 @@ __all__ = [
     "forget_view",
     "judge_case",
     "load_dictionary",
+    "look_at_letters",
+    "make_authority_copy",
     "make_case_version",
     "recode_codings",
     "record_casebook_download",

@@ -8,12 +8,14 @@ import secrets
 from datetime import UTC, datetime
 
 from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from patients.models import AllocationSlot
-from safety.models import ArmLetter, DsmbFile, DsmbReport, ReportDownload
+from safety.letters import may_read_letters
+from safety.models import ArmLetter, DsmbFile, DsmbReport, LetterLook, ReportDownload
 from trialsite import jobs, trial
 from trialsite.audit import acting
 from trialsite.models import JobState
@@ -101,7 +103,7 @@ def record_report_download(*, file, by):
 
 
 def draw_arm_letters(*, series=1, by):
-    """Give each arm without a letter in this series one at random. Drawn once for all its reports, never shown."""
+    """Give each arm without a letter in this series one at random. Drawn once for all its reports; told by `look_at_letters` alone."""
     with acting(by):
         with connection.cursor() as cursor:
             cursor.execute("select pg_advisory_xact_lock(%s)", [LETTER_GATE])
@@ -114,3 +116,17 @@ def draw_arm_letters(*, series=1, by):
         ArmLetter.objects.bulk_create(
             ArmLetter(series=series, arm=arm, letter=letter) for arm, letter in zip(new, free, strict=False)
         )
+
+
+def look_at_letters(*, series, reason, by):
+    """Write down that `by` is told which letter stands for which arm in a series, and why. Raises Refused.
+
+    Call it after `confirm_signer`; `safety.letters.letters_of` then tells them."""
+    if not may_read_letters(by):
+        raise PermissionDenied("read the letters of closed reports")
+    if not reason.strip():
+        raise Refused({"reason": [_("Write why the letters must be known.")]})
+    if not ArmLetter.objects.filter(series=series).exists():
+        raise Refused(_("No letters are drawn for this series yet."))
+    with acting(by):
+        return LetterLook.objects.create(series=series, reason=reason, looked_by=by)

@@ -5,6 +5,7 @@ of words; words in another script find what was coded with them before, and the 
 
 from dataclasses import dataclass
 
+from safety.coding.everyday import terms_called
 from safety.coding.rules import SOURCES, CodingState, Kind, key_of
 from safety.models import Dictionary, DictionaryTerm
 from trialsite import trial
@@ -72,8 +73,8 @@ limit %(shown)s
 
 
 def suggest(dictionary, text, shown=SHOWN):
-    """The best terms first: what the same words were coded as before (most often first), then terms with such a name in
-    another language, then what is written alike."""
+    """The best terms first: what the same words were coded as before (most often first), the term that is written so, then
+    terms with such a name in another language, those that everyday words mean, then what is written alike."""
     key = key_of(text)[:LONGEST]
     if dictionary is None or not key or (len(key) < 2 and key.isascii()) or "\x00" in key:
         return []
@@ -90,14 +91,16 @@ def suggest(dictionary, text, shown=SHOWN):
     suggested = [Suggestion(term, term.times, term.often, term.key == key) for term in found]
     coded = [one for one in suggested if one.times]
     best = {}
-    for one in [*coded, *_named(dictionary, text[:LONGEST], shown), *suggested]:
+    exact = [one for one in suggested if one.is_exact]
+    for one in [*coded, *exact, *_named(dictionary, text[:LONGEST], shown), *suggested]:
         best.setdefault(one.term.pk, one)
     return list(best.values())[:shown]
 
 
 def _named(dictionary, text, shown):
-    """The terms whose name in another language fits, the best first."""
-    order = {key_of(term): place for place, term in enumerate(terms_named(text)[:shown])}
+    """The terms whose name in another language fits, then those that such everyday words mean, each the best first."""
+    called = [*terms_named(text)[:shown], *terms_called(text)[:shown]]
+    order = {key_of(term): place for place, term in reversed(list(enumerate(called)))}
     if not order:
         return []
     terms = DictionaryTerm.objects.filter(dictionary=dictionary, key__in=order, is_current=True)

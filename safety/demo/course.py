@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from patients import demo as entry
-from patients.actions import today_at
 from patients.models import State
 from safety.demo.illness import AFTER_ANYTHING, AFTER_CELLS, Ailment
 from safety.models import ActionTaken, Relationship
+from trialsite.clock import today_at
 from visits import demo as course
 
 NOT_DONE = (

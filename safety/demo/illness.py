@@ -6,11 +6,12 @@ from datetime import timedelta
 from django.utils.timezone import now
 
 from patients import demo as entry
-from patients.actions import today_at, unmask_patient
+from patients.actions import unmask_patient
 from patients.models import Halt, State, WhyUnmasked
 from safety import actions
 from safety.demo.steps import end_event, report_event, report_serious_event
 from safety.models import ActionTaken, AdverseEvent, Causality, Expectedness, Relationship
+from trialsite.clock import today_at
 from trialsite.models import Email, OutboxMessage
 from trialsite.roles import Role
 from visits import demo as course
@@ -207,6 +208,7 @@ class Illness:
                 story.site, today + timedelta(days=7), "16:00", self.decide, halt=halt,
                 rationale="One patient of those treated with cells; the rule for the trial is not met.",
                 conditions="ALT twice in the four weeks after each infusion.",
+                asks="Write the two controls of ALT into the site manual", answer="Site manual, version 3, sent to all sites",
             )  # fmt: skip
 
     def correct_an_event(self):

@@ -1,11 +1,9 @@
-"""What the board, the sites and the coders of the demonstration decide."""
+"""What the sites and the coders of the demonstration decide."""
 
 from datetime import timedelta
 
-from django.utils.timezone import now
-
-from patients.actions import open_halt, today_at
-from patients.models import Blocked, Halt, Patient, Scope, State
+from patients.actions import open_halt
+from patients.models import Blocked, Patient, Scope, State
 from safety import actions
 from safety.abnormal_results import unjudged_results
 from safety.coding.rules import CodingState, Kind
@@ -13,8 +11,8 @@ from safety.coding.search import dictionary_of, exact_term
 from safety.coding.work import codes, to_code, waiting_of
 from safety.demo.steps import record_deviation
 from safety.deviations import Category
-from safety.models import Decision
 from safety.proposals import unjudged_among
+from trialsite.clock import today_at
 from trialsite.demo import chance
 from trialsite.roles import Role
 
@@ -54,25 +52,8 @@ class Judgement:
             story.site, today_at(story.site) + timedelta(days=7), "16:00", self.decide, halt=halt,
             rationale="The reaction resolved within a day, and no other patient had one of this grade.",
             conditions="Half the rate for this patient, with paracetamol before.",
+            asks="Tell all pharmacies of the lower rate", answer="All pharmacies have the new instruction, version 1.2",
         )  # fmt: skip
-
-    def decide_on_what_is_open(self):
-        """The board's last meeting: whatever is held for one patient goes on."""
-        for halt in Halt.objects.open().exclude(patient=None):
-            self.decide(
-                halt=halt, rationale="The patient has had all infusions; the rule for the trial is not met.",
-                conditions="The patient is seen once a month until the event has ended.",
-            )  # fmt: skip
-
-    def decide(self, *, halt, rationale, conditions):
-        """The board lets the halted go on."""
-        member = self.people.who(Role.DSMB_MEMBER)
-        recommendation = actions.record_recommendation(
-            met_on=now().date(), decision=Decision.MODIFY, rationale=rationale, conditions=conditions, lifts=[halt],
-            action_items=[("Tell all pharmacies of the lower rate", "Sponsor", None)], by=member,
-        )  # fmt: skip
-        actions.sign_recommendation(recommendation=recommendation, version=recommendation.version, by=member)
-        self.notices_are_read()
 
     def plan_meetings(self, begin):
         """Every two months each site judges what the system has seen; what has come up since the last waits."""

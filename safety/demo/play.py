@@ -8,7 +8,6 @@ steps on one agenda."""
 from datetime import timedelta
 
 from patients import demo as entry
-from patients.actions import today_at
 from patients.models import Patient
 from safety.actions.reports import request_dsmb_report
 from safety.demo.cast import Cast
@@ -16,15 +15,18 @@ from safety.demo.checking import Checking
 from safety.demo.course import Course
 from safety.demo.illness import Illness
 from safety.demo.judgement import Judgement
+from safety.demo.meeting import Meeting
 from safety.demo.supplies import Supplies
 from trialsite import trial
+from trialsite.clock import today_at
 from trialsite.demo import Agenda, at, kept_in_the_outbox
 from trialsite.roles import Role
 from trialsite.saving import Refused
 
 
 def play_trial(*, people, sites, patients=13, seed=1, tell=None):
-    """Play a trial of so many randomised patients up to this morning, and ask for the DSMB report.
+    """Play a trial of so many randomised patients up to this morning. The board has met on a DSMB report, and the next one is
+    asked for.
 
     `people` are trialsite.demo.People; `tell(percent, words)` hears how far it is."""
     play = Play(people, sites, patients, seed, tell)
@@ -32,7 +34,7 @@ def play_trial(*, people, sites, patients=13, seed=1, tell=None):
     return play
 
 
-class Play(Cast, Supplies, Course, Illness, Judgement, Checking):
+class Play(Cast, Supplies, Course, Illness, Judgement, Meeting, Checking):
     def __init__(self, people, sites, patients, seed, tell=None):
         self.people, self.sites, self.number, self.seed = people, sites, patients, seed
         self.tell = tell or (lambda percent, words: None)
@@ -68,14 +70,13 @@ class Play(Cast, Supplies, Course, Illness, Judgement, Checking):
         self.plan_meetings(begin)
         self.plan_coding(begin)
         self.plan_cases()
-        self.on(self.sites[0], self.today - timedelta(days=1), "23:00", self.decide_on_what_is_open)
         whole = (self.today - begin).days
         with kept_in_the_outbox():
             self.agenda.run(
                 at(self.sites[0], self.today, "00:00"),
                 lambda now: self.tell(min(100 * (now.date() - begin).days // whole, 99), f"{now:%Y-%m}"),
             )
-            request_dsmb_report(cutoff=self.today - timedelta(days=31), by=statistician)
+            self.meet_on(self.make_report(cutoff=self.today - timedelta(days=31)))
             self.correct_an_event()
             request_dsmb_report(cutoff=self.today - timedelta(days=1), by=statistician)
         self.tell(100, f"{Patient.objects.count()} patients")

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from patients.actions import today_at
 from safety import actions
 from safety.deviations import Category
 from safety.models import ActionTaken, Expectedness, Outcome, Relationship
+from trialsite.clock import today_at
 from trialsite.demo import at
 
 
@@ -80,7 +80,7 @@ def record_deviation(*, patient, by, on=None, proposal=None, **values):
     if proposal:
         content |= {
             "began_on": proposal.on, "category": proposal.category.value, "is_important": proposal.is_important,
-            "description": str(proposal.sentence), "visit": patient.visits.filter(code=proposal.visit).first(),
+            "description": "", "visit": patient.visits.filter(code=proposal.visit).first(),
         }  # fmt: skip
         if proposal.is_important:
             content |= {"effect_on_safety": "None seen; the patient is followed as planned.", "reported_on": today}

@@ -8,6 +8,7 @@ from patients.models import Medication, Patient, State
 from safety.listings.table import ARM, Column, Listing
 from safety.models import RELATED, AdverseEvent, Causality, Deviation, SponsorAssessment
 from trialsite import trial
+from trialsite.clock import day_where, told_at, zone_of
 from trialsite.ctcae import term_told
 from trialsite.grade_words import row_told
 from trialsite.roles import Permission, within_sites
@@ -53,6 +54,7 @@ def reactions(user):
     return (
         within_sites(Reaction.objects.filter(is_withdrawn=False), user, Permission.VIEW_ADVERSE_EVENTS)
         .select_related("patient__site", "infusion__visit")
+        .annotate(began_on=day_where("patient__site", "began_at"))
     )  # fmt: skip
 
 
@@ -139,7 +141,7 @@ EVENT_COLUMNS = (
     Column("related", _("Related (either)"), lambda e: _("related") if e.counts_as_related else "", "counts_as_related"),
     Column("action", _("Action taken"), lambda e: e.get_action_taken_display(), "action_taken", at_first=False),
     Column("outcome", _("Outcome"), lambda e: e.get_outcome_display(), "outcome"),
-    Column("aware", _("Site became aware (UTC)"), lambda e: f"{e.aware_at:%Y-%m-%d %H:%M}", "aware_at", at_first=False),
+    Column("aware", _("Site became aware"), lambda e: told_at(e.aware_at, zone_of(e.patient.site)), "aware_at", at_first=False),
 )  # fmt: skip
 
 EVENT_FILTERS = {
@@ -242,7 +244,7 @@ DEVIATION_COLUMNS = (
            url=lambda d: reverse("safety:show_deviation", args=[d.pk])),
     Column("visit", _("Visit"), lambda d: d.visit and d.visit.code, "visit__planned_on"),
     Column("important", _("Important"), lambda d: _("important") if d.is_important else "", "is_important", look="serious"),
-    Column("description", _("Description"), lambda d: d.description),
+    Column("description", _("Description"), lambda d: d.told),
     Column("safety", _("Effect on the patient's safety"), lambda d: d.effect_on_safety, at_first=False),
     Column("action", _("Corrective action"), lambda d: d.corrective_action, at_first=False),
     Column("corrected", _("Corrected on"), lambda d: d.corrected_on or _("open"), "corrected_on"),
@@ -258,7 +260,7 @@ REACTION_COLUMNS = (
     *patient_columns(),
     Column("infusion", _("Infusion"), lambda r: r.infusion.number, "infusion__number",
            url=lambda r: reverse("visits:show_visit", args=[r.infusion.visit_id])),
-    Column("date", _("Began (UTC)"), lambda r: f"{r.began_at:%Y-%m-%d %H:%M}", "began_at"),
+    Column("date", _("Began"), lambda r: told_at(r.began_at, zone_of(r.patient.site)), "began_at"),
     Column("minutes", _("Minutes after the start"),
            lambda r: int((r.began_at - r.infusion.started_at).total_seconds() // 60)),
     Column("term", _("Reaction"), lambda r: term_told(r.term), "term"),
@@ -291,7 +293,7 @@ LISTINGS = {
         Listing("deaths", _("Deaths"), deaths, DEATH_COLUMNS, ("number",),
                 {"site": "site__in", "patient": "number__iexact"}, patient=""),
         Listing("reactions", _("Infusion reactions"), reactions, REACTION_COLUMNS, ("-began_at", "-id"),
-                WHO | {"grade": "grade__gte", "since": "began_at__date__gte", "until": "began_at__date__lte"}, ("term",)),
+                WHO | {"grade": "grade__gte", "since": "began_on__gte", "until": "began_on__lte"}, ("term",)),
         Listing("results", _("Abnormal results"), abnormal, RESULT_COLUMNS, ("-collected_on", "-id"),
                 WHO | {"grade": "grade__gte", "test": "test", "since": "collected_on__gte", "until": "collected_on__lte",
                        "worse": lambda rows, value: rows.filter(grade__gt=F("baseline_grade")),

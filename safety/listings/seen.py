@@ -15,6 +15,7 @@ from trialsite.ctcae import term_told
 from trialsite.roles import Permission, within_sites
 from visits.grading import HIGH, LOW
 from visits.models import Infusion, Measurement
+from visits.treated import after_treatment, parted_by_treatment
 
 # the rows of grading scales whose tests the liver plot compares
 ALT_ROW, BILIRUBIN_ROW = "alt_high", "bilirubin_high"
@@ -57,15 +58,15 @@ class Shift:
 
 
 def shifts(user, test):
-    """{direction: a Shift of each patient with a result after the baseline}, of the panels' results of a test. A low grade
+    """{direction: a Shift of each patient with a result after the treatment began}, of a test. A low grade
     is none among the high ones: a patient with a grade in one direction has 0 in the other, as in the report's T13."""
     measured = within_sites(Measurement.objects.filter(test=test), user, Permission.VIEW_ADVERSE_EVENTS)
-    measured = measured.filter(panel__isnull=False, patient__day_0__isnull=False).exclude(typed="")
-    is_later = Q(collected_on__gt=F("patient__day_0"))
-    last_graded = {"filter": ~is_later & Q(grade__isnull=False), "ordering": ("-collected_on", "-id")}
-    of_way = {way: Q(grade_direction=way) & is_later for way in ways_of(test)}
-    found = measured.values("patient_id").annotate(
-        later=Count("id", filter=is_later), any_grade=Max("grade", filter=is_later),
+    after = Q(is_after=True)
+    may_be_baseline = Q(is_after=False, panel__isnull=False, grade__isnull=False)
+    last_graded = {"filter": may_be_baseline, "ordering": ("-collected_on", "-id")}
+    of_way = {way: Q(grade_direction=way) & after for way in ways_of(test)}
+    found = parted_by_treatment(measured.exclude(typed="")).values("patient_id").annotate(
+        later=Count("id", filter=after), any_grade=Max("grade", filter=after),
         before=ArrayAgg("grade", **last_graded), way_before=ArrayAgg("grade_direction", **last_graded),
         **{f"worst_{way}": Max("grade", filter=q) for way, q in of_way.items()},
         **{f"sure_{way}": Max("grade", filter=q & Q(grade_is_to_confirm=False)) for way, q in of_way.items()},
@@ -97,13 +98,12 @@ def graded_tests():
 
 
 def liver_peaks(user):
-    """(patient id, number, peak ALT, peak bilirubin) after day 0, as multiples of the upper limit of each result."""
+    """(patient id, number, peak ALT, peak bilirubin) after the treatment began, as multiples of the upper limit of each result."""
     measured = within_sites(Measurement.objects.all(), user, Permission.VIEW_ADVERSE_EVENTS)
     alt, bilirubin = tests_of_row(ALT_ROW), tests_of_row(BILIRUBIN_ROW)
     multiple = Cast(F("value"), FloatField()) / Cast(F("high"), FloatField())
     found = (
-        measured.filter(test__in=alt | bilirubin, value__isnull=False, high__gt=0)
-        .filter(patient__day_0__isnull=False, collected_on__gte=F("patient__day_0"))
+        after_treatment(measured.filter(test__in=alt | bilirubin, value__isnull=False, high__gt=0))
         .values("patient_id", "patient__number")
         .annotate(alt=Max(multiple, filter=Q(test__in=alt)), bilirubin=Max(multiple, filter=Q(test__in=bilirubin)))
         .order_by("patient__number")

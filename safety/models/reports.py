@@ -115,7 +115,8 @@ class ReportDownload(models.Model):
 
 
 class ArmLetter(models.Model):
-    """Which letter stands for which arm in the closed reports of a series: drawn once, read by the report job only."""
+    """Which letter stands for which arm in the closed reports of a series: drawn once, read by the report job, and by
+    people through safety/letters.py alone."""
 
     series = models.PositiveSmallIntegerField(default=1)
     arm = models.CharField(max_length=24)
@@ -129,3 +130,30 @@ class ArmLetter(models.Model):
 
     def __str__(self):
         return self.letter
+
+
+class LetterLookQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        return self if can(user, Permission.VIEW_LETTER_LOG) else self.none()
+
+
+class LetterLook(models.Model):
+    """Somebody was told which letter stands for which arm in a series: who, when and why. The letters are not here."""
+
+    series = models.PositiveSmallIntegerField(_("series"))
+    reason = models.TextField(_("why"))
+    looked_by = person(_("by"))
+    looked_at = models.DateTimeField(_("when"), default=timezone.now)
+    version = models.PositiveIntegerField(default=1)
+
+    objects = LetterLookQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("look at the letters of the arms")
+        ordering = ["-id"]
+
+    def __str__(self):
+        return gettext("letters of series %(series)s, %(day)s") % {
+            "series": self.series,
+            "day": f"{self.looked_at:%Y-%m-%d}",
+        }

@@ -3,13 +3,13 @@
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import ByPatientQuerySet, PatientRecord, person
 from safety.models.adverse_events import AdverseEvent, Expectedness
 from trialsite.roles import Permission, within_sites
-from trialsite.words import Sentence
+from trialsite.words import Sentence, listed
 
 
 class CaseQuerySet(ByPatientQuerySet):
@@ -160,7 +160,7 @@ class CaseVersion(PatientRecord):
     @property
     def changed_told(self):
         """What differs from the version before, in words."""
-        return ", ".join(str(told_part(name)) for name in self.changed)
+        return listed(told_part(name) for name in self.changed)
 
 
 # the parts of the content of a version, beside the fields of the event
@@ -228,6 +228,44 @@ class Submission(PatientRecord):
 
     def __str__(self):
         return f"{self.duty} {self.sent_at:%Y-%m-%d}"
+
+
+class CopyStep(models.TextChoices):
+    ASKED = "asked", pgettext_lazy("copy for the authority", "asked for")
+    MADE = "made", pgettext_lazy("copy for the authority", "made")
+
+
+class CopyPurpose(models.TextChoices):
+    """Why the authority is told the product. A choice, since who makes the copy knows the arm: free words could name it."""
+
+    REPORT = "report", _("a rapid report of a suspected unexpected serious reaction (SUSAR)")
+    QUESTION = "question", _("the authority has asked")
+
+
+class AuthorityCopy(PatientRecord):
+    """That a copy of a version that names the product was asked for, or made, for the authority (ICH E2A, III.D): who, when
+    and why. Neither the copy nor the arm is here. Added to, never changed."""
+
+    case = models.ForeignKey(
+        SeriousCase, models.PROTECT, related_name="authority_copies", verbose_name=_("serious case")
+    )
+    case_version = models.ForeignKey(
+        CaseVersion, models.PROTECT, related_name="authority_copies", verbose_name=_("version of a case")
+    )
+    step = models.CharField(_("step"), max_length=8, choices=CopyStep.choices)
+    purpose = models.CharField(_("why"), max_length=10, choices=CopyPurpose.choices)
+    by = person(_("by"))
+    at = models.DateTimeField(_("when"), default=timezone.now)
+
+    objects = CaseQuerySet.as_manager()
+
+    class Meta(PatientRecord.Meta):
+        verbose_name = _("copy for the authority")
+        ordering = ["id"]
+        default_related_name = "authority_copies"
+
+    def __str__(self):
+        return f"{self.get_step_display()}, {self.at:%Y-%m-%d %H:%M}"
 
 
 class CaseLink(PatientRecord):

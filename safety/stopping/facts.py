@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 from django.db.models import Q
 from django.utils import timezone
 
-from patients.actions import day_at
 from patients.models import AllocationSlot, Disposition, Patient, State
 from safety.coding.rules import CodingState, Kind
 from safety.models import AdverseEvent, Causality, Coding, Outcome, SponsorAssessment
 from safety.stopping.evaluation import Event, Treated, evaluate
 from trialsite import trial
+from trialsite.clock import day_at
 from visits.models import Infusion, Reaction
 
 

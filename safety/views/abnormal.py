@@ -10,7 +10,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from patients.actions import day_at
 from patients.models import Patient
 from patients.views import PER_PAGE, visible_sites
 from safety import actions
@@ -20,6 +19,7 @@ from safety.models import AdverseEvent, DeclinedResult
 from safety.views.adverse_events import event_context, event_form
 from safety.views.deviations import chosen_patient
 from trialsite import trial
+from trialsite.clock import day_at
 from trialsite.forms import SiteFilter, answer_reason
 from trialsite.roles import Permission, needs, require, sites_where, within_sites
 from trialsite.saving import Saved, answer_form
@@ -45,7 +45,7 @@ def list_abnormal_results(request):
     page = Paginator(waiting, PER_PAGE).get_page(request.GET.get("page"))
     judged_at = sites_where(request.user, Permission.REPORT_ADVERSE_EVENTS)
     rows = [{"proposal": p, "may_judge": judged_at is None or p.patient.site_id in judged_at} for p in page.object_list]
-    declined = list(declined.select_related("patient", "judged_by", "measurement")[:SHOWN_DECLINED])
+    declined = list(declined.select_related("patient__site", "judged_by", "measurement")[:SHOWN_DECLINED])
     for line in declined:
         line.test = trial.protocol(line.protocol_version).test(line.measurement.test)
         line.may_judge = judged_at is None or line.patient.site_id in judged_at

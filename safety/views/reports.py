@@ -16,15 +16,18 @@ from django.views.decorators.http import require_GET, require_http_methods
 from safety.actions.reports import (
     FIGURES,
     TABLES,
+    look_at_letters,
     named,
     record_report_download,
     repeat_dsmb_report,
     request_dsmb_report,
 )
 from safety.dsmb.figures import PartFigures
-from safety.models import DsmbFile, DsmbReport, Part, Recommendation
+from safety.letters import letters_of, may_read_letters, series_drawn
+from safety.models import DsmbFile, DsmbReport, LetterLook, Part, Recommendation
 from trialsite import progress
-from trialsite.fields import StrictDateField, StrictDateTimeField
+from trialsite.fields import ClearTextField, StrictDateField, StrictDateTimeField
+from trialsite.forms import SigningForm, confirming
 from trialsite.models import JobState
 from trialsite.roles import Permission, can, needs
 from trialsite.saving import DataForm, Saved, answer_form
@@ -59,6 +62,14 @@ class RequestReportForm(DataForm):
 
 class RepeatReportForm(DataForm):
     pass
+
+
+class LettersForm(SigningForm):
+    reason = ClearTextField(
+        label=gettext_lazy("Why the letters must be known"), max_length=1000, lines=3,
+        help_text=gettext_lazy("Inspectors read this. Do not name a treatment."),
+    )  # fmt: skip
+    field_order = ["reason", "password", "code"]
 
 
 def readable_parts(user):
@@ -171,6 +182,43 @@ def progress_of(report):
     return progress.progress_of(
         report, url=url, made=_("The report is made"), not_made=_("The report could not be made")
     )
+
+
+# --- the letters of the arms ------------------------------------------------------------------------------
+
+
+@require_GET
+@needs(Permission.VIEW_LETTER_LOG)
+def list_letter_looks(request):
+    """Who was told the letters of which series, when and why; never the letters."""
+    looks = LetterLook.objects.visible_to(request.user).select_related("looked_by")
+    page = Paginator(looks, 50).get_page(request.GET.get("page"))
+    drawn = series_drawn() if may_read_letters(request.user) else []
+    return render(request, "safety/list_letter_looks.html", {"page": page, "drawn": drawn})
+
+
+@require_http_methods(["GET", "POST"])
+@needs(Permission.RELEASE_REPORTS)
+def read_letters(request, series):
+    """The letters of a series: with a reason and the password, each time. They are on the answer to this form alone, which
+    nobody keeps; sent again, it tells that they were shown."""
+    drawn = dict(series_drawn()) if may_read_letters(request.user) else {}
+    if series not in drawn:
+        raise Http404
+    form = LettersForm(request.POST or None, signer=request.user)
+    looks = []
+
+    def save(form):
+        looks.append(look_at_letters(series=series, reason=form.cleaned_data["reason"], by=request.user))
+        return Saved(reverse("safety:list_letter_looks"), looks[0].version)
+
+    context = {"series": series, "reports": drawn[series]}
+    answer = answer_form(request, form, "safety/read_letters.html", context, save, confirm=confirming(request))
+    if looks and answer.status_code == 302:
+        told = {"look": looks[0], "letters": letters_of(series)}
+        answer = render(request, "safety/read_letters.html", context | told)
+    answer["Cache-Control"] = "no-store, private"
+    return answer
 
 
 @require_http_methods(["GET", "POST"])

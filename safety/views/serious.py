@@ -2,6 +2,7 @@
 
 from zoneinfo import ZoneInfo
 
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Least
@@ -16,16 +17,18 @@ from django.views.decorators.http import require_GET
 
 from patients.views import PER_PAGE, strip_of
 from safety import actions
-from safety.cases import clocks_of, proposal_in, with_clocks, with_code, zone_of
-from safety.cioms import cioms_pdf
+from safety.cases import clocks_of, goes_to_authority, may_make_copy, proposal_in, with_clocks, with_code, zone_of
+from safety.cioms import authority_pdf, cioms_pdf
 from safety.clocks import State
-from safety.models import CaseLink, CaseVersion, SeriousCase, Submission
+from safety.models import AuthorityCopy, CaseLink, CaseVersion, CopyStep, SeriousCase, Submission
 from safety.serious_forms import (
     AcknowledgementForm,
+    AskForCopyForm,
     CaseRecordsForm,
     CaseVersionForm,
     JudgementForm,
     KnowledgeForm,
+    MakeCopyForm,
     SubmissionForm,
 )
 from trialsite import trial
@@ -124,10 +127,18 @@ def show_case(request, pk):
         submission.to = duty.name if duty else submission.duty
         submission.may_answer = duty is not None and duty.to != "sponsor" and may[duty.owed_by]
         submission.of = versions[submission.case_version_id]
+    is_for_authority = goes_to_authority(case)
+    copies = AuthorityCopy.objects.filter(case=case).select_related("by") if is_for_authority else []
+    for version in versions.values():
+        version.copies = [copy for copy in copies if copy.case_version_id == version.pk]
+        version.waits_for_copy = bool(version.copies) and version.copies[-1].step == CopyStep.ASKED
     context = {
         "case": case,
         "patient": case.patient,
         "event": event,
+        "is_masked": trial.current_protocol().is_masked,
+        "is_for_authority": is_for_authority,
+        "may_make_copy": may_make_copy(user, case.patient),
         "strip": strip_of(user, case.patient),
         "clocks": [clock_row(clock, case, now) for clock in sorted(clocks_of(case, now), key=in_order)],
         "zone": site.timezone,
@@ -318,14 +329,89 @@ def acknowledge_submission(request, pk):
     return answer_form(request, form, "form.html", context_of(request, case, _("Note what was answered")), save)
 
 
+# --- the form, and the copy that names the product --------------------------------------------------------
+
+
+def load_version(user, pk):
+    """A version of a case that goes to an authority with the product named; of any other there is no such copy."""
+    versions = CaseVersion.objects.visible_to(user).select_related("case__event", "patient__site")
+    version = get_object_or_404(versions, pk=pk)
+    if not goes_to_authority(version.case):
+        raise Http404
+    return version
+
+
+@needs(Permission.JUDGE_SERIOUS_EVENTS)
+def ask_for_authority_copy(request, pk):
+    version = load_version(request.user, pk)
+    require(request.user, Permission.JUDGE_SERIOUS_EVENTS, version.patient.site)
+    form = AskForCopyForm(request.POST or None)
+
+    def save(form):
+        purpose = form.cleaned_data["purpose"]
+        copy = actions.ask_for_authority_copy(case_version=version, purpose=purpose, by=request.user)
+        return Saved(case_address(version.case), copy.version, _("The copy is asked for."))
+
+    intro = _(
+        "The authority is told which product a suspected unexpected serious reaction followed; you and the sites stay masked. "
+        "The statistician makes the copy that names it and sends it to the authority under the case number. You see when and by whom "
+        "it was made, and note here when it was sent."
+    )
+    context = context_of(request, version.case, _("Ask the statistician for the authority's copy"), intro=intro,
+                         submit=_("Ask for the copy"))  # fmt: skip
+    return answer_form(request, form, "form.html", context, save)
+
+
+@needs(Permission.SEE_ARM)
+def make_authority_copy(request, pk):
+    """The CIOMS I form with the product named, as the answer to a signed form; that it was made is written down."""
+    version = load_version(request.user, pk)
+    if not may_make_copy(request.user, version.patient):
+        raise Http404
+    asked = version.authority_copies.filter(step=CopyStep.ASKED).last()
+    form = MakeCopyForm(request.POST or None, signer=request.user, initial={"purpose": asked.purpose if asked else ""})
+    made = []
+
+    def save(form):
+        purpose = form.cleaned_data["purpose"]
+        made.append(actions.make_authority_copy(case_version=version, purpose=purpose, by=request.user))
+        return Saved(case_address(version.case), made[0].version, _("The copy was made. To take it again, sign again."))
+
+    def context():
+        return {
+            "strip": strip_of(request.user, version.patient),
+            "patient": version.patient,
+            "case": version.case,
+            "case_version": version,
+            "copies": version.authority_copies.select_related("by"),
+        }
+
+    # typeset before anything is written down: a copy that could not be made was not made
+    confirm, files = confirming(request), []
+
+    def confirm_and_typeset(form):
+        confirm(form)
+        files.append(authority_pdf(version, request.user))
+
+    answer = answer_form(request, form, "safety/make_authority_copy.html", context, save, confirm=confirm_and_typeset)
+    if made and answer.status_code == 302:
+        list(messages.get_messages(request))  # it is for who sends the form again
+        answer = as_file(files[0], f"{version.case.number}-{version.number}-cioms-authority.pdf")
+    return answer
+
+
 @needs(Permission.VIEW_ADVERSE_EVENTS)
 @require_GET
 def download_cioms(request, pk):
-    """The CIOMS I form of one version, made from what was frozen, for the eyes of who asks."""
+    """The CIOMS I form of one version, made from what was frozen, for the eyes of who asks; masked in a masked trial."""
     versions = CaseVersion.objects.visible_to(request.user).select_related("case", "patient__site")
     version = get_object_or_404(versions, pk=pk)
-    response = HttpResponse(cioms_pdf(version, request.user), content_type="application/pdf")
-    response["Content-Disposition"] = f'attachment; filename="{version.case.number}-{version.number}-cioms.pdf"'
+    return as_file(cioms_pdf(version, request.user), f"{version.case.number}-{version.number}-cioms.pdf")
+
+
+def as_file(content, name):
+    response = HttpResponse(content, content_type="application/pdf")
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["X-Content-Type-Options"] = "nosniff"
     response["Cache-Control"] = "no-store, private"
     return response

@@ -51,7 +51,7 @@ def test_a_number_is_kept_as_typed_and_means_what_it_is_in_the_protocols_unit(te
         ("80", "mg/dL", "Creatinine can only be from 0.12 to 33.93 mg/dL."),
         ("1.234", "mg/dL", "Creatinine is given with at most 2 decimals; this has 3."),
         ("1.2", "", "Creatinine is given with no decimals; this has 1."),
-        ("1,2", "mg/dL", "Creatinine must be a plain number, e.g. 12.50, with a point and not a comma."),
+        ("1,2", "mg/dL", "Creatinine must be a plain number, e.g. 1.04, with a point and not a comma."),
         ("1.2", "g/L", "Creatinine is not reported in this unit."),
         ("1.2", "MG/DL", "Creatinine is not reported in this unit."),
     ],

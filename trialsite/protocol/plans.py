@@ -55,6 +55,11 @@ class GradingPlan(Part):
     propose_from_grade: Annotated[Whole, Field(ge=1, le=4)] | None = None
     propose_worse_from_grade: Annotated[Whole, Field(ge=1, le=4)] | None = None
 
+    @property
+    def proposing_grades(self) -> tuple[int, ...]:
+        """The grades from which on a result may propose an adverse event; none where no result does."""
+        return tuple(filter(None, (self.propose_from_grade, self.propose_worse_from_grade)))
+
     def proposes(self, grade: int | None, baseline: int | None) -> bool:
         """Does a result of this grade propose an adverse event? An unknown baseline counts as normal."""
         if not grade:

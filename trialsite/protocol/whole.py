@@ -31,6 +31,7 @@ class Trial(Part):
     title: Text
     registry: Text
     sponsor: Text
+    sponsor_address: Text = ""
     phase: Text
     masking: Literal["open", "single", "double"]
     planned_patients: Positive

@@ -5,6 +5,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from trialsite.clock import day_at
 from trialsite.grade_words import row_told
 from trialsite.roles import Permission, needs, require
 from trialsite.saving import Saved, answer_form
@@ -79,7 +80,7 @@ def confirm_grade(request, pk):
             "make it a higher one.")  # fmt: skip
         intro += " · " + says % named
     if m.answered_at and asked and asked.is_answered:
-        named = {"grade": m.answered_grade, "name": m.answered_by, "day": m.answered_at.date()}
+        named = {"grade": m.answered_grade, "name": m.answered_by, "day": day_at(m.patient.site, m.answered_at)}
         intro += " " + _("Answered: grade %(grade)s, by %(name)s on %(day)s.") % named
     context = visit_context(request, visit, _("Grade of a result"), intro=intro, cancel=page)
     return answer_form(request, form, "form.html", context, save)

@@ -1,0 +1,50 @@
+"""What came before the treatment and what after it, for statements about more results than one wants to load: the same
+rule as `grading.is_before_treatment` (a test holds them together)."""
+
+from datetime import time
+
+from django.db.models import BooleanField, Case, DateTimeField, F, FilteredRelation, Func, Q, TimeField, Value, When
+from django.db.models.functions import Cast, Coalesce
+
+
+def after_treatment(measurements):
+    """Those collected after the first infusion began, by the clock of the patient's site. A result of day 0 without a
+    time was not; of the readings while infusions run, those were that were not taken as the first one began."""
+    return _with_treated_at(measurements).filter(_is_after(), patient__day_0__isnull=False)
+
+
+def _is_after():
+    in_panel = Q(collected_on__gt=F("patient__day_0")) | Q(
+        collected_on=F("patient__day_0"), panel__collected_at__gt=F("treated_at")
+    )
+    at_infusion = Q(infusion__number__gt=1) | Q(minute__gt=0)
+    return (Q(panel__isnull=False) & in_panel) | (Q(infusion__isnull=False) & at_infusion)
+
+
+def parted_by_treatment(measurements):
+    """Those of patients with day 0, with the alias `is_after`: for one statement about both sides. What is not after and
+    of a panel may be a baseline."""
+    is_after = Case(When(_is_after(), then=True), default=False, output_field=BooleanField())
+    return _with_treated_at(measurements).filter(patient__day_0__isnull=False).alias(is_after=is_after)
+
+
+def before_treatment(measurements):
+    """Those of panels that may be a baseline, once day 0 is known."""
+    on_day_0 = Q(panel__collected_at=None) | Q(panel__collected_at__lte=F("treated_at"))
+    return _with_treated_at(measurements).filter(
+        Q(collected_on__lt=F("patient__day_0")) | (Q(collected_on=F("patient__day_0")) & on_day_0),
+        panel__isnull=False, patient__day_0__isnull=False,
+    )  # fmt: skip
+
+
+def _with_treated_at(measurements):
+    """`treated_at` is the time of day at which the first infusion began; where none has, nothing of the day is later. A
+    join, since the past of a table is too dear to be asked for each row (trialsite/as_of.py)."""
+    first = FilteredRelation("patient__infusions", condition=Q(patient__infusions__number=1))
+    local = Func(
+        "patient__site__timezone", "first_infusion__started_at", function="timezone", output_field=DateTimeField()
+    )
+    # an alias: it takes no part in grouping
+    return measurements.alias(
+        first_infusion=first, treated_at=Coalesce(Cast(local, TimeField()), Value(time.max, TimeField()))
+    )
