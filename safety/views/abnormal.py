@@ -22,7 +22,7 @@ from trialsite.clock import day_at
 from trialsite.forms import SiteFilter, answer_reason
 from trialsite.roles import Permission, needs, require, sites_where, within_sites
 from trialsite.saving import Saved, answer_form
-from visits.grading import event_row
+from visits.grading import event_rows
 from visits.models import Infusion, Interruption, Measurement, Reaction
 
 SHOWN_DECLINED = 20
@@ -123,7 +123,7 @@ def told(proposal):
     if not proposal.words:
         return _("%(seen)s on %(day)s, %(visit)s: grade %(grade)s") % facts
     sentence = _("%(seen)s on %(day)s, %(visit)s: grade %(grade)s by %(scale)s (%(words)s)") % facts
-    scale, _row = event_row(proposal.patient.protocol, proposal.event) or (None, None)
+    scale, _rows = event_rows(proposal.patient.protocol, proposal.event) or (None, None)
     if scale is None or f"{scale.name} {scale.version}" == proposal.scale:
         return sentence
     return " ".join([sentence, _("The event is graded by %(scale)s: compare its words.") % {
