@@ -9,8 +9,9 @@ from patients import demo as entry
 from patients.actions import today_at, unmask_patient
 from patients.models import Halt, State, WhyUnmasked
 from safety import actions
+from safety.cases import goes_to_authority
 from safety.demo.steps import end_event, report_event, report_serious_event
-from safety.models import ActionTaken, AdverseEvent, Causality, Expectedness, Relationship
+from safety.models import ActionTaken, AdverseEvent, Causality, CopyPurpose, Expectedness, Relationship
 from trialsite.models import Email, OutboxMessage
 from trialsite.roles import Role
 from visits import demo as course
@@ -149,6 +150,12 @@ class Illness:
         version = actions.make_case_version(
             case=event.case, summary="The sponsor's judgement", version=None, by=officer
         )
+        if goes_to_authority(event.case):  # in a masked trial, with the product named
+            actions.ask_for_authority_copy(case_version=version, purpose=CopyPurpose.REPORT, by=officer)
+            actions.make_authority_copy(
+                case_version=version, purpose=CopyPurpose.REPORT, by=self.people.who(Role.STATISTICIAN)
+            )
+            self.notices_are_read()
         sent = self.send_case(event.case, version, "AUTHORITY_15", "CDE-SUSAR-0042", by=officer)
         if sent:
             actions.acknowledge_submission(
