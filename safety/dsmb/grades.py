@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 from safety.dsmb.counting import heading_of
 from safety.dsmb.events import day_told, listing_columns, who
 from safety.dsmb.figures import Column, Row, Table
-from safety.dsmb.snapshot import rule_of
+from safety.dsmb.introduction import proposing_rule
 from trialsite.ucum import unit_text
 
 GRADES = (1, 2, 3, 4)
@@ -143,27 +143,11 @@ def abnormal_results(snapshot, letters):
             _("?: the grade is proposed, and waits for an investigator's confirmation (%(n)s of %(all)s results).")
             % {"n": unconfirmed, "all": len(rows)},
         )
-    rule = _rule_in_words(snapshot)
+    rule = proposing_rule(snapshot)
     return Table(
         "L4", _("Clinically significant abnormal results"), columns, rows, (rule, *notes) if rows else (),
         wide=True, empty=_("No such result. %(rule)s") % {"rule": rule},
     )  # fmt: skip
-
-
-def _rule_in_words(snapshot):
-    """The protocol's own rule, by which a result proposes an adverse event."""
-    rule = rule_of(snapshot.protocol)
-    always, worse = rule.propose_from_grade, rule.propose_worse_from_grade
-    if worse is None or (always and always <= worse):
-        return _("Results after the treatment began of grade %(grade)s or worse.") % {"grade": always}
-    if always is None:
-        return _(
-            "Results after the treatment began of grade %(grade)s or worse where the grade at baseline was lower or is not known."
-        ) % {"grade": worse}
-    return _(
-        "Results after the treatment began of grade %(grade)s or worse, or of grade %(worse)s or worse where the grade at "
-        "baseline was lower or is not known."
-    ) % {"grade": always, "worse": worse}
 
 
 def _range(one):
