@@ -28,12 +28,15 @@ from safety.actions.reports import request_dsmb_report
 from safety.casebook import job as casebook_job
 from safety.models import (
     AdverseEvent,
+    ArmLetter,
+    AuthorityCopy,
     Casebook,
     CaseVersion,
     Crossing,
     Deviation,
     DismissedProposal,
     DsmbReport,
+    LetterLook,
     SeriousCase,
 )
 from safety.proposals import unjudged_among
@@ -98,7 +101,11 @@ def masked(django_db_setup, django_db_blocker):
             with_marker(universe, lot)
         universe.event(universe.patients[0])
         case = universe.event(universe.patients[0], is_serious=True, is_important=True, grade=3).case
-        safety_actions.report_case(case=case, version=None, by=universe.wang)
+        version = safety_actions.report_case(case=case, version=None, by=universe.wang)
+        safety_actions.ask_for_authority_copy(case_version=version, purpose="report", by=universe.samuel)
+        safety_actions.make_authority_copy(case_version=version, purpose="report", by=universe.sofia)
+        safety_actions.draw_arm_letters(series=1, by=universe.system)
+        safety_actions.look_at_letters(series=1, reason="The board has asked", by=universe.sofia)
         deviate(universe)
         universe.halt = patient_actions.open_halt(
             scope=Scope.ARM, arm="ZQARMHIGH", blocks=["infuse"], cause="Under review", by=universe.dora
@@ -157,6 +164,7 @@ def starting_points(universe):
         (Infusion, "visits/infusion"), (Preparation, "visits/preparation"), (Lot, "visits/lot"),
         (AllocationSlot, "patients/allocationslot"), (Query, "visits/query"), (AdverseEvent, "safety/adverseevent"),
         (SeriousCase, "safety/seriouscase"), (CaseVersion, "safety/caseversion"),
+        (AuthorityCopy, "safety/authoritycopy"), (LetterLook, "safety/letterlook"), (ArmLetter, "safety/armletter"),
         (Deviation, "safety/deviation"), (DismissedProposal, "safety/dismissedproposal"),
         (Halt, "patients/halt"), (Unmasking, "patients/unmasking"), (DsmbReport, "safety/dsmbreport"), (Measurement, "visits/measurement"),
     ):  # fmt: skip
@@ -173,7 +181,7 @@ def crawled(masked):
 
 
 @pytest.mark.requirement("R45")
-@pytest.mark.parametrize("name", ["chen", "david", "samuel"])
+@pytest.mark.parametrize("name", ["chen", "david", "samuel", "ines"])
 def test_no_blinded_role_reads_an_arm_a_product_or_a_lot_anywhere(crawled, name):
     answers = crawled(name)
     assert sum(answer.status_code == 200 for answer in answers.values()) > 30
@@ -220,7 +228,7 @@ def test_every_page_that_a_blinded_role_may_open_is_crawled(crawled):
     """The list of pages is that of the addresses: a new one is found by the crawl, or somebody says here why not."""
     opened = {
         resolve(url.partition("?")[0]).view_name
-        for name in ("chen", "david", "samuel", "wang")
+        for name in ("chen", "david", "samuel", "wang", "ines")
         for url, answer in crawled(name).items()
         if answer.status_code == 200
     }

@@ -101,7 +101,7 @@ def test_the_authoritys_copy_names_product_dose_and_lot_and_says_for_whom_it_is(
     product = product_given(masked.patient)
     assert product.name in text and " or " not in text.partition("SUSPECT DRUG(S) (include")[2].partition("17.")[0]
     assert "ZQLOT" in text and "(infusion 1)" in text and "(masked)" not in text
-    assert "UNMASKED COPY, FOR THE AUTHORITY ALONE" in text
+    assert "UNMASKED COPY, FOR THE AUTHORITY ALONE" in text and "page 1 of 1" in text
     assert "authority" in answer["Content-Disposition"]
 
 

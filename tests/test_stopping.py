@@ -342,7 +342,7 @@ def test_an_event_taken_back_counts_nowhere(unchanged, treated):
 
 
 def give_addresses(universe):
-    names = ("chen", "wang", "samuel", "dora", "sofia", "maria")
+    names = ("chen", "wang", "samuel", "dora", "dan", "sofia", "maria")
     for name in names:
         with acting(universe.ada, "an address"):
             User.objects.filter(pk=getattr(universe, name).pk).update(email=f"{name}@trialsite.invalid")

@@ -161,7 +161,7 @@ def test_the_simulator_gives_the_published_figures(unchanged):
     page = text_of(unchanged.client(unchanged.sofia).get(SIMULATOR, GELLER))
     for row in ("0.0996", "5.651", "28.26", "0.2383", "6.536", "26.15", "0.4362", "6.927", "23.09"):
         assert f">{row}<" in page, row
-    assert "This boundary follows from every confidence with 0.963083 ≤ confidence ≤ 0.963191." in page
+    assert "This boundary follows from every confidence c with 0.963083 ≤ c ≤ 0.963191." in page
 
 
 @pytest.mark.parametrize(

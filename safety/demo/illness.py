@@ -10,8 +10,9 @@ from patients.actions import unmask_patient
 from patients.models import Halt, State, WhyUnmasked
 from safety import actions
 from safety.abnormal_results import proposal_of
+from safety.cases import goes_to_authority
 from safety.demo.steps import end_event, report_event, report_serious_event
-from safety.models import ActionTaken, AdverseEvent, Causality, Expectedness, Relationship
+from safety.models import ActionTaken, AdverseEvent, Causality, CopyPurpose, Expectedness, Relationship
 from trialsite.clock import today_at
 from trialsite.models import Email, OutboxMessage
 from trialsite.roles import Role
@@ -152,6 +153,12 @@ class Illness:
         version = actions.make_case_version(
             case=event.case, summary="The sponsor's judgement", version=None, by=officer
         )
+        if goes_to_authority(event.case):  # in a masked trial, with the product named
+            actions.ask_for_authority_copy(case_version=version, purpose=CopyPurpose.REPORT, by=officer)
+            actions.make_authority_copy(
+                case_version=version, purpose=CopyPurpose.REPORT, by=self.people.who(Role.STATISTICIAN)
+            )
+            self.notices_are_read()
         sent = self.send_case(event.case, version, "AUTHORITY_15", "CDE-SUSAR-0042", by=officer)
         if sent:
             actions.acknowledge_submission(

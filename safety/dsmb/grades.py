@@ -7,10 +7,10 @@ from collections import Counter
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from safety.dsmb.counting import heading_of
+from safety.dsmb.counting import heading_of, with_more
 from safety.dsmb.events import day_told, listing_columns, who
 from safety.dsmb.figures import Column, Row, Table
-from safety.dsmb.snapshot import rule_of
+from safety.dsmb.introduction import proposing_rule
 from trialsite.ucum import unit_text
 
 GRADES = (1, 2, 3, 4)
@@ -30,7 +30,15 @@ def _lines(snapshot):
             continue
         ways = {way for g in of_test.values() for way in (*g.worst, *(g.baseline.grades if g.baseline else ()))}
         for way in sorted(ways, reverse=True) or [""]:
-            yield _name(test.name, way), way, of_test
+            yield _name(_told_apart(snapshot, code, test.name), way), way, of_test
+
+
+def _told_apart(snapshot, code, name):
+    """A vital sign of panels and the one of the same name that is taken while infusions run are two tests."""
+    infusions = snapshot.protocol.infusions
+    if infusions is None or code not in infusions.monitoring_tests:
+        return name
+    return with_more(name, _("at infusions"))
 
 
 def _unconfirmed_note(unconfirmed, counted):
@@ -143,27 +151,11 @@ def abnormal_results(snapshot, letters):
             _("?: the grade is proposed, and waits for an investigator's confirmation (%(n)s of %(all)s results).")
             % {"n": unconfirmed, "all": len(rows)},
         )
-    rule = _rule_in_words(snapshot)
+    rule = proposing_rule(snapshot)
     return Table(
         "L4", _("Clinically significant abnormal results"), columns, rows, (rule, *notes) if rows else (),
         wide=True, empty=_("No such result. %(rule)s") % {"rule": rule},
     )  # fmt: skip
-
-
-def _rule_in_words(snapshot):
-    """The protocol's own rule, by which a result proposes an adverse event."""
-    rule = rule_of(snapshot.protocol)
-    always, worse = rule.propose_from_grade, rule.propose_worse_from_grade
-    if worse is None or (always and always <= worse):
-        return _("Results after the treatment began of grade %(grade)s or worse.") % {"grade": always}
-    if always is None:
-        return _(
-            "Results after the treatment began of grade %(grade)s or worse where the grade at baseline was lower or is not known."
-        ) % {"grade": worse}
-    return _(
-        "Results after the treatment began of grade %(grade)s or worse, or of grade %(worse)s or worse where the grade at "
-        "baseline was lower or is not known."
-    ) % {"grade": always, "worse": worse}
 
 
 def _range(one):

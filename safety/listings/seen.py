@@ -62,7 +62,7 @@ def shifts(user, test):
     is none among the high ones: a patient with a grade in one direction has 0 in the other, as in the report's T13."""
     measured = within_sites(Measurement.objects.filter(test=test), user, Permission.VIEW_ADVERSE_EVENTS)
     measured = with_treated_at(measured.exclude(typed=""))
-    last_graded = {"filter": BEFORE_TREATMENT & Q(grade__isnull=False), "ordering": ("-collected_on", "-id")}
+    last_graded = {"filter": BEFORE_TREATMENT & Q(grade__isnull=False), "order_by": ("-collected_on", "-id")}
     of_way = {way: Q(grade_direction=way) & AFTER_TREATMENT for way in ways_of(test)}
     found = measured.values("patient_id").annotate(
         later=Count("id", filter=AFTER_TREATMENT), any_grade=Max("grade", filter=AFTER_TREATMENT),

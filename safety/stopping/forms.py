@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext
 from pydantic import TypeAdapter
 from pydantic import ValidationError as BadRule
 
@@ -162,6 +163,11 @@ class SimulatorForm(forms.Form):
                 field = next((str(part) for part in error["loc"] if str(part) in self.fields), None)
                 self.add_error(field, _("This does not fit this kind of rule."))
         return given
+
+    @property
+    def dropped_text(self):
+        told = [_("%(label)s (%(value)s)") % {"label": label, "value": value} for label, value in self.dropped]
+        return pgettext("between the conditions of a rule", "; ").join(map(str, told))
 
     @property
     def boundary(self):

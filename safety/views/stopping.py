@@ -211,13 +211,15 @@ def interval_text(rule):
     interval = interval_of(rule)
     if interval is None:
         return ""
-    name, (low, has_low, high, has_high) = CONSTANTS[rule.constant_key], interval.printed()
+    low, has_low, high, has_high = interval.printed()
     condition = (
         ("" if low is None else f"{low:f} {'≤' if has_low else '<'} ")
-        + str(name)
+        + "c"
         + ("" if high is None else f" {'≤' if has_high else '<'} {high:f}")
     )
-    return _("This boundary follows from every %(name)s with %(condition)s.") % {"name": name, "condition": condition}
+    return _("This boundary follows from every %(name)s c with %(condition)s.") % {
+        "name": CONSTANTS[rule.constant_key], "condition": condition,
+    }  # fmt: skip
 
 
 def where_the_statistic_is(rule, state):

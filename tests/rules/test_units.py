@@ -4,12 +4,14 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+from django.utils.translation import override
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.rules.protocols import test_of
 from trialsite.protocol import Reference
-from trialsite.ucum import is_ucum
+from trialsite.ucum import is_ucum, unit_text
+from visits.edit_checks.kinds import shown
 from visits.results import NotAResult, flag, read_result
 from visits.units import bounds_in, in_unit, rounded, standard_text, standardised, unit_of, units_of
 
@@ -150,3 +152,11 @@ def test_units_of_laboratories_are_ucum(code):
 )  # fmt: skip
 def test_what_people_write_is_not_always_ucum(text):
     assert not is_ucum(text)
+
+
+def test_a_share_is_told_in_the_language_of_the_reader_and_a_stored_sentence_with_it():
+    test = test_of(name="Naive", unit="% of CD4", possible=(0, 100))
+    said = shown(test, read_result(test, "52", ""))
+    assert (unit_text("% of CD4"), str(said)) == ("% of CD4", "52 % of CD4")
+    with override("zh-hans"):
+        assert (unit_text("% of CD4"), str(said)) == ("%（占 CD4）", "52 %（占 CD4）")
