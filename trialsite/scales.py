@@ -185,7 +185,7 @@ class Scale(Part):
     def rows_of_term(self, term: str) -> list[Row]:
         """All such rows: a reaction at the injection site is graded by its pain or by its redness."""
         wanted = " ".join(term.split()).casefold()
-        found = [row for row in self.rows if row.term.casefold() == wanted or row.name.casefold() == wanted]
+        found = [row for row in self.rows if wanted and wanted in (row.term.casefold(), row.name.casefold())]
         return sorted(found, key=lambda row: row.is_executable)
 
 

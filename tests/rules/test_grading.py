@@ -485,6 +485,7 @@ def test_the_rows_of_ctcae_are_worded_as_published():
         row.term: printed[row.term] for row in CTCAE.rows if row.term
     }
     assert CTCAE.row("hypoxia").words(1) == "" and CTCAE.row("flushing").words(4) == ""
+    assert CTCAE.row_of_term("") is None and CTCAE.row_of_term("  ") is None and DAIDS.rows_of_term("") == []
     assert CTCAE.row_of_term("Other").words(2).startswith("Moderate; minimal, local or noninvasive intervention")
 
 
