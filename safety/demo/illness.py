@@ -93,6 +93,7 @@ class Illness:
             aware_on=today, relationship=relationship, infusion_number=infusion_number,
             seen=reaction if reaction and proposal_of(reaction) else None,
             **{"action_taken": ActionTaken.NOT_APPLICABLE, "body_system": ailment.system, **values},
+            **({"aware_at": reaction.began_at} if reaction else {}),
         )  # fmt: skip
         self.follow_up(story, event, began_on + timedelta(days=days))
 
