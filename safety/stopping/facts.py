@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import date
 from zoneinfo import ZoneInfo
 
-from django.db.models import Q
+from django.db.models import F, FilteredRelation, Q
 from django.utils import timezone
 
 from patients.models import AllocationSlot, Disposition, Patient, State
 from safety.abnormal import of_reaction
 from safety.coding.rules import CodingState, Kind
-from safety.models import AdverseEvent, Causality, Coding, Outcome, ResultOfEvent, SponsorAssessment
+from safety.models import AdverseEvent, Causality, Coding, Outcome, SponsorAssessment
 from safety.stopping.evaluation import Event, Treated, evaluate
 from trialsite import trial
 from trialsite.clock import day_at
@@ -31,7 +31,7 @@ def states_now(rules=None, treated=None):
 
 
 def read_treated(protocol, *, least_grade=1) -> list[Treated]:
-    """All treated patients in the order of their first treatment, with their events of this grade or worse: six
+    """All treated patients in the order of their first treatment, with their events of this grade or worse: five
     statements, and one more each for their codes and for what the sponsor could not exclude.
 
     A reaction and the adverse event that was reported from it are one: the event counts, unless it is milder."""
@@ -42,7 +42,7 @@ def read_treated(protocol, *, least_grade=1) -> list[Treated]:
     events, arms = defaultdict(list), dict(AllocationSlot.objects.taken().values_list("patient_id", "arm"))
     rows = list(AdverseEvent.objects.filter(Q(grade__gte=least_grade) | Q(is_fatal=True), is_withdrawn=False))
     codes, suspected = codes_of(rows), suspected_by_sponsor(rows)
-    seen = Seen.read(least_grade)
+    seen = Seen.read(least_grade, rows)
     for row in rows:
         told = event_of(row, codes.get(row.pk, ()), row.pk in suspected)
         events[row.patient_id].append(replace(told, same=seen.keys_of_event(row)))
@@ -128,17 +128,19 @@ class Seen:
     standing: list[Reaction]
 
     @classmethod
-    def read(cls, least_grade):
-        lines, events, standing = defaultdict(list), defaultdict(list), []
-        rows = Reaction.objects.filter(grade__gte=least_grade).select_related("patient__site").order_by("pk")
-        for row in rows:
-            lines[of_reaction(row.infusion_id, row.term)].append(row)
-            if not row.is_withdrawn:
-                standing.append(row)
-        links = ResultOfEvent.objects.filter(reaction__isnull=False, is_withdrawn=False, event__is_withdrawn=False)
-        for link in links.select_related("reaction", "event").order_by("pk"):
-            events[of_reaction(link.reaction.infusion_id, link.reaction.term)].append(link.event)
-        return cls(lines, events, standing)
+    def read(cls, least_grade, known):
+        """Of this grade or worse; `known` are the adverse events that stand. One statement."""
+        lines, events, by_id = defaultdict(list), defaultdict(list), {event.pk: event for event in known}
+        link = FilteredRelation("results_of_events", condition=Q(results_of_events__is_withdrawn=False))
+        rows = Reaction.objects.filter(grade__gte=least_grade).annotate(link=link, event_id=F("link__event"))
+        each = {}
+        for row in rows.select_related("patient__site").order_by("pk"):
+            what = of_reaction(row.infusion_id, row.term)
+            if each.setdefault(row.pk, row) is row:
+                lines[what].append(row)
+            if row.event_id in by_id:
+                events[what].append(by_id[row.event_id])
+        return cls(lines, events, [row for row in each.values() if not row.is_withdrawn])
 
     def is_reported(self, row):
         """Does an adverse event that is no milder stand for this reaction?"""
