@@ -37,8 +37,8 @@ class Proposal:
         return self.seen.grade
 
     @property
-    def is_to_confirm(self):
-        """Is the grade only proposed, until the investigator answers?"""
+    def is_proposed(self):
+        """Does the grade wait for a clinical answer?"""
         return not self.is_reaction and self.seen.grade_is_to_confirm
 
     @property

@@ -220,7 +220,7 @@ def results_to_judge(user, filters):
             "label": f"{one.patient.number} · {one.told}",
             "url": reverse("safety:list_abnormal_results") + f"?patient={one.patient.pk}",
             "grade": one.grade,
-            "is_proposed": one.is_to_confirm,
+            "is_proposed": one.is_proposed,
             "note": one.visit.code,
             "when": one.on,
         }

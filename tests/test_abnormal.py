@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from patients.actions import today_at
 from patients.models import Patient
 from safety import actions
 from safety.abnormal_results import proposal_of, unjudged_results
 from safety.models import AdverseEvent, DeclinedResult, ResultOfEvent
 from tests.universe import fields_of, send, signed
 from trialsite import trial
+from trialsite.clock import today_at
 from trialsite.saving import Refused
 from visits import actions as visit_actions
 from visits import demo as visit_steps

@@ -615,7 +615,7 @@ def test_a_fever_while_an_infusion_runs_is_in_the_results_and_no_baseline(trial)
             )  # fmt: skip
     made = figures()
     # that of minute 0 was taken as the infusion began: before it
-    assert rows(made.open.item("T12"))["Temperature, high"] == ("1", "·", "·", "1", "·")
+    assert rows(made.open.item("T12"))["Temperature (at infusions), high"] == ("1", "·", "·", "1", "·")
     assert made.open.item("T13").rows == ()
     (told,) = made.open.item("L4").rows
     assert told.cells[1:] == ("Temperature", "2026-03-02 (day 0)", "39.6 °C", "–", "3? high", "–")
@@ -767,6 +767,14 @@ def test_a_rule_about_two_of_three_arms_is_shown_for_each_choice_of_two_groups(m
     assert told == [
         "Rule 1: grade 3 or worse; applied to each choice of 2 groups alike", "Group A + B", "Group A + C", "Group B + C",
     ]  # fmt: skip
+
+
+def test_a_rule_that_halts_single_patients_says_whether_any_has_met_it(monkeypatch):
+    rule = {"code": "ONE", "kind": "any_event", "name": "No more for this patient", "counts": {"least_grade": 3},
+            "blocks": ["infuse"], "scope": "patient"}  # fmt: skip
+    a_trial_with(monkeypatch, [rule])
+    (told,) = [row.cells for row in figures().closed.item("T15").rows]
+    assert told == ("Rule 1: No more for this patient", "3/4 (75.0)", "1", "reached")
 
 
 def test_a_boundary_that_was_reached_on_the_way_is_told_with_when(monkeypatch):
@@ -945,7 +953,7 @@ def test_the_introduction_tells_design_visits_rules_and_reporting_of_events(monk
              "So many of the first patients: 2 of 2 to 3 patients", "the whole trial: infusions"),
             ("Rule 2", "fatal", "patients of 1 group", "at the first such event", "the whole trial: infusions"),
             ("Rule 3", "grade 3 or worse; related", "patients of 1 group",
-             "Beta-binomial (Bayesian): 2 of 2 to 5, 3 of 6 and more patients", "the whole trial: infusions"),
+             "Beta-binomial (Bayesian): 2 of 2 to 5; 3 of 6 and more patients", "the whole trial: infusions"),
         ]  # fmt: skip
         reporting = rows(part.item("I4"))
         assert reporting["Sponsor"] == ("within 24 hours",)

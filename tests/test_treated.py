@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 
+from safety.listings import seen
 from tests.dsmb_data import ARMS, SmallTrial, in_force, small_protocol
 from trialsite.audit import acting
 from visits.grading import is_before_treatment
@@ -66,3 +67,16 @@ def test_readings_while_an_infusion_runs_are_after_the_treatment_but_for_the_ver
     for minute in (0, 15):  # as the rule has it
         when = (at + timedelta(minutes=minute)).time()
         assert is_before_treatment(DAY_0, when, day_0=DAY_0, began_at=BEGAN) is (minute == 0)
+
+
+@pytest.mark.parametrize(("at", "is_after"), [(time(9), False), (time(16), True)])
+def test_shift_table_and_liver_plot_part_day_0_by_the_hour_too(trial, monkeypatch, at, is_after):
+    monkeypatch.setattr(seen, "within_sites", lambda records, *_: records)
+    monkeypatch.setattr(seen, "tests_of_row", lambda row: {{"alt_high": "ALT", "bilirubin_high": "CD4"}[row]})
+    patient = trial.enrol(next(iter(ARMS)), DAY_0)
+    record = trial.measure(trial.treat(patient), ALT=80, CD4=30)
+    with acting(trial.by, "collected at"):
+        PanelRecord.objects.filter(pk=record.pk).update(collected_at=at)
+        record.measurements.update(high=10, grade=3, baseline_grade=1)
+    assert seen.shifts(None, "ALT") == ([(patient.pk, 1, 3)] if is_after else [])
+    assert seen.liver_peaks(None) == ([(patient.pk, patient.number, 8.0, 3.0)] if is_after else [])

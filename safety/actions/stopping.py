@@ -18,6 +18,7 @@ from safety.stopping.facts import (
     suspected_by_sponsor,
 )
 from safety.stopping.notice import tell_of_halt
+from safety.stopping.standing import is_new
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.models import User
@@ -96,7 +97,7 @@ def watch_rules(*, by):
 
 def _answer(state, target, crossings, by, *, saved_by):
     """Note that the rule is met by something that no crossing has yet, and open a halt unless one is in force."""
-    if state.is_decided(key for crossing in crossings for key in crossing.counted):
+    if not is_new(state, [crossing.known for crossing in crossings]):
         return None
     in_force = next((crossing.halt for crossing in crossings if crossing.halt.lifted_at is None), None)
     halt = in_force or _open(state, target, by, saved_by)

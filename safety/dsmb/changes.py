@@ -176,7 +176,7 @@ def changed_patients(snapshot, letters, *, is_closed):
     group = (Column(_("Group"), align="left"),) if letters else ()
     return Table(
         "C3", _("What changed since the last report: patients"),
-        (Column(_("Patient"), align="left"), *group, Column(pgettext("what changed", "What"), align="left", share=is_closed),
+        (Column(_("Patient"), align="left"), *group, Column(pgettext("what changed", "What"), align="left", share=1 if is_closed else 0),
          Column(_("Date"), align="left"), *(() if is_closed else (Column(_("Explanation"), align="left", share=1),))),
         tuple(
             Row((p.number, *((letters.get(p.id, "–"),) if letters else ()), what, day.isoformat() if day else "–",

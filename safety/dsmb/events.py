@@ -247,7 +247,10 @@ def by_stratum(snapshot, groups):
     columns = [Column(_("Stratum"), align="left", share=1)]
     for group in groups:
         heading = heading_of(group, population)
-        columns += [Column(_("Patients"), heading), *(Column(words, heading) for words, _is_such in wanted)]
+        columns += [
+            Column(_("Patients"), heading, share=0.34),
+            *(Column(words, heading, share=0.4) for words, _such in wanted),
+        ]
 
     def row(words, of_stratum, kind=""):
         cells = []

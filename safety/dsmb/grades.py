@@ -7,7 +7,7 @@ from collections import Counter
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from safety.dsmb.counting import heading_of
+from safety.dsmb.counting import heading_of, with_more
 from safety.dsmb.events import day_told, listing_columns, who
 from safety.dsmb.figures import Column, Row, Table
 from safety.dsmb.introduction import proposing_rule
@@ -30,7 +30,15 @@ def _lines(snapshot):
             continue
         ways = {way for g in of_test.values() for way in (*g.worst, *(g.baseline.grades if g.baseline else ()))}
         for way in sorted(ways, reverse=True) or [""]:
-            yield _name(test.name, way), way, of_test
+            yield _name(_told_apart(snapshot, code, test.name), way), way, of_test
+
+
+def _told_apart(snapshot, code, name):
+    """A vital sign of panels and the one of the same name that is taken while infusions run are two tests."""
+    infusions = snapshot.protocol.infusions
+    if infusions is None or code not in infusions.monitoring_tests:
+        return name
+    return with_more(name, _("at infusions"))
 
 
 def _unconfirmed_note(unconfirmed, counted):

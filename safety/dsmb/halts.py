@@ -6,7 +6,7 @@ from patients.models import Scope, blocked_told
 from safety.dsmb.counting import listed, parts
 from safety.dsmb.events import listing_columns, who
 from safety.dsmb.figures import Column, Row, Table
-from safety.dsmb.introduction import rule_number, what_counts
+from safety.dsmb.introduction import rule_number, rule_told, what_counts
 from safety.stopping.boundaries import beta_tail
 from safety.stopping.rules import interval_of, statistic_of
 from trialsite import trial
@@ -64,7 +64,7 @@ def stopping_rules(snapshot, states):
 
     for place, rule in rules:
         if not rule.arms:
-            rows.append(Row(cells(f"{rule_number(place)}: {rule.name}", states[rule.code, ()])))
+            rows.append(Row(cells(rule_told(place, rule), states[rule.code, ()])))
             continue
         of_rule = {letters: state for (code, letters), state in states.items() if code == rule.code}
         words = _("%(rule)s: %(words)s; applied to each group alike") if len(rule.arms) == 1 else _(
@@ -102,7 +102,9 @@ def _stops_at(state):
 
 
 def _reached(state):
-    """Whether the boundary is, or was on the way, reached."""
+    """Whether the boundary is, or was on the way, reached; a rule that halts single patients, by any."""
+    if state.rule.scope == "patient":
+        return _("reached") if state.y else _("not reached")
     if not state.is_met:
         return _("not reached")
     if (state.met_at.y, state.met_at.n) == (state.y, state.n):

@@ -23,6 +23,13 @@ def rule_number(place):
     return _("Rule %(place)s") % {"place": place}
 
 
+def rule_told(place, rule):
+    """With its name where it counts everybody."""
+    return (
+        rule_number(place) if rule.arms else _("%(rule)s: %(name)s") % {"rule": rule_number(place), "name": rule.name}
+    )
+
+
 def synopsis(snapshot):
     """I1. Without the names of the arms: neither part has them."""
     protocol = snapshot.protocol
@@ -96,7 +103,7 @@ def what_counts(protocol, rule):
         counted.serious and _("serious"),
         counted.related and _("related"),
         counted.fatal and _("fatal"),
-        ", ".join(interest[code] for code in counted.of_interest),
+        listed(interest[code] for code in counted.of_interest),
         counted.within_days_of_infusion is not None
         and _("begun within %(days)s days of an infusion") % {"days": counted.within_days_of_infusion},
     )))  # fmt: skip
@@ -107,7 +114,6 @@ def stopping_rules_in_words(snapshot):
     protocol, rows = snapshot.protocol, []
     scopes = {"patient": _("this patient"), "arm": _("these groups"), "trial": _("the whole trial")}
     for place, rule in enumerate(protocol.stopping_rules, 1):
-        name = rule_number(place) if rule.arms else f"{rule_number(place)}: {rule.name}"
         of = (
             ngettext("patients of %(n)s group", "patients of %(n)s groups", len(rule.arms)) % {"n": len(rule.arms)}
             if rule.arms else _("all treated patients")
@@ -115,7 +121,7 @@ def stopping_rules_in_words(snapshot):
         halted = _("%(scope)s: %(what)s") % {
             "scope": scopes[rule.scope], "what": listed(blocked_told(what) for what in rule.blocks),
         }  # fmt: skip
-        rows.append(Row((name, what_counts(protocol, rule), of, _when_it_stops(rule), halted)))
+        rows.append(Row((rule_told(place, rule), what_counts(protocol, rule), of, _when_it_stops(rule), halted)))
     columns = (
         Column(_("Stopping rule"), align="left", share=1.1), Column(_("Events that count"), align="left", share=1),
         Column(_("Among"), align="left", share=0.7), Column(_("Stops"), align="left", share=1.3),
@@ -126,7 +132,7 @@ def stopping_rules_in_words(snapshot):
         (_("Patients are counted, not events: those with at least one event that counts after their first treatment. A rule "
            "that is met halts by itself what is named; only the board's decision lifts it. T15 of the closed part says where "
            "each stands."),) if rows else (),
-        wide=True, empty=_("The protocol has no stopping rule."),
+        empty=_("The protocol has no stopping rule."),
     )  # fmt: skip
 
 
@@ -141,7 +147,7 @@ def _when_it_stops(rule):
         else _("%(count)s of %(first)s to %(last)s") % {"count": count, "first": first, "last": last}
         for first, last, count in boundary.ranges()
     )  # fmt: skip
-    return _("%(kind)s: %(counts)s patients") % {"kind": kinds()[rule.kind], "counts": ", ".join(ranges) or "–"}
+    return _("%(kind)s: %(counts)s patients") % {"kind": kinds()[rule.kind], "counts": listed(ranges) or "–"}
 
 
 def how_events_are_reported(snapshot):

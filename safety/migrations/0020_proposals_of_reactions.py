@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('patients', '0007_words_of_fields'),
         ('safety', '0019_what_the_site_adds'),
-        ('visits', '0009_answered_grades'),
+        ('visits', '0011_refusals'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

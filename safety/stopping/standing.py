@@ -30,6 +30,11 @@ class Known:
     in_force: bool
 
 
+def is_new(state: State, known: Iterable[Known]) -> bool:
+    """Is a rule met by something for which no halt was opened yet?"""
+    return not state.is_decided(key for one in known for key in one.counted)
+
+
 def standing_of(state: State | None, known: Iterable[Known]) -> Standing:
     """Of one target: its state now (None: single patients who do not meet the rule have none), and when it was met."""
     known = list(known)
@@ -37,7 +42,7 @@ def standing_of(state: State | None, known: Iterable[Known]) -> Standing:
     if state is not None and state.is_met:
         if in_force:
             return Standing.HELD
-        return Standing.DECIDED if state.is_decided(key for one in known for key in one.counted) else Standing.NEW
+        return Standing.NEW if is_new(state, known) else Standing.DECIDED
     if in_force:
         return Standing.HELD_ALTHOUGH
     return Standing.WAS_DECIDED if known else Standing.NOT_MET

@@ -118,12 +118,12 @@ def judging_context(request, seen, proposal, heading, **more):
 
 def told(proposal):
     """What was seen and its grade in one sentence."""
-    facts = {"seen": proposal.told, "day": proposal.on, "visit": proposal.visit.code, "grade": f"{proposal.grade}?" if proposal.is_to_confirm else proposal.grade,
+    facts = {"seen": proposal.told, "day": proposal.on, "visit": proposal.visit.code, "grade": f"{proposal.grade}?" if proposal.is_proposed else proposal.grade,
              "scale": proposal.scale, "words": proposal.words}  # fmt: skip
     if not proposal.words:
         return _("%(seen)s on %(day)s, %(visit)s: grade %(grade)s") % facts
     sentence = _("%(seen)s on %(day)s, %(visit)s: grade %(grade)s by %(scale)s (%(words)s)") % facts
-    scale, _rows = event_rows(proposal.patient.protocol, proposal.event) or (None, None)
+    scale, _rows = event_rows(proposal.patient.protocol, proposal.event) or (None, [])
     if scale is None or f"{scale.name} {scale.version}" == proposal.scale:
         return sentence
     return " ".join([sentence, _("The event is graded by %(scale)s: compare its words.") % {
@@ -150,7 +150,11 @@ def report_proposed_event(request, kind, pk):
 
 def initial_of(proposal):
     """What the record says of the event."""
-    known = {"term": proposal.event, "grade": proposal.grade, "began_on": proposal.on}
+    known = {
+        "term": proposal.event,
+        "grade": f"{proposal.grade}?" if proposal.is_proposed else proposal.grade,
+        "began_on": proposal.on,
+    }
     if proposal.is_reaction:
         return known | _of_reaction(proposal.seen)
     m, site = proposal.seen, proposal.patient.site

@@ -64,3 +64,10 @@ def test_each_arm_that_a_rule_halts_is_decided_on_by_itself():
     of = rule(scope="arm", arms=["LOW", "HIGH"])
     before = [known("e1", in_force=True, target=("arm", None, "LOW")), known("e1", target=("arm", None, "HIGH"))]
     assert standings([state("e1", of=of)], before) == {Standing.HELD: 1, Standing.DECIDED: 1}
+
+
+def test_what_was_decided_on_under_another_key_is_decided():
+    now = state("event 7", same=(("event 7", frozenset({"reaction 5", "reaction 6"})),))
+    assert standing_of(now, [known("reaction 5")]) is Standing.DECIDED
+    assert standing_of(now, [known("reaction 4")]) is Standing.NEW
+    assert standing_of(state("event 7", "event 8", same=now.same), [known("reaction 5")]) is Standing.NEW
