@@ -30,7 +30,7 @@ class Trial(Part):
     title: Text
     registry: Text
     sponsor: Text
-    sponsor_address: Text = ""
+    sponsor_address: str = ""
     phase: Text
     masking: Literal["open", "single", "double"]
     planned_patients: Positive
