@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from patients import actions, randomisation
 from patients.models import ArtRegimen, HivHistory, MedicalHistory, Medication, Patient, Sex, State
 from trialsite import trial
+from trialsite.clock import today_at
 from trialsite.demo import chance
 from trialsite.models import Site
 
@@ -49,7 +50,7 @@ def in_words(day, precision):
 
 def screen_and_consent(*, site, by, on=None, sex=Sex.FEMALE, birth_date=None, with_histories=True, seed=1):
     """A new patient who has signed the newest consent form, with histories and antiretroviral treatment."""
-    on = on or actions.today_at(site) - timedelta(days=7)
+    on = on or today_at(site) - timedelta(days=7)
     lot = chance(seed, "birth")
     birth_date = birth_date or on - timedelta(days=lot.randint(24 * 365, 60 * 365))
     patient = actions.screen_patient(site=site, sex=sex, birth_date=birth_date, screened_on=on, by=by)
@@ -142,7 +143,7 @@ def answer_criteria(*, patient, by, on=None):
     """Answer each criterion as the results say, and in the patient's favour where a person must judge.
 
     Gives the assessment: the patient is eligible when the results allow it."""
-    on = on or actions.today_at(patient.site)
+    on = on or today_at(patient.site)
     protocol, answers, comments = patient.protocol, {}, {}
     for finding in actions.findings_about(patient, on):
         code, is_exclusion = finding.criterion.code, protocol.eligibility.is_exclusion(finding.criterion.code)
@@ -163,7 +164,7 @@ def make_eligible(*, patient, by, on=None):
 
 def fail_screening(*, patient, by, on=None, explanation=""):
     """The screen failure's disposition. Without an explanation it names the criteria that were not met."""
-    on = on or actions.today_at(patient.site)
+    on = on or today_at(patient.site)
     return actions.record_disposition(
         patient=patient, state=State.SCREEN_FAILED, on=on, explanation=explanation, version=None, by=by
     )
@@ -229,7 +230,7 @@ def _import_list(protocol, slots_per_stratum, by):
 
 def randomise(*, patient, by, day_0=None):
     """The patient, randomised; day 0 is planned for today unless given."""
-    day_0 = day_0 or actions.today_at(patient.site)
+    day_0 = day_0 or today_at(patient.site)
     return fresh(actions.randomise_patient(patient=patient, day_0=day_0, version=None, by=by))
 
 
@@ -238,5 +239,5 @@ def randomise(*, patient, by, day_0=None):
 
 def end_participation(*, patient, state=State.COMPLETED, on=None, explanation="", by):
     """The disposition of a patient who completed, withdrew, was lost or died."""
-    on: date = on or actions.today_at(patient.site)
+    on: date = on or today_at(patient.site)
     return actions.record_disposition(patient=patient, state=state, on=on, explanation=explanation, version=None, by=by)

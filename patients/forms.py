@@ -3,6 +3,7 @@
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from patients.models import Blocked, HivHistory, Scope, Sex, State
 from trialsite.fields import (
@@ -16,6 +17,7 @@ from trialsite.fields import (
 )
 from trialsite.models import Site
 from trialsite.saving import AskingForm, DataForm
+from trialsite.words import language_told
 
 
 class ScreenPatientForm(DataForm):
@@ -44,7 +46,9 @@ class ConsentForm(DataForm):
     def __init__(self, *args, forms_there, **kwargs):
         super().__init__(*args, **kwargs)
         self.fields["form_version"].choices = [(f.version, f"{f.version} ({f.dated})") for f in reversed(forms_there)]
-        self.fields["language"].choices = [(x, x) for x in dict.fromkeys(x for f in forms_there for x in f.languages)]
+        self.fields["language"].choices = [
+            (x, language_told(x)) for x in dict.fromkeys(x for f in forms_there for x in f.languages)
+        ]
 
 
 class CorrectConsentForm(DataForm):
@@ -59,7 +63,7 @@ class CorrectConsentForm(DataForm):
         initial = {name: getattr(record, name) for name in ("signed_on", "language", "obtained_by")}
         super().__init__(*args, record=record, initial=initial, **kwargs)
         offered = [x for form in record.protocol.consent_forms for x in form.languages]
-        self.fields["language"].choices = [(x, x) for x in dict.fromkeys([record.language, *offered])]
+        self.fields["language"].choices = [(x, language_told(x)) for x in dict.fromkeys([record.language, *offered])]
 
 
 class LineForm(AskingForm):
@@ -162,7 +166,7 @@ class RandomiseForm(DataForm):
 
 
 class DispositionForm(DataForm):
-    state = forms.ChoiceField(label=_("What happened"))
+    state = forms.ChoiceField(label=pgettext_lazy("end of participation", "What happened"))
     on = StrictDateField(label=_("Date"))
     explanation = ClearTextField(label=_("Explanation"), max_length=1000, lines=3, required=False)
 

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from patients.models import OPEN_STATES, AllocationSlot, Halt, Patient, State, Unmasking
 from patients.randomisation import strata
 from trialsite import trial
+from trialsite.clock import day_at
 from trialsite.models import Site, VersionApproval
 from trialsite.roles import Permission, can, within_sites
 from trialsite.sections import at_chosen_site, first_of, section
@@ -64,10 +65,10 @@ def in_screening(user, filters):
 
 
 def halts_to_decide():
-    rows, count = first_of(Halt.objects.open().select_related("patient").order_by("opened_at"))
+    rows, count = first_of(Halt.objects.open().select_related("patient__site").order_by("opened_at"))
     items = [
         {"label": halt.what, "url": f"{reverse('safety:record_recommendation')}?halt={halt.pk}", "status": "halted",
-         "status_text": _("in force"), "note": halt.reason, "when": halt.opened_at.date()}
+         "status_text": _("in force"), "note": halt.reason, "when": day_at(halt.patient and halt.patient.site, halt.opened_at)}
         for halt in rows
     ]  # fmt: skip
     url = reverse("patients:list_halts")
@@ -78,10 +79,10 @@ def halts_to_decide():
 
 def unmasked(user, filters):
     unmaskings = at_chosen_site(Unmasking.objects.visible_to(user), filters, "patient__site")
-    rows, count = first_of(unmaskings.select_related("patient", "unmasked_by"))
+    rows, count = first_of(unmaskings.select_related("patient__site", "unmasked_by"))
     items = [
         {"label": one.patient.number, "url": reverse("patients:show_unmasking", args=[one.pk]), "status": "open",
-         "status_text": one.get_category_display(), "note": str(one.unmasked_by), "when": one.unmasked_at.date()}
+         "status_text": one.get_category_display(), "note": str(one.unmasked_by), "when": day_at(one.patient.site, one.unmasked_at)}
         for one in rows
     ]  # fmt: skip
     url = reverse("patients:list_unmaskings")
@@ -101,4 +102,5 @@ def places_left():
     ]  # fmt: skip
     items.sort(key=lambda item: item["status"] != "overdue")
     short = sum(item["status"] == "overdue" for item in items)
-    return section(_("Randomisation list"), items[:8], short, url=url, urgent=True)
+    # nothing is to be done while enough places are left: no number then
+    return section(_("Randomisation list"), items[:8], short or None, url=url, urgent=True)

@@ -12,8 +12,8 @@ from patients import eligibility
 from trialsite import trial
 from trialsite.models import Site
 from trialsite.reasons import reason_told
-from trialsite.roles import Permission, within_sites
-from trialsite.words import Sentence
+from trialsite.roles import Permission, can, can_see_arm, within_sites
+from trialsite.words import Sentence, language_told, listed
 
 
 def person(words=None, **kwargs):
@@ -182,6 +182,10 @@ class Consent(PatientRecord):
 
     def __str__(self):
         return gettext("consent %(version)s of %(day)s") % {"version": self.form_version, "day": self.signed_on}
+
+    @property
+    def language_told(self):
+        return language_told(self.language)
 
     @property
     def protocol(self):
@@ -444,6 +448,15 @@ def blocked_told(what):
 
 
 class HaltQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """Those of the trial and of the person's patients, of all patients for who decides on halts; of one arm only for
+        eyes that may see arms."""
+        halts = self
+        if not can(user, Permission.RECORD_DECISIONS):
+            halts = halts.filter(Q(patient=None) | Q(patient__in=Patient.objects.visible_to(user)))
+        sees_arms = can_see_arm(user, masked=trial.current_protocol().is_masked)
+        return halts if sees_arms else halts.exclude(scope=Scope.ARM)
+
     def open(self):
         return self.filter(lifted_at=None)
 
@@ -499,13 +512,14 @@ class Halt(models.Model):
 
     @property
     def blocks_text(self):
-        return ", ".join(str(Blocked(what).label) for what in self.blocks)
+        return listed(Blocked(what).label for what in self.blocks)
 
     # as the strip on every page names it
 
     @property
     def what(self):
-        return self.blocks_text.capitalize() + (f" ({self.patient})" if self.patient_id else "")
+        what = self.blocks_text.capitalize()
+        return gettext("%(what)s (%(patient)s)") % {"what": what, "patient": self.patient} if self.patient_id else what
 
     @property
     def since(self):

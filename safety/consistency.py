@@ -31,7 +31,7 @@ class Surroundings:
     infusions_given: int
     first_infusion_on: date | None
     today: date
-    is_treated: bool = True
+    is_treated: bool
     died_on: date | None = None
     infusions: tuple[tuple[int, date], ...] = ()
 

@@ -2,6 +2,7 @@
 
 from django import forms
 from django.urls import reverse
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from safety.dictionary import body_systems, told
@@ -9,7 +10,7 @@ from safety.models import SERIOUSNESS, ActionTaken, Deviation, Expectedness, Out
 from trialsite.fields import ClearTextField, StrictDateField, StrictDateTimeField, YesNoField, choices_with_blank
 from trialsite.forms import SiteFilter
 from trialsite.saving import AskingForm, DataForm
-from visits.grading import event_row
+from visits.grading import event_rows
 from visits.models import Visit
 
 GRADES = [(1, _("1 mild")), (2, _("2 moderate")), (3, _("3 severe")), (4, _("4 potentially life-threatening")),
@@ -21,9 +22,14 @@ def grade_of(value):
 
 
 def grade_words(protocol, term, grade):
-    """What `visits/show_grade_words.html` shows of an event: scale, row, and the grade that is chosen."""
-    scale, row = event_row(protocol, term) or (None, None)
-    return {"scale": scale, "row": row, "chosen": int(grade) if str(grade) in "12345" and grade else None}
+    """What `visits/show_grade_words.html` shows of an event: scale, row, other rows, and the grade that is chosen."""
+    scale, rows = event_rows(protocol, term) or (None, [None])
+    return {
+        "scale": scale,
+        "row": rows[0],
+        "others": rows[1:],
+        "chosen": int(grade) if str(grade) in "12345" and grade else None,
+    }
 
 
 class AdverseEventForm(AskingForm):
@@ -164,8 +170,14 @@ class DeviationForm(DataForm):
         stored = {name: getattr(record, name) for name in self.base_fields if hasattr(record, name)} if record else {}
         super().__init__(*args, record=record, initial={**(initial or {}), **stored}, **kwargs)
         self.fields["visit"].queryset = Visit.objects.filter(patient=patient)
+        helps = []
+        if record.seen if record else self.data.get("proposal_key") or self.initial.get("proposal_key"):
+            self.fields["description"].label = _("What the site adds")
+            self.fields["description"].required = False
+            helps.append(_("What the system saw is kept beside it, and read in each reader's language."))
         if patient.protocol.is_masked:
-            self.fields["description"].help_text = _("Write nothing that tells the treatment: the trial is masked.")
+            helps.append(_("Write nothing that tells the treatment: the trial is masked."))
+        self.fields["description"].help_text = format_lazy(" ".join(["{}"] * len(helps)), *helps)
         if record is not None:
             del self.fields["proposal_key"]
             self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)

@@ -9,7 +9,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from patients.actions import today_for
 from patients.models import Patient
 from safety.abnormal_results import unjudged_results
 from safety.actions.board import RECEIVERS
@@ -17,15 +16,15 @@ from safety.cases import copies_asked_for
 from safety.coding import work
 from safety.coding.rules import CodingState
 from safety.listings.table import address_of
-from safety.models import CATEGORIES, AdverseEvent, DsmbReport, Recommendation, SeriousCase
+from safety.models import CATEGORIES, AdverseEvent, BoardSignature, DsmbReport, Recommendation, SeriousCase
 from safety.proposals import unjudged_among
 from safety.sentinels import waiting_now
 from trialsite import trial
+from trialsite.clock import day_at, today_for, told_day
 from trialsite.ctcae import term_told
 from trialsite.models import JobState
 from trialsite.roles import Permission, can, within_sites
 from trialsite.sections import SHOWN, at_chosen_site, chosen_site, first_of, later, section
-from trialsite.templatetags.trial import unit_text
 
 
 def sections(user, filters):
@@ -68,7 +67,7 @@ FIRST_PATIENTS = gettext_lazy("The first patients, one after another")
 TO_JUDGE = gettext_lazy("Deviations to judge")
 SERIOUS = gettext_lazy("Serious events that go on")
 TO_CODE = gettext_lazy("Words to code")
-RESULTS = gettext_lazy("Results that may be adverse events")
+RESULTS = gettext_lazy("Results and reactions that may be adverse events")
 
 
 def cases_due(user, filters, owed_by, title):
@@ -130,7 +129,7 @@ def told_deadline(local):
 def cases_to_judge(user, filters):
     """The cases that the sponsor has not judged, or not as they stand now: the next deadline first."""
     cases = at_chosen_site(SeriousCase.objects.visible_to(user), filters, "patient__site")
-    cases = cases.filter(waits_for_judgement=True).select_related("patient", "event")
+    cases = cases.filter(waits_for_judgement=True).select_related("patient__site", "event")
     rows, count = first_of(cases.order_by(F("sponsor_due_at").asc(nulls_last=True), "id"))
     items = [
         {
@@ -139,7 +138,7 @@ def cases_to_judge(user, filters):
             "status": "serious",
             "status_text": _("grade %d") % case.event.grade,
             "note": case.event.get_relationship_display(),
-            "when": case.opened_at.date(),
+            "when": day_at(case.patient.site, case.opened_at),
         }
         for case in rows
     ]
@@ -205,24 +204,25 @@ def codes_to_approve(user, filters):
     url = reverse("safety:approve_codes")
     items = [
         {"label": str(coding), "url": url, "note": coding.patient.number,
-         "when": coding.coded_at.date()}
+         "when": day_at(coding.patient.site, coding.coded_at)}
         for coding in rows
     ]  # fmt: skip
     return section(_("Codes to approve"), items, count, url=url, empty=_("No code waits for you."))
 
 
 def results_to_judge(user, filters):
-    """The graded results that nobody has judged, the worst first."""
+    """The graded results and reactions that nobody has judged, the worst first."""
     patients = within_sites(Patient.objects.all(), user, Permission.REPORT_ADVERSE_EVENTS, "site")
     waiting = unjudged_results(at_chosen_site(patients, filters, "site"))
-    waiting.sort(key=lambda one: -one.measurement.grade)
+    waiting.sort(key=lambda one: -one.grade)
     items = [
         {
-            "label": f"{one.patient.number} · {one.test.name} {one.measurement.typed} {unit_text(one.unit)}".strip(),
+            "label": f"{one.patient.number} · {one.told}",
             "url": reverse("safety:list_abnormal_results") + f"?patient={one.patient.pk}",
-            "grade": one.measurement.grade,
+            "grade": one.grade,
+            "is_proposed": one.is_proposed,
             "note": one.visit.code,
-            "when": one.measurement.collected_on,
+            "when": one.on,
         }
         for one in waiting[:SHOWN]
     ]
@@ -234,7 +234,7 @@ def reports(user):
     rows, count = first_of(DsmbReport.objects.visible_to(user).filter(state=JobState.DONE), shown=3)
     items = [
         {"label": _("DSMB report as of %s") % report.cutoff, "url": reverse("safety:show_report", args=[report.pk]),
-         "when": report.finished_at.date() if report.finished_at else ""}
+         "when": told_day(report.finished_at)}
         for report in rows
     ]  # fmt: skip
     return section(_("Latest DSMB reports"), items, count, url=reverse("safety:list_reports"), empty=_("None yet."))
@@ -244,9 +244,17 @@ def recommendations(user):
     """What the board has recommended of late; for its members first what waits for their signature."""
     visible = Recommendation.objects.visible_to(user).filter(is_withdrawn=False)
     rows, count = first_of(visible.order_by(F("effective_at").desc(nulls_first=True), "-id"), shown=3)
+    rows = list(rows)
+    drafts = [one.pk for one in rows if not one.effective_at]
+    signed = drafts and set(
+        BoardSignature.objects.filter(recommendation__in=drafts, signed_by=user).values_list(
+            "recommendation_id", flat=True
+        )
+    )
     items = [
         {"label": one.get_decision_display(), "url": reverse("safety:show_recommendation", args=[one.pk]),
-         "status": "" if one.effective_at else "open", "status_text": _("waits for signatures"), "when": one.met_on}
+         "status": "" if one.effective_at else "open", "when": one.met_on,
+         "status_text": _("waits for signatures") if one.pk in signed else _("waits for your signature")}
         for one in rows
     ]  # fmt: skip
     url = reverse("safety:list_recommendations")

@@ -39,6 +39,9 @@ class ListingFilter(forms.Form):
     worse = forms.ChoiceField(
         label=_("Shift"), required=False, choices=[("", _("all")), ("Y", _("worse than baseline only"))]
     )
+    proposed = forms.ChoiceField(
+        label=_("To be confirmed"), required=False, choices=[("", _("all")), ("Y", _("to be confirmed only"))]
+    )
     since = StrictDateField(label=_("From"), required=False, not_after_today=False)
     until = StrictDateField(label=_("To"), required=False, not_after_today=False)
 

@@ -11,7 +11,6 @@ from django.db.models import CharField, Exists, F, OuterRef, Subquery
 from django.db.models.functions import Cast, JSONObject
 from django.utils import timezone
 
-from patients.actions import day_at, today_at
 from patients.eligibility import Evidence, assess, facts_of
 from patients.models import ArtRegimen, Consent, CriterionAnswer, EligibilityAssessment, Patient, Unmasking
 from safety.deviations import (
@@ -26,6 +25,7 @@ from safety.deviations import (
 )
 from safety.models import Deviation, DismissedProposal
 from trialsite import trial
+from trialsite.clock import day_at, today_at
 from trialsite.words import Name
 from visits.infusing import pregnancy_test
 from visits.models import Infusion, Measurement, PanelRecord, PanelState, Visit, VisitState

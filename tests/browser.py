@@ -170,8 +170,8 @@ def move_to_the_afternoon(universe):
 
 def in_week_4(universe):
     """A woman whose second infusion is due today, all before it entered on its day; and what would be measured today."""
-    from patients.actions import today_at
     from patients.demo import fresh
+    from trialsite.clock import today_at
     from trialsite.demo import at, clock_at
     from visits import demo as visit_steps
 

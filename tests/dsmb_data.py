@@ -126,20 +126,20 @@ class SmallTrial:
             )
         self.end(patient, State.SCREEN_FAILED, on, explanation)
 
-    def randomise(self, patient, arm, day_0):
+    def randomise(self, patient, arm, day_0, stratum="ALL"):
         with acting(self.by, "test"):
             patient.state, patient.day_0 = State.RANDOMISED, day_0
             patient.save()
             AllocationSlot.objects.create(
-                allocation_list=self.slots, stratum="ALL", sequence=patient.sequence, arm=arm, patient=patient,
+                allocation_list=self.slots, stratum=stratum, sequence=patient.sequence, arm=arm, patient=patient,
                 taken_at=datetime(day_0.year, day_0.month, day_0.day, 1, tzinfo=UTC), taken_by=self.by,
             )  # fmt: skip
             patient.arm = arm
         return patient
 
-    def enrol(self, arm, day_0, **about):
+    def enrol(self, arm, day_0, *, stratum="ALL", **about):
         """Screened two weeks before day 0 and randomised on it."""
-        return self.randomise(self.screen(day_0 - timedelta(days=14), **about), arm, day_0)
+        return self.randomise(self.screen(day_0 - timedelta(days=14), **about), arm, day_0, stratum)
 
     def end(self, patient, state, on, explanation="said nothing"):
         with acting(self.by, "test"):

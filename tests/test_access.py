@@ -42,7 +42,7 @@ def fill(universe):
     found = {}
     for site, by, seed in ((universe.site, universe.chen, 1), (universe.other_site, universe.li, 2)):
         patient = universe.randomised(site=site, by=by, seed=seed)
-        visit_steps.give_infusion(patient=patient, by=by, number=1)
+        visit_steps.give_infusion(patient=patient, by=by, number=1, reactions=[("Chills", 20, 2)])
         panel = visit_steps.enter_visit(patient=patient, code=code_of(patient, 1), by=by).panels.first()
         event = universe.event(patient, by=by)
         case = universe.event(patient, by=by, is_serious=True, is_important=True, grade=3).case
@@ -69,7 +69,7 @@ def fill(universe):
             "patient": patient, "visit": Visit.objects.get(patient=patient, code=code_of(patient, 1)), "panel": panel,
             "event": event, "query": query, "lot": lot, "line": line, "deviation": deviation, "dismissed": dismissed,
             "laboratory": laboratory, "range": laboratory.ranges.first(),
-            "mark": mark, "result": result, "declined": declined,
+            "mark": mark, "result": result, "declined": declined, "reaction": patient.reactions.get(),
         }  # fmt: skip
     found["halt"] = patient_actions.open_halt(scope=Scope.TRIAL, blocks=["enrol"], cause="Pause", by=universe.samuel)
     found["retired"] = visit_actions.retire_check(code="weight_change", reason="Noise", by=universe.david)
@@ -80,7 +80,8 @@ def fill(universe):
         met_on=timezone.now().date(), decision="continue", rationale="Nothing new", by=universe.dora,
         action_items=[("Tell the sites", "Sponsor", None)],
     )  # fmt: skip
-    safety_actions.sign_recommendation(recommendation=found["recommendation"], version=1, by=universe.dora)
+    for member in (universe.dora, universe.dan):
+        safety_actions.sign_recommendation(recommendation=found["recommendation"], version=1, by=member)
     sites = [universe.site.pk, universe.other_site.pk]
     found["export"] = request_export(cutoff=timezone.now(), sites=sites, kinds=["patients"], by=universe.sofia)
     return found
@@ -106,7 +107,7 @@ def derail(patient, by):
             panel=panel, values={test: value}, collected_on=panel.collected_on, version=None, reason="misread", by=by
         )
     result, other = (Measurement.objects.filter(patient=patient, test=test, grade=4).get() for test in ("ALT", "HGB"))
-    return result, safety_actions.decline_result(measurement=other, reason="A clotted tube", by=by)
+    return result, safety_actions.decline_result(seen=other, reason="A clotted tube", by=by)
 
 
 def code_of(patient, infusion):
@@ -165,9 +166,9 @@ def arguments_of(name, here, records):
         "safety:compare_dictionary": {"pk": here["coding"].dictionary_id},
         "safety:use_dictionary": {"pk": here["coding"].dictionary_id},
         "safety:count_abnormal_results": {"patient_pk": patient},
-        "safety:report_proposed_event": {"pk": here["result"].pk},
-        "safety:add_result_to_event": {"pk": here["result"].pk},
-        "safety:decline_result": {"pk": here["result"].pk},
+        "safety:report_proposed_event": {"kind": "reaction", "pk": here["reaction"].pk},
+        "safety:add_result_to_event": {"kind": "measurement", "pk": here["result"].pk},
+        "safety:decline_result": {"kind": "reaction", "pk": here["reaction"].pk},
         "safety:restore_result": {"pk": here["declined"].pk},
         "visits:confirm_grade": {"pk": here["result"].pk},
         "safety:record_deviation": {"patient_pk": patient},

@@ -7,9 +7,9 @@ import pytest
 
 from patients import actions as patient_actions
 from patients import demo as patient_steps
-from patients.actions import today_at
 from tests.universe import Universe, fields_of, send
 from trialsite import actions, protocol, trial
+from trialsite.clock import today_at
 from trialsite.saving import Refused
 from visits import actions as visit_actions
 from visits import demo as visit_steps

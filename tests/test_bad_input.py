@@ -61,7 +61,8 @@ def forms(world, records):
     addresses += [reverse("visits:enter_panel", args=[expected.pk]), f"/patients/{screened.pk}/eligibility/",
                   f"/visits/{next_infusion}/prepare/", f"/patients/{screened.pk}/disposition/",
                   *(f"/patients/{screened.pk}/lines/{kind}/" for kind in ("hiv", "art", "history"))]  # fmt: skip
-    for panel in here["visit"].panels.all():
+    blank = PanelRecord.objects.filter(visit__patient=here["patient"], visit__code="W12", state="expected")
+    for panel in [*here["visit"].panels.all(), *blank]:
         addresses.append(reverse("visits:enter_panel", args=[panel.pk]))
     kinds = set()  # a form that differs in nothing but its address is sent once
     for url in dict.fromkeys(addresses):

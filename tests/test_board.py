@@ -50,6 +50,12 @@ def recommend(by, decision=Decision.CONTINUE, **values):
     return actions.record_recommendation(**values, by=by)
 
 
+def agree(recommendation, universe):
+    """Both members sign; with the second signature it is in effect."""
+    sign(recommendation, universe.dora)
+    return sign(recommendation, universe.dan)
+
+
 def sign(recommendation, by):
     return actions.sign_recommendation(recommendation=recommendation, version=recommendation.version, by=by)
 
@@ -76,6 +82,9 @@ def test_a_signed_recommendation_does_to_halts_what_it_says(
     halt.refresh_from_db()
     assert halt.lifted_at is None, "a recommendation that nobody signed does nothing"
     sign(recommendation, unchanged.dora)
+    halt.refresh_from_db()
+    assert halt.lifted_at is None and Halt.objects.count() == 1, "one member of two decides nothing"
+    sign(recommendation, unchanged.dan)
     halt.refresh_from_db()
     assert (halt.lifted_at is None) == still_halted
     new = Halt.objects.exclude(pk=halt.pk).first()
@@ -127,7 +136,7 @@ def test_what_only_some_may_do_is_refused_to_all_others_by_the_action_itself(unc
             actions.confirm_reading(report=report, part="open", by=other)
         with pytest.raises(PermissionDenied):
             actions.withdraw_recommendation(**seen, reason="not mine", by=other)
-    sign(recommendation, unchanged.dora)
+    agree(recommendation, unchanged)
     item = recommendation.action_items.get()
     for other in (unchanged.dora, unchanged.sofia, unchanged.wang):
         with pytest.raises(PermissionDenied):
@@ -138,11 +147,11 @@ def test_what_only_some_may_do_is_refused_to_all_others_by_the_action_itself(unc
 
 
 def test_what_is_in_effect_is_neither_signed_nor_withdrawn_any_more(unchanged):
-    recommendation = sign(recommend(unchanged.dora), unchanged.dora)
-    second = another_member(unchanged).user
+    recommendation = agree(recommend(unchanged.dora), unchanged)
+    third = another_member(unchanged).user
     with pytest.raises(Refused, match="in effect already"):
-        sign(recommendation, second)
-    seen = {"recommendation": recommendation, "version": recommendation.version, "by": second}
+        sign(recommendation, third)
+    seen = {"recommendation": recommendation, "version": recommendation.version, "by": third}
     with pytest.raises(Refused, match="Record another"):
         actions.withdraw_recommendation(**seen, reason="wrong report")
 
@@ -156,29 +165,28 @@ def test_a_recommendation_rests_on_a_released_report_and_lifts_what_is_in_force(
     assert (
         f'value="{report.pk}"' not in dora.get(ADDRESS).content.decode().split('name="report"')[1].split("</select>")[0]
     )
-    sign(recommend(unchanged.dora, lifts=[halt]), unchanged.dora)
+    agree(recommend(unchanged.dora, lifts=[halt]), unchanged)
     halt.refresh_from_db()
     with pytest.raises(Refused) as refusal:
         recommend(unchanged.dora, lifts=[halt])
     assert list(refusal.value.errors) == ["lifts"]
 
 
-def test_it_takes_effect_with_the_last_signature_that_the_protocol_asks_for(unchanged, halt, monkeypatch):
+@pytest.mark.parametrize("asked", [1, 2, 3])
+def test_it_takes_effect_with_the_last_signature_that_the_protocol_asks_for(unchanged, halt, monkeypatch, asked):
     protocol = trial.current_protocol()
-    two = protocol.model_copy(update={"trial": protocol.trial.model_copy(update={"board_signatures": 2})})
-    monkeypatch.setattr(trial, "current_protocol", lambda: two)
+    assert protocol.trial.board_signatures == 2, "no single member of the pilot's board lifts a halt"
+    changed = protocol.model_copy(update={"trial": protocol.trial.model_copy(update={"board_signatures": asked})})
+    monkeypatch.setattr(trial, "current_protocol", lambda: changed)
+    members = [unchanged.dora, unchanged.dan, another_member(unchanged).user]
     recommendation = recommend(unchanged.dora, lifts=[halt])
-    sign(recommendation, unchanged.dora)
-    recommendation.refresh_from_db()
-    assert recommendation.effective_at is None
-    with pytest.raises(Refused, match="signed this already"):
-        sign(recommendation, unchanged.dora)
-    with acting(unchanged.system, "another member"):
-        second = type(unchanged.dora).objects.create(username="dan", full_name="Dan Drei")
-        unchanged.dora.grants.model.objects.create(user=second, role="dsmb_member", granted_by=unchanged.system)
-    sign(recommendation, second)
-    halt.refresh_from_db()
-    assert halt.lifted_at
+    for n, member in enumerate(members[:asked], 1):
+        sign(recommendation, member)
+        recommendation.refresh_from_db()
+        halt.refresh_from_db()
+        assert bool(recommendation.effective_at) == bool(halt.lifted_at) == (n == asked)
+        with pytest.raises(Refused, match="signed this already"):
+            sign(recommendation, member)
 
 
 def test_what_was_signed_is_not_what_was_changed_behind_the_back(unchanged):
@@ -294,15 +302,15 @@ def told(what):
 
 def another_member(universe):
     user = accounts.create_account(
-        username="dan", full_name="Dan Drei", email="", password=PASSWORD, by=universe.system
+        username="dina", full_name="Dina Dorn", email="", password=PASSWORD, by=universe.system
     )
-    return accounts.grant_role(user=user, role=Role.DSMB_MEMBER, site=None, reason="second member", by=universe.system)
+    return accounts.grant_role(user=user, role=Role.DSMB_MEMBER, site=None, reason="third member", by=universe.system)
 
 
 def test_the_board_is_told_by_e_mail_of_a_released_report(unchanged):
     report = made_report(unchanged)
     actions.release_report(report=report, note="QZARMB had more", version=1, by=unchanged.sofia)
-    assert list(told("released")) == ["dora"]
+    assert set(told("released")) == {"dora", "dan"}
     assert f"cut-off {TODAY}" in told("released")["dora"]
 
 
@@ -311,16 +319,18 @@ def test_the_other_members_are_told_of_a_recommendation_and_all_whom_it_is_for_o
     recommendation = recommend(
         unchanged.dora, Decision.MODIFY, conditions="half the rate", lifts=[halt], minutes="QZARMB"
     )
-    assert list(told("recorded")) == ["dan"] and not told("effect")
+    assert set(told("recorded")) == {"dan", "dina"}
     sign(recommendation, unchanged.dora)
+    assert not told("effect") and not told("lifted")
+    sign(recommendation, unchanged.dan)
     for what in ("effect", "lifted"):
-        assert set(told(what)) == {"dora", "dan", "samuel", "wang"}, what
+        assert set(told(what)) == {"dora", "dan", "dina", "samuel", "wang"}, what
     assert "Continue with modifications" in told("effect")["wang"] and "infusions" in told("lifted")["wang"].lower()
 
 
 def test_a_notice_is_written_with_what_it_tells_of_or_not_at_all(unchanged, halt):
     with pytest.raises(ZeroDivisionError), transaction.atomic():
-        sign(recommend(unchanged.dora, lifts=[halt]), unchanged.dora)
+        agree(recommend(unchanged.dora, lifts=[halt]), unchanged)
         assert told("effect")
         raise ZeroDivisionError
     assert not Email.objects.exists()
@@ -332,8 +342,8 @@ def test_of_a_masked_arm_that_is_held_no_more_those_alone_are_told_who_may_see_a
     masked = protocol.trial.model_copy(update={"masking": "double"})
     monkeypatch.setattr(trial, "current_protocol", lambda: protocol.model_copy(update={"trial": masked}))
     assert trial.current_protocol().is_masked
-    sign(recommend(unchanged.dora, lifts=[held]), unchanged.dora)
-    assert set(told("lifted")) == {"dora"}
+    agree(recommend(unchanged.dora, lifts=[held]), unchanged)
+    assert set(told("lifted")) == {"dora", "dan"}
     assert not Email.objects.visible_to(unchanged.samuel).filter(key__contains="/lifted/").exists()
     assert "a halt is lifted" in unchanged.client(unchanged.dora).get(reverse("list_emails")).content.decode()
 
@@ -355,7 +365,28 @@ def test_the_board_records_and_signs_on_its_pages_and_the_halt_is_lifted(unchang
     assert wrong.status_code == 422 and not BoardSignature.objects.exists()
     assert send(dora, f"{answer.url}sign/", password=PASSWORD).status_code == 302
     halt.refresh_from_db()
-    assert halt.lifted_at and halt.lifted_by == unchanged.dora
+    assert halt.lifted_at is None
+    page = dora.get(answer.url).content.decode()
+    assert "Signed: 1 of 2 signatures. It waits for Dan Drei." in page
+    assert "1 of 2 signatures" in page and "waits for Dan Drei" in page
+    assert "1 of 2 signatures" in dora.get(reverse("safety:list_recommendations")).content.decode()
+    dan = unchanged.client(unchanged.dan)
+    assert "waits for your signature" in dan.get("/").content.decode()
+    assert "waits for your signature" not in dora.get("/").content.decode()
+    assert send(dan, f"{answer.url}sign/", password=PASSWORD).status_code == 302
+    page = dan.get(answer.url).content.decode()
+    assert "Signed; it is in effect now." in page and "waits for" not in page
+    halt.refresh_from_db()
+    assert halt.lifted_at and halt.lifted_by == unchanged.dan
+
+
+def test_a_board_with_too_few_members_is_told_so_and_may_not_wait_for_nobody(unchanged):
+    """The protocol asks for two signatures; where one person is left, the page says that another must be appointed."""
+    recommendation = recommend(unchanged.dora)
+    sign(recommendation, unchanged.dora)
+    accounts.deactivate_account(user=unchanged.dan, reason="has left", by=unchanged.ada)
+    page = unchanged.client(unchanged.dora).get(reverse("safety:show_recommendation", args=[recommendation.pk]))
+    assert "No other member of the board has an account" in page.content.decode()
 
 
 def test_the_board_finds_the_halts_of_single_patients_that_it_decides_on(unchanged):
@@ -376,7 +407,7 @@ def test_action_items_say_what_and_who(unchanged):
 
 def test_minutes_of_the_closed_session_are_read_by_those_alone_who_read_closed_reports(unchanged):
     recommendation = recommend(unchanged.dora, minutes="QZARMB had more")
-    sign(recommendation, unchanged.dora)
+    agree(recommendation, unchanged)
     pages = [reverse("safety:show_recommendation", args=[recommendation.pk]), reverse("safety:list_recommendations"),
              reverse("show_history", args=["safety", "recommendation", recommendation.pk])]  # fmt: skip
     for name in ("samuel", "maria", "wang", "ines", "david"):
@@ -396,7 +427,7 @@ def test_others_see_a_recommendation_once_it_is_in_effect(unchanged):
     assert samuel.get(address).status_code == 404 and address not in samuel.get(listed).content.decode()
     assert address in dora.get(listed).content.decode()
     assert "Tell the sites" not in dora.get(listed).content.decode(), "nobody was asked for it yet"
-    sign(recommendation, unchanged.dora)
+    agree(recommendation, unchanged)
     assert samuel.get(address).status_code == 200 and address in samuel.get(listed).content.decode()
     assert "Tell the sites" in samuel.get(listed).content.decode()
 
@@ -405,7 +436,7 @@ def test_sponsor_and_investigator_confirm_receipt_and_the_sponsor_resolves_what_
     recommendation = recommend(unchanged.dora, action_items=[("Tell the sites", "Sponsor", TODAY)])
     with pytest.raises(Refused, match="not in effect"):
         actions.acknowledge_recommendation(recommendation=recommendation, by=unchanged.samuel)
-    sign(recommendation, unchanged.dora)
+    agree(recommendation, unchanged)
     address = reverse("safety:show_recommendation", args=[recommendation.pk])
     for person in (unchanged.samuel, unchanged.wang):
         assert send(unchanged.client(person), f"{address}acknowledge/").status_code == 302

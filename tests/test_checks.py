@@ -7,19 +7,21 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from patients import actions as patient_actions
-from patients.actions import today_at
 from patients.models import ArtRegimen, Medication
 from safety import actions as safety_actions
 from tests.universe import send, signed
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.saving import Refused
 from visits import actions
 from visits import demo as steps
 from visits.catalogue import LEAST_FIRINGS, Statistics
-from visits.models import CheckFiring, Query, RetiredCheck
+from visits.models import CheckFiring, CheckRefusal, PanelRecord, Query, RetiredCheck
 
 
 @pytest.fixture
@@ -232,12 +234,12 @@ def test_a_check_is_proposed_for_retirement_when_it_spoke_often_and_changed_noth
     assert Statistics(fired=fired, changed=changed).is_proposed is is_proposed
 
 
-def fire(universe, panel, times):
+def fire(universe, panel, times, test="CD4", *, has_changed_value=False):
     with acting(universe.chen, "first entry"):
         CheckFiring.objects.bulk_create(
             CheckFiring(
-                patient=panel.patient, panel=panel, test="CD4", check_code="implausible", typed=str(n), by=universe.chen,
-                outcome="confirmed",
+                patient=panel.patient, panel=panel, test=test, check_code="implausible", typed=str(n), by=universe.chen,
+                outcome="confirmed", has_changed_value=has_changed_value,
             )
             for n in range(times)
         )  # fmt: skip
@@ -255,6 +257,95 @@ def test_what_checks_did_is_counted_over_the_sites_of_the_reader(unchanged, pane
         row = rows_of(unchanged, person)["implausible-CD4"]
         assert (row["statistics"].fired, row["is_proposed"]) == (fired, bool(fired)), person
     assert rows_of(unchanged, unchanged.david)["implausible"]["statistics"].confirmed == LEAST_FIRINGS
+
+
+def test_a_check_that_is_of_no_use_over_all_its_tests_is_proposed_in_its_own_row_which_names_them(unchanged, panel):
+    fire(unchanged, panel, 4, "CD4")
+    fire(unchanged, panel, 4, "CD8")
+    fire(unchanged, panel, 1, "ALT", has_changed_value=True)
+    assert not rows_of(unchanged, unchanged.david)["implausible"]["is_proposed"], "nine times are too few"
+    fire(unchanged, panel, 1, "HGB")
+    rows = rows_of(unchanged, unchanged.david)
+    assert rows["implausible"]["is_proposed"]
+    assert {test.code for test in rows["implausible"]["useless_tests"]} == {"CD4", "CD8", "HGB"}, "of ALT it was of use"
+    assert not any(rows[f"implausible-{test}"]["is_proposed"] for test in ("CD4", "CD8", "HGB"))
+    page = unchanged.client(unchanged.david).get("/visits/queries/checks/").content.decode()
+    assert (
+        'href="#implausible-CD4"' in page
+        and 'id="implausible-CD4"' in page
+        and "proposed for retirement, by test" in page
+    )
+    actions.retire_check(code="implausible", test="CD4", reason="Every patient here is below", by=unchanged.david)
+    row = rows_of(unchanged, unchanged.david)["implausible"]
+    assert not row["is_proposed"], "what is silent is judged no more"
+    assert row["statistics"].fired == 10, "and still told"
+
+
+def test_a_check_of_single_values_that_changed_values_is_not_proposed(unchanged, panel):
+    fire(unchanged, panel, 8, "CD4")
+    fire(unchanged, panel, 2, "CD8", has_changed_value=True)
+    assert not rows_of(unchanged, unchanged.david)["implausible"]["is_proposed"], "of use in two of ten"
+
+
+# --- hard checks ------------------------------------------------------------------------------------
+
+
+def refused(universe, person, code):
+    return rows_of(universe, person)[code]["statistics"].refused
+
+
+def test_what_hard_checks_refuse_at_saving_is_counted_without_a_patient(unchanged):
+    patient = unchanged.screened()
+    panel = unchanged.panel(patient, "SCR", "t_cells")
+    chen, address, on = unchanged.client(unchanged.chen), f"/visits/panels/{panel.pk}/", str(panel.patient.screened_on)
+    for _again in range(2):
+        assert send(chen, address, collected_on=on, CD4="999999").status_code == 422
+    assert not PanelRecord.objects.get(pk=panel.pk).was_touched
+    assert refused(unchanged, unchanged.chen, "impossible") == refused(unchanged, unchanged.david, "impossible") == 2
+    assert refused(unchanged, unchanged.li, "impossible") == 0, "another site's"
+    before_screening = str(panel.patient.screened_on - timedelta(days=400))
+    assert send(chen, address, collected_on=before_screening, CD4="400").status_code == 422
+    assert sum(refused(unchanged, unchanged.chen, code) for code in ("day_before_screening", "day_before_consent")) == 1
+    [kept] = CheckRefusal.objects.filter(check_code="impossible")
+    assert (kept.test, kept.site, kept.number) == ("CD4", unchanged.site, 2)
+    page = chen.get("/visits/queries/checks/").content.decode()
+    assert "refuses to save" in page and "not counted" not in page
+
+
+def test_what_is_saved_or_only_looked_at_counts_nothing_and_a_refusal_costs_one_statement(unchanged):
+    panel = unchanged.panel(unchanged.screened(), "SCR", "t_cells")
+    chen, address = unchanged.client(unchanged.chen), f"/visits/panels/{panel.pk}/"
+    page = chen.get(address)
+    with CaptureQueriesContext(connection) as queries:
+        assert (
+            send(chen, address, page=page, collected_on=str(panel.patient.screened_on), CD4="999999").status_code == 422
+        )
+    [counting] = [query["sql"] for query in queries if "visits_checkrefusal" in query["sql"]]
+    assert "on conflict" in counting
+    with CaptureQueriesContext(connection) as queries:
+        chen.get(address)
+        assert send(chen, address, collected_on=str(panel.patient.screened_on), CD4="400").status_code == 302
+    assert not [query["sql"] for query in queries if "visits_checkrefusal" in query["sql"]]
+
+
+def test_refusals_of_lines_events_and_infusions_are_counted(unchanged):
+    patient = unchanged.screened()
+    born = patient.birth_date - timedelta(days=400)
+    lines = f"/patients/{patient.pk}/lines/medication/"
+    chen = unchanged.client(unchanged.chen)
+    assert send(chen, lines, treatment="Aspirin", started_on=str(born), is_ongoing="Y").status_code == 422
+    assert refused(unchanged, unchanged.chen, "line_before_birth") == 1
+    tomorrow = str(today_at(patient.site) + timedelta(days=1))
+    event = {
+        "term": "Headache", "began_on": tomorrow, "is_ongoing": "Y", "grade": "1", "is_serious": "N",
+        "relationship": "not_related", "action_taken": "not_applicable", "outcome": "not_recovered",
+        "aware_at": f"{today_at(patient.site)} 00:01",
+    }  # fmt: skip
+    assert send(chen, f"/safety/events/report/{patient.pk}/", **event).status_code == 422
+    assert (
+        refused(unchanged, unchanged.chen, "event_in_future") + refused(unchanged, unchanged.chen, "event_aware_before")
+        > 0
+    )
 
 
 def test_a_data_manager_retires_a_soft_check_with_a_reason_and_it_is_silent_until_it_is_restored(unchanged, panel):

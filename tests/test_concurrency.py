@@ -17,6 +17,7 @@ from safety.actions import stopping as stopping_actions
 from tests.test_saving import page_with, url_of
 from tests.universe import fields_of, send
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.models import AuditEvent
 from trialsite.saving import Refused, Stale
 from visits import actions as visit_actions
@@ -67,7 +68,7 @@ def test_forms_sent_at_the_same_moment_have_one_effect(committed_universe):
 def eligible_patients(universe, number):
     """Eligible patients without the way there: many are made at once."""
     with acting(universe.chen, "made for the test"):
-        screened_on = patient_actions.today_at(universe.site) - timedelta(days=7)
+        screened_on = today_at(universe.site) - timedelta(days=7)
         return Patient.objects.bulk_create(
             Patient(
                 site=universe.site, sequence=1000 + n, number=f"{universe.site.code}-{1000 + n}", sex="M",
@@ -95,7 +96,7 @@ def test_patients_randomised_at_once_get_distinct_consecutive_places(committed_u
     if number > 50:  # the plan of visits is another test's; the lock is what this one is about
         monkeypatch.setattr("django.conf.settings.AFTER_RANDOMISATION", [])
     patients = eligible_patients(universe, number)
-    today = patient_actions.today_at(universe.site)
+    today = today_at(universe.site)
     jobs = [
         lambda p=patient: patient_actions.randomise_patient(patient=p, day_0=today, version=1, by=universe.chen)
         for patient in patients
@@ -111,7 +112,7 @@ def test_patients_randomised_at_once_get_distinct_consecutive_places(committed_u
 def test_one_patient_randomised_twice_at_once_takes_one_place(committed_universe):
     universe = committed_universe
     (patient,) = eligible_patients(universe, 1)
-    today = patient_actions.today_at(universe.site)
+    today = today_at(universe.site)
     results = at_once(
         [
             lambda: patient_actions.randomise_patient(patient=patient, day_0=today, version=None, by=universe.chen)
@@ -151,7 +152,7 @@ def test_of_clients_who_save_the_same_panel_one_wins_and_the_others_are_told(com
 
 def test_patients_screened_at_once_at_one_site_get_consecutive_numbers(committed_universe):
     universe = committed_universe
-    today = patient_actions.today_at(universe.site)
+    today = today_at(universe.site)
     results = at_once(
         [
             lambda s=site: patient_actions.screen_patient(
@@ -218,7 +219,7 @@ def treated_in(universe, arm, number):
     """So many patients of an arm, infused three days ago."""
     patients = []
     while len(patients) < number:
-        patient = universe.randomised(day_0=patient_actions.today_at(universe.site) - timedelta(days=3))
+        patient = universe.randomised(day_0=today_at(universe.site) - timedelta(days=3))
         visit_steps.give_infusion(patient=patient, by=universe.chen, pharmacist=universe.zhao)
         if AllocationSlot.objects.get(patient=patient).arm == arm:
             patients.append(patient_steps.fresh(patient))
@@ -319,7 +320,7 @@ def test_a_visit_is_never_both_missed_and_entered(committed_universe):
 
 def test_a_visits_day_and_its_panels_saved_at_once_lose_nothing(committed_universe):
     universe = committed_universe
-    patient = universe.screened(on=patient_actions.today_at(universe.site) - timedelta(days=9))
+    patient = universe.screened(on=today_at(universe.site) - timedelta(days=9))
     visit = visit_steps.visit_of(patient, "SCR")
     day = patient.screened_on + timedelta(days=1)
     panels = [visit.panels.get(code=code) for code in ("virology", "haematology", "t_cells")]
@@ -373,7 +374,7 @@ def test_two_bags_cannot_bear_one_label(committed_universe):
 def test_halts_and_patients_do_not_wait_for_each_other_for_ever(committed_universe):
     """Preparing one visit and recording another of the same patient take their locks in one order."""
     universe = committed_universe
-    patient = universe.randomised(day_0=patient_actions.today_at(universe.site) - timedelta(days=3))
+    patient = universe.randomised(day_0=today_at(universe.site) - timedelta(days=3))
     visit_steps.enter_visit(patient=patient, code="W0", by=universe.chen, panels=["vital_signs", "pregnancy"])
     visit_steps.prepare(patient=patient, by=universe.zhao)
     later = visit_steps.visit_of(patient, "W4")

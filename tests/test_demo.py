@@ -14,7 +14,6 @@ from django.db import transaction
 from django.utils import timezone
 
 from patients import demo as entry
-from patients.actions import today_at
 from patients.models import AllocationSlot, Consent, Disposition, Halt, Patient, State
 from safety.abnormal_results import unjudged_results
 from safety.coding.work import to_code
@@ -28,12 +27,14 @@ from safety.models import (
     DismissedProposal,
     DsmbReport,
     Recommendation,
+    ResultOfEvent,
     SeriousCase,
 )
 from safety.proposals import unjudged_among
 from safety.stopping.facts import states_now
 from tests.universe import come_in
 from trialsite import demo, trial
+from trialsite.clock import today_at
 from trialsite.copies import copy_patients
 from trialsite.models import AuditEvent, JobState, OutboxMessage, Site, User
 from trialsite.protocol import load
@@ -161,9 +162,17 @@ def test_deviations_are_recorded_by_hand_and_as_proposed_and_some_wait_for_a_jud
 
 def test_graded_results_wait_for_a_judgement_and_some_were_declined(trial_of_13):
     waiting = unjudged_results(Patient.objects.all())
-    assert 1 <= len(waiting) <= 8 and max(one.measurement.grade for one in waiting) >= 3
+    results = [one for one in waiting if not one.is_reaction]
+    assert 1 <= len(results) <= 8 and max(one.grade for one in results) >= 3
     assert DeclinedResult.objects.exists()
     assert Measurement.objects.filter(ungraded_because="hiv").exists()
+
+
+def test_one_reaction_to_an_infusion_waits_for_a_judgement_and_others_were_reported_as_events(trial_of_13):
+    waiting = [one.seen.term for one in unjudged_results(Patient.objects.all()) if one.is_reaction]
+    assert waiting == ["Urticaria"]
+    reported = ResultOfEvent.objects.filter(reaction__isnull=False)
+    assert {(one.event.term, one.event.grade) for one in reported} == {("Fever", 2)} and reported.count() == 2
 
 
 def test_three_events_are_serious_and_at_most_one_other_is_severe(trial_of_13):

@@ -6,15 +6,18 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from patients.models import Patient
 from safety import actions
 from safety.models import Deviation, DismissedProposal
 from safety.proposals import proposals_of, unjudged_among, unjudged_of
 from tests.universe import fields_of, send
+from trialsite import actions as people
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.exchange.making import in_words
+from trialsite.exchange.tables import tables
 from trialsite.saving import Refused, Stale
 from visits import actions as visit_actions
 from visits.models import Infusion, Measurement, PanelRecord, Preparation, Visit
@@ -309,15 +312,50 @@ def test_a_proposal_is_recorded_in_the_browser_with_one_click_and_what_it_lacks(
     window = Visit.objects.get(patient=overdue, code="W1")
     assert filled["category"] == ["visit_window"] and filled["is_important"] == ["N"]
     assert filled["began_on"] == [str(window.latest)] and filled["visit"] == [str(window.pk)]
-    assert "Nothing is recorded of" in filled["description"][0]
+    assert filled["description"] == [""], "what the system saw stands beside what the site adds"
+    assert "Nothing is recorded of" in page.content.decode()
     refused = send(maria, url, page=page, is_important="Y")
     assert refused.status_code == 422 and fields_of(refused)["proposal_key"] == ["visit_overdue:W1"]
     answer = send(maria, url, page=page)
     assert answer.status_code == 302, answer.content.decode()
     deviation = Deviation.objects.get()
     assert (deviation.proposal_key, deviation.reported_by) == ("visit_overdue:W1", unchanged.maria)
+    assert deviation.description == ""
+    assert "Nothing is recorded of" in refused.content.decode(), "also when the form is refused"
     assert maria.get(url).status_code == 404
     assert url not in maria.get(f"/safety/deviations/proposals/?patient={overdue.pk}").content.decode()
+
+
+def test_a_deviation_that_nobody_proposed_says_what_happened(unchanged, patient):
+    with pytest.raises(Refused) as refusal:
+        record(unchanged, patient, description=" ")
+    assert set(refusal.value.errors) == {"description"}
+    chen, url = unchanged.client(unchanged.chen), f"/safety/deviations/record/{patient.pk}/"
+    values = {"began_on": str(patient.screened_on), "category": "procedure", "is_important": "N"}
+    assert send(chen, url, **values).status_code == 422
+    assert send(chen, url, **values, description="Six hours").status_code == 302
+
+
+def test_what_was_proposed_is_read_in_the_language_of_the_reader_wherever_it_is_listed(unchanged, overdue):
+    """Recorded by who reads Chinese; nothing of it stays in that language."""
+    with translation.override("zh-hans"):
+        deviation = record(
+            unchanged, overdue, proposal_key="visit_overdue:W1", description="", category="visit_window",
+        )  # fmt: skip
+    said = {"en": "Nothing is recorded of", "zh-hans": "没有任何记录"}
+    pages = (
+        f"/safety/deviations/{deviation.pk}/", f"/safety/deviations/of/{overdue.pk}/", "/safety/listings/deviations/",
+        f"/safety/deviations/{deviation.pk}/change/", f"/history/safety/deviation/{deviation.pk}/",
+    )  # fmt: skip
+    for language, other in (("en", "zh-hans"), ("zh-hans", "en")):
+        people.choose_language(language=language, by=unchanged.maria)
+        browser = unchanged.client(unchanged.maria)
+        for url in pages:
+            told = browser.get(url).content.decode()
+            assert said[language] in told and said[other] not in told, (url, language)
+    [seen] = [column for column in tables()["deviations"].columns if column.name == "seen"]
+    assert (seen.is_sentence, seen.kind) == (True, "text")
+    assert in_words(deviation.seen, deviation.protocol_version).startswith(said["en"])
 
 
 def test_a_proposal_is_dismissed_and_proposed_again_in_the_browser(unchanged, overdue):

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from math import comb
 
@@ -17,10 +17,11 @@ from safety.dsmb.arms import read_arms
 from safety.dsmb.changes import action_items
 from safety.dsmb.compute import compute_figures
 from safety.dsmb.figures import PartFigures, Table
-from safety.dsmb.reading import read_snapshot
+from safety.dsmb.reading import read_patients, read_snapshot
 from safety.dsmb.snapshot import Before
 from safety.models import (
     ActionItem,
+    AdverseEvent,
     ArmLetter,
     Causality,
     Coding,
@@ -32,7 +33,8 @@ from safety.models import (
 )
 from tests.dsmb_data import ARMS, SmallTrial, in_force, small_protocol
 from trialsite.audit import acting
-from visits.models import Interruption, PanelState, Reaction, VisitState
+from trialsite.models import User
+from visits.models import Infusion, Interruption, Measurement, PanelRecord, PanelState, Reaction, Visit, VisitState
 
 pytestmark = pytest.mark.django_db
 
@@ -308,7 +310,7 @@ def test_a_patient_counts_once_for_a_term_at_the_worst_grade(trial):
     }  # fmt: skip
     assert rows(table, "Overview")["Any adverse event"] == ("2 (66.7)", "4")
     assert rows(table, "Overview")["Related to the study treatment"] == ("1 (33.3)", "1")
-    assert rows(table, "Overview")["Within 7 days of an infusion"] == ("2 (66.7)", "3")
+    assert rows(made.closed.item("T6"), "Overview")["Within 7 days of an infusion"][-2:] == ("2 (66.7)", "3")
     assert rows(made.open.item("T7"))["Fever"] == ("·", "1", "1", "·", "·")
     closed = rows(made.closed.item("T7"))["Fever"]  # A: the second, B: the first
     assert closed == ("·", "1", "·", "·", "·", "·", "·", "1", "·", "·", "·", "1", "1", "·", "·")
@@ -557,6 +559,116 @@ def test_low_and_high_grades_of_a_test_do_not_mix(trial):
     assert rows(figures().open.item("T12"))["ALT, low"] == ("1", "·", "·", "·", "·")
 
 
+def graded_panel(trial, patient, on, grade, *, at=None, to_confirm=False, baseline=None, value=1):
+    """An ALT of this grade, collected on a day at a time of the site."""
+    code = f"U{Visit.objects.count()}"
+    panel = trial.measure(trial.visit(patient, code, on, scheduled=False), ALT=value)
+    with acting(trial.by, "graded"):
+        PanelRecord.objects.filter(pk=panel.pk).update(collected_at=at)
+        panel.measurements.update(
+            grade=grade, grade_direction="H" if grade else "", grade_is_to_confirm=to_confirm, baseline_grade=baseline
+        )
+    return panel
+
+
+# the infusion begins at 10:00 by the clock of the site: (when, whether that is after it)
+HOURS = [(None, False), (time(9, 59), False), (time(10), False), (time(10, 1), True), (time(16), True)]
+
+
+@pytest.mark.parametrize(("at", "is_after"), HOURS)
+def test_a_result_of_day_0_is_parted_from_the_baseline_by_the_hour_of_the_first_infusion(trial, at, is_after):
+    patient = trial.enrol(CELLS, DAY_0)
+    trial.treat(patient)
+    graded_panel(trial, patient, DAY_0 - timedelta(days=1), 1, value=11)
+    graded_panel(trial, patient, DAY_0, 4, at=at, baseline=1, value=44)
+    graded_panel(trial, patient, DAY_0 + timedelta(days=9), 0, value=10)
+    made = figures().open
+    assert rows(made.item("T12"))["ALT, high"] == ("1", "·", "·", "·", "1" if is_after else "·")
+    assert [row.cells[1:4] for row in made.item("L4").rows] == [("ALT", "2026-03-02 (day 0)", "44")] * is_after
+    if is_after:
+        assert rows(made.item("T13"), "ALT, high") == {"Grade 1": ("·", "·", "·", "·", "1")}
+    else:
+        assert made.item("T13").rows == ()
+
+
+@pytest.mark.parametrize(("at", "is_after"), HOURS)
+def test_the_baseline_and_the_rebound_of_the_viral_load_part_day_0_likewise(trial, at, is_after):
+    patient = trial.enrol(CELLS, DAY_0)
+    visit = trial.treat(patient)
+    trial.measure(trial.visit(patient, "SCR", DAY_0 - timedelta(days=14)), HIVRNA=20)
+    panel = trial.measure(visit, HIVRNA=900)
+    with acting(trial.by, "at this time"):
+        PanelRecord.objects.filter(pk=panel.pk).update(collected_at=at)
+    made = figures().open
+    assert rows(made.item("T4"), "HIV-1 RNA (copies/mL)")["Min–max"] == ("20–20" if is_after else "900–900",)
+    assert ("Highest result after day 0" in rows(made.item("T14"))) == is_after
+
+
+def test_a_fever_while_an_infusion_runs_is_in_the_results_and_no_baseline(trial):
+    patient = trial.enrol(CELLS, DAY_0)
+    trial.treat(patient)
+    with acting(trial.by):
+        for minute, typed, grade in ((0, "41", 4), (30, "39.6", 3)):
+            Measurement.objects.create(
+                patient=patient, infusion=Infusion.objects.get(), minute=minute, test="TEMP", typed=typed, reported_unit="°C",
+                value=Decimal(typed), collected_on=DAY_0, grade=grade, grade_direction="H", grade_is_to_confirm=minute > 0,
+            )  # fmt: skip
+    made = figures()
+    # that of minute 0 was taken as the infusion began: before it
+    assert rows(made.open.item("T12"))["Temperature (at infusions), high"] == ("1", "·", "·", "1", "·")
+    assert made.open.item("T13").rows == ()
+    (told,) = made.open.item("L4").rows
+    assert told.cells[1:] == ("Temperature", "2026-03-02 (day 0)", "39.6 °C", "–", "3? high", "–")
+    (told,) = made.closed.item("L4").rows
+    assert told.cells[1:4] == ("B", "Temperature", "2026-03-02 (day 0), infusion 1, minute 30")
+    assert "minute 30" not in everything(made.open)
+
+
+def test_grades_that_wait_for_an_answer_are_marked_and_counted(trial):
+    patient = trial.enrol(CELLS, DAY_0)
+    graded_panel(trial, patient, DAY_0, 0)
+    graded_panel(trial, patient, DAY_0 + timedelta(days=1), 3, baseline=0)
+    graded_panel(trial, patient, DAY_0 + timedelta(days=2), 4, to_confirm=True, baseline=0)
+    other = trial.enrol(WATER, DAY_0)
+    graded_panel(trial, other, DAY_0, 2, to_confirm=True)
+    for day, to_confirm in ((1, True), (2, False)):  # the same grade, confirmed once: it stands
+        graded_panel(trial, other, DAY_0 + timedelta(days=day), 3, to_confirm=to_confirm, baseline=2)
+    made = figures().open
+    assert [row.cells[-2] for row in made.item("L4").rows] == ["3 high", "4? high", "3? high", "3 high"]
+    assert made.item("L4").notes[-1] == (
+        "?: the grade is proposed, and waits for an investigator's confirmation (2 of 4 results)."
+    )
+    assert made.item("T12").notes[-1].startswith("1 of the 2 grades above 0")
+    assert made.item("T13").notes[-1].startswith("2 of the 3 grades above 0")
+
+
+RULES_OF_GRADES = [
+    # the protocol's rule, and which of the results it lists: (grade, grade at baseline)
+    ({"propose_from_grade": 3, "propose_worse_from_grade": 2}, [(2, 1), (2, None), (3, 3), (3, None)]),
+    ({"propose_from_grade": 3}, [(3, 3), (3, None)]),
+    ({"propose_worse_from_grade": 1}, [(1, 0), (1, None), (2, 1), (2, None), (3, None)]),
+    ({"propose_from_grade": 2}, [(2, 1), (2, None), (2, 2), (3, 3), (3, None)]),
+    ({}, [(2, 1), (2, None), (3, 3), (3, None)]),  # it has none: the usual one
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "listed"), RULES_OF_GRADES)
+def test_results_are_listed_by_the_protocols_rule(monkeypatch, rule, listed):
+    trial = SmallTrial(in_force(monkeypatch, small_protocol(grading={"scale": "daids-2.1", **rule})))
+    draw_arm_letters(by=trial.by)
+    patient = trial.enrol(CELLS, DAY_0)
+    for place, (grade, baseline) in enumerate(
+        [(1, 0), (1, None), (1, 1), (2, 1), (2, None), (2, 2), (3, 3), (3, None)], 1
+    ):
+        graded_panel(trial, patient, DAY_0 + timedelta(days=place), grade, baseline=baseline)
+    table = figures().open.item("L4")
+    assert [(row.cells[-2], row.cells[-1]) for row in table.rows] == [
+        (f"{grade} high", "–" if baseline is None else str(baseline)) for grade, baseline in listed
+    ]
+    for grade in rule.values():
+        assert f"grade {grade} or worse" in table.notes[0]
+
+
 # --- stopping rules, halts, unmaskings
 
 
@@ -579,13 +691,99 @@ def test_the_closed_part_says_where_stopping_rules_stand_without_telling_an_arm(
     trial.treat(later)
     trial.report(later, "Fever", 5, CUTOFF + timedelta(days=1), is_fatal=True)
     made = figures()
-    assert [row.cells for row in made.closed.item("T15").rows] == [
-        ("Related grade 3", "3 (100.0)", "2", "met"),
-        ("Rule 2 of the protocol (of single groups)", "–", "–", "not met"),
+    table = made.closed.item("T15")
+    assert [row.cells for row in table.rows] == [
+        ("Rule 1: Related grade 3", "3/3 (100.0)", "2", "reached"),
+        ("Rule 2: fatal; applied to each group alike", "", "", ""),
+        ("Group A", *("0/1 (0.0)" if letter_of(WATER) == "A" else "0/3 (0.0)",), "1", "not reached"),
+        ("Group B", *("0/1 (0.0)" if letter_of(WATER) == "B" else "0/3 (0.0)",), "1", "not reached"),
     ]
     assert "zebra" not in everything(made.closed).lower()
     with pytest.raises(KeyError):
         made.open.item("T15")
+
+
+def letter_of(arm):
+    return ArmLetter.objects.get(arm=arm).letter
+
+
+BAYES = {
+    "code": "G3", "kind": "beta_binomial", "name": "Zebra cells, grade 3", "counts": {"least_grade": 3, "related": True},
+    "blocks": ["infuse"], "patients": 7, "prior": [Decimal("0.2"), Decimal("1.8")], "acceptable_rate": Decimal("0.10"),
+    "confidence": Decimal("0.90"), "arms": [CELLS],
+}  # fmt: skip
+LOOKS = {
+    "code": "LOOK", "kind": "k_of_first_m", "name": "First zebras", "counts": {"least_grade": 3}, "blocks": ["infuse"],
+    "events": 2, "patients": 2, "arms": [CELLS], "scope": "arm",
+}  # fmt: skip
+
+
+def a_trial_with(monkeypatch, rules, swapped=False):
+    """Three patients with grade 3 in group A, and one without in B, whichever arm the letters stand for."""
+    trial = SmallTrial(in_force(monkeypatch, small_protocol(stopping_rules=rules)))
+    letters = {"A": WATER, "B": CELLS} if swapped else {"A": CELLS, "B": WATER}
+    with acting(trial.by):
+        for letter, arm in letters.items():
+            ArmLetter.objects.create(arm=arm, letter=letter)
+    for place, letter in enumerate("AAAB"):
+        patient = trial.enrol(letters[letter], DAY_0 + timedelta(days=place))
+        trial.treat(patient)
+        if letter == "A":
+            trial.report(patient, "Rash", 3, DAY_0 + timedelta(days=place + 1), relationship="possible")
+    return trial
+
+
+def test_a_rule_about_an_arm_shows_where_the_boundary_stands_for_every_group(monkeypatch):
+    a_trial_with(monkeypatch, [BAYES, LOOKS])
+    told = [row.cells for row in figures().closed.item("T15").rows]
+    # Beta(0.2 + 3, 1.8) and Beta(0.2, 1.8 + 1) above 0.1, integrated numerically: 0.99803 and 0.20426
+    assert told == [
+        ("Rule 1: grade 3 or worse; related; applied to each group alike", "", "", "", ""),
+        ("Group A", "3/3 (100.0)", "2", "Pr(p > 10 %) = 0.998, stops above 0.9", "reached"),
+        ("Group B", "0/1 (0.0)", "–", "Pr(p > 10 %) = 0.204, stops above 0.9", "not reached"),
+        ("Rule 2: grade 3 or worse; applied to each group alike", "", "", "", ""),
+        ("Group A", "2/2 (100.0)", "2", "–", "reached"),
+        ("Group B", "0/1 (0.0)", "–", "–", "not reached"),
+    ]
+
+
+def test_where_the_boundary_stands_is_the_same_whichever_arm_the_rule_is_made_for(monkeypatch):
+    """What the closed part prints of the rules, and all else in it, does not depend on what the letters stand for."""
+    made = []
+    for swapped in (False, True):
+        with transaction.atomic():
+            a_trial_with(monkeypatch, [BAYES, LOOKS], swapped)
+            made.append(figures().closed.to_json())
+            transaction.set_rollback(True)
+    assert made[0] == made[1] and b"zebra" not in made[0].lower()
+
+
+def test_a_rule_about_two_of_three_arms_is_shown_for_each_choice_of_two_groups(monkeypatch):
+    arms = [{"code": code, "name": code, "product": f"P{CELLS}"} for code in ("ONE", "TWO", "THREE")]
+    rule = {**LOOKS, "arms": ["ONE", "THREE"]}
+    trial = SmallTrial(in_force(monkeypatch, small_protocol(arms=arms, stopping_rules=[rule])))
+    draw_arm_letters(by=trial.by)
+    told = [row.cells[0] for row in figures().closed.item("T15").rows]
+    assert told == [
+        "Rule 1: grade 3 or worse; applied to each choice of 2 groups alike", "Group A + B", "Group A + C", "Group B + C",
+    ]  # fmt: skip
+
+
+def test_a_rule_that_halts_single_patients_says_whether_any_has_met_it(monkeypatch):
+    rule = {"code": "ONE", "kind": "any_event", "name": "No more for this patient", "counts": {"least_grade": 3},
+            "blocks": ["infuse"], "scope": "patient"}  # fmt: skip
+    a_trial_with(monkeypatch, [rule])
+    (told,) = [row.cells for row in figures().closed.item("T15").rows]
+    assert told == ("Rule 1: No more for this patient", "3/4 (75.0)", "1", "reached")
+
+
+def test_a_boundary_that_was_reached_on_the_way_is_told_with_when(monkeypatch):
+    rule = {**BAYES, "arms": [], "patients": 20}
+    trial = a_trial_with(monkeypatch, [rule])
+    for place in range(16):
+        trial.treat(trial.enrol(WATER, DAY_0 + timedelta(days=20 + place)))
+    (told,) = [row.cells for row in figures().closed.item("T15").rows]
+    assert told[1] == "3/20 (15.0)" and told[-1].startswith("reached, at ")
 
 
 def test_halts_and_unmaskings_are_listed_without_words_that_could_tell_an_arm(trial):
@@ -670,6 +868,28 @@ def test_what_the_board_asked_for_is_told_with_what_became_of_it(trial):
     assert figures().open.item("C4").rows and figures().closed.item("C4").rows
 
 
+@pytest.mark.parametrize(
+    ("masking", "code", "cause"),
+    [
+        ("open", "SAE", "Related grade 3: 2 of 3"),  # it counts everybody
+        ("open", "ZEBRARULE", "A stopping rule of the protocol was met."),
+        ("double", "", "A stopping rule of the protocol was met."),  # no halt says which, while the trial is masked
+    ],
+)
+def test_the_halt_of_a_rule_that_counts_everybody_is_named(monkeypatch, masking, code, cause):
+    the_trial = small_protocol().trial.model_dump() | {"masking": masking}
+    trial = SmallTrial(in_force(monkeypatch, small_protocol(trial=the_trial, stopping_rules=RULES)))
+    draw_arm_letters(by=trial.by)
+    with acting(trial.by):
+        Halt.objects.create(
+            scope="trial", blocks=["infuse"], cause="Related grade 3: 2 of 3", rule=code, protocol_version="1.0",
+            cause_told={"template": "%(rule)s: 2 of 3", "values": {"rule": "Related grade 3"}}, opened_by=trial.by,
+            opened_at=datetime(2026, 4, 1, 10, tzinfo=UTC),
+        )  # fmt: skip
+    for part in figures().parts:
+        assert [row.cells[3] for row in part.item("L6").rows] == [cause]
+
+
 def test_deviations_are_counted_by_category(trial):
     first, second = trial.enrol(CELLS, DAY_0), trial.enrol(WATER, DAY_0)
     with acting(trial.by):
@@ -710,7 +930,109 @@ def test_visit_windows_and_how_current_the_data_are(trial):
     assert rows(made.item("DQ4"))["All sites"] == ("2", "6 [4–8]", "1 (50.0)", "1", "3 [3–3]", "0 (0.0)")
 
 
+# --- the introduction, and strata
+
+
+def test_the_introduction_tells_design_visits_rules_and_reporting_of_events(monkeypatch):
+    duty = {"code": "S", "name": "Sponsor", "to": "sponsor", "owed_by": "site", "events": "serious", "hours": 24}
+    in_force(monkeypatch, small_protocol(
+        stopping_rules=[*RULES, BAYES], safety_reporting=[duty],
+        grading={"scale": "daids-2.1", "propose_from_grade": 3},
+        allocation={"method": "permuted_blocks", "block_sizes": [2], "strata": [{"code": "SEX", "by": "sex"}]},
+    ))  # fmt: skip
+    SmallTrial(small_protocol())
+    draw_arm_letters(by=User.objects.system())
+    for part in figures().parts:
+        synopsis = rows(part.item("I1"))
+        assert synopsis["Design"] == ("I; double-masked; 2 groups; allocated 1 : 1",)
+        assert synopsis["Randomisation stratified by"] == ("sex",)
+        assert synopsis["Inclusion"] == ("CD4 at most 250; RNA at most 50",)
+        assert rows(part.item("I2"))["Week 4"] == ("28", "25…31", "2", "Blood")
+        assert [row.cells for row in part.item("I3").rows] == [
+            ("Rule 1: Related grade 3", "grade 3 or worse; related", "all treated patients",
+             "So many of the first patients: 2 of 2 to 3 patients", "the whole trial: infusions"),
+            ("Rule 2", "fatal", "patients of 1 group", "at the first such event", "the whole trial: infusions"),
+            ("Rule 3", "grade 3 or worse; related", "patients of 1 group",
+             "Beta-binomial (Bayesian): 2 of 2 to 5; 3 of 6 to 7 patients", "the whole trial: infusions"),
+        ]  # fmt: skip
+        reporting = rows(part.item("I4"))
+        assert reporting["Sponsor"] == ("within 24 hours",)
+        assert reporting["Grading"] == ("by DAIDS 2.1",)
+        assert reporting["Results that propose an adverse event"][0].endswith("of grade 3 or worse.")
+        assert "zebra" not in everything(part).lower()
+
+
+def stratified(monkeypatch):
+    allocation = {"method": "permuted_blocks", "block_sizes": [2], "strata": [{"code": "SITE", "by": "site"}]}
+    trial = SmallTrial(in_force(monkeypatch, small_protocol(allocation=allocation)))
+    with acting(trial.by):
+        ArmLetter.objects.create(arm=CELLS, letter="B")
+        ArmLetter.objects.create(arm=WATER, letter="A")
+    other = trial.add_site("S2", "Second hospital")
+    for place in range(7):
+        site = trial.site if place < 5 else other
+        patient = trial.enrol(CELLS, DAY_0, site=site, stratum=site.code)
+        trial.treat(patient)
+        if place in (0, 1, 6):
+            trial.report(patient, "Fever", place + 2 if place < 2 else 4, DAY_0, is_hospitalisation=place == 6)
+    return trial
+
+
+def test_safety_is_told_by_stratum_and_not_of_few_patients_in_the_open_part(monkeypatch):
+    stratified(monkeypatch)
+    made = figures()
+    assert rows(made.open.item("T16")) == {
+        "S1 First hospital": ("5", "2 (40.0)", "1 (20.0)", "0 (0.0)"), "S2 Second hospital": ("2", "*", "*", "*"),
+        "All strata": ("7", "3 (42.9)", "2 (28.6)", "1 (14.3)"),
+    }  # fmt: skip
+    assert made.open.item("T16").notes[-1] == "*: of fewer than 5 patients nothing is summed up."
+    assert rows(made.closed.item("T16"))["S2 Second hospital"] == (
+        "2", "1 (50.0)", "1 (50.0)", "1 (50.0)", "2", "1 (50.0)", "1 (50.0)", "1 (50.0)",
+    )  # fmt: skip
+
+
+def test_a_trial_without_strata_has_no_table_of_them(trial):
+    fill(trial)
+    with pytest.raises(KeyError):
+        figures().open.item("T16")
+
+
 # --- what must not be told, and what must stay so
+
+
+def test_the_open_part_has_no_action_taken_no_infusion_of_an_event_and_no_reaction(trial):
+    for term, action in (("Chill", "drug_withdrawn"), ("Shiver", "drug_interrupted")):
+        patient = trial.enrol(CELLS, DAY_0)
+        trial.treat(patient, interrupted=True, reaction_grades=[3])
+        event = trial.report(
+            patient,
+            term,
+            3,
+            DAY_0,
+            action_taken=action,
+            is_hospitalisation=True,
+            infusion_number=1,
+            relationship="related",
+        )
+    before = Before(CUTOFF - timedelta(days=30), datetime(2026, 5, 31, tzinfo=UTC), read_patients(CUTOFF))
+    with acting(trial.by, "changed"):
+        AdverseEvent.objects.filter(pk=event.pk).update(action_taken="dose_not_changed")
+    snapshot = read_snapshot(CUTOFF, datetime(2026, 7, 1, tzinfo=UTC), date(2026, 7, 1))
+    snapshot.before = before
+    made = compute_figures(snapshot, read_arms(snapshot.patients, CUTOFF))
+    actions = {str(label) for _value, label in AdverseEvent._meta.get_field("action_taken").choices}
+    for part, is_told in ((made.open, False), (made.closed, True)):
+        cells = {cell for item in part.items if isinstance(item, Table) for row in item.rows for cell in row.cells}
+        titles = {column.title for item in part.items if isinstance(item, Table) for column in item.columns}
+        assert bool(cells & actions) == is_told
+        assert ({"Action", "After infusion"} <= titles, bool({"Action", "After infusion"} & titles)) == (
+            is_told,
+            is_told,
+        )
+        assert any("action: " in cell for cell in cells) == is_told
+        assert ("Treatment withdrawn" in cells, "Within 7 days of an infusion" in cells) == (is_told, is_told)
+        assert any("Interrupted" in cell for cell in cells) == is_told
+        assert ("T11" in [item.number for item in part.items]) == is_told
 
 
 def fill(trial, n=2):

@@ -199,28 +199,56 @@ def files_in(content):
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+def lines_of(files, name):
+    return list(csv.reader(io.StringIO(files[f"{name}.csv"].decode(), newline="")))
+
+
 def test_every_table_and_figure_is_there_as_csv_and_as_a_sheet(figures):
     for part in figures.parts:
         files = files_in(tables_of(part))
-        drawn = {item.number for item in part.items if getattr(item, "rows", True)}
-        assert set(files) == {*(f"{number}.csv" for number in drawn), "tables.xlsx"}
+        numbers = [item.number for item in part.items]
+        assert set(files) == {*(f"{number}.csv" for number in numbers), "manifest.csv", "tables.xlsx"}
         assert tables_of(part) == tables_of(part)
-        lines = list(csv.reader(io.StringIO(files["T5.csv"].decode(), newline="")))
+        lines = lines_of(files, "T5")
         assert lines[0][:2] == ["Section", ""]
         assert ["Infusion 1", "Given of due, n/N (%)"] in [line[:2] for line in lines]
-        for number in drawn:
-            assert (
-                len({len(line) for line in csv.reader(io.StringIO(files[f"{number}.csv"].decode(), newline=""))}) == 1
-            )
+        for number in numbers:
+            assert len({len(line) for line in lines_of(files, number)}) == 1
+        sheets = files_in(files["tables.xlsx"])
+        assert sum(name.startswith("xl/worksheets/sheet") for name in sheets) == len(numbers) + 1
+
+
+def test_every_row_says_of_which_data_and_which_report_it_is(figures):
+    files = files_in(tables_of(figures.closed))
+    for item in figures.closed.items:
+        head, *lines = lines_of(files, item.number)
+        assert head[-2:] == ["Data as of", "Report of"]
+        assert {tuple(line[-2:]) for line in lines} <= {("2026-06-30", "2026-07-01")}
+    head, *lines = lines_of(files, "manifest")
+    told = {line[0]: dict(zip(head, line, strict=True)) for line in lines}
+    assert set(told) == {f"{item.number}.csv" for item in figures.closed.items}
+    for name, about in told.items():
+        assert int(about["Rows"]) == len(lines_of(files, name.removesuffix(".csv"))) - 1
+        assert (about["Data as of"], about["Report of"], about["Part"]) == ("2026-06-30", "2026-07-01", "closed")
+
+
+def test_a_table_without_rows_has_its_head(figures):
+    files = files_in(tables_of(figures.closed))
+    for number, first in (("L2", ["Patient", "Group", "Died on"]), ("L5", ["Patient", "Group", "Unmasked (UTC)"])):
+        (head,) = lines_of(files, number)
+        assert head[:3] == first
 
 
 def test_a_text_is_a_text_in_the_workbook_and_as_typed_in_the_csv(figures):
     table = Table("L9", "Test", (Column("Event"),), (Row(("=1+1",)), Row(("+A1",)), Row(("line\nbreak",))))
     part = replace(figures.open, items=(table,))
     files = files_in(tables_of(part))
-    assert files["L9.csv"] == b'Event\r\n=1+1\r\n+A1\r\n"line\nbreak"\r\n'
-    sheet = files_in(files["tables.xlsx"])["xl/worksheets/sheet1.xml"]
-    assert b"<f>" not in sheet and sheet.count(b't="inlineStr"') == 4
+    whose = b"2026-06-30,2026-07-01\r\n"
+    assert files["L9.csv"] == (
+        b"Event,Data as of,Report of\r\n=1+1," + whose + b"+A1," + whose + b'"line\nbreak",' + whose
+    )
+    sheet = files_in(files["tables.xlsx"])["xl/worksheets/sheet2.xml"]
+    assert b"<f>" not in sheet and sheet.count(b't="inlineStr"') == 12
 
 
 def test_a_very_long_listing_is_whole_in_the_csv_alone(figures, monkeypatch):

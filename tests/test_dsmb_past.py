@@ -13,13 +13,13 @@ from safety.actions.reports import draw_arm_letters, request_dsmb_report
 from safety.dsmb.compute import compute_figures
 from safety.dsmb.figures import PartFigures
 from safety.dsmb.past import read_past
-from safety.models import AdverseEvent, ArmLetter, DsmbReport
+from safety.models import AdverseEvent, ArmLetter, DsmbReport, Release
 from safety.tasks import make_dsmb_report
 from tests.dsmb_data import SmallTrial, in_force, small_protocol
 from tests.test_dsmb_figures import fill, rows
 from trialsite import outbox
 from trialsite.audit import acting
-from trialsite.models import JobState, OutboxMessage, Site
+from trialsite.models import JobState, OutboxMessage, Site, User
 from trialsite.saving import Refused
 from visits.models import Infusion, Measurement, Preparation, Query, Reaction, Visit
 
@@ -164,6 +164,48 @@ def test_the_same_report_again_keeps_its_date_and_what_it_is_compared_with(trial
     assert ask(trial).reported_on == datetime.now(UTC).date()
 
 
+def release(report, trial, at=None):
+    with acting(trial.by):
+        Release.objects.create(report=report, released_by=trial.by, **({"released_at": at} if at else {}))
+
+
+def test_a_report_is_compared_with_the_last_one_that_the_board_got(trial):
+    got, *never_seen = (ask(trial, cutoff=CUTOFF - timedelta(days=days)) for days in (90, 60, 30))
+    release(got, trial)
+    report = ask(trial)
+    assert report.compared_with == got
+    assert "had not got" not in " ".join(figures(report).open.item("C1").notes)
+    release(never_seen[-1], trial)
+    assert ask(trial).compared_with == never_seen[-1]
+    # as of an instant before it was released, the board had only the older one
+    assert ask(trial, cutoff=CUTOFF - timedelta(days=1), entered_until=report.entered_until).compared_with == got
+
+
+def test_before_any_is_released_it_is_compared_with_the_last_one_made_which_it_says(trial):
+    last = ask(trial, cutoff=CUTOFF - timedelta(days=30))
+    report = ask(trial)
+    assert report.compared_with == last
+    told = figures(report)
+    for part in told.parts:
+        assert part.item("C1").notes[-1].startswith("The board had not got that report")
+    release(last, trial)  # later: the report still says the same
+    assert figures(report).open.to_json() == told.open.to_json()
+    again = ask(trial, entered_until=report.entered_until)
+    assert again.compared_with == last and figures(again).open.to_json() == told.open.to_json()
+
+
+def test_the_author_is_who_first_asked_by_the_name_of_that_day(trial):
+    with acting(trial.by):
+        author, other = (User.objects.create(username=name, full_name=f"Dr {name.title()}") for name in ("li", "wang"))
+    first = request_dsmb_report(cutoff=CUTOFF, by=author)
+    told = figures(first).open.about.author
+    with acting(trial.by, "married"):
+        User.objects.filter(pk=author.pk).update(full_name="Dr Li-Wang")
+    again = request_dsmb_report(cutoff=CUTOFF, entered_until=first.entered_until, by=other)
+    assert told == figures(again).open.about.author == "Dr Li"
+    assert figures(ask(trial)).closed.about.author == ""  # the system
+
+
 def test_a_report_is_not_compared_with_one_that_failed_or_knew_more(trial):
     failed = ask(trial, cutoff=CUTOFF - timedelta(days=5))
     with acting(trial.by, "it failed"):
@@ -233,6 +275,11 @@ def test_the_next_report_tells_what_changed_since_the_last_one(trial):
     assert [row.cells for row in made.open.item("C3").rows] == [
         ("S1-002", "withdrawn", "2026-06-27", "moved away"), ("S1-005", "randomised", "2026-06-20", ""),
     ]  # fmt: skip
+    # why somebody left, in people's own words, does not stand beside a letter
+    assert [(row.cells[0], *row.cells[2:]) for row in made.closed.item("C3").rows] == [
+        ("S1-002", "withdrawn", "2026-06-27"), ("S1-005", "randomised", "2026-06-20"),
+    ]  # fmt: skip
+    assert "moved away" not in made.closed.to_json().decode()
     closed = made.closed.item("C1")
     assert [column.title for column in closed.columns] == ["", "A", "B", "Total"]
     assert "Screened patients" not in rows(closed)

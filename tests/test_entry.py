@@ -8,7 +8,7 @@ from tests.universe import fields_of, send
 from trialsite.models import AuditEvent
 from visits import demo as steps
 from visits import trend
-from visits.models import CheckFiring, Measurement, Missing, PanelRecord, Query
+from visits.models import CheckFiring, Measurement, Missing, PanelRecord, PanelState, Query
 
 
 @pytest.fixture
@@ -187,3 +187,43 @@ def test_a_unit_is_chosen_beside_the_field_and_the_flag_is_that_of_the_unit(unch
     assert answer.status_code == 302
     m = Measurement.objects.get(panel=panel, test=test.code)
     assert (m.typed, m.reported_unit, m.flag) == (above, other.unit, "H")
+
+
+# --- what was still to come ----------------------------------------------------------------------------
+
+
+def test_a_value_that_was_still_to_come_needs_no_reason_and_the_trail_says_what_it_was(unchanged, panel):
+    chen = unchanged.client(unchanged.chen)
+    page = chen.get(url_of(panel))
+    blanks = {
+        name: "" for name in fields_of(page) if name in {test.code for test in panel.protocol.tests_of(panel.code)}
+    }
+    assert send(chen, url_of(panel), page, **{**blanks, "CD4": "190"}).status_code == 302
+    assert PanelRecord.objects.get(pk=panel.pk).state == PanelState.BEGUN
+    page = chen.get(url_of(panel))
+    assert "Not needed for values that were still to come" in page.content.decode()
+    assert send(chen, url_of(panel), page, CD8="800", missing_CD8="").status_code == 302
+    event = AuditEvent.objects.filter(
+        table="visits_measurement", record_id=panel.measurements.get(test="CD8").pk
+    ).last()
+    assert (event.operation, event.reason) == ("update", "what was still to come")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"CD4": "191"}, {"CD4": ""}, {"comment": "another"}, {"collected_at": "09:00"}, {"CD4PCT": "", "missing_CD4PCT": "pending"},
+        {"CD8": "800", "missing_CD8": "", "CD4": "191"},
+    ],
+)  # fmt: skip
+def test_what_stood_there_is_changed_with_a_reason_only(unchanged, panel, changes):
+    chen = unchanged.client(unchanged.chen)
+    page = chen.get(url_of(panel))
+    codes = {test.code for test in panel.protocol.tests_of(panel.code)}
+    blanks = {name: "" for name in fields_of(page) if name in codes}
+    first = {**blanks, "CD4": "190", "missing_CD4PCT": "not_done", "comment": "one", "collected_at": "08:00"}
+    assert send(chen, url_of(panel), page, **first).status_code == 302
+    page = chen.get(url_of(panel))
+    answer = send(chen, url_of(panel), page, **changes)
+    assert answer.status_code == 422 and "Write why the entry is changed" in answer.content.decode()
+    assert send(chen, url_of(panel), page, **changes, reason="source checked").status_code == 302

@@ -8,13 +8,13 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from patients.actions import today_at
 from patients.demo import fresh
 from patients.models import Hold
 from tests.dsmb_data import in_force
 from tests.universe import fields_of, send
 from trialsite import scales
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.models import AuditEvent, OutboxMessage, User
 from trialsite.protocol import Protocol
 from trialsite.saving import Refused, Stale
@@ -339,7 +339,7 @@ def test_a_reaction_keeps_the_words_by_which_it_was_graded(unchanged):
     refused = send(chen, url, **{**row, "reaction1_term": "Chills"}, reaction1_grade="4")
     assert refused.status_code == 422 and "has these grades for it: 1, 2, 3" in refused.content.decode()
     words = chen.get("/visits/reactions/grades/?reaction3_term=fever").content.decode()
-    assert "38.0 to 39.0" in words and "CTCAE 5.0" in words
+    assert "38.0 - 39.0" in words and "CTCAE 5.0" in words
     assert chen.get("/visits/reactions/grades/?reaction3_term=Hiccups").content.decode().strip() == ""
 
 
@@ -443,6 +443,59 @@ def test_what_was_signed_is_void_when_its_grade_is_answered_and_what_is_frozen_i
         type(panel.visit).objects.filter(pk=panel.visit_id).update(hold="frozen")
     with pytest.raises(Refused):
         answer(unchanged, m, 3, "late")
+
+
+@pytest.fixture
+def raisable(unchanged, monkeypatch):
+    """A scale whose ALT is grade 4 also with liver failure, and an ALT of grade 2 by the number."""
+    row = scales.scale("daids-2.1").row("alt_high")
+    monkeypatch.setitem(row.grades, "4", row.grades["4"].model_copy(update={"clinical": True}))
+    patient = unchanged.screened(sex="M")
+    panel = unchanged.panel(patient, "SCR", "chemistry")
+    return panel, save(panel, unchanged.chen, on=patient.screened_on, ALT="130", K="4.00")["ALT"]
+
+
+def test_a_result_is_raised_to_a_grade_that_asks_for_clinical_facts_with_the_reason(unchanged, raisable):
+    panel, m = raisable
+    assert (m.grade, m.grade_is_to_confirm) == (2, False)
+    wang, page, address = (
+        unchanged.client(unchanged.wang),
+        f"/visits/panels/{panel.pk}/",
+        f"/visits/results/{m.pk}/grade/",
+    )
+    assert "raise the grade" in wang.get(page).content.decode()
+    assert address not in unchanged.client(unchanged.chen).get(page).content.decode()
+    assert "it is grade 2 of DAIDS 2.1" in wang.get(address).content.decode()
+    for values in ({"grade": "4"}, {"grade": "3", "reason": "no such"}, {"grade": "2", "reason": "as it is"}):
+        assert send(wang, address, **values).status_code == 422
+    assert send(wang, address, grade="4", reason="liver failure").status_code == 302
+    assert now(m) == (4, False)
+    assert "grade answered" in wang.get(page).content.decode()
+    old = SupersededGrade.objects.get(measurement=m)
+    assert (old.grade, old.reason) == (2, "liver failure")
+    assert "Answered: grade 4" in wang.get(address).content.decode()
+    assert due().exists(), "what is compared with it is graded anew"
+
+
+def test_grading_anew_keeps_a_raised_grade_as_long_as_value_and_words_are_the_same(unchanged, raisable, monkeypatch):
+    panel, m = raisable
+    answer(unchanged, m, 4, "liver failure")
+    on = panel.visit.patient.screened_on
+    assert actions.differing_grades() == []
+    save(panel, unchanged.chen, on=on, reason="source checked", K="4.10")
+    assert now(m) == (4, False)
+    row = scales.scale("daids-2.1").row("alt_high")
+    with monkeypatch.context() as other:
+        other.setitem(row.grades, "4", row.grades["4"].model_copy(update={"words": "in other words"}))
+        assert [one.columns["grade"] for one in actions.differing_grades()] == [2]
+    save(panel, unchanged.chen, on=on, reason="typo", ALT="131")
+    assert now(m) == (2, False), "another value is graded by its number"
+    save(panel, unchanged.chen, on=on, reason="it was right", ALT="130")
+    assert now(m) == (4, False)
+    with pytest.raises(Refused):
+        answer(unchanged, m, 2)
+    answer(unchanged, m, 2, "no liver failure after all")
+    assert now(m) == (2, False)
 
 
 # --- words and grades beside the fields ------------------------------------------------------------------

@@ -11,6 +11,7 @@ from patients import demo as patient_steps
 from patients.models import AllocationSlot, Scope
 from tests.universe import send, signed
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.demo import at, clock_at
 from trialsite.saving import Refused, Stale
 from visits import actions, infusing
@@ -21,9 +22,19 @@ from visits.models import CheckFiring, Infusion, Lot, Measurement, Preparation, 
 @pytest.fixture
 def ready(unchanged):
     """A randomised patient whose weight and pregnancy test of week 0 are known."""
-    patient = unchanged.randomised(day_0=patient_actions.today_at(unchanged.site) - timedelta(days=1))
+    patient = unchanged.randomised(day_0=today_at(unchanged.site) - timedelta(days=1))
     steps.enter_visit(patient=patient, code="W0", by=unchanged.chen, panels=["vital_signs", "pregnancy"])
     return patient
+
+
+@pytest.fixture
+def cells(unchanged):
+    """One of the arm whose dose follows from the weight."""
+    while True:
+        patient = unchanged.randomised(day_0=today_at(unchanged.site) - timedelta(days=1))
+        if product_of(patient).dose.per_kg:
+            steps.enter_visit(patient=patient, code="W0", by=unchanged.chen, panels=["vital_signs", "pregnancy"])
+            return patient
 
 
 def product_of(patient):
@@ -70,6 +81,27 @@ def test_an_infusion_is_prepared_with_the_dose_of_the_weight(unchanged, ready):
     preparation = prepare(unchanged, ready, a_lot(unchanged, ready))
     planned = product.dose.per_kg * Decimal("60.5") if product.dose.per_kg else product.dose.absolute
     assert preparation.planned_dose == preparation.prepared_dose == planned
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "words"),
+    [
+        ({"prepared_dose": "5"}, "prepared_dose", "differs from the planned one"),
+        ({"weight_kg": "95"}, "weight_kg", "prepared for 95 kg"),
+    ],
+)
+def test_an_odd_dose_or_weight_is_asked_about_before_the_bag_is_prepared(unchanged, cells, typed, field, words):
+    zhao, url = unchanged.client(unchanged.zhao), f"/visits/{steps.visit_of(cells, 'W0').pk}/prepare/"
+    page = zhao.get(url)
+    assert "Prepared dose (cells)" in page.content.decode() and "Planned: " in page.content.decode()
+    bag = {"lot": a_lot(unchanged, cells).pk, "viability_percent": "90", "label": "BAG-1",
+           "prepared_at": f"{cells.day_0} 09:10", **typed}  # fmt: skip
+    answer = send(zhao, url, **bag)
+    [question] = answer.context["questions"]
+    assert answer.status_code == 422 and question.field == field and words in str(question.text)
+    assert not Preparation.objects.filter(patient=cells).exists()
+    assert send(zhao, url, **bag, asked=f"{question.token}:{question.signature}").status_code == 302
+    assert Preparation.objects.filter(patient=cells).exists()
 
 
 REFUSALS = ["not randomised", "quarantined", "rejected", "expired", "not received", "wrong product", "other site", "trial halted",
@@ -196,7 +228,7 @@ def prepared(unchanged, ready):
 
 
 def test_the_first_infusion_moves_day_0_and_the_plan_with_it(unchanged):
-    today = patient_actions.today_at(unchanged.site)
+    today = today_at(unchanged.site)
     patient = unchanged.randomised(day_0=today - timedelta(days=3))
     steps.enter_visit(patient=patient, code="W0", by=unchanged.chen, panels=["vital_signs", "pregnancy"])
     prepare(unchanged, patient, a_lot(unchanged, patient))
@@ -214,7 +246,7 @@ def test_the_first_infusion_moves_day_0_and_the_plan_with_it(unchanged):
 def test_a_corrected_first_infusion_moves_the_windows_of_later_visits_that_took_place_but_of_none_that_is_held(
     unchanged,
 ):
-    day_0 = patient_actions.today_at(unchanged.site) - timedelta(days=20)
+    day_0 = today_at(unchanged.site) - timedelta(days=20)
     with clock_at(at(unchanged.site, day_0)):
         patient = unchanged.infused(day_0=day_0)
     infusion = Infusion.objects.get(patient=patient)

@@ -128,6 +128,104 @@ def test_a_result_worse_than_baseline_is_found_by_its_shift(unchanged, reviewed)
     assert rows_of(client, "results", "test=ALT&worse=Y") == []
 
 
+def as_if(universe, measurement, **columns):
+    with acting(universe.system, "as if graded"):
+        Measurement.objects.filter(pk=measurement.pk).update(**columns)
+
+
+GRADED = {
+    "grade_scale": "DAIDS",
+    "grade_scale_version": "2.1",
+    "grade_row": "alt_high",
+    "ungraded_because": "",
+    "flag": "H",
+}
+NOT_GRADABLE = {"grade": None, "ungraded_because": "no_upper_limit"}
+# columns of the result, was it after the treatment? -> grade, grade at baseline, worse
+TOLD_OF_RESULTS = [
+    ({"grade": 2, "baseline_grade": 1}, True, "2", "1", "worse"),
+    ({"grade": 1, "baseline_grade": 1}, True, "1", "1", "–"),
+    ({"grade": 4, "baseline_grade": 1, "grade_is_to_confirm": True}, True, "4?", "1", "worse"),
+    ({"grade": 2, "baseline_grade": None}, True, "2", "not known", "not known"),
+    ({"grade": 0, "baseline_grade": None}, True, "0", "not known", "–"),
+    ({"grade": 0, "baseline_grade": 0}, True, "0", "0", "–"),
+    ({"grade": 2, "baseline_grade": None}, False, "2", "–", "–"),  # screening is worse than nothing
+    (NOT_GRADABLE, False, "not gradable: no upper limit of normal", "–", "–"),
+    ({"grade": None, "grade_scale": ""}, True, "not graded", "–", "–"),
+]
+
+
+@pytest.mark.parametrize(("columns", "is_after", "grade", "baseline", "shift"), TOLD_OF_RESULTS)
+def test_a_result_tells_its_grade_never_blank_and_worse_only_against_a_baseline(
+    unchanged, reviewed, columns, is_after, grade, baseline, shift
+):
+    alt = Measurement.objects.filter(patient=reviewed.here, test="ALT").first()
+    on = reviewed.here.day_0 + timedelta(days=1 if is_after else -3)
+    as_if(unchanged, alt, **{**GRADED, "collected_on": on, **columns})
+    client, query = unchanged.client(unchanged.samuel), "test=ALT&patient={}&c=grade&c=baseline&c=shift"
+    query = query.format(reviewed.here.number)
+    assert rows_of(client, "results", query) == [[grade, baseline, shift]]
+    line = take(client, "results", query).content.decode("utf-8-sig").splitlines()[1]
+    assert line == ",".join("" if text == "–" else text for text in (grade, baseline, shift))
+    assert len(rows_of(client, "results", query + "&worse=Y")) == (shift == "worse")
+    assert len(rows_of(client, "results", query + "&proposed=Y")) == grade.endswith("?")
+
+
+@pytest.mark.requirement("R44")
+def test_an_event_is_related_when_investigator_or_sponsor_cannot_exclude_it(unchanged, reviewed):
+    event = unchanged.event(reviewed.here, term="Lung infection", grade=3, relationship="not_related", is_serious=True,
+                            is_hospitalisation=True, narrative="Told at length.")  # fmt: skip
+    samuel = unchanged.client(unchanged.samuel)
+
+    def seen():
+        figures = samuel.get("/safety/listings/events/").context["figures"]
+        related = next(count for label, count in figures if label == "related")
+        rows = rows_of(samuel, "events", "c=term&c=sponsor&c=related&sort=-related&related=Y")
+        return related, {row[0]: tuple(row[1:]) for row in rows}
+
+    assert seen() == (1, {"Fever": ("–", "related")})
+    judge = {
+        "case": event.case,
+        "expectedness": "unexpected",
+        "comment": "Read.",
+        "version": None,
+        "by": unchanged.samuel,
+    }
+    actions.judge_case(**judge, causality="suspected")
+    assert seen() == (2, {"Fever": ("–", "related"), "Lung infection": ("cannot be excluded", "related")})
+    event.case.refresh_from_db()
+    actions.judge_case(**judge, causality="excluded", reason="more is known")
+    assert seen() == (1, {"Fever": ("–", "related")}), "the last judgement counts"
+
+
+def test_the_shift_table_tells_low_from_high_and_marks_what_is_only_proposed(unchanged, reviewed):
+    day_0 = reviewed.here.day_0
+    before, after = Measurement.objects.filter(patient=reviewed.here, test="K", panel__isnull=False), reviewed.here
+    first = before.first()
+    as_if(unchanged, first, grade=2, grade_direction="L", collected_on=day_0 - timedelta(days=3))
+    other = Measurement.objects.filter(patient=after, panel__isnull=False).exclude(test="K").first()
+    later = {
+        "test": "K",
+        "grade": 3,
+        "grade_direction": "H",
+        "collected_on": day_0 + timedelta(days=3),
+        "ungraded_because": "",
+    }
+    as_if(unchanged, other, **later, typed="6.6", missing_because="", grade_is_to_confirm=True)
+
+    def cells():
+        tables = unchanged.client(unchanged.chen).get("/safety/listings/pictures/shifts/?test=K").context["tables"]
+        return {
+            table["heading"]: [(name, place - 1, cell["count"], cell["proposed"], cell["look"])
+                               for name, row in table["rows"] for place, cell in enumerate(row) if cell["count"]]
+            for table in tables
+        }  # fmt: skip
+
+    assert cells() == {"Potassium, low": [(2, 0, 1, 0, "better")], "Potassium, high": [(0, 3, 1, 1, "worse-3")]}
+    as_if(unchanged, other, grade_is_to_confirm=False)
+    assert cells()["Potassium, high"] == [(0, 3, 1, 0, "worse-3")]
+
+
 def another_site(world):
     """One record of each kind at the other site; and one of each here that was entered in error."""
     here, there, codes = world.here, world.there, {"is_withdrawn": True}

@@ -21,6 +21,7 @@ from patients.models import (
 )
 from tests.universe import fields_of, send
 from trialsite import audit
+from trialsite.clock import today_at
 from trialsite.saving import Refused, Stale
 from visits import actions as visit_actions
 from visits import demo as visit_steps
@@ -29,7 +30,7 @@ from visits.models import PanelRecord, Review, Visit
 
 
 def unconsented(universe):
-    today = actions.today_at(universe.site)
+    today = today_at(universe.site)
     return actions.screen_patient(
         site=universe.site, sex="F", birth_date=today - timedelta(days=14000), screened_on=today, by=universe.chen
     )
@@ -50,7 +51,7 @@ def test_the_number_of_a_patient_is_the_sites_code_and_the_next_of_its_numbers(u
     [(timedelta(days=-1), timedelta(0), "birth_date"), (timedelta(days=9000), timedelta(days=-1), "screened_on")],
 )
 def test_a_screening_that_cannot_be_is_refused(unchanged, birth, screened, field):
-    today = actions.today_at(unchanged.site)
+    today = today_at(unchanged.site)
     with pytest.raises(Refused) as refusal:
         actions.screen_patient(
             site=unchanged.site, sex="F", birth_date=today - birth, screened_on=today - screened, by=unchanged.chen
@@ -91,7 +92,7 @@ def test_a_consent_is_not_older_than_its_form_nor_recorded_twice(unchanged):
     for on, sentence in (
         (patient.protocol.consent_forms[0].dated - timedelta(days=1), "cannot be signed before"),
         (patient.screened_on, "recorded already"),
-        (actions.today_at(patient.site) + timedelta(days=1), "future"),
+        (today_at(patient.site) + timedelta(days=1), "future"),
     ):
         with pytest.raises(Refused, match=sentence):
             actions.record_consent(patient=patient, signed_on=on, **values)
@@ -148,7 +149,7 @@ def test_a_line_is_changed_and_withdrawn_with_a_reason_and_never_deleted(unchang
 
 
 def assessed(universe, patient, changes=None, comments=None, on=None):
-    on = on or actions.today_at(patient.site)
+    on = on or today_at(patient.site)
     answers = {}
     for finding in actions.findings_about(patient, on):
         code = finding.criterion.code
@@ -162,7 +163,7 @@ def assessed(universe, patient, changes=None, comments=None, on=None):
 
 def test_eligibility_is_worked_out_from_the_results(unchanged):
     patient = unchanged.with_results()
-    findings = {f.criterion.code: f for f in actions.findings_about(patient, actions.today_at(patient.site))}
+    findings = {f.criterion.code: f for f in actions.findings_about(patient, today_at(patient.site))}
     assert findings["I3"].holds is True and findings["I3"].evidence[0].test == "CD4"
     assert findings["I1"].holds is None
     assessment = assessed(unchanged, patient)
@@ -178,7 +179,7 @@ CD4_AT_THE_BOUNDS = [("50", False), ("51", True), ("250", True), ("251", False)]
 def test_the_bounds_of_the_cd4_criterion_hold_exactly(unchanged, cd4, holds):
     patient = unchanged.screened()
     visit_steps.enter_screening(patient=patient, by=unchanged.chen, slips={"CD4": cd4, "CD4PCT": ""})
-    findings = {f.criterion.code: f for f in actions.findings_about(patient, actions.today_at(patient.site))}
+    findings = {f.criterion.code: f for f in actions.findings_about(patient, today_at(patient.site))}
     assert findings["I3"].holds is holds
 
 
@@ -245,7 +246,7 @@ def test_randomisation_takes_the_next_place_and_plans_the_visits(unchanged):
 @pytest.mark.parametrize(("days", "field"), [(-400, "day_0"), (15, "day_0"), (0, None), (14, None)])
 def test_day_0_lies_near(unchanged, days, field):
     patient = unchanged.eligible()
-    day_0 = actions.today_at(patient.site) + timedelta(days=days)
+    day_0 = today_at(patient.site) + timedelta(days=days)
     if field is None:
         assert steps.randomise(patient=patient, by=unchanged.chen, day_0=day_0).day_0 == day_0
     else:
@@ -349,7 +350,7 @@ def test_a_patient_is_found_by_number_without_naming_it_in_an_address(unchanged)
 
 def test_a_coordinator_screens_and_consents_in_the_browser(unchanged):
     chen = unchanged.client(unchanged.chen)
-    today = actions.today_at(unchanged.site)
+    today = today_at(unchanged.site)
     answer = send(chen, "/patients/screen/", sex="M", birth_date="1980-05-05", screened_on=today)
     assert answer.status_code == 302
     patient = Patient.objects.order_by("pk").last()
@@ -391,7 +392,7 @@ def test_a_wrong_day_of_consent_is_corrected_with_a_reason_and_voids_its_marks(u
     chen, url = unchanged.client(unchanged.chen), f"/patients/consents/{consent.pk}/"
     day = consent.signed_on - timedelta(days=1)
     assert send(chen, url, signed_on=str(day)).status_code == 422  # no reason
-    late = actions.today_at(patient.site) + timedelta(days=1)
+    late = today_at(patient.site) + timedelta(days=1)
     assert send(chen, url, signed_on=str(late), reason="slip").status_code == 422
     assert send(chen, url, signed_on="2001-01-01", reason="slip").status_code == 422  # before the form is dated
     assert send(chen, url, signed_on=str(day), reason="The form says otherwise").status_code == 302
@@ -418,7 +419,7 @@ def test_who_was_found_eligible_is_assessed_again_after_a_correction(unchanged):
     patient = unchanged.eligible()
     consent = patient.consents.get()
     assessed_on = patient.assessments.last().assessed_on
-    later = min(assessed_on + timedelta(days=1), actions.today_at(patient.site))
+    later = min(assessed_on + timedelta(days=1), today_at(patient.site))
     chen = unchanged.client(unchanged.chen)
     answer = send(chen, f"/patients/consents/{consent.pk}/", signed_on=str(later), reason="slip")
     assert answer.status_code == 302
@@ -435,7 +436,7 @@ def test_the_page_says_which_criteria_the_rules_judge_otherwise_after_a_correcti
     chen = unchanged.client(unchanged.chen)
     overtaken = f"/patients/{patient.pk}/overtaken/"
     assert "the rules say otherwise" not in chen.get(overtaken).content.decode()
-    young = actions.today_at(patient.site) - timedelta(days=365 * 12)
+    young = today_at(patient.site) - timedelta(days=365 * 12)
     answer = send(chen, f"/patients/{patient.pk}/person/", birth_date=str(young), reason="slip of the year")
     assert answer.status_code == 302 and steps.fresh(patient).state == State.RANDOMISED
     assert "the rules say otherwise" in chen.get(overtaken).content.decode()

@@ -7,12 +7,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from patients.actions import today_at
 from patients.models import Patient, State
 from safety import actions as safety_actions
 from safety import demo as safety_steps
 from tests.universe import send
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.exchange.actions import request_export
 from trialsite.models import DataExport, OutboxMessage
 from trialsite.trial import current_protocol

@@ -18,7 +18,6 @@ import patients.actions
 import safety.actions
 import visits.actions
 from patients import demo as patient_steps
-from patients.actions import today_at
 from patients.models import ArtRegimen, Hold, Patient
 from safety import demo as safety_steps
 from safety.models import Coding, DeclinedResult, DismissedProposal, SeriousCase
@@ -26,7 +25,7 @@ from tests.test_deviations import values_of
 from tests.universe import PASSWORD, fields_of, send
 from trialsite import actions as accounts
 from trialsite.audit import acting
-from trialsite.clock import told_at, zone_of
+from trialsite.clock import today_at, told_at, zone_of
 from trialsite.models import FormReceipt, Grant, User
 from trialsite.saving import Refused, Stale
 from visits import actions, waiting
@@ -554,9 +553,9 @@ def attempts(universe, patient):
         S.change_deviation: {"deviation": deviation, "values": {}, "version": None, "reason": "x"},
         S.withdraw_deviation: {"deviation": deviation, "version": None, "reason": "x"},
         S.restore_proposal: {"dismissed": dismissed, "version": None, "reason": "x"},
-        S.report_proposed_event: {"measurement": result, "values": {}},
-        S.add_result_to_event: {"measurement": result, "event": event},
-        S.decline_result: {"measurement": result, "reason": "x"},
+        S.report_proposed_event: {"seen": result, "values": {}},
+        S.add_result_to_event: {"seen": result, "event": event},
+        S.decline_result: {"seen": result, "reason": "x"},
         S.restore_result: {"declined": DeclinedResult(patient=patient, pk=0), "version": None, "reason": "x"},
         S.report_case: {"case": SeriousCase(patient=patient, pk=0), "version": None},
         S.set_case_links: {"case": SeriousCase(patient=patient, pk=0), "measurements": [], "medications": [], "version": None},
@@ -578,7 +577,7 @@ NOT_HELD = {
     "acknowledge_recommendation", "confirm_reading", "record_recommendation", "release_report", "resolve_action_item",
     "sign_recommendation", "withdraw_recommendation", "forget_view", "record_copy", "save_view",
     # the sponsor's own judgements and reports go on, whatever the site's records are; what follows an event, in its action
-    "acknowledge_submission", "correct_knowledge", "judge_case", "make_case_version", "record_submission", "follow_events", "follow_infusion",
+    "acknowledge_submission", "correct_knowledge", "judge_case", "make_case_version", "record_submission", "follow_allocation", "follow_events", "follow_infusion",
     "watch_after_disposition", "watch_events", "watch_rules",
     # dictionaries; those about many records leave out what is locked
     "code_line", "follow_words", "load_dictionary", "recode_codings", "restate_codings", "use_dictionary", "regrade",
@@ -642,10 +641,12 @@ def test_a_frozen_visit_closes_its_own_data_only_and_lets_queries_be_answered(un
         actions.close_query(query=query, version=None, by=unchanged.maria)
 
 
-def ready(universe):
-    """A patient whose screening visit is complete and signed."""
+def ready(universe, signs=True):
+    """A patient whose screening visit is complete and, if `signs`, signed."""
     patient = universe.with_results()
     visit = Visit.objects.get(patient=patient, code="SCR")
+    if not signs:
+        return patient, visit, []
     forms = [Seen(PANELS, p.pk, p.version) for p in visit.panels.all()]
     _marks, left_out = actions.sign_forms(patient=patient, seen=forms, meaning=MEANINGS[0], by=universe.wang)
     return patient, visit, left_out
@@ -683,12 +684,19 @@ def test_a_visit_is_locked_when_it_is_complete_signed_and_unquestioned(unchanged
     assert not signatures(panel).exists()
 
 
-def test_visits_that_are_ready_are_frozen_together_and_the_others_named(unchanged):
-    patient, visit, _ = ready(unchanged)
+def to_freeze(unchanged, **kwargs):
+    """A patient with a visit that is ready to be frozen, every query answered; whether it is signed is left open."""
+    patient, visit, panel = ready(unchanged, **kwargs)
     for query in Query.objects.filter(patient=patient, state="open"):
         actions.answer_query(query=query, text="Confirmed.", version=None, by=unchanged.chen)
+    return patient, visit, panel
+
+
+def test_visits_that_are_ready_are_frozen_together_and_the_others_named(unchanged):
+    _patient, visit, _ = to_freeze(unchanged)
     browser = unchanged.client(unchanged.david)
-    page = browser.get("/visits/freeze/")
+    assert "chosen" not in fields_of(browser.get("/visits/freeze/")), "nothing is ticked until somebody says so"
+    page = browser.get("/visits/freeze/?tick=signed")
     assert f"{visit.pk}:{visit.version}" in fields_of(page)["chosen"]
     panel = visit.panels.get(code="chemistry")
     actions.raise_query(panel=panel, test="ALT", text="Please check.", by=unchanged.maria)
@@ -698,6 +706,55 @@ def test_visits_that_are_ready_are_frozen_together_and_the_others_named(unchange
     assert visit.hold == Hold.OPEN
     for odd in ("999999:1", f"0{visit.pk}:{visit.version}", f"{visit.pk}:x", f"{visit.pk}"):
         assert send(browser, "/visits/freeze/", chosen=[odd]).status_code == 422, odd
+
+
+def test_one_tick_freezes_all_visits_of_a_patient_that_were_shown_and_no_others(unchanged):
+    patient, visit, _ = to_freeze(unchanged)
+    other, its_visit, _ = to_freeze(unchanged)
+    browser = unchanged.client(unchanged.david)
+    assert send(browser, "/visits/freeze/", patients=[str(patient.pk), "999999"]).status_code == 302
+    assert not waiting.to_freeze(unchanged.david).filter(patient=patient).exists()
+    visit.refresh_from_db()
+    assert visit.hold == Hold.FROZEN
+    its_visit.refresh_from_db()
+    assert its_visit.hold == Hold.OPEN
+    overtaken = f"{its_visit.pk}:{its_visit.version + 1}"
+    left = send(browser, "/visits/freeze/", seen=[overtaken], patients=[str(other.pk)])
+    assert "It was changed after you opened the page." in browser.get(left["Location"]).content.decode()
+    for odd in ({"patients": ["x"]}, {"patients": ["999999"]}, {"seen": "1:1;2:2", "patients": [str(other.pk)]}):
+        assert send(browser, "/visits/freeze/", **odd).status_code == 422, odd
+
+
+def test_what_can_be_frozen_is_filtered_counted_and_paged(unchanged, monkeypatch):
+    patient, visit, _ = to_freeze(unchanged)
+    _other, its_visit, _panel = to_freeze(unchanged, signs=False)
+    browser = unchanged.client(unchanged.david)
+
+    def shown(address):
+        return browser.get(f"/visits/freeze/{address}").content.decode()
+
+    def token(one):
+        return f'value="{one.pk}:{one.version}"'
+
+    for address, is_there, its_there in (
+        ("", True, True),
+        (f"?patient={patient.number}", True, False),
+        (f"?site={unchanged.other_site.pk}", False, False),
+        ("?signed=yes", True, False),
+        ("?signed=no", False, True),
+    ):
+        page = shown(address)
+        assert (token(visit) in page, token(its_visit) in page) == (is_there, its_there), address
+    total = waiting.to_freeze(unchanged.david).count()
+    assert f"{total} visits are ready" in shown("")
+    ticked = fields_of(browser.get("/visits/freeze/?tick=signed"))["chosen"]
+    assert f"{visit.pk}:{visit.version}" in ticked and f"{its_visit.pk}:{its_visit.version}" not in ticked
+    monkeypatch.setattr("visits.views.reviews.PATIENTS_TO_FREEZE", 1)
+    first, second = shown("?page=1"), shown("?page=2")
+    assert token(visit) in first and token(its_visit) not in first and token(its_visit) in second
+    assert f"{total} visits are ready" in second
+    back = send(browser, "/visits/freeze/?signed=yes&tick=signed")
+    assert back["Location"] == "/visits/freeze/?signed=yes"
 
 
 def finished(universe):

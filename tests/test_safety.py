@@ -13,7 +13,11 @@ from trialsite.saving import Refused, Stale
 
 TODAY = date(2026, 6, 30)
 AROUND = Surroundings(
-    consented_on=date(2026, 1, 10), infusions_given=2, first_infusion_on=date(2026, 2, 1), today=TODAY
+    consented_on=date(2026, 1, 10),
+    infusions_given=2,
+    first_infusion_on=date(2026, 2, 1),
+    today=TODAY,
+    is_treated=True,
 )
 MILD = {
     "is_serious": False, "outcome": "not_recovered", "grade": 1, "is_ongoing": True, "ended_on": None,
@@ -89,7 +93,7 @@ RELATED = [("not_related", False), ("unlikely", False), ("possible", True), ("pr
 
 @pytest.mark.parametrize(("relationship", "contradicts"), RELATED)
 def test_before_any_infusion_nothing_is_related_to_it(relationship, contradicts):
-    around = replace(AROUND, infusions_given=0, first_infusion_on=None)
+    around = replace(AROUND, infusions_given=0, first_infusion_on=None, is_treated=False)
     found = find_contradictions({**MILD, "relationship": relationship}, around)
     assert ("relationship" in found) == contradicts
 

@@ -82,7 +82,9 @@ def test_a_second_severe_event_halts_the_trial_until_the_board_has_decided(visit
     read_the_closed_part(dora, (first, second))
     recommend_to_go_on(dora)
     find_the_trial_halted(chen)  # a recommendation that nobody signed changes nothing
-    sign_the_recommendation(dora)
+    sign_as_the_first(dora)
+    find_the_trial_halted(chen)  # nor one that only one member of the two has signed
+    sign_as_the_last(visitor("dan"))
     see_that_the_halt_is_lifted(dora, (first, second))
 
     prepare_the_next_infusion_after_all(zhao)
@@ -128,6 +130,11 @@ def report_what_the_result_proposes(page, patient, *, relationship, is_serious):
     page.get_by_label("Outcome").select_option("not_recovered")
     page.get_by_role("button", name="Report", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text(EVENT)
+    told = page.get_by_role("status").filter(has_text="A halt is open now")
+    if is_serious:  # the second such event: who reports it is told what is halted, and by which rule
+        expect(told.filter(has_text=MET)).to_contain_text("Randomisation, infusions.")
+    else:
+        expect(told).to_have_count(0)
     expect(page.locator("main")).to_contain_text(f"ALT {ALT}")
     return page.url
 
@@ -145,6 +152,7 @@ def make_it_serious_and_related(page, event):
     page.get_by_label("Reason for the change").fill("No other cause was found: serology negative, no new medication")
     page.get_by_role("button", name="Save the change").click()
     expect(page.get_by_role("link", name=re.compile("^case CN-"))).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="A halt is open now")).to_contain_text("Infusions")
 
 
 def see_the_clocks_run(investigator, safety_officer, patient):
@@ -235,11 +243,31 @@ def recommend_to_go_on(page):
     expect(page.get_by_role("status").first).to_contain_text("It takes effect when it is signed.")
 
 
-def sign_the_recommendation(page):
+def sign_as_the_first(page):
+    sign(page)
+    expect(page.get_by_role("status").first).to_contain_text("Signed: 1 of 2 signatures. It waits for Dan Drei.")
+    expect(page.locator("main")).to_contain_text("waits for Dan Drei")
+    expect(page.get_by_role("link", name="Sign", exact=True)).to_have_count(0)
+
+
+def sign_as_the_last(page):
+    """From the start page, which tells of it."""
+    page.goto("/")
+    draft = (
+        card(page, "Recommendations of the safety board")
+        .get_by_role("listitem")
+        .filter(has_text="waits for your signature")
+    )
+    draft.get_by_role("link").click()
+    expect(page.locator("main")).to_contain_text("waits for Dan Drei")
+    sign(page)
+    expect(page.get_by_role("status").first).to_contain_text("Signed; it is in effect now.")
+
+
+def sign(page):
     page.get_by_role("link", name="Sign", exact=True).click()
     page.get_by_label("Your password").fill(PASSWORD)
     page.get_by_role("button", name="Sign", exact=True).click()
-    expect(page.get_by_role("status").first).to_contain_text("Signed; it is in effect now.")
 
 
 def see_that_the_halt_is_lifted(page, patients):

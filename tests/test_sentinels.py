@@ -5,19 +5,19 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from patients import actions as patient_actions
 from patients import demo as patient_steps
 from patients.models import AllocationSlot
 from safety import actions
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.protocol.stopping import Sentinel
 from trialsite.saving import Refused
 from visits import demo as visit_steps
 
 
 def infused(universe):
-    patient = universe.randomised(day_0=patient_actions.today_at(universe.site) - timedelta(days=3))
+    patient = universe.randomised(day_0=today_at(universe.site) - timedelta(days=3))
     visit_steps.give_infusion(patient=patient, by=universe.chen, pharmacist=universe.zhao)
     return patient_steps.fresh(patient)
 
@@ -100,7 +100,7 @@ def test_the_next_patient_waits_for_an_event_that_goes_on(staggered):
 def test_the_page_of_an_infusion_tells_the_waiting_while_it_is_filled_in(staggered):
     universe = staggered(days_between=0, unresolved={"least_grade": 2})
     first = infused(universe)
-    second = universe.randomised(day_0=patient_actions.today_at(universe.site) - timedelta(days=1))
+    second = universe.randomised(day_0=today_at(universe.site) - timedelta(days=1))
     ready(universe, second)()
     universe.event(first, began_on=first.day_0 + timedelta(days=1), grade=2)
     visit = visit_steps.visit_of(second, "W0")

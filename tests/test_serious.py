@@ -6,7 +6,6 @@ import pytest
 from django.utils import timezone
 
 from patients import demo as patient_steps
-from patients.actions import today_at
 from patients.models import Halt, Medication
 from safety import actions
 from safety.cases import clocks_of, digest_of, proposal_for, with_clocks
@@ -16,6 +15,7 @@ from safety.models.serious import told_part
 from tests.dsmb_data import in_force
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.protocol import Protocol
 from trialsite.saving import Refused, Stale
 from visits import actions as visit_actions

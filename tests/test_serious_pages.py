@@ -9,7 +9,6 @@ from django.core import mail
 from django.urls import reverse
 from django.utils import timezone
 
-from patients.actions import today_at
 from safety import actions, tasks
 from safety.cioms import cioms_pdf, form_of, result_of
 from safety.models import SeriousCase, SponsorAssessment, Submission
@@ -17,6 +16,7 @@ from tests.universe import PASSWORD, fields_of, send
 from trialsite import mails, trial
 from trialsite.actions import create_account, grant_role
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.models import Email, OutboxMessage, User
 from visits import demo as visit_steps
 from visits.models import Preparation, Query

@@ -1,21 +1,26 @@
 """Halts that open by themselves: when the record meets a stopping rule of the protocol, once, with all who must know."""
 
+import re
 from datetime import timedelta
+from html import unescape
 from types import SimpleNamespace
 
 import pytest
+from django.urls import reverse
 
-from patients import actions as patient_actions
 from patients import demo as patient_steps
 from patients.models import AllocationSlot, Halt, Scope
 from safety import actions
 from safety.coding.rules import Kind
 from safety.models import Crossing, DictionaryTerm
 from safety.stopping import facts, notice
+from tests.universe import PASSWORD, send
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.clock import day_at, today_at
 from trialsite.models import AuditEvent, Email, OutboxMessage, User
 from trialsite.saving import Refused
+from visits import actions as visit_actions
 from visits import demo as visit_steps
 from visits.models import Reaction
 
@@ -33,7 +38,7 @@ def treated(world):
 
 
 def infused(universe):
-    patient = universe.randomised(day_0=patient_actions.today_at(universe.site) - timedelta(days=3))
+    patient = universe.randomised(day_0=today_at(universe.site) - timedelta(days=3))
     visit_steps.give_infusion(patient=patient, by=universe.chen, pharmacist=universe.zhao)
     return patient_steps.fresh(patient)
 
@@ -153,7 +158,7 @@ def test_a_death_recorded_as_the_end_of_participation_counts(unchanged, treated)
 
 
 def test_a_severe_reaction_seen_at_an_infusion_counts(unchanged):
-    patient = unchanged.randomised(day_0=patient_actions.today_at(unchanged.site) - timedelta(days=3))
+    patient = unchanged.randomised(day_0=today_at(unchanged.site) - timedelta(days=3))
     visit_steps.give_infusion(
         patient=patient, by=unchanged.chen, pharmacist=unchanged.zhao, reactions=[("Bronchospasm", 20, 3)]
     )
@@ -165,8 +170,124 @@ def test_a_severe_reaction_seen_at_an_infusion_counts(unchanged):
     assert not any(s.is_met for s in facts.states_now()), "what was taken back counts nowhere"
 
 
+@pytest.fixture
+def reacted(unchanged):
+    """An infusion with a reaction of grade 3 that halted its patient; the board has lifted the halt."""
+    patient = unchanged.randomised(day_0=today_at(unchanged.site) - timedelta(days=3))
+    infusion = visit_steps.give_infusion(
+        patient=patient, by=unchanged.chen, pharmacist=unchanged.zhao, reactions=[("Bronchospasm", 20, 3)]
+    )
+    assert opened() == [("PATIENT_G3", "patient")]
+    lift(Halt.objects.get(), unchanged)
+    return infusion
+
+
+def correct(universe, infusion, minute, grade):
+    infusion.refresh_from_db()
+    visit_actions.record_infusion(
+        visit=infusion.visit, started_at=infusion.started_at, stopped_at=infusion.stopped_at, volume_ml=infusion.volume_ml,
+        reactions=[("Bronchospasm", infusion.started_at + timedelta(minutes=minute), grade)], version=infusion.version,
+        reason="read again", by=universe.chen,
+    )  # fmt: skip
+
+
+def of_reaction(universe, infusion, **about):
+    """The site reports the reaction as an adverse event, by what proposes it."""
+    reaction = infusion.reactions.get(is_withdrawn=False)
+    began_on = day_at(universe.site, reaction.began_at)
+    usual = {"term": reaction.term, "began_on": began_on, "grade": reaction.grade, "relationship": "probable",
+             "infusion_number": 1}  # fmt: skip
+    values = {**universe.event_values(infusion.patient), **usual, **about}
+    return actions.report_proposed_event(seen=reaction, values=values, by=universe.chen)
+
+
+@pytest.mark.requirement("R57")
+def test_the_event_that_is_reported_from_a_decided_reaction_opens_no_second_halt(unchanged, reacted):
+    reported = of_reaction(unchanged, reacted)
+    assert opened() == [] and Halt.objects.count() == 1 == Crossing.objects.count()
+    [state] = [s for s in facts.states_now() if s.rule.code == "PATIENT_G3" and s.is_met]
+    assert state.met_at.counted == {f"event {reported.pk}"}, "both are one, and the event stands for it"
+    assert state.who == ((reacted.patient.number, (reported.sequence,)),)
+    # whatever else is saved, too
+    actions.change_adverse_event(
+        event=reported, values={"narrative": "More."}, version=1, reason="more", by=unchanged.chen
+    )
+    actions.watch_rules(by=unchanged.chen)
+    assert opened() == []
+
+
+def test_an_event_that_no_reaction_was_linked_to_is_a_further_one(unchanged, reacted):
+    event(unchanged, reacted.patient, days=0, term="Bronchospasm")
+    assert opened() == [("PATIENT_G3", "patient")] and Halt.objects.count() == 2
+
+
+def test_a_reported_event_that_is_worse_than_the_decided_reaction_is_judged_anew(unchanged, reacted):
+    of_reaction(unchanged, reacted, grade=4)
+    assert opened() == [("PATIENT_G3", "patient")] and Halt.objects.count() == 2
+
+
+def test_an_event_of_a_decided_reaction_that_gets_worse_later_is_judged_anew(unchanged, reacted):
+    reported = of_reaction(unchanged, reacted)
+    actions.change_adverse_event(event=reported, values={"grade": 4}, version=1, reason="worse", by=unchanged.chen)
+    assert opened() == [("PATIENT_G3", "patient")]
+
+
+def test_what_is_decided_of_a_reaction_says_nothing_of_another_rule(unchanged, reacted):
+    of_reaction(unchanged, reacted, is_serious=True, is_important=True, narrative="Told at length.")
+    assert opened() == [("SERIOUS_REACTION", "trial")]
+
+
+def test_linking_a_reaction_to_an_event_that_was_decided_on_opens_nothing(unchanged, reacted):
+    told = event(unchanged, reacted.patient, days=0, term="Bronchospasm")
+    lift(Halt.objects.open().get(), unchanged)
+    actions.add_result_to_event(seen=reacted.reactions.get(), event=told, by=unchanged.chen)
+    actions.watch_rules(by=unchanged.chen)
+    assert opened() == []
+    # and an event that was taken back leaves the reaction as it was decided on
+    actions.withdraw_adverse_event(event=told, version=1, reason="the wrong patient", by=unchanged.chen)
+    actions.watch_rules(by=unchanged.chen)
+    assert opened() == []
+
+
+def test_a_correction_of_a_decided_reaction_is_nothing_new_unless_it_is_worse(unchanged, reacted):
+    correct(unchanged, reacted, minute=25, grade=3)
+    assert opened() == [] and Crossing.objects.count() == 1
+    of_reaction(unchanged, reacted)
+    assert opened() == []
+    correct(unchanged, reacted, minute=25, grade=4)
+    assert opened() == [("PATIENT_G3", "patient")], "a reaction that is worse than its event counts beside it"
+
+
+def test_keys_that_were_stored_before_a_correction_was_traced_hold(unchanged, reacted):
+    correct(unchanged, reacted, minute=25, grade=3)
+    later = reacted.reactions.get(is_withdrawn=False)
+    with acting(unchanged.chen, "as it was stored once"):
+        Crossing.objects.update(counted=[f"reaction {later.pk}"])
+    actions.watch_rules(by=unchanged.chen)
+    assert opened() == []
+
+
+def test_a_reaction_that_was_fatal_and_the_death_are_one(unchanged):
+    patient = unchanged.randomised(day_0=today_at(unchanged.site) - timedelta(days=3))
+    visit_steps.give_infusion(
+        patient=patient, by=unchanged.chen, pharmacist=unchanged.zhao, reactions=[("Bronchospasm", 20, 5)]
+    )
+    reaction = Reaction.objects.get(patient=patient)
+    for halt in Halt.objects.open():
+        lift(halt, unchanged)
+    crossings = Crossing.objects.count()
+    patient_steps.end_participation(patient=patient, state="died", explanation="Bronchospasm", by=unchanged.chen)
+    assert opened() == [] and Crossing.objects.count() == crossings
+    with acting(unchanged.chen, "as it was stored once"):
+        for crossing in Crossing.objects.all():
+            keys = [f"reaction {reaction.pk}" if key.startswith("death") else key for key in crossing.counted]
+            Crossing.objects.filter(pk=crossing.pk).update(counted=keys)
+    actions.watch_rules(by=unchanged.chen)
+    assert opened() == []
+
+
 def test_an_event_entered_before_the_infusion_counts_when_the_infusion_is_recorded(unchanged):
-    on = patient_actions.today_at(unchanged.site) - timedelta(days=3)
+    on = today_at(unchanged.site) - timedelta(days=3)
     while True:
         patient = unchanged.randomised(day_0=on)
         if AllocationSlot.objects.get(patient=patient).arm == "MSC":
@@ -221,7 +342,7 @@ def test_an_event_taken_back_counts_nowhere(unchanged, treated):
 
 
 def give_addresses(universe):
-    names = ("chen", "wang", "samuel", "dora", "sofia", "maria")
+    names = ("chen", "wang", "samuel", "dora", "dan", "sofia", "maria")
     for name in names:
         with acting(universe.ada, "an address"):
             User.objects.filter(pk=getattr(universe, name).pk).update(email=f"{name}@trialsite.invalid")
@@ -229,9 +350,10 @@ def give_addresses(universe):
 
 def test_those_who_decide_the_sponsor_and_the_investigators_are_told_by_mail(unchanged, treated):
     give_addresses(unchanged)
-    serious(unchanged, treated["SALINE"][0], grade=2)
+    serious(unchanged, treated["SALINE"][0], grade=2, by=User.objects.get(pk=unchanged.chen.pk))
     told = Email.objects.filter(key__startswith="halt/", key__contains="/opened/")
-    assert {email.user.username for email in told} == {"wang", "samuel", "dora"}
+    # and who reported it
+    assert {email.user.username for email in told} == {"wang", "samuel", "dora", "dan", "chen"}
     assert all(OutboxMessage.objects.filter(arguments={"email_id": email.pk}).exists() for email in told)
     for email in told:
         assert "randomisation, infusions" in email.text.lower()
@@ -244,6 +366,75 @@ def test_of_a_patient_who_is_held_only_the_own_site_is_told(unchanged):
     for site, told in ((unchanged.site, True), (unchanged.other_site, False)):
         halt = SimpleNamespace(scope="patient", patient_id=1, patient=SimpleNamespace(site=site))
         assert ("wang" in [person.username for person in notice.people_to_tell(halt)]) is told
+
+
+@pytest.mark.requirement("R57")
+def test_who_saves_what_meets_a_rule_is_told_at_once_which_rule_and_what_is_halted(unchanged, treated):
+    """Whatever was saved: a report, a change, a judgement, a code; each goes through the one path of all forms."""
+    patient, other = treated["MSC"][:2]
+    told = report_by_hand(unchanged, patient)
+    infusions = f"A halt is open now: Infusions ({patient.number}). Stopping rule: A severe related reaction"
+    assert [infusions in text for text in told] == [False, True] and told[0] == "The event is reported."
+    mild = event(unchanged, other, grade=1)
+    changed = warnings_of(unchanged, unchanged.chen, f"/safety/events/{mild.pk}/change/", grade="3", reason="worse")
+    assert changed[0] == "The change is saved."
+    assert any(f"Infusions ({other.number})" in text for text in changed)
+    assert any("Randomisation, infusions. Related grade 3 or worse" in text for text in changed)
+    again = warnings_of(
+        unchanged, unchanged.chen, f"/safety/events/{mild.pk}/change/", outcome="recovering", reason="better"
+    )
+    assert again == ["The change is saved."], "of a halt that is open already nobody is told again"
+
+
+def test_the_sponsor_who_judges_is_told_of_the_halt_that_opens(unchanged, treated):
+    told = serious(unchanged, treated["SALINE"][0], grade=2, relationship="not_related")
+    address = reverse("safety:judge_case", args=[told.case.pk])
+    said = warnings_of(unchanged, unchanged.samuel, address, causality="suspected", expectedness="unexpected", comment="close in time",
+                       password=PASSWORD)  # fmt: skip
+    assert said[0] == "The judgement is signed." and "A serious related adverse event within 7 days" in said[1]
+
+
+def test_of_a_halt_that_one_may_not_see_nothing_is_told(unchanged, treated, monkeypatch):
+    """One arm is held in a masked trial: who reported the event does not hear of it, on the page or by mail."""
+    give_addresses(unchanged)
+    protocol = trial.current_protocol()
+    masked = protocol.trial.model_copy(update={"masking": "double"})
+    monkeypatch.setattr(trial, "current_protocol", lambda: protocol.model_copy(update={"trial": masked}))
+    told = report_by_hand(unchanged, treated["MSC"][0], grade="1", relationship="not_related", **thrombosis())
+    assert opened() == [("", "arm")] and told == ["The event is reported."]
+    assert not Email.objects.filter(key__contains="/opened/", user=unchanged.chen).exists()
+
+
+def test_in_a_masked_trial_the_reporter_is_told_that_a_rule_was_met_and_not_which(unchanged, treated, monkeypatch):
+    protocol = trial.current_protocol()
+    masked = protocol.trial.model_copy(update={"masking": "double"})
+    monkeypatch.setattr(trial, "current_protocol", lambda: protocol.model_copy(update={"trial": masked}))
+    _reported, told = report_by_hand(unchanged, treated["SALINE"][0])
+    assert "A stopping rule of the protocol was met. The safety board decides." in told and "severe" not in told
+
+
+def report_by_hand(universe, patient, **changes):
+    values = {"term": "Rash", "began_on": str(patient.day_0 + timedelta(days=1)), "is_ongoing": "Y", "grade": "3", "is_serious": "N",
+              "relationship": "probable", "action_taken": "dose_not_changed", "outcome": "not_recovered",
+              "body_system": "Skin and subcutaneous tissue disorders", "aware_at": f"{patient.day_0 + timedelta(days=1)} 08:00", **changes}  # fmt: skip
+    return warnings_of(universe, universe.chen, f"/safety/events/report/{patient.pk}/", **values)
+
+
+def warnings_of(universe, user, address, **values):
+    """What is said on the page after a form was saved."""
+    client = universe.client(user)
+    answer = send(client, address, **values)
+    assert answer.status_code == 302, re.findall(r"invalid-feedback.*?</|question.*?</", answer.content.decode(), re.S)
+    page = client.get(answer.url).content.decode()
+    return [unescape(text) for text in re.findall(r'role="status"><div>(.*?)</div>', page)]
+
+
+def test_who_was_told_that_a_halt_opened_is_told_that_it_is_lifted(unchanged, treated):
+    give_addresses(unchanged)
+    serious(unchanged, treated["SALINE"][0], grade=2, by=User.objects.get(pk=unchanged.chen.pk))
+    lift(Halt.objects.get(), unchanged)
+    notice.tell_of_lifting(Halt.objects.get())
+    assert Email.objects.filter(key__contains="/lifted/", user=unchanged.chen).exists()
 
 
 def test_start_pages_tell_of_the_halt_to_those_who_decide_and_every_page_to_all(unchanged, treated):

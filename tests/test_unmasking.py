@@ -17,6 +17,7 @@ from tests.universe import PASSWORD, fields_of, send
 from trialsite import actions as accounts
 from trialsite import mails, outbox, trial
 from trialsite.audit import acting
+from trialsite.clock import day_at
 from trialsite.models import AuditEvent, Email, OutboxMessage, SecurityEvent, User
 from trialsite.roles import Role
 from trialsite.saving import Refused
@@ -286,7 +287,7 @@ def test_the_patients_page_says_that_and_when_and_the_system_sees_a_deviation(ma
     chen = masked.client(masked.chen)
     assert "unmasked on" not in chen.get(page).content.decode()
     unmasking = unmask(masked)
-    day = actions.day_at(masked.site, unmasking.unmasked_at)
+    day = day_at(masked.site, unmasking.unmasked_at)
     assert f"unmasked on {day}" in chen.get(page).content.decode()
     [proposal] = [one for one in unjudged_of(masked.patient) if one.key.startswith("emergency_unmasking")]
     assert (proposal.category, proposal.is_important, proposal.on) == ("blinding", True, day)

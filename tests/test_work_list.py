@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from icalendar import Calendar
 
-from patients.actions import today_at
 from tests.universe import fields_of
 from trialsite import actions as people
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from visits import actions
 from visits import demo as steps
 from visits.home import still_needed

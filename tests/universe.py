@@ -5,7 +5,7 @@ universe.wang       investigator at site 01         universe.david    data manag
 universe.zhao       pharmacist at site 01           universe.sofia    statistician
 universe.li         coordinator at site 02          universe.samuel   safety officer
 universe.dora       DSMB member                     universe.ada      administrator
-universe.ines       inspector
+universe.dan        DSMB member                     universe.ines     inspector
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,9 +15,9 @@ from django.conf import settings
 from django.test import Client
 
 from patients import demo as patient_steps
-from patients.actions import today_at
 from safety import actions as safety_actions
 from trialsite import actions, demo, presence, sign_in
+from trialsite.clock import today_at
 from trialsite.models import User
 from trialsite.roles import Role
 from trialsite.saving import signature_of
@@ -37,6 +37,7 @@ CAST = {
     "dora": ("Dora Dung", Role.DSMB_MEMBER, None),
     "ada": ("Ada Adler", Role.ADMINISTRATOR, None),
     "ines": ("Ines Iser", Role.INSPECTOR, None),
+    "dan": ("Dan Drei", Role.DSMB_MEMBER, None),
 }
 
 

@@ -23,6 +23,7 @@ UNAUDITED = {
     "trialsite.FormReceipt",  # idempotency keys
     "trialsite.Draft",  # what is typed and not saved: no data yet
     "trialsite.SecurityEvent",  # is itself a log, append-only for the runtime role
+    "visits.CheckRefusal",  # how often hard checks refused: numbers, of no patient
     "safety.DictionaryTerm",  # a dictionary as it was loaded: its row is audited, with the digest; terms never change
     "trialsite.ExportChunk",  # bytes of a copy; its digest and who took it are audited
 }

@@ -24,7 +24,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from trialsite import actions
-from trialsite.models import Site, User
+from trialsite.models import OutboxMessage, Site, User
 from trialsite.roles import AT_A_SITE, Role
 
 # --- the days --------------------------------------------------------------------------------------
@@ -81,6 +81,8 @@ def kept_in_the_outbox():
     """Inside, nothing is handed to the broker, which need not run yet; the scheduler sends it when it does."""
     with mock.patch("trialsite.outbox.send", return_value=False):
         yield
+    # written on a day that was played: nothing has waited that long
+    OutboxMessage.objects.filter(done_at=None).update(written_at=timezone.now())
 
 
 # --- sites and people --------------------------------------------------------------------------------
@@ -144,12 +146,16 @@ class Account:
 
 @dataclass
 class People:
-    """Everybody of the demo. `who(role)` is a person for all sites, `who(role, site)` one of that site."""
+    """Everybody of the demo. `who(role)` is a person for all sites, `who(role, site)` one of that site; `all_who` are all
+    of them."""
 
     accounts: list[Account] = field(default_factory=list)
 
     def who(self, role, site=None):
-        return next(a.user for a in self.accounts if a.role == role and a.site == site)
+        return self.all_who(role, site)[0]
+
+    def all_who(self, role, site=None):
+        return [a.user for a in self.accounts if a.role == role and a.site == site]
 
 
 def make_site(*, code="01", name=HOSPITALS[0], timezone="Asia/Shanghai", by):

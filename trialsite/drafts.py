@@ -175,8 +175,9 @@ def rows_of(form, draft):
     rows = []
     for bound in form.visible_fields():
         if bound.name in draft.fields:
-            typed, now = draft.fields[bound.name], shown(bound)
-            rows.append(conflict_row(bound.label, ", ".join(words(bound, one) for one in typed), now))
+            typed, now = ", ".join(words(bound, one) for one in draft.fields[bound.name]), shown(bound)
+            if typed or now:
+                rows.append(conflict_row(bound.label, typed, now))
     return rows
 
 

@@ -114,10 +114,14 @@ class StrictDateField(forms.DateField):
         return value
 
 
+# in the program's own words; Django's speak of a value
+TOO_LONG = {"max_length": _("Write at most %(limit_value)d characters; this has %(show_value)d.")}
+
+
 class PartialDateField(forms.CharField):
     """A date of which the day, or day and month, may be unknown: 2019, 2019-05 or 2019-05-14. Stored as typed."""
 
-    default_error_messages = {"invalid": _("Write YYYY, YYYY-MM or YYYY-MM-DD.")}
+    default_error_messages = {**TOO_LONG, "invalid": _("Write YYYY, YYYY-MM or YYYY-MM-DD.")}
 
     def __init__(self, **kwargs):
         super().__init__(max_length=10, strip=True, **kwargs)
@@ -193,6 +197,8 @@ class StrictDateTimeField(forms.CharField):
 
 class ClearTextField(forms.CharField):
     """Text in which every character can be seen. Kept exactly as typed; blank-only text counts as nothing."""
+
+    default_error_messages = TOO_LONG
 
     def __init__(self, *, max_length=500, lines=1, **kwargs):
         if lines > 1:

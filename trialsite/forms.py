@@ -193,9 +193,9 @@ class RoleForm(DataForm):
 
 class AccountFilter(forms.Form):
     q = ClearTextField(label=_("Name contains"), max_length=100, required=False)
-    role = forms.ChoiceField(label=_("Role"), choices=choices_with_blank(Role.choices), required=False)
+    role = forms.ChoiceField(label=_("Role"), choices=[("", _("all")), *Role.choices], required=False)
     active = forms.ChoiceField(
         label=_("Account"),
-        choices=[("", "—"), ("yes", _("Active")), ("no", _("Deactivated"))],
+        choices=[("", _("all")), ("yes", _("Active")), ("no", _("Deactivated"))],
         required=False,
     )

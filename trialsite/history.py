@@ -3,6 +3,7 @@
 from django.utils.translation import gettext as _
 
 from trialsite import trial
+from trialsite.clock import zone_shown
 from trialsite.models import AuditEvent, User
 from trialsite.reasons import reason_told
 from trialsite.telling import OPERATIONS, Teller, keys_in, kind_told, names_of, roles_told
@@ -35,7 +36,8 @@ def entries_of(record, user, hidden=()):
     parts = {part.table: part for part in parts_of(record, user, hidden)}
     own = record._meta.db_table
     events = list(AuditEvent.objects.of_rows({own: [record.pk], **{table: part.ids for table, part in parts.items()}}))
-    teller = Teller(_protocol_of(record), _names_for(record, events, user, hidden))
+    zone = zone_shown(patient_of(record), user)
+    teller = Teller(_protocol_of(record), _names_for(record, events, user, hidden), zone=zone)
     entries = []
     for event in events:
         is_own = event.table == own
@@ -61,6 +63,11 @@ def _names_for(record, events, user, hidden):
     for model, names in known.items():
         keys[model] -= names.keys()
     return names_of(keys, user, hidden, known)
+
+
+def patient_of(record):
+    """The patient whom a record is about, or who it is; None when it is about nobody."""
+    return getattr(record, "patient", record if record._meta.label == "patients.Patient" else None)
 
 
 def _protocol_of(record):

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from trialsite import trial
 from trialsite.roles import Permission, Role, can, sites_where
+from trialsite.words import listed
 
 
 class Site(models.Model):
@@ -128,7 +129,7 @@ class User(AbstractBaseUser):
 
     @property
     def roles_text(self):
-        return ", ".join(sorted({str(Role(grant.role).label) for grant in self.current_grants}))
+        return listed(sorted({str(Role(grant.role).label) for grant in self.current_grants}))
 
 
 class GrantQuerySet(models.QuerySet):

@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
 from trialsite import drafts, trial
-from trialsite.history import entries_of
+from trialsite.history import entries_of, patient_of
 from trialsite.models import Site
 from trialsite.roles import Permission, can, can_see_arm, needs, sites_where, within_sites
 from trialsite.sections import chosen_site
@@ -46,6 +46,8 @@ NAVIGATION = [
         ("safety:show_listing", "events"),
         Permission.VIEW_ADVERSE_EVENTS,
         "safety:list_adverse_events",
+        "safety:list_cases",
+        "safety:list_abnormal_results",
     ),
     (_("Deviations"), ("safety:show_listing", "deviations"), Permission.VIEW_PATIENTS, "safety:list_deviations"),
     (_("Lots"), "visits:list_lots", Permission.MANAGE_LOTS),
@@ -103,7 +105,7 @@ class Navigation:
         first, more = list(self.allowed(NAVIGATION)), list(self.allowed(NAVIGATION_MORE))
         if len(first) + len(more) <= IN_ONE_LINE:
             first, more = first + more, []
-        path = self.request.path
+        path = getattr(self.request, "stands_under", self.request.path)
         around = [
             (len(below), url) for _label, url, belows in first + more for below in belows
             if path == below or (below != "/" and path.startswith(below))
@@ -201,7 +203,7 @@ def sees_secret_tables(user, site=None):
 def show_history(request, app, model, pk):
     """Who changed this record, when, from what to what, and why. One click from every record."""
     record = load_audited_record(request.user, app, model, pk)
-    patient = getattr(record, "patient", record if model == "patient" else None)
+    patient = patient_of(record)
     hidden = () if sees_secret_tables(request.user, getattr(patient, "site", None)) else SECRET_TABLES
     history = entries_of(record, request.user, hidden)
     return render(request, "history.html", {"record": record, "history": history, "patient": patient})

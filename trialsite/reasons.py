@@ -29,6 +29,7 @@ REASONS = (
     gettext_noop("visit took place on %(day)s"),
     gettext_noop("visit missed: %(why)s"),
     gettext_noop("first entry"),
+    gettext_noop("what was still to come"),
     gettext_noop("not done: %(why)s"),
     gettext_noop("address of the calendar renewed"),
     gettext_noop("address of the calendar ended"),

@@ -16,6 +16,7 @@ What is typed and not saved yet is kept as a draft of the person (trialsite/draf
 import hashlib
 import logging
 import uuid
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 from django import forms
@@ -48,6 +49,9 @@ class Refused(Exception):
     def __init__(self, errors):
         self.errors = {"": [errors]} if isinstance(errors, str) else errors
         super().__init__("; ".join(str(text) for texts in self.errors.values() for text in texts))
+
+    def count(self):
+        """Called when nothing was saved: what is to be known of a refusal, however often it is repeated."""
 
 
 class Stale(Exception):
@@ -165,6 +169,9 @@ class DataForm(forms.Form):
     def take_draft(self, draft):
         """What a form of its own kind takes from a draft, besides its fields."""
 
+    def count_refusals(self):
+        """Called when the form refuses what was entered, before any action saw it: what is to be known of that."""
+
     def was_sent(self, name):
         widget = self.fields[name].widget
         return not widget.value_omitted_from_data(self.data, self.files, self.add_prefix(name))
@@ -218,6 +225,20 @@ class Saved:
     location: str
     version: int | None = None
     message: str = ""
+    # what the actions told besides (`tell_whoever_saves`)
+    warnings: tuple[str, ...] = ()
+
+
+# what actions tell while a form is saved; None where none is
+_told: ContextVar[list[str] | None] = ContextVar("told", default=None)
+
+
+def tell_whoever_saves(text):
+    """Something that follows from what a form saves, which no page can know: shown as a warning beside the page's own
+    word, once the form is saved. Without a form (a job, a command) nobody is there to be told."""
+    told = _told.get()
+    if told is not None and text not in told:
+        told.append(text)
 
 
 def answer_form(request, form, template, context, save, *, conflict=None, confirm=None):
@@ -245,6 +266,8 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
         return drafts.answer_draft(request, form)
     if not form.is_bound:  # an empty body is a form too: one that lacks everything
         form.data, form.is_bound = request.POST, True
+    if is_about_an_older_version(form) and "reason" in form.fields:
+        form.fields["reason"].required = False  # what changed meanwhile is shown first
     try:
         # a form saved before may be invalid by now: the record, being saved, asks for a reason or allows other steps
         saved = answer_given(request, form) if confirm or not form.is_valid() else None
@@ -253,8 +276,10 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
                 confirm(form)
             saved = save_once(request, form, save)
         if saved is None:
+            form.count_refusals()
             return page(422)
     except Refused as refusal:
+        refusal.count()
         for name, texts in refusal.errors.items():
             for text in texts:
                 form.add_error(name if name in form.fields else None, text)
@@ -273,10 +298,17 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
         return page(409)
     if saved.message:
         messages.success(request, saved.message)
+    for warning in saved.warnings:
+        messages.warning(request, warning)
     response = HttpResponseRedirect(saved.location)
     if saved.version is not None:
         response["X-Record-Version"] = str(saved.version)
     return response
+
+
+def is_about_an_older_version(form):
+    """Was the form filled in on a page that showed another version than the record has now?"""
+    return form.record is not None and form.data.get(form.add_prefix("version"), "") != str(form.record.version)
 
 
 def save_once(request, form, save):
@@ -285,11 +317,13 @@ def save_once(request, form, save):
     The receipt is written last. Who sends the same form twice at once therefore does the work twice, but keeps it
     once: the second writer fails at the receipt, or finds the record changed, and is undone."""
     key, digest = form.cleaned_data["idem"], digest_of(request, form)
+    told = []
+    token = _told.set(told)
     try:
         with acting(request.user):
             saved = save(form)
             _finish(request, key, digest, saved)
-            return saved
+            return replace(saved, warnings=tuple(told))
     except (Refused, Stale, IntegrityError) as failure:
         saved = answer_given(request, form)
         if saved is not None:
@@ -298,6 +332,8 @@ def save_once(request, form, save):
             log.warning("refused: %s", failure.__cause__.diag.constraint_name)
             raise Refused(_("The same was saved by someone else at this moment. Open the form again.")) from None
         raise
+    finally:
+        _told.reset(token)
 
 
 # one statement, for every save makes it: what was typed is data now, and the form is answered

@@ -21,8 +21,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 FOLDER = Path(__file__).parent / "scales"
 
 # what a row may depend on beside the number, each true, false or unknown of a result
-FACTS = ("fasting", "non_axillary", "hiv_infected", "anticoagulated")
-Fact = Literal["fasting", "non_axillary", "hiv_infected", "anticoagulated"]
+FACTS = ("fasting", "non_axillary", "hiv_infected", "anticoagulated", "acidotic")
+Fact = Literal["fasting", "non_axillary", "hiv_infected", "anticoagulated", "acidotic"]
 EXACT = Context(prec=100)  # more digits than a limit and its multiple can fill
 BOUND = re.compile(r"(>=|>|<=|<) ([0-9]+(?:\.[0-9]+)?)")
 
@@ -71,7 +71,9 @@ class Part(BaseModel):
 class Step(Part):
     """One grade of a row: the published words, and where it begins: in units (by UCUM code), as a multiple of the upper
     or lower limit of normal, as a multiple of the baseline, or as the answers of a dipstick. Any of them that holds is
-    enough. `confirm`: the words ask for something that is no number, so the grade is proposed and a person confirms."""
+    enough. `confirm`: the words ask for something that is no number, so the grade is proposed and a person confirms.
+    `clinical`: the words hold by what no number says, too, so a person may raise a result of a lower grade to it.
+    `where`: a fact without which the bounds do not hold; while it is not known to be so, they do not."""
 
     words: Text
     units: dict[str, OneBound] = {}
@@ -80,6 +82,8 @@ class Step(Part):
     baseline: OneBound | None = None
     answers: tuple[Text, ...] = ()
     confirm: bool = False
+    clinical: bool = False
+    where: Fact | None = None
 
     @property
     def bounds(self) -> list[Bound]:
@@ -111,13 +115,16 @@ class Row(Part):
         if any(bound.is_upward != (self.direction == "high") for step in steps for bound in step.bounds):
             raise ValueError(f"{self.id}: expected all bounds in the direction {self.direction!r}")
         for kind in {*(unit for step in steps for unit in step.units), "uln", "lln", "baseline"}:
-            found = [step.units.get(kind) or getattr(step, kind, None) for step in steps]
+            found = [step.units.get(kind) or getattr(step, kind, None) for step in steps if not step.where]
             numbers = [bound.number for bound in found if bound]
             if numbers != sorted(numbers, reverse=self.direction == "high") or len(set(numbers)) != len(numbers):
                 raise ValueError(f"{self.id}: expected each grade beyond the one before, in {kind!r}")
         units = [set(step.units) for step in steps if step.units]
         if any(those != units[0] for those in units):
             raise ValueError(f"{self.id}: expected every grade in the same units")
+        of_results = [step for grade, step in self.steps if grade < 5]  # nobody dies by a result
+        if self.is_executable and any(not (s.bounds or s.answers or s.confirm or s.clinical) for s in of_results):
+            raise ValueError(f"{self.id}: expected each grade to be reached by a bound, an answer or a person")
         return self
 
     @property
@@ -141,6 +148,10 @@ class Row(Part):
     def words(self, grade: int) -> str:
         step = self.grades.get(str(grade))
         return step.words if step else ""
+
+
+# facts that a number of the same visit says, by the unit in which it is reported: the bound below or above which they hold
+MEASURED_FACTS = {"acidotic": ("[pH]", _bound("< 7.3"))}
 
 
 class Scale(Part):
@@ -169,9 +180,13 @@ class Scale(Part):
 
     def row_of_term(self, term: str) -> Row | None:
         """The row whose term of an adverse event this is; what a person grades goes before what is measured."""
+        return next(iter(self.rows_of_term(term)), None)
+
+    def rows_of_term(self, term: str) -> list[Row]:
+        """All such rows: a reaction at the injection site is graded by its pain or by its redness."""
         wanted = " ".join(term.split()).casefold()
         found = [row for row in self.rows if row.term.casefold() == wanted or row.name.casefold() == wanted]
-        return min(found, key=lambda row: row.is_executable, default=None)
+        return sorted(found, key=lambda row: row.is_executable)
 
 
 def load(path: Path | str) -> Scale:
@@ -226,6 +241,14 @@ def faults_of(plan, tests) -> Iterator[tuple[str, str]]:
                 yield f"{key}.grade_rows", expected
         for fact in test.grade_facts:
             asked = by_code.get(fact.test)
+            if fact.fact in MEASURED_FACTS:
+                unit, _bound_of_it = MEASURED_FACTS[fact.fact]
+                if asked is None or asked.kind != "number" or asked.ucum != unit or fact.yes or fact.no:
+                    yield (
+                        f"{key}.grade_facts",
+                        f"expected the code of a test in {unit} without answers, found {fact.test!r}",
+                    )
+                continue
             if asked is None or asked.kind != "choice":
                 yield f"{key}.grade_facts", f"expected the code of a test of kind 'choice', found {fact.test!r}"
                 continue

@@ -8,6 +8,7 @@ their own they tell themselves (settings.TOLD_CODES).
 import json
 import re
 from collections import defaultdict
+from datetime import UTC
 from functools import cache
 
 from django.apps import apps
@@ -20,6 +21,7 @@ from django.utils.translation import gettext_lazy
 
 from trialsite import trial
 from trialsite.audit import audited_models, changes_of
+from trialsite.clock import instant_of, told_at
 from trialsite.exchange.tables import tables
 from trialsite.grade_words import row_told
 from trialsite.models import User
@@ -96,10 +98,10 @@ def is_blank(value):
 
 class Teller:
     """Tells values. `names` says what records are called, by model and key (see `names_of`); who or what is not among
-    them is told by kind and number."""
+    them is told by kind and number. Instants are told by the clock of `zone`."""
 
-    def __init__(self, protocol, names=None):
-        self.protocol, self.names = protocol, names or {}
+    def __init__(self, protocol, names=None, *, zone=UTC):
+        self.protocol, self.names, self.zone = protocol, names or {}, zone
 
     def changes(self, event, only=None, only_named=False):
         """(column, its label, old, new) of what differs, in words; of a new record, what is filled in. Of these columns
@@ -141,7 +143,7 @@ class Teller:
         if isinstance(value, dict):
             return json.dumps(value, ensure_ascii=False, sort_keys=True)
         if isinstance(field, models.DateTimeField):
-            return f"{value[:10]} {value[11:19]} UTC"
+            return told_at(instant_of(value), self.zone, seconds=True)
         return str(dict(field.flatchoices).get(value, value))
 
     def name(self, model, key):

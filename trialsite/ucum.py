@@ -3,10 +3,12 @@ a unit is written for people.
 
 Case-sensitive codes ("c/s"), as HL7 and CDISC use them: `10*9/L`, `umol/L`, `mm[Hg]`, `{cells}/uL`. Only the syntax and
 the atoms that laboratories use are known here; what a unit is worth beside another stands in the protocol, for it
-depends on the substance. Pure.
+depends on the substance. Asks no database.
 """
 
 import re
+
+from django.utils.translation import gettext
 
 # Units that may carry a prefix, and those that may not (UCUM tables 1 to 9, those met in clinical laboratories).
 METRIC = [
@@ -81,6 +83,17 @@ SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 POWER = re.compile(r"\^(-?[0-9]+)")
 
 
+SHARE = re.compile(r"% of (.+)")  # the one kind of unit that is words
+
+
+def whole_of_share(unit: str | None) -> str:
+    """What a unit is a share of: CD4 of "% of CD4"; nothing of another unit."""
+    share = SHARE.fullmatch(unit or "")
+    return share[1] if share else ""
+
+
 def unit_text(unit: str | None) -> str:
-    """A unit as people write it: 10^9/L is 10⁹/L."""
+    """A unit as people write it, in the language of the reader: 10^9/L is 10⁹/L."""
+    if whole := whole_of_share(unit):
+        return gettext("%% of %(whole)s") % {"whole": whole}
     return POWER.sub(lambda power: power[1].translate(SUPERSCRIPTS), unit or "")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from django.conf import settings
-from django.utils.translation import gettext, override
+from django.utils.translation import gettext, override, pgettext
 
 from trialsite.ctcae import term_told
 
@@ -22,6 +22,16 @@ def for_the_record(text, protocol_of=None) -> str:
     For a `Sentence` with names give the record whose `.protocol` has them."""
     with override(settings.LANGUAGE_CODE):
         return str(Sentence.of(text.stored(), protocol_of.protocol) if protocol_of else text)
+
+
+def language_told(code) -> str:
+    """The language of a consent form in words; a code that nobody named stays as the protocol has it."""
+    return {"en": gettext("English"), "zh": gettext("Chinese"), "zh-hans": gettext("Chinese")}.get(code.lower(), code)
+
+
+def listed(things) -> str:
+    """Things side by side, with the comma of the reader's language."""
+    return pgettext("between the things of a list", ", ").join(map(str, things))
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ is named and no value: what a check did is counted over the sites that the reade
 
 from dataclasses import dataclass
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Sum
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from trialsite.words import listed
 from visits import edit_checks
-from visits.models import CheckFiring, Outcome, RetiredCheck
+from visits.models import CheckFiring, CheckRefusal, Outcome, RetiredCheck
 
 # a check is proposed for retirement once it has spoken so often and changed nothing in more than this share of times
 LEAST_FIRINGS = 10
@@ -21,13 +22,15 @@ HARD, SOFT = gettext_lazy("hard"), gettext_lazy("soft")
 
 @dataclass(frozen=True)
 class Statistics:
-    """How often a check spoke, what became of it, and how often the value was changed, then or later."""
+    """How often a soft check spoke, what became of it, and how often the value was changed, then or later; how often a
+    hard one refused a save."""
 
     fired: int = 0
     corrected: int = 0
     confirmed: int = 0
     queried: int = 0
     changed: int = 0
+    refused: int = 0
 
     def __add__(self, other):
         return Statistics(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
@@ -37,13 +40,17 @@ class Statistics:
         return round(100 * self.changed / self.fired) if self.fired else None
 
     @property
+    def is_useless(self):
+        """Did it change nothing in more than the share of times?"""
+        return (self.fired - self.changed) * 100 > USELESS_ABOVE_PERCENT * self.fired
+
+    @property
     def is_proposed(self):
-        useless = (self.fired - self.changed) * 100 > USELESS_ABOVE_PERCENT * self.fired
-        return self.fired >= LEAST_FIRINGS and useless
+        return self.fired >= LEAST_FIRINGS and self.is_useless
 
 
 def statistics_for(user):
-    """Statistics by the key under which a check is retired; one query."""
+    """Statistics by the key under which a check is retired; two queries."""
     outcomes = {str(outcome): Count("id", filter=Q(outcome=outcome)) for outcome in Outcome}
     counted = (
         CheckFiring.objects.visible_to(user).order_by().values("check_code", "test")
@@ -53,6 +60,9 @@ def statistics_for(user):
     for row in counted:
         key = edit_checks.retirement_key(row.pop("check_code"), row.pop("test"))
         found[key] = found.get(key, Statistics()) + Statistics(**row)
+    refusals = CheckRefusal.objects.visible_to(user).order_by().values_list("check_code", "test")
+    for code, test, number in refusals.annotate(n=Sum("number")):
+        found[code, test] = found.get((code, test), Statistics()) + Statistics(refused=number)
     return found
 
 
@@ -63,7 +73,7 @@ def where_of(check, protocol):
     if check.tests:
         panels = [panel.name for panel in protocol.panels if set(check.tests) & set(panel.tests)]
         watched = protocol.infusions and set(check.tests) & set(protocol.infusions.monitoring_tests)
-        return ", ".join([*panels, _("vital signs during an infusion")] if watched else panels)
+        return listed([*panels, _("vital signs during an infusion")] if watched else panels)
     return ""
 
 
@@ -73,7 +83,7 @@ def table(protocol, statistics, retired):
         {
             "check": check, "subject": _(check.subject), "title": _(check.title), "why": _(check.why),
             "where": where_of(check, protocol), "bounds": check.bounds, "kind": HARD if check.hard else SOFT,
-            **_state((check.code, ""), check, statistics, retired),
+            **_state((check.code, ""), check, statistics, retired, protocol),
         }
         for check in edit_checks.CHECKS if edit_checks.is_in(check, protocol)
     ]  # fmt: skip
@@ -88,8 +98,8 @@ def table_of_tests(protocol, statistics, retired):
         for test in edit_checks.each_speaks_of(check, protocol):
             panels = [panel.name for panel in protocol.panels if test.code in panel.tests]
             rows.append({
-                "check": check, "title": _(check.title), "test": test, "where": ", ".join(panels),
-                "bounds": _bounds_of(check, test), **_state((check.code, test.code), check, statistics, retired),
+                "check": check, "title": _(check.title), "test": test, "where": listed(panels),
+                "bounds": _bounds_of(check, test), **_state((check.code, test.code), check, statistics, retired, protocol),
             })  # fmt: skip
     return rows
 
@@ -100,19 +110,27 @@ def _bounds_of(check, test):
     return f"{test.plausible[0]}–{test.plausible[1]}"
 
 
-def _state(key, check, statistics, retired):
-    """What came of the check so far: of one of single values, over all its tests unless `key` names one."""
+def _state(key, check, statistics, retired, protocol):
+    """What came of the check so far: of one of single values, over all its tests unless `key` names one.
+
+    Over all its tests, a check may have spoken often enough to be judged where each test alone has not: then it is
+    proposed in its own row, which names the tests (`useless_tests`) for which it can be retired."""
     code, test = key
-    numbers = statistics.get(key)
-    if check.is_of_each_test and not test:
-        numbers = sum((s for (its, _test), s in statistics.items() if its == code), Statistics())
-    numbers = numbers or Statistics()
-    gone = retired.get(key)
     by_test = check.is_of_each_test and not test
+    gone = retired.get(key)
+    numbers, useless_tests = statistics.get(key, Statistics()), []
+    is_proposed = numbers.is_proposed
+    if by_test:
+        of_tests = {its_test: s for (its, its_test), s in statistics.items() if its == code}
+        numbers = sum(of_tests.values(), Statistics())
+        speaking = {its_test: s for its_test, s in of_tests.items() if (code, its_test) not in retired}
+        useless = {its_test for its_test, s in speaking.items() if s.fired and s.is_useless}
+        useless_tests = [one for one in edit_checks.each_speaks_of(check, protocol) if one.code in useless]
+        is_proposed = bool(useless_tests) and sum(speaking.values(), Statistics()).is_proposed
     return {
         "statistics": numbers, "retired": gone, "key": "-".join(filter(None, key)),
-        "may_retire": not (check.hard or by_test or gone),
-        "is_proposed": numbers.is_proposed and not (check.hard or by_test or gone),
+        "may_retire": not (check.hard or by_test or gone), "useless_tests": useless_tests,
+        "is_proposed": is_proposed and not (check.hard or gone),
     }  # fmt: skip
 
 
@@ -141,7 +159,8 @@ def page(protocol):
         "of this trial; a test keeps the two equal. A hard check refuses; a soft one asks, and opens a query unless the value",
         "is confirmed. The page “Checks” of the program shows the same with what came of each: how often it spoke, and how",
         f"often that changed a value. A check that spoke {LEAST_FIRINGS} times or more and changed nothing in over",
-        f"{USELESS_ABOVE_PERCENT} % of them is proposed for retirement. Bounds of single values stand in the protocol file.",
+        f"{USELESS_ABOVE_PERCENT} % of them is proposed for retirement: for a test, or over all tests together. A hard check",
+        "shows how often it refused a save. Bounds of single values stand in the protocol file.",
         "",
     ]  # fmt: skip
     rows = table(protocol, {}, {})

@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from trialsite.fields import (
+    TOO_LONG,
     ClearTextField,
     StrictDateField,
     StrictDateTimeField,
@@ -24,8 +25,9 @@ from trialsite.forms import SigningForm, SiteFilter
 from trialsite.grade_words import grade_told
 from trialsite.saving import AskingForm, DataForm, signature_of
 from trialsite.ucum import unit_text
-from visits import edit_checks, grading, infusing
-from visits.models import Missing
+from visits import edit_checks, infusing
+from visits.actions import count_refusals
+from visits.models import Missing, PanelState
 from visits.results import NotAResult, read_number, read_result
 from visits.units import units_of
 
@@ -45,14 +47,12 @@ class ResultField(forms.CharField):
         if test.kind == "choice":
             choices = choices_with_blank([(choice.code, choice.label) for choice in test.choices])
             kwargs["widget"] = forms.Select(choices=choices)
-        elif test.kind == "text":
-            kwargs["max_length"] = 500
-        else:
+        elif test.kind == "number":
             # not type=number: browsers then drop silently what they do not understand, "<50" too
             attributes = {"inputmode": "decimal", "autocomplete": "off"}
             if test.possible:
                 attributes |= {"min": str(test.possible[0]), "max": str(test.possible[1])}
-            kwargs |= {"max_length": 20, "widget": forms.TextInput(attrs=attributes)}
+            kwargs["widget"] = forms.TextInput(attrs=attributes)
         super().__init__(**kwargs)
 
     def clean(self, value):
@@ -60,8 +60,14 @@ class ResultField(forms.CharField):
         try:
             result = read_result(self.test, value, self.unit)
         except NotAResult as fault:
-            raise ValidationError(str(fault), code="invalid") from None
+            raise ValidationError(str(fault), code=fault.code) from None
         return result.typed if result else ""
+
+
+def count_impossible(form, patient):
+    """Count the results that a form refuses as impossible; what was typed is not kept."""
+    refused = [name for name, errors in form.errors.as_data().items() if any(e.code == "impossible" for e in errors)]
+    count_refusals([("impossible", form.fields[name].test.code) for name in refused], patient)
 
 
 def missing_choices():
@@ -81,6 +87,9 @@ class PanelForm(DataForm):
 
     collected_on = StrictDateField(label=_("Collected on"))
     collected_at = StrictTimeField(label=_("Time"), required=False)
+
+    def count_refusals(self):
+        count_impossible(self, self.record.patient)
 
     def __init__(self, *args, record, tests, stored, laboratories=(), laboratory=None, units=None, on=None, **kwargs):
         """`laboratory` and `units` are what is offered where nothing is stored yet."""
@@ -122,7 +131,11 @@ class PanelForm(DataForm):
         self.fields["comment"] = ClearTextField(label=_("Comment"), max_length=1000, lines=2, required=False)
         self.fields["asked"] = forms.CharField(required=False, max_length=20_000, widget=forms.HiddenInput)
         if record.was_touched:  # entered before, or said to be not done
-            self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)
+            is_begun = record.state == PanelState.BEGUN
+            self.fields["reason"] = ClearTextField(
+                label=_("Reason for the change"), max_length=500, required=not is_begun,
+                help_text=_("Not needed for values that were still to come.") if is_begun else "",
+            )  # fmt: skip
 
     @property
     def results(self):
@@ -200,20 +213,22 @@ class PanelForm(DataForm):
 
 
 class GradeAnswerForm(DataForm):
-    """Which grade of its row a result has: `asked` is what `proposed_grade` gives."""
+    """Which grade of its row a result has: `asked` is what `proposed_grade` gives (Asked, or None)."""
 
     grade = forms.TypedChoiceField(label=_("Grade, by the published words"), coerce=int, widget=forms.RadioSelect)
     reason = ClearTextField(
         label=_("Reason"), max_length=500, required=False,
-        help_text=_("Needed where it is another grade than the proposed one, or the answer is changed."),
+        help_text=_("Needed where it is another grade than that of the number, or the answer is changed."),
     )  # fmt: skip
 
     def __init__(self, *args, asked, **kwargs):
         super().__init__(*args, **kwargs)
-        choices = grading.grades_to_choose(asked[1]) if asked else []
         self.fields["grade"].choices = [
-            (grade, f"{grade}: {grade_told(asked[0].key, words)}" if words else _("0: none of these conditions is met"))
-            for grade, words in choices
+            (
+                grade,
+                f"{grade}: {grade_told(asked.scale.key, words)}" if words else _("0: none of these conditions is met"),
+            )
+            for grade, words in (asked.choices if asked else ())
         ]
 
 
@@ -305,7 +320,7 @@ class LotNumberField(forms.CharField):
     """A number as the laboratory reports it, perhaps with < or > before it; kept as typed."""
 
     def __init__(self, *, is_percent, **kwargs):
-        super().__init__(max_length=20, **kwargs)
+        super().__init__(max_length=20, error_messages=TOO_LONG, **kwargs)
         self.is_percent = is_percent
 
     def clean(self, value):
@@ -348,7 +363,7 @@ class LotField(forms.ModelChoiceField):
         return _("%(number)s, expires on %(expires_on)s") % {"number": lot.number, "expires_on": lot.expires_on}
 
 
-class PrepareInfusionForm(DataForm):
+class PrepareInfusionForm(AskingForm):
     lot = LotField(None, label=_("Lot"), help_text=_("Only lots that are released and not expired."))
     weight_kg = StrictDecimalField(
         label=_("Body weight (kg)"), min_value=20, max_value=250, max_digits=6, decimal_places=2
@@ -367,14 +382,23 @@ class PrepareInfusionForm(DataForm):
     )
     label = ClearTextField(label=_("Label on the bag"), max_length=40)
 
-    def __init__(self, *args, lots, zone, **kwargs):
+    def __init__(self, *args, lots, zone, unit, planned, **kwargs):
+        """`unit` is that of the dose; `planned` the dose that follows from the latest weight, as words, or ""."""
         super().__init__(*args, **kwargs)
         self.fields["lot"].queryset = lots
+        dose = self.fields["prepared_dose"]
+        if unit:
+            dose.label = _("Prepared dose (%(unit)s)") % {"unit": unit}
+        if planned:
+            dose.help_text = _("Planned: %(dose)s. Leave blank when it is the planned dose.") % {"dose": planned}
         self.fields["prepared_at"] = StrictDateTimeField(label=_("Prepared at (local time)"), zone=zone)
 
 
 class InfusionForm(AskingForm):
     """The infusion: times, monitoring (fields CODE_MINUTE), interruptions (stopN_*), reactions (reactionN_*)."""
+
+    def count_refusals(self):
+        count_impossible(self, self.about.patient)
 
     def __init__(
         self, *args, infusions, tests, zone, reactions, record=None, stored=None, scale=None, grades=None, **kwargs
@@ -590,6 +614,26 @@ class HoldForm(DataForm):
         self.fields["step"].choices = steps
 
 
+VISIT_AND_VERSION = r"[1-9][0-9]{0,17}:[0-9]{1,9}"
+
+
 class FreezeForm(DataForm):
-    chosen = TickedField(r"[1-9][0-9]{0,17}:[0-9]{1,9}")
+    """`seen` are the visits that were shown, each with its version, `chosen` those that are ticked, `patients` those of
+    whom all visits shown are."""
+
+    seen = forms.RegexField(
+        rf"^({VISIT_AND_VERSION}( |$))*$", widget=forms.HiddenInput, required=False, max_length=100_000
+    )
+    chosen = TickedField(VISIT_AND_VERSION)
+    patients = TickedField(r"[1-9][0-9]{0,17}")
     is_drafted = False
+
+
+class FreezeFilter(SiteFilter):
+    """Which of the visits that are ready to be frozen are shown."""
+
+    patient = ClearTextField(required=False, label=_("Patient"), max_length=20)
+    signed = forms.ChoiceField(
+        required=False, label=_("Signature"),
+        choices=[("", _("all")), ("yes", _("nothing left to sign")), ("no", _("not signed yet"))],
+    )  # fmt: skip

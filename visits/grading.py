@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, time
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from hashlib import sha256
 from itertools import product
@@ -25,7 +25,7 @@ from django.utils.translation import gettext_lazy as _
 
 from trialsite import scales
 from trialsite.protocol import Protocol, Test
-from trialsite.scales import Row, Scale, without_annotations
+from trialsite.scales import MEASURED_FACTS, Row, Scale, without_annotations
 from visits.results import Result
 from visits.units import standardised, unit_of, units_of
 
@@ -97,14 +97,19 @@ class Grade:
     is_to_confirm: bool = False
 
 
-def grades_to_choose(row: Row) -> list[tuple[int, str]]:
-    """What a person may answer where a row asks for more than the number: its clinical grades with their words, the worst
-    first, and 0 with none."""
-    return [*((grade, step.words) for grade, step in row.steps if step.confirm), (0, "")]
+def grades_to_choose(row: Row, grade: int) -> list[tuple[int, str]]:
+    """What a person may answer about a result that has this grade of the row by its number: grades with their words, the
+    worst first. Where that grade is only proposed, these are the row's clinical ones, and 0 with no words; else those above
+    it to which clinical facts alone raise a result, and itself. Nothing where there is nothing to answer."""
+    steps = dict(row.steps)
+    if grade in steps and steps[grade].confirm:
+        return [*((n, step.words) for n, step in row.steps if step.confirm), (0, "")]
+    raised = [(n, step.words) for n, step in row.steps if grade in steps and step.clinical and n > grade]
+    return [*raised, (grade, steps[grade].words)] if raised else []
 
 
 def answered(grade: Grade, answer: int) -> Grade:
-    """A proposed grade as a person answered it."""
+    """A grade as a person answered it."""
     return replace(grade, grade=answer, direction=grade.direction if answer else "", is_to_confirm=False)
 
 
@@ -149,7 +154,7 @@ def _by_rows(candidates: list[Row], reading: Reading, facts: Mapping[str, bool])
     if not hold:
         needed = next(fact for fact, wanted in candidates[0].needs.items() if facts[fact] != wanted)
         return Grade(None, row=_names(candidates), because=BECAUSE[needed])
-    spans = [_span(row, reading) for row in hold]
+    spans = [_span(row, reading, facts) for row in hold]
     least, most = (max((getattr(span, end) for span in spans), key=_badness) for end in ("least", "most"))
     if most.grade is None:
         return most
@@ -163,7 +168,7 @@ def _badness(grade: Grade):
     return (grade.grade or 0, grade.grade is None)
 
 
-def _span(row: Row, reading: Reading) -> _Span:
+def _span(row: Row, reading: Reading, facts: Mapping[str, bool]) -> _Span:
     if reading.value is None:
         for grade, step in row.steps:
             if reading.text in step.answers:
@@ -188,16 +193,18 @@ def _span(row: Row, reading: Reading) -> _Span:
         return bound.is_upward
 
     ends = {"": (at, at), "<": (far_below, just_below), ">": (just_above, far_above)}[reading.operator]
-    found = sorted((_first_hit(row, reading, end) for end in ends), key=_badness)
+    found = sorted((_first_hit(row, reading, facts, end) for end in ends), key=_badness)
     return _Span(*found)
 
 
-def _first_hit(row: Row, reading: Reading, is_reached) -> Grade:
+def _first_hit(row: Row, reading: Reading, facts: Mapping[str, bool], is_reached) -> Grade:
     """The worst grade whose threshold is reached. Limits that are not known are left out; but nothing is 0 or better
     before they are known. Results before the baseline have none to be compared with."""
     direction, unit = {"high": HIGH, "low": LOW}[row.direction], reading.times(row)
     unknown = ""
     for grade, step in row.steps:
+        if step.where and not facts.get(step.where):
+            continue
         limits = []
         if step.units and unit:
             limits.append((step.units[unit[0]], unit[1]))
@@ -237,14 +244,39 @@ def reading_of(
     )  # fmt: skip
 
 
+def answer_of(result: Result | None) -> str:
+    """A result as it answers what another one asks: the code of a choice, else the number in the protocol's unit with its
+    sign; "" for none."""
+    if result is None:
+        return ""
+    return result.text or (f"{result.operator}{result.value}" if result.value is not None else "")
+
+
+def is_measured(fact: str, answer: str) -> bool | None:
+    """Does a number, as `answer_of` tells it, say that the fact holds? None where it does not say."""
+    _unit, bound = MEASURED_FACTS[fact]
+    operator, number = (answer[:1], answer[1:]) if answer[:1] in "<>" else ("", answer)
+    try:
+        value = Decimal(number)
+    except InvalidOperation:
+        return None
+    if not operator:
+        return bound.holds(value)
+    beyond = bound.holds_beyond(value, upward=operator == ">")
+    return beyond if beyond == (bound.is_upward == (operator == ">")) else None
+
+
 def facts_for(protocol: Protocol, test: Test, answers: Mapping[str, str]) -> dict[str, bool]:
-    """What is known beside a result: what holds of all patients, and what `answers` (codes of choices, by the code of
-    the test, of the same visit) say."""
+    """What is known beside a result: what holds of all patients, and what `answers` (`answer_of` the results of the same
+    visit, by the code of the test) say."""
     population = protocol.grading.population
     facts = population.facts if population else {}
     for fact in test.grade_facts:
         answer = answers.get(fact.test, "")
-        if answer in fact.yes or answer in fact.no:
+        if fact.fact in MEASURED_FACTS:
+            if (holds := is_measured(fact.fact, answer)) is not None:
+                facts[fact.fact] = holds
+        elif answer in fact.yes or answer in fact.no:
             facts[fact.fact] = answer in fact.yes
     return facts
 
@@ -270,18 +302,18 @@ def reaction_row(protocol: Protocol, term: str) -> tuple[Scale, Row | None] | No
     return scale, scale.row_of_term(term)
 
 
-def event_row(protocol: Protocol, term: str) -> tuple[Scale, Row] | None:
-    """The published words by which an adverse event of this term is graded: the row of the protocol's scale, of the scale
+def event_rows(protocol: Protocol, term: str) -> tuple[Scale, list[Row]] | None:
+    """The published words by which an adverse event of this term is graded: the rows of the protocol's scale, of the scale
     for infusion reactions where that one has none, else the functional scale for events that have no row of their own."""
     if protocol.grading is None:
         return None
     scale = scales.scale(protocol.grading.scale)
-    own = scale.row_of_term(term) if term.strip() else None
-    of_reactions = reaction_row(protocol, term) if term.strip() and own is None else None
-    if own is None and of_reactions and of_reactions[1]:
-        return of_reactions
-    row = own or next((row for row in scale.rows if row.id == FUNCTIONAL), None)
-    return (scale, row) if row else None
+    own = scale.rows_of_term(term) if term.strip() else []
+    of_reactions = reaction_row(protocol, term) if term.strip() and not own else None
+    if of_reactions and of_reactions[1]:
+        return of_reactions[0], [of_reactions[1]]
+    rows = own or [row for row in scale.rows if row.id == FUNCTIONAL]
+    return (scale, rows) if rows else None
 
 
 # the row of events that have none of their own, whichever the scale

@@ -8,9 +8,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from patients.actions import day_at, today_at, today_for
 from patients.models import OPEN_STATES, State
 from trialsite import trial
+from trialsite.clock import day_at, today_at, today_for
 from trialsite.roles import Permission, can, within_sites
 from trialsite.sections import SHOWN, at_chosen_site, first_of, later, section
 from trialsite.ucum import unit_text
@@ -257,7 +257,7 @@ def course(patient, infusions):
         "unit": unit_text(test.unit),
         "data": {
             "x": {"label": _("Day in trial")},
-            "y": {"label": f"{test.name}, {unit_text(test.unit)}", "min": 0},
+            "y": {"label": unit_text(test.unit) or test.name, "min": 0},  # the card and the series name the test
             "digits": test.decimals,
             "series": [{"label": test.name, "points": [[day(m.collected_on), float(m.value)] for m in measured]}],
             "marks": [

@@ -220,13 +220,7 @@ def infusion_problems(
     """
     problems = list(_problems_of_time(started_at, stopped_at, interruptions, now))
     problems += _problems_of_reactions(started_at, reactions, now)
-    tolerance = product.dose.tolerance_percent
-    if given is not None and is_off_plan(product, planned, given):
-        deviation = f"{dose_deviation_percent(planned, given):+.1f}"
-        problems.append(problem("dose_off_plan", deviation=deviation, tolerance=tolerance))
-    if prepared_for and weight and abs(prepared_for - weight) * 100 > tolerance * weight:
-        told = {"prepared_for": _plain(prepared_for), "weight": _plain(weight), "tolerance": tolerance}
-        problems.append(problem("dose_for_weight", **told))
+    problems += problems_of_dose(product, planned=planned, given=given, prepared_for=prepared_for, weight=weight)
     low, high = infusions.volume_ml
     if volume_ml is not None and not low <= volume_ml <= high:
         problems.append(problem("volume", volume=volume_ml, low=low, high=high))
@@ -238,6 +232,20 @@ def infusion_problems(
     if on and window and not window[0] <= on <= window[1]:
         problems.append(problem("infusion_window", day=on, visit=visit, earliest=window[0], latest=window[1]))
     return problems
+
+
+def problems_of_dose(
+    product: Product, *, planned: Decimal, given: Decimal | None, prepared_for: Decimal | None, weight: Decimal | None
+) -> Iterator[Problem]:
+    """What speaks against a dose that is prepared or was given, by the tolerance of the product. Soft; what is not known
+    is None."""
+    tolerance = product.dose.tolerance_percent
+    if given is not None and is_off_plan(product, planned, given):
+        deviation = f"{dose_deviation_percent(planned, given):+.1f}"
+        yield problem("dose_off_plan", deviation=deviation, tolerance=tolerance)
+    if prepared_for and weight and abs(prepared_for - weight) * 100 > tolerance * weight:
+        told = {"prepared_for": _plain(prepared_for), "weight": _plain(weight), "tolerance": tolerance}
+        yield problem("dose_for_weight", **told)
 
 
 def _plain(number: Decimal) -> str:

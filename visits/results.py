@@ -29,6 +29,14 @@ ANY_OPERATOR = re.compile(r"[<>≤≥=~≈±]")
 class NotAResult(Exception):
     """What was typed is no result of this test; the message says why, for the person who typed it."""
 
+    code = "invalid"
+
+
+class Impossible(NotAResult):
+    """A number that nobody can have (the hard check of single values)."""
+
+    code = "impossible"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -72,9 +80,10 @@ def _read_number_result(test: Test, typed: str, unit: str) -> Result | None:
         reported = unit_of(test, unit)
     except KeyError:
         raise NotAResult(_("%(test)s is not reported in this unit.") % {"test": test.name}) from None
+    _refuse_too_long(test, typed, LONGEST_NUMBER)
     number = read_number(typed)
     if number is None:
-        raise NotAResult(_why_not_a_number(test, typed, reported.decimals))
+        raise NotAResult(_why_not_a_number(test, typed, reported))
     operator, value = number
     if operator and operator not in test.operators:
         told = _('%(test)s cannot be given with "%(sign)s".') % {"test": test.name, "sign": operator}
@@ -86,7 +95,7 @@ def _read_number_result(test: Test, typed: str, unit: str) -> Result | None:
     if not _is_possible(test, operator, standard):
         low, high = bounds_in(test, unit, test.possible)
         about = {"test": test.name, "low": low, "high": high, "unit": unit_text(reported.unit)}
-        raise NotAResult(
+        raise Impossible(
             _("%(test)s can only be from %(low)s to %(high)s %(unit)s.") % about if reported.unit
             else _("%(test)s can only be from %(low)s to %(high)s.") % about
         )  # fmt: skip
@@ -102,8 +111,19 @@ def _too_many_decimals(test: Test, allowed: int, found: int) -> str:
     return _("%(test)s is given with at most %(allowed)s decimals; this has %(found)s.") % about
 
 
-def _why_not_a_number(test: Test, typed: str, decimals: int) -> str:
-    about = {"test": test.name, "example": "12" if decimals == 0 else "12." + "5".ljust(decimals, "0")}
+def _example(test: Test, reported) -> str:
+    """A number as it may be typed in this unit: one that is plausible there, at least possible."""
+    usual = "12" if reported.decimals == 0 else "12." + "5".ljust(reported.decimals, "0")
+    bounds = test.plausible or test.possible
+    if bounds is None:
+        return usual
+    low, high = bounds_in(test, reported.unit, bounds)
+    return usual if low <= Decimal(usual) <= high else f"{(low + high) / 2:.{reported.decimals}f}"
+
+
+def _why_not_a_number(test: Test, typed: str, reported) -> str:
+    decimals = reported.decimals
+    about = {"test": test.name, "example": _example(test, reported)}
     if re.fullmatch(r"[<>]? ?-?[0-9]+,[0-9]+", typed, re.ASCII):
         return _("%(test)s must be a plain number, e.g. %(example)s, with a point and not a comma.") % about
     if ANY_OPERATOR.search(typed):
@@ -155,14 +175,18 @@ def _read_text(test: Test, typed: str) -> Result | None:
     """One line of text in which every character can be seen, kept as typed. Blanks alone are no answer."""
     if not typed.strip():
         return None
-    if len(typed) > LONGEST_TEXT:
-        about = {"test": test.name, "most": LONGEST_TEXT, "found": len(typed)}
-        raise NotAResult(_("%(test)s may have at most %(most)s characters; this has %(found)s.") % about)
+    _refuse_too_long(test, typed, LONGEST_TEXT)
     if unseen := sorted({c for c in typed if is_unseen(c)}):
         names = ", ".join(f"U+{ord(c):04X}" for c in unseen[:5])
         told = _("%(test)s has characters that cannot be seen (%(names)s); type it again on one line.")
         raise NotAResult(told % {"test": test.name, "names": names})
     return Result(typed, "", None, typed)
+
+
+def _refuse_too_long(test: Test, typed: str, most: int) -> None:
+    if len(typed) > most:
+        about = {"test": test.name, "most": most, "found": len(typed)}
+        raise NotAResult(_("%(test)s may have at most %(most)s characters; this has %(found)s.") % about)
 
 
 # --- what follows from a result ------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from django.db.models import Exists, OuterRef, Q, Value
+from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, Value, When
 from django.db.models.functions import Coalesce
 
 from patients.models import Patient
@@ -62,19 +62,30 @@ def with_standing(visits):
         ),
         waiting_queries=number_of(Query.objects.filter(of_visit).filter(open_queries())),
         unclosed_queries=number_of(Query.objects.filter(of_visit).exclude(state=QueryState.CLOSED)),
-    )
+    ).annotate(unsigned=_unsigned())
+
+
+def _unsigned():
+    """How many forms of a visit lack the signature that the protocol of the visit asks for."""
+    panels, infusions = F("done") - F("signed"), F("given") - F("signed_infusions")
+    by_version = [
+        When(
+            protocol_version=version,
+            then=int(protocol.is_signed("panels")) * panels + int(protocol.is_signed("infusions")) * infusions,
+        )
+        for version, protocol in trial.versions().items()
+    ]
+    return Case(*by_version, default=panels + infusions, output_field=IntegerField())
 
 
 def standing_of_visit(visit):
     """Where a visit of `with_standing` stands, whose patient is at hand."""
-    protocol = visit.protocol
     return Standing(
         is_over=visit.state in OVER,
         pending=visit.pending if visit.state == VisitState.ATTENDED else 0,
         open_queries=visit.waiting_queries,
         unclosed_queries=visit.unclosed_queries,
-        unsigned=protocol.is_signed("panels") * (visit.done - visit.signed)
-        + protocol.is_signed("infusions") * (visit.given - visit.signed_infusions),
+        unsigned=visit.unsigned,
         hold=visit.hold,
         hold_above=visit.patient.hold,
     )

@@ -39,15 +39,12 @@ from patients.actions.randomisation import (
     set_day_0,
 )
 from patients.actions.records import (
-    day_at,
     lock_open_patient,
     lock_patient,
     next_version,
     refuse_before_consent,
     refuse_when_held,
     refuse_when_withdrawn,
-    today_at,
-    today_for,
 )
 from patients.actions.unmaskings import (
     unmask_patient,
@@ -58,7 +55,6 @@ __all__ = [
     "consent_forms_for",
     "correct_consent",
     "correct_person",
-    "day_at",
     "facts_about",
     "findings_about",
     "hold_halts",
@@ -82,8 +78,6 @@ __all__ = [
     "save_line",
     "screen_patient",
     "set_day_0",
-    "today_at",
-    "today_for",
     "unmask_patient",
     "withdraw_line",
 ]

@@ -3,10 +3,11 @@
 from django.utils.translation import gettext as _
 
 from patients.actions.eligibility import assess_again
-from patients.actions.records import announce, lock_open_patient, next_version, today_at
+from patients.actions.records import announce, lock_open_patient, next_version
 from patients.models import Consent, State
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.models import VersionApproval
 from trialsite.reasons import because
 from trialsite.saving import Refused, check_version

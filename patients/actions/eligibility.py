@@ -5,9 +5,10 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from patients import eligibility
-from patients.actions.records import lock_open_patient, next_version, today_at
+from patients.actions.records import lock_open_patient, next_version
 from patients.models import ArtRegimen, Consent, CriterionAnswer, EligibilityAssessment, State
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.reasons import because
 from trialsite.saving import Refused
 from trialsite.words import for_the_record

@@ -5,9 +5,10 @@ from django.utils.translation import gettext as _
 
 from patients.actions.eligibility import assess_again
 from patients.actions.halts import refuse_when_halted
-from patients.actions.records import announce, lock_open_patient, next_version, today_at
+from patients.actions.records import announce, lock_open_patient, next_version
 from patients.models import TRANSITIONS, Blocked, Disposition, EligibilityAssessment, Patient, State
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.models import Site, VersionApproval
 from trialsite.reasons import because
 from trialsite.saving import Refused

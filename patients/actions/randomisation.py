@@ -10,9 +10,10 @@ from django.utils.translation import gettext as _
 
 from patients import randomisation
 from patients.actions.halts import refuse_when_halted, refuse_when_waiting
-from patients.actions.records import announce, lock_open_patient, next_version, today_at
+from patients.actions.records import announce, lock_open_patient, next_version
 from patients.models import AllocationList, AllocationSlot, Blocked, State
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.reasons import because
 from trialsite.saving import Refused
 

@@ -1,15 +1,11 @@
-"""What every action on a patient's record asks first: the lock, the version, the hold, the consent; and the days of sites."""
-
-from zoneinfo import ZoneInfo
+"""What every action on a patient's record asks first: the lock, the version, the hold, the consent."""
 
 from django.conf import settings
 from django.db.models import OuterRef, Subquery
-from django.utils import timezone
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from patients.models import Consent, EligibilityAssessment, Hold, Patient
-from trialsite.clock import only_site
 from trialsite.saving import Refused, check_version
 
 
@@ -62,21 +58,6 @@ def refuse_when_withdrawn(line):
 def next_version(record, *fields):
     record.version += 1
     record.save(update_fields=[*fields, "version"])
-
-
-def day_at(site, instant):
-    """The date on the calendar of the site at an instant."""
-    return instant.astimezone(ZoneInfo(site.timezone)).date()
-
-
-def today_at(site):
-    return day_at(site, timezone.now())
-
-
-def today_for(user):
-    """The date at the person's site; with several sites or none, the date in UTC."""
-    site = only_site(user)
-    return today_at(site) if site else timezone.now().date()
 
 
 def announce(setting, **arguments):

@@ -10,7 +10,6 @@ from patients.views.eligibility import (
 from patients.views.halts import (
     list_halts,
     open_halt,
-    visible_halts,
 )
 from patients.views.lines import (
     save_line,
@@ -75,7 +74,6 @@ __all__ = [
     "strip_of",
     "tabs_of",
     "unmask_patient",
-    "visible_halts",
     "visible_sites",
     "withdraw_line",
 ]

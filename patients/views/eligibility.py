@@ -5,6 +5,7 @@ from django.utils.translation import gettext as _
 
 from patients import actions, forms
 from patients.views.parts import load_patient, patient_form_context
+from trialsite.clock import today_at
 from trialsite.roles import Permission, needs, require
 from trialsite.saving import Saved, answer_form
 
@@ -13,7 +14,7 @@ from trialsite.saving import Saved, answer_form
 def assess_eligibility(request, pk):
     patient = load_patient(request.user, pk)
     require(request.user, Permission.DECIDE_ELIGIBILITY, patient.site)
-    today = actions.today_at(patient.site)
+    today = today_at(patient.site)
     criteria = patient.protocol.criteria_for(patient.sex)
     findings = [] if request.method == "POST" else actions.findings_about(patient, today)
     form = forms.EligibilityForm(

@@ -1,34 +1,23 @@
 """Halts of the trial, of an arm, of a patient."""
 
 from django.core.paginator import Paginator
-from django.db.models import Q
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from patients import actions, forms
-from patients.models import Halt, Patient, Scope
+from patients.models import Halt, Patient
 from patients.views.parts import PER_PAGE
 from trialsite import trial
-from trialsite.roles import Permission, can, can_see_arm, needs
+from trialsite.roles import Permission, can, needs
 from trialsite.saving import Saved, answer_form
-
-
-def visible_halts(user):
-    """Halts of the trial and of the person's patients, of all patients for who decides on halts; of one arm only for eyes
-    that may see arms."""
-    halts = Halt.objects.all()
-    if not can(user, Permission.RECORD_DECISIONS):
-        halts = halts.filter(Q(patient=None) | Q(patient__in=Patient.objects.visible_to(user)))
-    sees_arms = can_see_arm(user, masked=trial.current_protocol().is_masked)
-    return halts if sees_arms else halts.exclude(scope=Scope.ARM)
 
 
 @needs(Permission.VIEW_PATIENTS, Permission.RECORD_DECISIONS)
 @require_GET
 def list_halts(request):
-    halts = visible_halts(request.user).select_related("patient", "opened_by", "lifted_by")
+    halts = Halt.objects.visible_to(request.user).select_related("patient__site", "opened_by", "lifted_by")
     page = Paginator(halts, PER_PAGE).get_page(request.GET.get("page"))
     return render(request, "patients/list_halts.html", {"page": page})
 

@@ -4,9 +4,9 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from patients import actions
 from patients.arms import arm_position, arms_seen_by
 from patients.models import Patient, State
+from trialsite.clock import day_at, today_at
 from trialsite.models import Site
 from trialsite.roles import Permission, sites_where
 
@@ -35,7 +35,7 @@ def visible_sites(user, permission=Permission.VIEW_PATIENTS):
 def strip_of(user, patient, arm=None):
     """The head of every page of a patient: number, state, arm where it may be seen, day in the trial."""
     arm = arm if arm is not None else arms_seen_by(user, [patient]).get(patient.pk)
-    today = actions.today_at(patient.site)
+    today = today_at(patient.site)
     running = patient.state == State.RANDOMISED
     return {
         "number": patient.number,
@@ -54,7 +54,7 @@ def strip_of(user, patient, arm=None):
 def unmasked_text(patient):
     """The mark of a patient who was unmasked: that and when, which tells no arm. The log has its own readers."""
     first = patient.unmaskings.order_by("pk").first()
-    return _("unmasked on %(day)s") % {"day": actions.day_at(patient.site, first.unmasked_at)} if first else ""
+    return _("unmasked on %(day)s") % {"day": day_at(patient.site, first.unmasked_at)} if first else ""
 
 
 def tabs_of(patient, here):

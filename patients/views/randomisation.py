@@ -8,10 +8,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from patients import actions, forms
+from patients.arms import arm_position
 from patients.models import AllocationList, AllocationSlot, Patient
 from patients.randomisation import BadList
 from patients.views.parts import load_patient, patient_form_context
 from trialsite import trial
+from trialsite.clock import today_at
 from trialsite.roles import Permission, needs, require
 from trialsite.saving import Refused, Saved, answer_form
 
@@ -20,7 +22,7 @@ from trialsite.saving import Refused, Saved, answer_form
 def randomise_patient(request, pk):
     patient = load_patient(request.user, pk)
     require(request.user, Permission.DECIDE_ELIGIBILITY, patient.site)
-    today = actions.today_at(patient.site)
+    today = today_at(patient.site)
     form = forms.RandomiseForm(request.POST or None, record=patient, initial={"day_0": today})
 
     def save(form):
@@ -49,9 +51,12 @@ def show_allocation(request):
         AllocationSlot.objects.order_by().values("stratum")
         .annotate(total=Count("id"), taken=Count("id", filter=Q(patient__isnull=False))).order_by("stratum")
     )  # fmt: skip
-    slots = AllocationSlot.objects.select_related("patient", "taken_by")
+    slots = AllocationSlot.objects.select_related("patient__site", "taken_by")
     page = Paginator(slots, 100).get_page(request.GET.get("page"))
-    context = {"lists": lists, "strata": strata, "page": page, "protocol": trial.current_protocol()}
+    protocol = trial.current_protocol()
+    for slot in page.object_list:
+        slot.arm_name, slot.arm_class = protocol.arm(slot.arm).name, arm_position(slot.arm)
+    context = {"lists": lists, "strata": strata, "page": page, "protocol": protocol}
     return render(request, "patients/show_allocation.html", context)
 
 

@@ -3,25 +3,20 @@
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from patients.actions import (
-    day_at,
-    lock_open_patient,
-    next_version,
-    refuse_when_withdrawn,
-    today_at,
-)
+from patients.actions import lock_open_patient, next_version, refuse_when_withdrawn
 from patients.models import Consent
 from safety.actions.coding import follow_words
 from safety.actions.serious import follow_events
 from safety.coding.rules import Kind
 from safety.coding.search import dictionary_of, exact_term
-from safety.consistency import Surroundings, find_contradictions, questions_about
+from safety.consistency import Surroundings, problems_within, questions_about
 from safety.models import AdverseEvent
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.clock import day_at, today_at
 from trialsite.saving import Refused, check_version
 from visits import edit_checks
-from visits.actions import died_on, marks_void, raise_record_queries
+from visits.actions import RefusedByChecks, by_field, checks_of, died_on, marks_void, raise_record_queries
 from visits.models import Infusion
 
 
@@ -41,11 +36,12 @@ def surroundings_of(patient):
     )
 
 
-def report_adverse_event(*, patient, values, confirmed=(), asked=None, by):
+def report_adverse_event(*, patient, values, confirmed=(), asked=None, at_once=None, by):
     """Report an event; `values` by the names of AdverseEvent's fields. Raises Refused with what contradicts itself.
 
     What the edit checks ask about it becomes a query, unless it is in `confirmed`: (check, field). Where `asked` is given,
-    what is not among its tokens is asked first: Questions."""
+    what is not among its tokens is asked first: Questions. `at_once` is called with the event before anything follows
+    from it."""
     with acting(by):
         patient = lock_open_patient(patient)
         around = surroundings_of(patient)
@@ -55,6 +51,8 @@ def report_adverse_event(*, patient, values, confirmed=(), asked=None, by):
             patient=patient, protocol_version=patient.protocol_version, sequence=last + 1, reported_by=by, **values
         )
         _ask_about(event, around, confirmed, asked, by)
+        if at_once:
+            at_once(event)
         follow_words(record=event, by=by)
         follow_events(events=[event], by=by)
     return event
@@ -123,9 +121,10 @@ def _checked(patient, values, around):
     values = dict(values)
     values["body_system"] = values.get("body_system") or body_system_of(values["term"])
     aware_on = day_at(patient.site, values["aware_at"])
-    errors = find_contradictions({**values, "aware_on": aware_on}, around)
+    problems = list(problems_within({**values, "aware_on": aware_on}, around))
+    errors = by_field(problems)
     if not values["body_system"]:
         errors.setdefault("body_system", []).append(_("The term is not in the list: choose the body system."))
     if errors:
-        raise Refused(errors)
+        raise RefusedByChecks(errors, checks_of(problems), patient)
     return values

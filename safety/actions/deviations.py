@@ -5,11 +5,12 @@ from datetime import timedelta
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from patients.actions import lock_open_patient, next_version, refuse_when_withdrawn, today_at
+from patients.actions import lock_open_patient, next_version, refuse_when_withdrawn
 from safety.deviations import find_contradictions
 from safety.models import Deviation, DismissedProposal
 from safety.proposals import unjudged_of
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.saving import Refused, check_version
 from visits.actions import marks_void
 
@@ -20,8 +21,8 @@ def record_deviation(*, patient, values, proposal_key="", by):
     Raises Refused with what contradicts itself, and when the proposal is not open any more."""
     with acting(by):
         patient = lock_open_patient(patient, even_frozen=True)
-        _refuse_contradictions(patient, values)
         seen = _open_proposal(patient, proposal_key).sentence.stored() if proposal_key else None
+        _refuse_contradictions(patient, values, seen)
         last = Deviation.objects.filter(patient=patient).aggregate(last=Max("sequence"))["last"] or 0
         _void_casebook(patient, "a deviation was recorded", by)
         return Deviation.objects.create(
@@ -51,7 +52,7 @@ def change_deviation(*, deviation, values, version, reason, by):
         refuse_when_withdrawn(deviation)
         for name, value in values.items():
             setattr(deviation, name, value)
-        _refuse_contradictions(patient, {**deviation.__dict__, **values})
+        _refuse_contradictions(patient, {**deviation.__dict__, **values}, deviation.seen)
         next_version(deviation, *values)
         _void_casebook(patient, reason, by)
     return deviation
@@ -106,9 +107,12 @@ def _open_proposal(patient, key):
     raise Refused(_("This proposal is not open any more: it was judged, or the data have changed."))
 
 
-def _refuse_contradictions(patient, values):
+def _refuse_contradictions(patient, values, seen):
     not_before = patient.screened_on - timedelta(days=30)
-    if errors := find_contradictions(values, not_before=not_before, today=today_at(patient.site)):
+    errors = find_contradictions(values, not_before=not_before, today=today_at(patient.site))
+    if not values["description"].strip() and not seen:
+        errors["description"] = [_("Write what happened.")]
+    if errors:
         raise Refused(errors)
     visit = values.get("visit")
     if visit is not None and visit.patient_id != patient.pk:

@@ -66,9 +66,11 @@ def request_dsmb_report(*, cutoff, entered_until=None, month=None, new_series=Fa
 
 
 def last_before(cutoff, entered_until):
-    """The report that one of this cut-off goes on from: the last one of earlier data, of those that did not fail."""
+    """The report that one of this cut-off goes on from: the last one of earlier data that the board had got by then; before
+    there was one, the last that was made (and did not fail)."""
     earlier = DsmbReport.objects.filter(cutoff__lt=cutoff, entered_until__lte=entered_until)
-    return earlier.exclude(state=JobState.FAILED).order_by("-cutoff", "-entered_until", "id").first()
+    earlier = earlier.exclude(state=JobState.FAILED).order_by("-cutoff", "-entered_until", "id")
+    return earlier.filter(release__released_at__lte=entered_until).first() or earlier.first()
 
 
 def repeat_dsmb_report(*, report, version, by):

@@ -100,10 +100,11 @@ def _open(event, by):
 
 
 def link_results_of(case):
-    """The results from which the event was reported belong to its case without a further word. Called inside an action
-    that names its reason."""
+    """The results from which the event was reported belong to its case without a further word (of a reaction the infusion
+    does). Called inside an action that names its reason."""
     linked = CaseLink.objects.filter(case=case, measurement__isnull=False).values("measurement")
-    missing = ResultOfEvent.objects.filter(event=case.event_id).exclude(measurement__in=linked)
+    missing = ResultOfEvent.objects.filter(event=case.event_id, measurement__isnull=False)
+    missing = missing.exclude(measurement__in=linked)
     for pk in missing.order_by("pk").values_list("measurement", flat=True):
         CaseLink.objects.create(case=case, patient_id=case.patient_id, measurement_id=pk, is_suspect=False)
 

@@ -2,10 +2,11 @@
 themselves. One evaluation at a time: whoever evaluates holds the gate of the halts until the end of the transaction,
 so that two events saved at once are counted together by the second, and nobody randomises or infuses in between."""
 
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from patients.actions import hold_halts, open_halt
-from patients.models import Blocked, Patient, Scope, State
+from patients.models import Blocked, Halt, Patient, Scope, State
 from safety.models import AdverseEvent, Crossing
 from safety.stopping.evaluation import may_count
 from safety.stopping.facts import (
@@ -17,11 +18,13 @@ from safety.stopping.facts import (
     suspected_by_sponsor,
 )
 from safety.stopping.notice import tell_of_halt
+from safety.stopping.standing import is_new
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.models import User
 from trialsite.protocol.stopping import AnyEventRule
 from trialsite.reasons import because
+from trialsite.saving import tell_whoever_saves
 from trialsite.words import Name, Sentence
 
 MET = gettext_noop("%(rule)s: %(events)s of %(patients)s treated patients; the rule stops at %(least)s.")
@@ -69,54 +72,51 @@ def _may_matter(events):
 def watch_rules(*, by):
     """Evaluate every stopping rule and open the halts of those that are met by something new. Gives the halts opened.
 
-    `by` saved what is evaluated; the halts are opened by the system."""
+    `by` saved what is evaluated, and is told of the halts, by mail too; they are opened by the system."""
     with acting(by):
         hold_halts()
-        met = [(state, target) for state in states_now() if state.is_met for target in _targets(state)]
+        met = [(state, target) for state in states_now() if state.is_met for target in state.targets]
         if not met:
             return []
         known = {}
         for crossing in Crossing.objects.select_related("halt").order_by("id"):
-            halt = crossing.halt
-            known.setdefault((crossing.rule, halt.scope, halt.patient_id, halt.arm), []).append(crossing)
+            known.setdefault((crossing.rule, *crossing.known.target), []).append(crossing)
         system = User.objects.system()
         with acting(system, because("a stopping rule is met by what %(name)s saved", name=by.full_name)):
             opened = [
-                _answer(state, target, known.get((state.rule.code, *target), ()), system) for state, target in met
+                _answer(state, target, known.get((state.rule.code, *target), ()), system, saved_by=by)
+                for state, target in met
             ]
-    return [halt for halt in opened if halt]
+    opened = [halt for halt in opened if halt]
+    for halt in (
+        Halt.objects.visible_to(by).filter(pk__in=[halt.pk for halt in opened]).order_by("pk") if opened else ()
+    ):
+        tell_whoever_saves(_("A halt is open now: %(what)s. %(why)s") % {"what": halt.what, "why": halt.reason})
+    return opened
 
 
-def _targets(state):
-    """(scope, patient, arm) of each halt that the state calls for."""
-    if state.rule.scope == Scope.ARM:
-        return [(Scope.ARM, None, arm) for arm in state.rule.arms]
-    return [(Scope(state.rule.scope), state.patient, "")]
-
-
-def _answer(state, target, crossings, by):
+def _answer(state, target, crossings, by, *, saved_by):
     """Note that the rule is met by something that no crossing has yet, and open a halt unless one is in force."""
-    counted = state.met_at.counted
-    if counted <= {key for crossing in crossings for key in crossing.counted}:
+    if not is_new(state, [crossing.known for crossing in crossings]):
         return None
     in_force = next((crossing.halt for crossing in crossings if crossing.halt.lifted_at is None), None)
-    halt = in_force or _open(state, target, by)
+    halt = in_force or _open(state, target, by, saved_by)
     Crossing.objects.create(
         halt=halt, rule=state.rule.code, protocol_version=trial.current_protocol().version, patients=state.met_at.n,
-        events=state.met_at.y, least=state.least, counted=sorted(counted),
+        events=state.met_at.y, least=state.least, counted=sorted(state.met_at.counted),
         who=[{"number": number, "events": events} for number, events in state.who],
     )  # fmt: skip
     return None if in_force else halt
 
 
-def _open(state, target, by):
+def _open(state, target, by, saved_by):
     scope, patient, arm = target
     rule, masked = state.rule, trial.current_protocol().is_masked
     halt = open_halt(
-        scope=scope, patient=patient and Patient.objects.get(pk=patient), arm=arm, blocks=[Blocked(what) for what in rule.blocks], cause=_cause(state, masked),
+        scope=Scope(scope), patient=patient and Patient.objects.get(pk=patient), arm=arm, blocks=[Blocked(what) for what in rule.blocks], cause=_cause(state, masked),
         rule="" if masked else rule.code, by=by,
     )  # fmt: skip
-    tell_of_halt(halt)
+    tell_of_halt(halt, saved_by)
     return halt
 
 

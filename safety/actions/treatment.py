@@ -4,7 +4,6 @@ treatment begins with day 0, which the randomisation sets (settings.AFTER_ALLOCA
 
 Proposals of deviations, listings and reports need nothing here: they count days when somebody looks."""
 
-from patients.actions import day_at
 from patients.models import Patient
 from safety.actions.adverse_events import soft_problems_of, surroundings_of
 from safety.actions.serious import follow_case
@@ -13,6 +12,7 @@ from safety.cases import days_since, was_treated_before
 from safety.consistency import problems_within
 from safety.models import AdverseEvent, FactCause, SeriousCase
 from trialsite import trial
+from trialsite.clock import day_at
 from visits.actions import raise_record_queries
 from visits.models import Infusion, Query, QueryState
 

@@ -10,11 +10,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from patients.actions import day_at, today_at
 from patients.models import ArtRegimen, Medication
 from safety.casebook.lanes import Span, Thing, lay_out
 from safety.casebook.trail import entries, events_for, names_of_visits
 from safety.models import CATEGORIES, AdverseEvent, Deviation
+from trialsite.clock import day_at, today_at, zone_of
 from trialsite.ctcae import term_told
 from trialsite.telling import Teller
 from trialsite.templatetags.trial import unit_text
@@ -226,7 +226,7 @@ def _course(test, is_log, measured, origin, marks, sex):
     reference = test.reference_for(sex)
     data = {
         "x": {"label": _("Day in trial")},
-        "y": {"label": f"{test.name}, {unit}" if unit else test.name, "log": is_log, **({} if is_log else {"min": 0})},
+        "y": {"label": unit or test.name, "log": is_log, **({} if is_log else {"min": 0})},
         "digits": test.decimals,
         "series": [{"label": test.name, "points": points}],
         "marks": marks,
@@ -243,7 +243,7 @@ def _course(test, is_log, measured, origin, marks, sex):
         ]
     rows = [
         {"on": m.collected_on, "day": (m.collected_on - origin).days, "flag": m.flag, "flag_text": m.get_flag_display(),
-         "grade": m.grade,
+         "grade": m.grade, "is_proposed": m.grade_is_to_confirm, "ungraded": m.get_ungraded_because_display(),
          "typed": standard_text(test, m.typed, m.operator, m.value, m.reported_unit)}
         for m in measured
     ]  # fmt: skip
@@ -292,4 +292,4 @@ def last_changes(patient, visits, panels, eyes):
     events = events_for(patient.pk, **eyes).order_by("-id")[:LAST_CHANGES]
     names = names_of_visits(visits, panels)
     names[Infusion] = {visit.given.pk: str(visit.given) for visit in visits if visit.given}
-    return entries(Teller(patient.protocol, names), events)
+    return entries(Teller(patient.protocol, names, zone=zone_of(patient.site)), events)

@@ -27,6 +27,7 @@ from patients.models import (
 from safety.casebook.trail import names_of_visits, record_told
 from safety.models import SERIOUSNESS, AdverseEvent, Deviation, Dictionary, DismissedProposal
 from trialsite import trial
+from trialsite.clock import told_at
 from trialsite.languages import tag
 from trialsite.models import Site, User
 from trialsite.reasons import reason_told
@@ -84,7 +85,7 @@ class Document:
         self.visits = {visit.pk: visit for visit in record.objects(Visit)}
         self.panels = {panel.pk: panel for panel in record.objects(PanelRecord)}
         self.infusions = {infusion.pk: infusion for infusion in record.objects(Infusion)}
-        self.teller = Teller(self.protocol, self.names())
+        self.teller = Teller(self.protocol, self.names(), zone=self.zone)
         self.touched = {(event.table, event.record_id): event for event in record.trail}
         self.marks = defaultdict(list)
         for review in record.objects(Review):
@@ -139,9 +140,7 @@ class Document:
         return self.teller.value(of, value, vars(one))
 
     def instant(self, value):
-        at = value.astimezone(self.zone)
-        offset = at.strftime("%z")
-        return f"{at:%Y-%m-%d %H:%M:%S} {offset[:3]}:{offset[3:]}"
+        return told_at(value, self.zone, seconds=True)
 
     def person(self, pk):
         return self.record.people.get(pk, str(pk)) if pk else ""

@@ -79,7 +79,7 @@ def codes(user, state):
     found = (
         Coding.objects.visible_to(user)
         .filter(state=state)
-        .select_related("patient", "dictionary", "coded_by", "judged_by")
+        .select_related("patient__site", "dictionary", "coded_by", "judged_by")
     )
     return found.order_by("-coded_at", "-id")
 

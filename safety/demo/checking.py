@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from patients.actions import today_at
+from trialsite.clock import today_at
 from trialsite.roles import Role
 from visits import demo as course
 from visits.models import PanelRecord, PanelState, Query, QueryState

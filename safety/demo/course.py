@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from patients import demo as entry
-from patients.actions import today_at
 from patients.models import State
 from safety.demo.illness import AFTER_ANYTHING, AFTER_CELLS, Ailment
 from safety.models import ActionTaken, Relationship
+from trialsite.clock import today_at
 from visits import demo as course
 
 NOT_DONE = (
@@ -176,6 +176,9 @@ class Course:
             reactions, interruption, given = [("Fever", 15, 2)], (20, 20, "Fever"), 85
         elif lot.random() < (0.12 if story.body.cells else 0.03):
             reactions = [(lot.choice(["Headache", "Flushing", "Chills"]), lot.choice([20, 40, 55]), 1)]
+        is_unreported = not reactions and not self.unreported and 2 < (self.today - today_at(story.site)).days < 40
+        if is_unreported:  # of a reaction of late nobody has said yet whether it is an adverse event
+            self.unreported, reactions = story, [("Urticaria", 45, 2)]
         known = self.protocol.infusions.reaction_terms
         reactions = [reaction for reaction in reactions if not known or reaction[0] in known]
         infusion = course.give_infusion(
@@ -194,9 +197,10 @@ class Course:
             self.on(
                 story.site, today + timedelta(days=12), "18:00", self.have_related_event, story=story, number=number
             )
-        for term, _, grade in reactions:
+        for term, _, grade in reactions if not is_unreported else ():
             self.on(
                 story.site, today, "17:40", self.report, story=story, began_on=today, infusion_number=number,
+                reaction=infusion.reactions.get(term=term),
                 ailment=Ailment(term, (0, 1), (grade,), Relationship.PROBABLE, "Paracetamol" if grade > 1 else ""),
                 action_taken=ActionTaken.INTERRUPTED if interruption else ActionTaken.NOT_CHANGED,
             )  # fmt: skip

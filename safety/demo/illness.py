@@ -6,12 +6,14 @@ from datetime import timedelta
 from django.utils.timezone import now
 
 from patients import demo as entry
-from patients.actions import today_at, unmask_patient
+from patients.actions import unmask_patient
 from patients.models import Halt, State, WhyUnmasked
 from safety import actions
+from safety.abnormal_results import proposal_of
 from safety.cases import goes_to_authority
 from safety.demo.steps import end_event, report_event, report_serious_event
 from safety.models import ActionTaken, AdverseEvent, Causality, CopyPurpose, Expectedness, Relationship
+from trialsite.clock import today_at
 from trialsite.models import Email, OutboxMessage
 from trialsite.roles import Role
 from visits import demo as course
@@ -70,7 +72,7 @@ class Illness:
             heard = day + timedelta(days=lot.randint(0, 9))
             self.on(story.site, heard, "11:20", self.report, story=story, began_on=day, ailment=lot.choice(AILMENTS))
 
-    def report(self, *, story, ailment, began_on, infusion_number=None, **values):
+    def report(self, *, story, ailment, began_on, infusion_number=None, reaction=None, **values):
         if story.has_ended:
             return
         lot, today, by = story.lot(ailment.term, began_on), today_at(story.site), self.team(story)[1]
@@ -89,6 +91,7 @@ class Illness:
         event = report_event(
             patient=story.patient, by=by, term=ailment.term, on=began_on, days=days, grade=lot.choice(ailment.grades),
             aware_on=today, relationship=relationship, infusion_number=infusion_number,
+            seen=reaction if reaction and proposal_of(reaction) else None,
             **{"action_taken": ActionTaken.NOT_APPLICABLE, "body_system": ailment.system, **values},
         )  # fmt: skip
         self.follow_up(story, event, began_on + timedelta(days=days))

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from patients.actions import open_halt, today_at
+from patients.actions import open_halt
 from patients.models import Blocked, Patient, Scope, State
 from safety import actions
 from safety.abnormal_results import unjudged_results
@@ -12,6 +12,7 @@ from safety.coding.work import codes, to_code, waiting_of
 from safety.demo.steps import record_deviation
 from safety.deviations import Category
 from safety.proposals import unjudged_among
+from trialsite.clock import today_at
 from trialsite.demo import chance
 from trialsite.roles import Role
 
@@ -77,8 +78,8 @@ class Judgement:
                 corrected_on=today if action else None,
             )  # fmt: skip
         for one in unjudged_results(Patient.objects.filter(site=site)):
-            if one.measurement.grade < 3 and one.patient.is_open:
-                actions.decline_result(measurement=one.measurement, reason=NO_EVENT, by=investigator)
+            if one.grade < 3 and one.patient.is_open and not one.is_reaction:
+                actions.decline_result(seen=one.seen, reason=NO_EVENT, by=investigator)
         present = Patient.objects.filter(site=site, state=State.RANDOMISED).order_by("-number").first()
         if place % 3 == 1 and present:
             category, description, action = BY_HAND[place // 3 % len(BY_HAND)]

@@ -4,11 +4,12 @@ from datetime import timedelta
 
 from django.utils.timezone import now
 
-from patients.actions import today_at
 from patients.models import Halt
 from safety import actions
 from safety.models import ActionItem, Decision, DsmbReport, Part
 from safety.tasks import make_dsmb_report
+from trialsite import trial
+from trialsite.clock import today_at
 from trialsite.models import JobState, OutboxMessage
 from trialsite.roles import Role
 
@@ -23,8 +24,7 @@ class Meeting:
             met_on=now().date(), decision=Decision.MODIFY, rationale=rationale, conditions=conditions, lifts=[halt],
             action_items=[(asks, "Sponsor", now().date() + timedelta(days=30))], by=member,
         )  # fmt: skip
-        actions.sign_recommendation(recommendation=recommendation, version=recommendation.version, by=member)
-        self.notices_are_read()
+        self.sign(recommendation)
         if answer:
             later = today_at(self.sites[0]) + timedelta(days=10)
             self.on(self.sites[0], later, "11:30", self.answer_board, recommendation=recommendation, answer=answer)
@@ -58,5 +58,10 @@ class Meeting:
             conditions="The patient is seen once a month until the event has ended." if waiting else "",
             action_items=[("Show the course of ALT by infusion in the next report", "Statistician", None)],
         )  # fmt: skip
-        actions.sign_recommendation(recommendation=recommendation, version=recommendation.version, by=member)
+        self.sign(recommendation)
+
+    def sign(self, recommendation):
+        """As many members as the protocol asks for."""
+        for member in self.people.all_who(Role.DSMB_MEMBER)[: trial.current_protocol().trial.board_signatures]:
+            actions.sign_recommendation(recommendation=recommendation, version=recommendation.version, by=member)
         self.notices_are_read()

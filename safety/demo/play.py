@@ -8,7 +8,6 @@ steps on one agenda."""
 from datetime import timedelta
 
 from patients import demo as entry
-from patients.actions import today_at
 from patients.models import Patient
 from safety.actions.reports import request_dsmb_report
 from safety.demo.cast import Cast
@@ -19,6 +18,7 @@ from safety.demo.judgement import Judgement
 from safety.demo.meeting import Meeting
 from safety.demo.supplies import Supplies
 from trialsite import trial
+from trialsite.clock import today_at
 from trialsite.demo import Agenda, at, kept_in_the_outbox
 from trialsite.roles import Role
 from trialsite.saving import Refused
@@ -41,7 +41,7 @@ class Play(Cast, Supplies, Course, Illness, Judgement, Meeting, Checking):
         self.protocol = trial.current_protocol()
         self.today = today_at(sites[0])
         self.agenda = Agenda()
-        self.first_reaction = self.first_halt = self.first_severe = None
+        self.first_reaction = self.first_halt = self.first_severe = self.unreported = None
         self.judged = 0
         self.has_rejected = False
         after_day_0 = self.protocol.visits_after_day_0

@@ -2,15 +2,16 @@
 
 from datetime import timedelta
 
-from patients.actions import today_at
 from safety import actions
 from safety.deviations import Category
 from safety.models import ActionTaken, Expectedness, Outcome, Relationship
+from trialsite.clock import today_at
 from trialsite.demo import at
 
 
-def report_event(*, patient, by, term="Headache", on=None, days=2, grade=1, aware_on=None, **values):
-    """An adverse event that lasts `days` (None: it goes on). Any field of the event can be given."""
+def report_event(*, patient, by, term="Headache", on=None, days=2, grade=1, aware_on=None, seen=None, **values):
+    """An adverse event that lasts `days` (None: it goes on). Any field of the event can be given. `seen` is the result or
+    reaction that proposes it."""
     today = today_at(patient.site)
     on = on or patient.day_0 or today
     aware_on = max(aware_on or on, on)
@@ -34,6 +35,8 @@ def report_event(*, patient, by, term="Headache", on=None, days=2, grade=1, awar
         "aware_at": at(patient.site, aware_on, "09:15"),
         "narrative": "",
     }
+    if seen:
+        return actions.report_proposed_event(seen=seen, values=content | values, by=by)
     return actions.report_adverse_event(patient=patient, values=content | values, by=by)
 
 
@@ -80,7 +83,7 @@ def record_deviation(*, patient, by, on=None, proposal=None, **values):
     if proposal:
         content |= {
             "began_on": proposal.on, "category": proposal.category.value, "is_important": proposal.is_important,
-            "description": str(proposal.sentence), "visit": patient.visits.filter(code=proposal.visit).first(),
+            "description": "", "visit": patient.visits.filter(code=proposal.visit).first(),
         }  # fmt: skip
         if proposal.is_important:
             content |= {"effect_on_safety": "None seen; the patient is followed as planned.", "reported_on": today}

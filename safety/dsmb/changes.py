@@ -5,6 +5,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from patients.models import State
+from safety.dsmb.counting import listed
 from safety.dsmb.figures import Column, Row, Table
 from trialsite.ctcae import term_told
 
@@ -12,10 +13,11 @@ from trialsite.ctcae import term_told
 def changes(snapshot, groups, letters):
     if snapshot.before is None:
         return (Table("C1", _("What changed since the last report"), (), (), empty=_("This is the first report.")),)
+    is_closed = not any(group.is_open for group in groups)
     return (
         numbers(snapshot, groups),
-        changed_events(snapshot, letters),
-        changed_patients(snapshot, letters),
+        changed_events(snapshot, letters, is_closed=is_closed),
+        changed_patients(snapshot, letters, is_closed=is_closed),
     )
 
 
@@ -87,7 +89,10 @@ def numbers(snapshot, groups):
         "C1", _("What changed since the last report: numbers"),
         (Column("", align="left", share=1), *(Column(group.title) for group in groups)), tuple(rows),
         (_("The last report: cut-off %(cutoff)s, data entered until %(instant)s UTC. All events, also those before "
-           "treatment.") % _about_before(snapshot),),
+           "treatment.") % _about_before(snapshot),
+         *(() if snapshot.before.is_released else (
+             _("The board had not got that report: none had been released. It is the last one that was made."),
+         ))),
     )  # fmt: skip
 
 
@@ -96,8 +101,9 @@ def _about_before(snapshot):
     return {"cutoff": before.cutoff, "instant": f"{before.entered_until:%Y-%m-%d %H:%M:%S}"}
 
 
-def changed_events(snapshot, letters):
-    """C2. Every adverse event that is new, says something else, or is gone."""
+def changed_events(snapshot, letters, *, is_closed):
+    """C2. Every adverse event that is new, says something else, or is gone. What was done with the treatment is of the closed
+    part alone."""
     then = {e.pk: (p, e) for p in snapshot.before.patients.values() for e in p.events}
     now = {e.pk: (p, e) for p in snapshot.patients.values() for e in p.events}
     rows = []
@@ -105,16 +111,16 @@ def changed_events(snapshot, letters):
         if event.pk not in then:
             is_late = event.began_on <= snapshot.before.cutoff
             what = _("new, entered late") if is_late else _("new")
-            rows.append((patient, event, what, "; ".join(_facts(event))))
-        elif differences := _differences(then[event.pk][1], event):
-            rows.append((patient, event, _("changed"), "; ".join(differences)))
-    rows += [(p, e, _("no longer counted"), "; ".join(_facts(e))) for pk, (p, e) in then.items() if pk not in now]
+            rows.append((patient, event, what, listed(_facts(event))))
+        elif differences := _differences(then[event.pk][1], event, is_open=not is_closed):
+            rows.append((patient, event, _("changed"), listed(differences)))
+    rows += [(p, e, _("no longer counted"), listed(_facts(e))) for pk, (p, e) in then.items() if pk not in now]
     rows.sort(key=lambda row: (row[0].number, row[1].began_on, row[1].sequence))
     group = (Column(_("Group"), align="left"),) if letters else ()
     return Table(
         "C2", _("What changed since the last report: adverse events"),
         (Column(_("Patient"), align="left"), *group, Column(_("No.")), Column(_("Event"), align="left", share=1.2),
-         Column(_("Onset"), align="left"), Column(_("What"), align="left"), Column(_("Details"), align="left", share=2)),
+         Column(_("Onset"), align="left"), Column(pgettext("what changed", "What"), align="left"), Column(_("Details"), align="left", share=2)),
         tuple(
             Row((p.number, *((letters.get(p.id, "–"),) if letters else ()), str(e.sequence), term_told(e.term),
                  e.began_on.isoformat(), what, details))
@@ -134,7 +140,7 @@ def _facts(event):
     yield str(event.get_outcome_display())
 
 
-def _differences(was, event):
+def _differences(was, event, *, is_open):
     """What says something else now, as `what: then → now`."""
     told = (
         (_("event"), lambda e: term_told(e.term)),
@@ -145,14 +151,15 @@ def _differences(was, event):
         (_("sponsor's judgement"), lambda e: str(e.judgement.get_causality_display()) if e.judgement else "–"),
         (_("expected"), lambda e: str(e.get_expectedness_display()) or "–"),
         (_("outcome"), lambda e: str(e.get_outcome_display())),
-        (_("action"), lambda e: str(e.get_action_taken_display())),
+        *(() if is_open else ((_("action"), lambda e: str(e.get_action_taken_display())),)),
         (_("onset"), lambda e: e.began_on.isoformat()),
     )
     return [f"{words}: {of(was)} → {of(event)}" for words, of in told if of(was) != of(event)]
 
 
-def changed_patients(snapshot, letters):
-    """C3. Who was randomised since, and who left."""
+def changed_patients(snapshot, letters, *, is_closed):
+    """C3. Who was randomised since, and who left. Why, in the site's own words, is not told beside a letter: such words may
+    name the arm."""
     rows = []
     for patient in snapshot.patients.values():
         was = snapshot.before.patients.get(patient.id)
@@ -169,10 +176,11 @@ def changed_patients(snapshot, letters):
     group = (Column(_("Group"), align="left"),) if letters else ()
     return Table(
         "C3", _("What changed since the last report: patients"),
-        (Column(_("Patient"), align="left"), *group, Column(_("What"), align="left"), Column(_("Date"), align="left"),
-         Column(_("Explanation"), align="left", share=1)),
+        (Column(_("Patient"), align="left"), *group, Column(pgettext("what changed", "What"), align="left", share=1 if is_closed else 0),
+         Column(_("Date"), align="left"), *(() if is_closed else (Column(_("Explanation"), align="left", share=1),))),
         tuple(
-            Row((p.number, *((letters.get(p.id, "–"),) if letters else ()), what, day.isoformat() if day else "–", words))
+            Row((p.number, *((letters.get(p.id, "–"),) if letters else ()), what, day.isoformat() if day else "–",
+                 *(() if is_closed else (words,))))
             for p, what, day, words in rows
         ),
         empty=_("Nobody was randomised since, and nobody left."),

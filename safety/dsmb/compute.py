@@ -13,6 +13,7 @@ from safety.dsmb.counting import FEWEST, Group
 from safety.dsmb.events import (
     adverse_events,
     all_events,
+    by_stratum,
     deaths,
     infusion_reactions,
     rates,
@@ -23,6 +24,7 @@ from safety.dsmb.events import (
 from safety.dsmb.figures import CLOSED, OPEN, About, Figures, PartFigures
 from safety.dsmb.grades import abnormal_results, shifts, worst_results
 from safety.dsmb.halts import halts, stopping_rules, unmaskings
+from safety.dsmb.introduction import introduction
 from safety.dsmb.measurements import laboratory_summary, trend_plot, viral_load
 from safety.dsmb.people import (
     baseline,
@@ -46,10 +48,12 @@ def open_part(snapshot) -> PartFigures:
     groups = [Group("", frozenset(snapshot.patients), is_open=True)]
     laboratory = {(test, visit, ""): summary for (test, visit), summary in snapshot.laboratory.items()}
     items = (
+        *introduction(snapshot),
         *changes(snapshot, groups, {}),
         action_items(snapshot),
         status(snapshot, groups, screened=True),
         enrolment_plot(snapshot),
+        trend_plot(snapshot, groups),
         enrolment(snapshot),
         screen_failures(snapshot),
         deviations(snapshot, groups),
@@ -62,8 +66,8 @@ def open_part(snapshot) -> PartFigures:
         *event_tables(snapshot, groups, laboratory_summary(snapshot, groups, laboratory)),
         worst_results(snapshot, groups),
         shifts(snapshot, groups),
-        trend_plot(snapshot, groups),
         viral_load(snapshot, groups),
+        by_stratum(snapshot, groups),
         *listings(snapshot, groups, {}),
     )
     return PartFigures(OPEN, about(snapshot, OPEN), tuple(filter(None, items)))
@@ -79,18 +83,20 @@ def closed_part(snapshot, arms) -> PartFigures:
     groups.append(Group("", frozenset(snapshot.patients)))
     totals = {(test, visit, ""): summary for (test, visit), summary in snapshot.laboratory.items()}
     items = (
+        *introduction(snapshot),
         *changes(snapshot, groups, letters),
         action_items(snapshot),
         status(snapshot, groups, screened=False),
+        trend_plot(snapshot, groups),
         baseline(snapshot, groups),
         exposure(snapshot, groups),
         *event_tables(snapshot, groups, laboratory_summary(snapshot, groups, arms.laboratory | totals)),
         infusion_reactions(snapshot, groups),
         worst_results(snapshot, groups),
         shifts(snapshot, groups),
-        trend_plot(snapshot, groups),
         viral_load(snapshot, groups),
         stopping_rules(snapshot, arms.stopping),
+        by_stratum(snapshot, groups),
         *listings(snapshot, groups, letters),
     )
     return PartFigures(CLOSED, about(snapshot, CLOSED), tuple(filter(None, items)))
@@ -111,7 +117,7 @@ def listings(snapshot, groups, letters):
     return (
         serious_events(snapshot, groups, letters),
         deaths(snapshot, groups, letters),
-        all_events(snapshot, letters),
+        all_events(snapshot, groups, letters),
         abnormal_results(snapshot, letters),
         unmaskings(snapshot, letters),
         halts(snapshot),
@@ -146,7 +152,8 @@ def about(snapshot, part):
         if has_infusions:
             methods.append(
                 _(
-                    "What can tell the product is in the closed part alone: doses, interruptions, reactions to infusions."
+                    "What can tell the product is in the closed part alone: doses, interruptions, actions taken with the "
+                    "treatment, reactions to infusions and which infusion an event came after."
                 )
             )
     else:
@@ -167,6 +174,7 @@ def about(snapshot, part):
         reported_on=snapshot.reported_on.isoformat(),
         scales=", ".join(snapshot.scales),
         language=tag(get_language()),
+        author=snapshot.author,
         key_figures=(
             (pgettext("number of patients", "Screened"), str(len(snapshot.patients))),
             (

@@ -6,6 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from statistics import quantiles
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from safety.dsmb.figures import Column
 from trialsite.ucum import unit_text
@@ -39,6 +40,16 @@ class Group:
     def withholds(self, n):
         """Are these too few to be summed up where everybody reads it?"""
         return self.is_open and 0 < n < FEWEST
+
+
+def listed(words):
+    """Several items in one cell, parted as the language parts them."""
+    return pgettext("between the items of a list", "; ").join(map(str, words))
+
+
+def with_more(words, more):
+    """`Appendicitis (Infections)`, in the language's own brackets."""
+    return _("%(name)s (%(more)s)") % {"name": words, "more": more}
 
 
 def count(n, of):

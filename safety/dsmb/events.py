@@ -8,9 +8,18 @@ from collections import Counter, defaultdict
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from patients.models import State
+from patients.models import Sex, State
 from safety import dictionary
-from safety.dsmb.counting import count, heading_of, interval_text, none_of
+from safety.dsmb.counting import (
+    FEWEST,
+    WITHHELD,
+    count,
+    heading_of,
+    interval_text,
+    listed,
+    none_of,
+    with_more,
+)
 from safety.dsmb.figures import Column, Row, Table
 from safety.models import ActionTaken
 from trialsite.ctcae import term_told
@@ -78,8 +87,9 @@ def by_system(terms):
     return systems
 
 
-def kinds_of_events(snapshot):
-    """What the overview counts: (words, whether an event is of this kind in this patient)."""
+def kinds_of_events(snapshot, *, is_open):
+    """What the overview counts: (words, whether an event is of this kind in this patient). What was done with the treatment,
+    and what came soon after an infusion, is of the closed part alone."""
     kinds = [
         (_("Any adverse event"), lambda p, e: True),
         (_("Related to the study treatment"), lambda p, e: e.counts_as_related),
@@ -88,9 +98,10 @@ def kinds_of_events(snapshot):
         (_("Serious"), lambda p, e: e.is_serious),
         (_("Serious and related"), lambda p, e: e.is_serious and e.counts_as_related),
         (_("Fatal"), lambda p, e: e.is_fatal),
-        (_("Treatment withdrawn"), lambda p, e: e.action_taken == ActionTaken.WITHDRAWN),
     ]
-    if infusions := snapshot.protocol.infusions:
+    if not is_open:
+        kinds.append((_("Treatment withdrawn"), lambda p, e: e.action_taken == ActionTaken.WITHDRAWN))
+    if (infusions := snapshot.protocol.infusions) and not is_open:
         window = infusions.reaction_window_days
         kinds.append((
             _("Within %(days)s days of an infusion") % {"days": window},
@@ -123,7 +134,7 @@ def adverse_events(snapshot, groups):
     rows = []
     if population:
         rows.append(Row((_("Overview"), *[""] * (len(columns) - 1)), "heading"))
-        for words, is_kind in kinds_of_events(snapshot):
+        for words, is_kind in kinds_of_events(snapshot, is_open=any(group.is_open for group in groups)):
             of_kind = lambda p, is_kind=is_kind: [e for e in events_under_treatment(p) if is_kind(p, e)]  # noqa: E731
             rows.append(Row((words, *cells(of_kind)), "inner"))
     rows += rows_by_term(by_term(snapshot), cells)
@@ -223,6 +234,57 @@ def rates(snapshot, groups):
     )  # fmt: skip
 
 
+def by_stratum(snapshot, groups):
+    """T16. Safety by stratum of the randomisation; strata are no arms. None where nothing is stratified."""
+    if not any(protocol.allocation.strata for protocol in snapshot.versions.values()):
+        return None
+    population = snapshot.safety_population
+    wanted = (
+        (_("Any event, n (%)"), lambda e: True),
+        (_("Grade 3 or worse, n (%)"), lambda e: e.grade >= 3),
+        (_("Serious, n (%)"), lambda e: e.is_serious),
+    )
+    columns = [Column(_("Stratum"), align="left", share=1)]
+    for group in groups:
+        heading = heading_of(group, population)
+        columns += [
+            Column(_("Patients"), heading, share=0.34),
+            *(Column(words, heading, share=0.4) for words, _such in wanted),
+        ]
+
+    def row(words, of_stratum, kind=""):
+        cells = []
+        for group in groups:
+            these = group.of(of_stratum)
+            numbers = [count(sum(any(map(is_such, events_under_treatment(p))) for p in these), len(these))
+                       for _words, is_such in wanted]  # fmt: skip
+            cells += [str(len(these)), *([WITHHELD] * len(numbers) if group.withholds(len(these)) else numbers)]
+        return Row((words, *cells), kind)
+
+    strata = sorted({p.stratum for p in population})
+    rows = [row(_stratum_told(snapshot, key), [p for p in population if p.stratum == key]) for key in strata]
+    if rows:
+        rows.append(row(_("All strata"), population, "total"))
+    withheld = any(WITHHELD in row.cells for row in rows)
+    notes = (_("Of %(patients)s; a patient counts once in each column.") % {"patients": snapshot.population_words},)
+    if withheld:
+        notes += (_("%(sign)s: of fewer than %(n)s patients nothing is summed up.") % {"sign": WITHHELD, "n": FEWEST},)
+    return Table(
+        "T16", _("Safety by stratum of the randomisation"), tuple(columns), tuple(rows), notes if rows else (),
+        wide=len(groups) > 2, empty=_("Nobody was treated."),
+    )  # fmt: skip
+
+
+def _stratum_told(snapshot, key):
+    """`01 First hospital, low`: the levels by their names."""
+    names = {p.site: f"{p.site} {p.site_name}" for p in snapshot.patients.values()} | {
+        sex.value: str(sex.label) for sex in Sex
+    }
+    for protocol in snapshot.versions.values():
+        names |= {level.code: level.name for factor in protocol.allocation.strata for level in factor.levels}
+    return ", ".join(names.get(level, level) for level in key.split("/"))
+
+
 def infusion_reactions(snapshot, groups):
     """T11. By the number of the infusion, each at its worst grade, and the terms. Of the closed part alone."""
     infusions = snapshot.protocol.infusions
@@ -296,19 +358,20 @@ def _end_of(snapshot, event):
 
 def serious_events(snapshot, groups, letters):
     """L1. Every serious event, also before the first infusion and in patients who were not randomised."""
+    is_closed = not any(group.is_open for group in groups)
     columns = listing_columns(
         letters, Column(_("No.")), Column(_("Event"), align="left", share=3), Column(_("Grade")),
         Column(_("Onset"), align="left"), Column(_("End"), align="left"),
         Column(_("Serious because"), align="left", share=3), Column(_("Relationship"), align="left", share=1.6),
         Column(_("Expected"), align="left", share=1.4), Column(_("By the sponsor"), align="left", share=1.8),
-        Column(_("Action"), align="left", share=1.6),
+        *((Column(_("Action"), align="left", share=1.6),) if is_closed else ()),
         Column(_("Outcome"), align="left", share=1.6),
     )  # fmt: skip
     rows = tuple(
-        Row((*who(p, letters), str(e.sequence), f"{term_told(e.term)} ({dictionary.told(e.counted_as[0])})", str(e.grade),
-             day_told(snapshot, p, e.began_on), _end_of(snapshot, e), "; ".join(e.seriousness),
-             str(e.get_relationship_display()), str(e.get_expectedness_display()), _by_sponsor(e), str(e.get_action_taken_display()),
-             str(e.get_outcome_display())))
+        Row((*who(p, letters), str(e.sequence), with_more(term_told(e.term), dictionary.told(e.counted_as[0])), str(e.grade),
+             day_told(snapshot, p, e.began_on), _end_of(snapshot, e), listed(e.seriousness),
+             str(e.get_relationship_display()), str(e.get_expectedness_display()), _by_sponsor(e),
+             *((str(e.get_action_taken_display()),) if is_closed else ()), str(e.get_outcome_display())))
         for p, e in _listed(snapshot) if e.is_serious
     )  # fmt: skip
     notes = none_of(lambda p: any(e.is_serious for e in events_under_treatment(p)), groups, snapshot.safety_population)
@@ -321,7 +384,7 @@ def _by_sponsor(event):
     """How the sponsor judged it last."""
     if event.judgement is None:
         return "–"
-    return f"{event.judgement.get_causality_display()}; {event.judgement.get_expectedness_display()}"
+    return listed((event.judgement.get_causality_display(), event.judgement.get_expectedness_display()))
 
 
 def deaths(snapshot, groups, letters):
@@ -340,7 +403,7 @@ def deaths(snapshot, groups, letters):
                 *who(patient, letters),
                 day_told(snapshot, patient, died_on) if died_on else _("not known"),
                 _last_infusion(patient, died_on),
-                "; ".join(f"{term_told(e.term)} ({e.get_relationship_display()})" for e in fatal) or _("none reported"),
+                listed(with_more(term_told(e.term), e.get_relationship_display()) for e in fatal) or _("none reported"),
             ))
         )  # fmt: skip
     notes = none_of(lambda p: p.has_died, groups, snapshot.safety_population)
@@ -359,24 +422,27 @@ def _last_infusion(patient, died_on):
 
 def _as_counted(event):
     term, reported = event.counted_as[1], term_told(event.term)
-    return reported if term.casefold() == event.term.strip().casefold() else f"{reported} ({term_told(term)})"
+    return reported if term.casefold() == event.term.strip().casefold() else with_more(reported, term_told(term))
 
 
-def all_events(snapshot, letters):
-    """L3."""
+def all_events(snapshot, groups, letters):
+    """L3. Which infusion an event came after, and what was done with the treatment, is of the closed part alone."""
+    is_closed = not any(group.is_open for group in groups)
     columns = listing_columns(
         letters, Column(_("No.")), Column(_("Event (counted as)"), align="left", share=2.5),
         Column(_("Body system"), align="left", share=2),
         Column(_("Grade")), Column(_("Serious"), align="left"), Column(_("Onset"), align="left"),
-        Column(_("End"), align="left"), Column(_("After infusion"), share=0.9),
-        Column(_("Relationship"), align="left", share=1.15), Column(_("Action"), align="left", share=1.3),
+        Column(_("End"), align="left"), *((Column(_("After infusion"), share=0.9),) if is_closed else ()),
+        Column(_("Relationship"), align="left", share=1.15),
+        *((Column(_("Action"), align="left", share=1.3),) if is_closed else ()),
         Column(_("Outcome"), align="left", share=1.1),
     )  # fmt: skip
     rows = tuple(
         Row((*who(p, letters), str(e.sequence), _as_counted(e),
              str(dictionary.told(e.counted_as[0])), str(e.grade), _("yes") if e.is_serious else _("no"),
-             day_told(snapshot, p, e.began_on), _end_of(snapshot, e), str(e.infusion_number or "–"),
-             str(e.get_relationship_display()), str(e.get_action_taken_display()), str(e.get_outcome_display())))
+             day_told(snapshot, p, e.began_on), _end_of(snapshot, e),
+             *((str(e.infusion_number or "–"),) if is_closed else ()), str(e.get_relationship_display()),
+             *((str(e.get_action_taken_display()),) if is_closed else ()), str(e.get_outcome_display())))
         for p, e in _listed(snapshot)
     )  # fmt: skip
     return Table("L3", _("All adverse events"), columns, rows, wide=True, empty=_("No adverse event."))

@@ -121,6 +121,7 @@ class About:
     reported_on: str
     language: str = "en"
     scales: str = ""
+    author: str = ""  # empty: asked for by the system, each month
     key_figures: tuple[tuple[str, str], ...] = ()
     methods: tuple[str, ...] = ()
 

@@ -3,17 +3,29 @@
 from django.utils.translation import gettext as _
 
 from patients.models import Scope, blocked_told
-from safety.dsmb.counting import count
+from safety.dsmb.counting import listed, parts
 from safety.dsmb.events import listing_columns, who
 from safety.dsmb.figures import Column, Row, Table
+from safety.dsmb.introduction import rule_number, rule_told, what_counts
+from safety.stopping.boundaries import beta_tail
+from safety.stopping.rules import interval_of, statistic_of
+from trialsite import trial
+from trialsite.protocol.stopping import BetaBinomialRule
 from trialsite.reasons import reason_told
 
 
 def _cause(halt):
-    """What a rule counts, and what people wrote of a halt of one arm, may name the arm."""
+    """A halt of a rule about single arms, and what people wrote of a halt of one arm, may tell an arm; so may the rule's
+    number. In a masked trial no halt says which rule it was (docs/stopping.md)."""
     if halt.cause_told:
-        return _("A stopping rule of the protocol was met.")
+        return halt.reason if halt.rule in _pooled_rules() else _("A stopping rule of the protocol was met.")
     return "–" if halt.scope == Scope.ARM else reason_told(halt.cause)
+
+
+def _pooled_rules():
+    """The codes of the rules that count everybody, whichever version of the protocol one asks."""
+    rules = [rule for protocol in trial.versions().values() for rule in protocol.stopping_rules]
+    return {rule.code for rule in rules} - {rule.code for rule in rules if rule.arms}
 
 
 def halts(snapshot):
@@ -25,7 +37,7 @@ def halts(snapshot):
         is_lifted = halt.lifted_at is not None and halt.lifted_at.date() <= snapshot.cutoff
         rows.append(
             Row((
-                f"{halt.opened_at:%Y-%m-%d}", about, "; ".join(blocked_told(what) for what in halt.blocks),
+                f"{halt.opened_at:%Y-%m-%d}", about, listed(blocked_told(what) for what in halt.blocks),
                 _cause(halt),
                 f"{halt.lifted_at:%Y-%m-%d}" if is_lifted else _("not lifted"),
             ))
@@ -38,41 +50,85 @@ def halts(snapshot):
 
 
 def stopping_rules(snapshot, states):
-    """T15. Of the closed part alone. Of a rule that looks at single arms only whether it is met: its name and how many
-    patients it counts would tell which letter is which arm."""
+    """T15. Of the closed part alone. A rule about single arms is applied to each group alike (`states`: safety/dsmb/arms.py),
+    under its number: what is shown of one group is shown of each, so it tells no arm."""
+    rules = list(enumerate(snapshot.protocol.stopping_rules, 1))
+    has_posterior = any(isinstance(rule, BetaBinomialRule) for _place, rule in rules)
     rows = []
-    for place, rule in enumerate(snapshot.protocol.stopping_rules, 1):
-        of_rule = [state for state in states if state.rule.code == rule.code]
-        is_met = any(state.is_met for state in of_rule)
-        words = _("met") if is_met else _("not met")
-        if rule.arms:
-            name = _("Rule %(place)s of the protocol (of single groups)") % {"place": place}
-            rows.append(Row((name, "–", "–", words)))
+
+    def cells(words, state):
+        told = [words, parts(state.y, state.n), _stops_at(state)]
+        if has_posterior:
+            told.append(_posterior(state))
+        return (*told, _reached(state))
+
+    for place, rule in rules:
+        if not rule.arms:
+            rows.append(Row(cells(rule_told(place, rule), states[rule.code, ()])))
             continue
-        first = of_rule[0] if of_rule else None
-        boundary = first.boundary if first else None
-        stops_at = boundary.rejection_at(first.n) if boundary and first.n else None
-        if boundary is None:
-            stops_at = 1
-        rows.append(
-            Row(
-                (
-                    rule.name,
-                    count(first.y, first.n) if first else "0",
-                    "–" if stops_at is None else str(stops_at),
-                    words,
-                )
-            )
-        )
+        of_rule = {letters: state for (code, letters), state in states.items() if code == rule.code}
+        words = _("%(rule)s: %(words)s; applied to each group alike") if len(rule.arms) == 1 else _(
+            "%(rule)s: %(words)s; applied to each choice of %(n)s groups alike"
+        )  # fmt: skip
+        told = {"rule": rule_number(place), "words": what_counts(snapshot.protocol, rule), "n": len(rule.arms)}
+        rows.append(Row((words % told, *[""] * (3 + has_posterior)), "heading"))
+        for letters, state in of_rule.items():
+            rows.append(Row(cells(_("Group %(letters)s") % {"letters": " + ".join(letters)}, state), "inner"))
     columns = (
-        Column(_("Stopping rule"), align="left", share=1), Column(_("Patients with an event, of the treated")),
-        Column(_("Stops at")), Column(_("State"), align="left"),
+        Column(_("Stopping rule"), align="left", share=1), Column(_("Patients with an event, y of the n treated")),
+        Column(_("Stops at")), *((Column(_("Posterior probability"), align="left"),) if has_posterior else ()),
+        Column(_("Boundary"), align="left"),
     )  # fmt: skip
+    notes = (
+        _("As of the cut-off, with all that was known. Stops at: the least number of patients with an event, of as many "
+          "treated patients, at which the boundary is reached; a dash: no number of so few patients reaches it."),
+    )  # fmt: skip
+    if any(rule.arms for _place, rule in rules):
+        notes += (
+            _("A rule of single groups is shown for every group, whether the protocol made it for that group or not: that a "
+              "group reaches the boundary does not say that the rule is met. L6 has the halts."),
+        )  # fmt: skip
     return Table(
-        "T15", _("Stopping rules"), columns, tuple(rows),
-        (_("As of the cut-off, with all that was known. Stops at: the least number of patients with an event, of as many "
-           "treated patients, at which the rule is met."),) if rows else (),
-        wide=True, empty=_("The protocol has no stopping rule."),
+        "T15", _("Stopping rules"), columns, tuple(rows), notes if rows else (), wide=True,
+        empty=_("The protocol has no stopping rule."),
+    )  # fmt: skip
+
+
+def _stops_at(state):
+    if state.boundary is None:
+        return "1"
+    stops_at = state.boundary.rejection_at(state.n) if state.n else None
+    return "–" if stops_at is None else str(stops_at)
+
+
+def _reached(state):
+    """Whether the boundary is, or was on the way, reached; a rule that halts single patients, by any."""
+    if state.rule.scope == "patient":
+        return _("reached") if state.y else _("not reached")
+    if not state.is_met:
+        return _("not reached")
+    if (state.met_at.y, state.met_at.n) == (state.y, state.n):
+        return _("reached")
+    return _("reached, at %(y)s of %(n)s") % {"y": state.met_at.y, "n": state.met_at.n}
+
+
+def _posterior(state):
+    """`Pr(p > 10 %) = 0.734; limit 0.9`: how sure the rule is by now that the rate is too high."""
+    rule = state.rule
+    if not isinstance(rule, BetaBinomialRule):
+        return "–"
+    statistic, (goes_on, _stops) = statistic_of(rule), interval_of(rule)
+    limit = float(rule.confidence) if rule.confidence is not None else goes_on
+    conditions = [(rule.acceptable_rate, statistic.p0, limit)]
+    if rule.unacceptable_rate is not None:
+        conditions.append((rule.unacceptable_rate, statistic.p1, float(rule.least_probability)))
+    return "; ".join(
+        _("Pr(p > %(rate)s %%) = %(probability)s, stops above %(limit)s")
+        % {
+            "rate": f"{100 * rate:f}".rstrip("0").rstrip("."), "limit": f"{limit:.4g}",
+            "probability": f"{beta_tail(statistic.a + state.y, statistic.b + state.n - state.y, p):.3f}",
+        }
+        for rate, p, limit in conditions
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from safety.dsmb.counting import (
     count,
     decimal_text,
     heading_of,
+    listed,
     name_with_unit,
     quartiles,
 )
@@ -96,7 +97,7 @@ def trend_plot(snapshot, groups):
         lines.append(Line("median", label, points, group.letter, tuple(counts[day] for day in sorted(at))))
     medians = [line for line in lines if line.role == "median" and line.points]
     ticks = sorted({day for line in medians for day, _value in line.points})
-    words = "; ".join(
+    words = listed(
         _("%(line)s %(first)g on day %(first_day)s and %(last)g on day %(last_day)s")
         % {
             "line": line.label, "first": line.points[0][1], "first_day": line.points[0][0],

@@ -55,7 +55,7 @@ def read_snapshot(cutoff: date, entered_until: datetime, reported_on: date) -> S
         panels_by_site=_read_panels(patients, cutoff, entered_until.date()),
         laboratory=read_laboratory(patients, cutoff),
         trend=read_trend(patients, cutoff, TREND_TEST),
-        viral_load=[row for row in read_trend(patients, cutoff, VIRAL_LOAD) if row[2] > 0],
+        viral_load=read_trend(patients, cutoff, VIRAL_LOAD, treated_only=True),
         grades=read_grades(patients, cutoff),
         abnormal=read_abnormal(patients, cutoff),
         scales=read_scales(),
@@ -91,17 +91,20 @@ def baseline_tests(protocol):
 def _read_patients(cutoff):
     patients = {}
     rows = Patient.objects.filter(screened_on__lte=cutoff).select_related("site").order_by("number")
-    taken = dict(AllocationSlot.objects.taken().values_list("patient_id", "taken_at"))
+    slots = AllocationSlot.objects.taken().values_list("patient_id", "taken_at", "stratum")
+    taken = {patient: (taken_at, stratum) for patient, taken_at, stratum in slots}
     for row in rows:
         patient = patients[row.pk] = OnePatient(
             row.pk, row.number, row.site.code, row.site.name, row.sex, row.birth_date, row.screened_on,
             row.protocol_version, day_0=row.day_0,
         )  # fmt: skip
         if row.pk in taken:
-            on = taken[row.pk].astimezone(ZoneInfo(row.site.timezone)).date()
+            taken_at, stratum = taken[row.pk]
+            on = taken_at.astimezone(ZoneInfo(row.site.timezone)).date()
             # data of an earlier day may be entered later; nobody is treated before being randomised
             on = min(on, row.day_0) if row.day_0 else on
-            patient.randomised_on = on if on <= cutoff else None
+            if on <= cutoff:
+                patient.randomised_on, patient.stratum = on, stratum
     for end in Disposition.objects.filter(on__lte=cutoff).order_by("on", "id"):
         if patient := patients.get(end.patient_id):
             gone = end.state != State.RANDOMISED  # found again after having been lost

@@ -62,6 +62,7 @@ def words_of(figures):
             [_("Data entered until"), _("%(instant)s (event %(event)s of the audit trail)")
              % {"instant": about.entered_until, "event": about.event}],
             [_("Date of report"), about.reported_on],
+            [_("Author"), about.author or _("made by the system, each month")],
         ],
     }  # fmt: skip
 

@@ -3,10 +3,12 @@
 from collections import defaultdict
 
 from django.db.models import Aggregate, Case, CharField, Count, F, FloatField, Max, Min, Q, Value, When
-from django.db.models.functions import Least
+from django.db.models.functions import Coalesce
 
-from safety.dsmb.snapshot import UNSCHEDULED, Abnormal, Graded, Summary
+from safety.dsmb.snapshot import UNSCHEDULED, Abnormal, BaselineGrade, Graded, Summary, rule_of
+from trialsite import trial
 from visits.models import Flag, Measurement
+from visits.treated import after_treatment, before_treatment
 
 
 class Median(Aggregate):
@@ -53,24 +55,22 @@ def read_laboratory(patients, cutoff):
 
 
 def read_baseline(patients, cutoff, tests):
-    """The last result on or before day 0, and that of an earlier day when a later one is not there."""
+    """The last result before the treatment, and that of an earlier day when a later one is not there."""
     rows = (
-        Measurement.objects.filter(
-            panel__isnull=False, value__isnull=False, test__in=[test.code for test in tests],
-            collected_on__lte=Least(F("patient__day_0"), cutoff),
-        )
+        before_treatment(Measurement.objects.all())
+        .filter(value__isnull=False, test__in=[test.code for test in tests], collected_on__lte=cutoff)
         .order_by("collected_on", "id")
         .values_list("patient_id", "test", "value", "operator")
-    )  # fmt: skip
+    )
     for patient_id, test, value, operator in rows:
         if patient := patients.get(patient_id):
             patient.baseline[test] = (value, operator)
 
 
-def read_trend(patients, cutoff, test):
+def read_trend(patients, cutoff, test, *, treated_only=False):
+    numbers = numbers_until(patients, cutoff).filter(test=test)
     rows = (
-        numbers_until(patients, cutoff)
-        .filter(test=test)
+        (after_treatment(numbers) if treated_only else numbers)
         .order_by("patient__number", "collected_on", "id")
         .values_list("patient_id", "panel__visit__is_scheduled", "panel__visit__code", "collected_on", "value")
     )
@@ -83,46 +83,61 @@ def read_trend(patients, cutoff, test):
 
 def _graded_until(patients, cutoff):
     return Measurement.objects.filter(
-        panel__isnull=False, grade__isnull=False, collected_on__lte=cutoff,
+        grade__isnull=False, collected_on__lte=cutoff,
         patient__in=[p.id for p in patients.values() if p.randomised_on],
     )  # fmt: skip
 
 
 def read_grades(patients, cutoff):
-    """Baseline is the last graded result on or before day 0, as in T4."""
+    """Baseline is the last graded result before the treatment, as in T4; after it come also the vital signs that are taken
+    while infusions run."""
     graded = _graded_until(patients, cutoff).order_by()
     before = (
-        graded.filter(collected_on__lte=F("patient__day_0"))
+        before_treatment(graded)
         .order_by("patient_id", "test", "-collected_on", "-id")
         .distinct("patient_id", "test")
-        .values_list("patient_id", "test", "grade", "grade_direction")
+        .values_list("patient_id", "test", "grade", "grade_direction", "grade_is_to_confirm")
     )
-    baseline = {(patient, test): {way: grade} if grade else {} for patient, test, grade, way in before.iterator()}
+    baseline = {
+        (patient, test): BaselineGrade({way: grade} if grade else {}, to_confirm)
+        for patient, test, grade, way, to_confirm in before.iterator()
+    }
+
+    def worst(way, **also):
+        return Max("grade", filter=Q(grade_direction=way, **also))
+
     after = (
-        graded.filter(collected_on__gt=F("patient__day_0"))
+        after_treatment(graded)
         .values_list("patient_id", "test")
-        .annotate(low=Max("grade", filter=Q(grade_direction="L")), high=Max("grade", filter=Q(grade_direction="H")))
-    )
+        .annotate(low=worst("L"), high=worst("H"), low_confirmed=worst("L", grade_is_to_confirm=False),
+                  high_confirmed=worst("H", grade_is_to_confirm=False))
+    )  # fmt: skip
     grades = defaultdict(dict)
-    for patient, test, low, high in after.iterator():
-        worst = {way: grade for way, grade in (("L", low), ("H", high)) if grade}
-        grades[test][patient] = Graded(worst, baseline.get((patient, test)))
+    for patient, test, low, high, low_confirmed, high_confirmed in after.iterator():
+        ways = (("L", low, low_confirmed), ("H", high, high_confirmed))
+        grades[test][patient] = Graded(
+            {way: grade for way, grade, _confirmed in ways if grade},
+            baseline.get((patient, test)),
+            frozenset(way for way, grade, confirmed in ways if grade and grade != confirmed),
+        )
     return grades
 
 
 def read_abnormal(patients, cutoff):
-    """Grade 3 or worse, and grade 2 that is worse than at baseline: what the board should see of single results."""
+    """What the board should see of single results: those whose grade proposes an adverse event by the protocol's rule."""
+    rules = {version: rule_of(protocol) for version, protocol in trial.versions().items()}
+    least = min(from_grade for rule in rules.values() for from_grade in rule.proposing_grades)
     rows = (
-        _graded_until(patients, cutoff)
-        .filter(collected_on__gt=F("patient__day_0"))
-        .filter(Q(grade__gte=3) | Q(grade=2, baseline_grade__lt=2))
+        after_treatment(_graded_until(patients, cutoff).filter(grade__gte=least))
         .order_by("patient__number", "collected_on", "test", "id")
         .values_list(
+            Coalesce("panel__protocol_version", "infusion__visit__protocol_version"),
             "patient_id", "test", "collected_on", "typed", "reported_unit", "reported_low", "reported_high", "grade",
-            "grade_direction", "baseline_grade",
+            "grade_direction", "baseline_grade", "grade_is_to_confirm", "infusion__number", "minute",
         )
     )  # fmt: skip
-    return [Abnormal(*row) for row in rows.iterator()]
+    found = ((rules.get(version), Abnormal(*row)) for version, *row in rows.iterator())
+    return [one for rule, one in found if rule and rule.proposes(one.grade, one.baseline_grade)]
 
 
 def read_scales():

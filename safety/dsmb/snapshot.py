@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from patients.models import Halt, State, Unmasking
 from safety.models import ActionItem, AdverseEvent, Deviation
 from trialsite import trial
+from trialsite.protocol.plans import GradingPlan
 
 UNSCHEDULED = ""
 # the test that is drawn over time; a protocol without it has no such figure
@@ -46,6 +47,7 @@ class OnePatient:
     screened_on: date
     protocol_version: str
     randomised_on: date | None = None
+    stratum: str = ""
     day_0: date | None = None
     was_eligible: bool = False
     unmet: tuple[str, ...] = ()
@@ -107,17 +109,39 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class BaselineGrade:
+    """The grade of the last result before the treatment, by direction ("L", "H"; none for grade 0), and whether an
+    investigator has still to confirm it."""
+
+    grades: dict[str, int]
+    is_to_confirm: bool = False
+
+
+@dataclass(frozen=True)
 class Graded:
-    """The grades of one patient's results of a test by direction ("L", "H"), worst after day 0, and at baseline (None:
-    not graded then). No direction is there whose grades are all 0."""
+    """The grades of one patient's results of a test: the worst after the treatment began by direction, and that at
+    baseline (None: not graded then). No direction is there whose grades are all 0. `to_confirm` are the directions whose
+    worst grade an investigator has still to confirm."""
 
     worst: dict[str, int]
-    baseline: dict[str, int] | None
+    baseline: BaselineGrade | None
+    to_confirm: frozenset[str] = frozenset()
+
+
+# which grades the board sees result by result, where the protocol has no rule for it
+USUAL_RULE = GradingPlan(scale="-", propose_from_grade=3, propose_worse_from_grade=2)
+
+
+def rule_of(protocol) -> GradingPlan:
+    """Which results propose an adverse event, by this version of the protocol."""
+    plan = protocol.grading
+    return plan if plan and plan.proposing_grades else USUAL_RULE
 
 
 @dataclass(frozen=True)
 class Abnormal:
-    """A result after day 0 that the board should see."""
+    """A result after the treatment began that the board should see. `infusion` and `minute` are those of a reading while an
+    infusion ran."""
 
     patient: int
     test: str
@@ -129,15 +153,19 @@ class Abnormal:
     grade: int
     direction: str
     baseline_grade: int | None
+    is_to_confirm: bool = False
+    infusion: int | None = None
+    minute: int | None = None
 
 
 @dataclass(frozen=True)
 class Before:
-    """Where the last report stood: its patients, as they were known then."""
+    """Where the last report stood: its patients, as they were known then. `is_released`: the board had got it."""
 
     cutoff: date
     entered_until: datetime
     patients: dict[int, OnePatient]
+    is_released: bool = True
 
 
 @dataclass
@@ -163,6 +191,7 @@ class Snapshot:
     unmaskings: list[Unmasking]
     event: int = 0
     before: Before | None = None
+    author: str = ""  # who asked for the report; empty: the system, each month
 
     @property
     def versions(self):

@@ -57,6 +57,15 @@ def shift_table(pairs):
     return table
 
 
+def shift_look(baseline, worst):
+    """How a cell of the shift table is drawn: "same", "better", "worse-1" to "worse-4" by how many grades; "" where one of
+    the two is not known."""
+    if baseline is None or worst is None:
+        return ""
+    by = worst - baseline
+    return f"worse-{by}" if by > 0 else "better" if by else "same"
+
+
 @dataclass(frozen=True)
 class Point:
     patient: int

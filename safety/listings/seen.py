@@ -1,17 +1,21 @@
 """What the pictures are made of, gathered from the database: a few statements for any number of patients."""
 
 from collections import defaultdict
+from dataclasses import dataclass
 
-from django.db.models import F, FloatField, Max, Q
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import Count, F, FloatField, Max, Q
 from django.db.models.functions import Cast, Coalesce
 
 from patients.models import AllocationSlot, Disposition, Patient
 from safety.listings import pictures
 from safety.models import AdverseEvent
-from trialsite import trial
+from trialsite import scales, trial
 from trialsite.ctcae import term_told
 from trialsite.roles import Permission, within_sites
+from visits.grading import HIGH, LOW
 from visits.models import Infusion, Measurement
+from visits.treated import AFTER_TREATMENT, BEFORE_TREATMENT, after_treatment, with_treated_at
 
 # the rows of grading scales whose tests the liver plot compares
 ALT_ROW, BILIRUBIN_ROW = "alt_high", "bilirubin_high"
@@ -42,12 +46,49 @@ def class_and_grade(user):
     )
 
 
+@dataclass(frozen=True)
+class Shift:
+    """A patient's grades of a test in one direction: at the baseline, and the worst one after it; None where not known.
+    `is_proposed`: nobody has confirmed the worst one yet, and what is confirmed is not as bad."""
+
+    patient: int
+    baseline: int | None
+    worst: int | None
+    is_proposed: bool
+
+
 def shifts(user, test):
-    """(patient id, grade at baseline, worst grade after it) of a test; of patients with a result after the baseline."""
+    """{direction: a Shift of each patient with a result after the treatment began}, of a test. A low grade
+    is none among the high ones: a patient with a grade in one direction has 0 in the other, as in the report's T13."""
     measured = within_sites(Measurement.objects.filter(test=test), user, Permission.VIEW_ADVERSE_EVENTS)
-    later = measured.exclude(typed="").filter(patient__day_0__isnull=False, collected_on__gt=F("patient__day_0"))
-    found = later.values("patient_id").annotate(worst=Max("grade"), baseline=Max("baseline_grade")).order_by()
-    return [(row["patient_id"], row["baseline"], row["worst"]) for row in found]
+    measured = with_treated_at(measured.exclude(typed=""))
+    last_graded = {"filter": BEFORE_TREATMENT & Q(grade__isnull=False), "order_by": ("-collected_on", "-id")}
+    of_way = {way: Q(grade_direction=way) & AFTER_TREATMENT for way in ways_of(test)}
+    found = measured.values("patient_id").annotate(
+        later=Count("id", filter=AFTER_TREATMENT), any_grade=Max("grade", filter=AFTER_TREATMENT),
+        before=ArrayAgg("grade", **last_graded), way_before=ArrayAgg("grade_direction", **last_graded),
+        **{f"worst_{way}": Max("grade", filter=q) for way, q in of_way.items()},
+        **{f"sure_{way}": Max("grade", filter=q & Q(grade_is_to_confirm=False)) for way, q in of_way.items()},
+    ).filter(later__gt=0).order_by()  # fmt: skip
+    shifts = {way: [] for way in of_way}
+    for row in found:
+        grade, direction = (row["before"][0], row["way_before"][0]) if row["before"] else (None, "")
+        for way, theirs in shifts.items():
+            baseline = 0 if grade and direction != way else grade
+            worst = None if row["any_grade"] is None else row[f"worst_{way}"] or 0
+            theirs.append(Shift(row["patient_id"], baseline, worst, bool(worst and worst > (row[f"sure_{way}"] or 0))))
+    return shifts
+
+
+def ways_of(test):
+    """The directions ("L", "H") in which a test is graded, in any version of the protocol."""
+    found = set()
+    for protocol in trial.versions().values():
+        if protocol.grading:
+            rows = [row for one in protocol.tests if one.code == test for row in one.grade_rows]
+            scale = scales.scale(protocol.grading.scale)
+            found |= {LOW if scale.row(row).direction == "low" else HIGH for row in rows}
+    return [way for way in (LOW, HIGH) if way in found]
 
 
 def graded_tests():
@@ -56,13 +97,12 @@ def graded_tests():
 
 
 def liver_peaks(user):
-    """(patient id, number, peak ALT, peak bilirubin) after day 0, as multiples of the upper limit of each result."""
+    """(patient id, number, peak ALT, peak bilirubin) after the treatment began, as multiples of the upper limit of each result."""
     measured = within_sites(Measurement.objects.all(), user, Permission.VIEW_ADVERSE_EVENTS)
     alt, bilirubin = tests_of_row(ALT_ROW), tests_of_row(BILIRUBIN_ROW)
     multiple = Cast(F("value"), FloatField()) / Cast(F("high"), FloatField())
     found = (
-        measured.filter(test__in=alt | bilirubin, value__isnull=False, high__gt=0)
-        .filter(patient__day_0__isnull=False, collected_on__gte=F("patient__day_0"))
+        after_treatment(measured.filter(test__in=alt | bilirubin, value__isnull=False, high__gt=0))
         .values("patient_id", "patient__number")
         .annotate(alt=Max(multiple, filter=Q(test__in=alt)), bilirubin=Max(multiple, filter=Q(test__in=bilirubin)))
         .order_by("patient__number")

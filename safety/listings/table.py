@@ -25,6 +25,7 @@ class Column:
     sort: str = ""
     url: Callable | None = None
     look: str = ""  # "grade", "serious", "unit": how the cell is drawn
+    level: Callable | None = None  # the grade whose colour a cell of the look "grade" has
     at_first: bool = True  # is it shown until somebody chooses columns?
 
 

@@ -1,4 +1,5 @@
-"""Graded results that somebody judged: they belong to an adverse event, or are none."""
+"""What was seen at a patient and proposes an adverse event, and was judged: it belongs to one, or is none. What is seen is a
+graded result, or a reaction to an infusion."""
 
 from django.db import models
 from django.db.models import Q
@@ -7,17 +8,25 @@ from django.utils.translation import gettext_lazy as _
 
 from patients.models import Line, person
 from safety.models.adverse_events import AdverseEvent, AdverseEventQuerySet
-from visits.models import Measurement
+from visits.models import Measurement, Reaction
+
+
+def _one_was_seen():
+    one = Q(measurement__isnull=False, reaction__isnull=True) | Q(measurement__isnull=True, reaction__isnull=False)
+    return models.CheckConstraint(condition=one, name="%(class)s_is_of_a_result_or_a_reaction")
 
 
 class JudgedResult(Line):
-    """The grade that was judged, as it was then. Taken back, the result is proposed again if it still holds."""
+    """What was seen, and the grade that was judged, as it was then: of a result, or of a reaction to an infusion (its line,
+    which a correction replaces by another). Taken back, it is proposed again if it still holds."""
 
-    measurement = models.ForeignKey(Measurement, models.PROTECT, verbose_name=_("result"))
+    measurement = models.ForeignKey(Measurement, models.PROTECT, null=True, verbose_name=_("result"))
+    reaction = models.ForeignKey(Reaction, models.PROTECT, null=True, verbose_name=_("infusion reaction"))
     grade = models.PositiveSmallIntegerField(_("grade"))
-    grade_scale = models.CharField(_("scale"), max_length=40)
-    grade_scale_version = models.CharField(_("version of the scale"), max_length=20)
-    grade_row = models.CharField(_("row of the scale"), max_length=200)
+    # empty for a reaction of which no scale has a row
+    grade_scale = models.CharField(_("scale"), max_length=40, blank=True)
+    grade_scale_version = models.CharField(_("version of the scale"), max_length=20, blank=True)
+    grade_row = models.CharField(_("row of the scale"), max_length=200, blank=True)
     judged_by = person(_("judged by"))
     judged_at = models.DateTimeField(_("judged at"), default=timezone.now)
 
@@ -27,33 +36,38 @@ class JudgedResult(Line):
         abstract = True
         ordering = ["-judged_at", "-id"]
 
+    @property
+    def seen(self):
+        return self.measurement if self.measurement_id else self.reaction
+
 
 class ResultOfEvent(JudgedResult):
-    """A result that proposed an adverse event, or belongs to it."""
+    """What an adverse event was reported from, or what else belongs to it: a result, or a reaction to an infusion."""
 
     event = models.ForeignKey(AdverseEvent, models.PROTECT, related_name="results", verbose_name=_("adverse event"))
 
     class Meta(JudgedResult.Meta):
-        verbose_name = _("result of an adverse event")
+        verbose_name = _("result or reaction of an adverse event")
         default_related_name = "results_of_events"
+        constraints = [_one_was_seen()]
 
     def __str__(self):
-        return f"{self.measurement_id}: {self.event_id}"
+        return f"{self.seen}: {self.event_id}"
 
 
 class DeclinedResult(JudgedResult):
-    """A result that is no adverse event, and why."""
+    """A result or reaction that is no adverse event, and why."""
 
     reason = models.CharField(_("why this is no adverse event"), max_length=500)
 
     class Meta(JudgedResult.Meta):
-        verbose_name = _("result judged to be no adverse event")
+        verbose_name = _("result or reaction judged to be no adverse event")
         default_related_name = "declined_results"
         constraints = [
-            models.UniqueConstraint(
-                fields=["measurement", "grade"], condition=Q(is_withdrawn=False), name="a_result_is_declined_once"
-            )
-        ]
+            _one_was_seen(),
+            *(models.UniqueConstraint(fields=[seen, "grade"], condition=Q(is_withdrawn=False), name=f"{name}_is_declined_once")
+              for seen, name in (("measurement", "a_result"), ("reaction", "a_reaction"))),
+        ]  # fmt: skip
 
     def __str__(self):
         return self.reason

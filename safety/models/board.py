@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from patients.models import Blocked, Halt, person
 from safety.models.reports import DsmbReport, Part
 from trialsite.roles import Permission, can
+from trialsite.words import listed
 
 
 class Release(models.Model):
@@ -106,7 +107,7 @@ class Recommendation(models.Model):
 
     @property
     def blocks_text(self):
-        return ", ".join(str(Blocked(what).label) for what in self.blocks)
+        return listed(Blocked(what).label for what in self.blocks)
 
 
 class LiftedHalt(models.Model):

@@ -28,7 +28,8 @@ CATEGORIES = {
 class Deviation(Line):
     """A deviation from the protocol, with the fields of CDASH's DV form.
 
-    `proposal_key` and `seen` are set when it was proposed by the system: what it saw, as it saw it then."""
+    `proposal_key` and `seen` are set when it was proposed by the system: what it saw, as it saw it then, read in each
+    reader's language. The description is then what the site adds, and may be blank."""
 
     sequence = models.PositiveIntegerField(_("number"))
     category = models.CharField(_("category"), max_length=16, choices=[(c.value, w) for c, w in CATEGORIES.items()])
@@ -36,7 +37,7 @@ class Deviation(Line):
     ended_on = models.DateField(_("end"), null=True)
     discovered_on = models.DateField(_("discovered on"))
     visit = models.ForeignKey(Visit, models.PROTECT, null=True, related_name="deviations", verbose_name=_("visit"))
-    description = models.TextField(_("description"))
+    description = models.TextField(_("description"), blank=True)
     is_important = models.BooleanField(_("important"))
     effect_on_safety = models.TextField(_("effect on the patient's safety"), blank=True)
     effect_on_data = models.TextField(_("effect on the data"), blank=True)
@@ -63,6 +64,9 @@ class Deviation(Line):
                 condition=Q(ended_on=None) | Q(ended_on__gte=F("began_on")), name="a_deviation_ends_after_it_began"
             ),
             models.CheckConstraint(
+                condition=~Q(description="") | Q(seen__isnull=False), name="a_deviation_says_what_happened"
+            ),
+            models.CheckConstraint(
                 condition=Q(corrected_on=None) | ~Q(corrective_action=""), name="what_is_corrected_says_how"
             ),
         ]  # fmt: skip
@@ -80,6 +84,11 @@ class Deviation(Line):
     @property
     def seen_sentence(self):
         return Sentence.of(self.seen, trial.current_protocol()) if self.seen else None
+
+    @property
+    def told(self):
+        """What happened, on one line: what the system saw, in the reader's language, and what the site wrote."""
+        return " – ".join(filter(None, [str(self.seen_sentence or ""), self.description]))
 
 
 class DismissedProposal(Line):

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from patients.models import ByPatientQuerySet, PatientRecord, person
 from safety.models.adverse_events import AdverseEvent, Expectedness
 from trialsite.roles import Permission, within_sites
-from trialsite.words import Sentence
+from trialsite.words import Sentence, listed
 
 
 class CaseQuerySet(ByPatientQuerySet):
@@ -160,7 +160,7 @@ class CaseVersion(PatientRecord):
     @property
     def changed_told(self):
         """What differs from the version before, in words."""
-        return ", ".join(str(told_part(name)) for name in self.changed)
+        return listed(told_part(name) for name in self.changed)
 
 
 # the parts of the content of a version, beside the fields of the event

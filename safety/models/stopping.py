@@ -6,6 +6,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import Halt, under_version
+from safety.stopping.standing import Known
 from trialsite import trial
 from trialsite.roles import Permission, can, sites_where
 
@@ -43,3 +44,9 @@ class Crossing(models.Model):
     def __str__(self):
         told = {"rule": self.rule, "events": self.events, "patients": self.patients}
         return gettext("%(rule)s: %(events)s of %(patients)s") % told
+
+    @property
+    def known(self):
+        """For the rules, with the halt loaded."""
+        target = (self.halt.scope, self.halt.patient_id, self.halt.arm)
+        return Known(target, frozenset(self.counted), in_force=self.halt.lifted_at is None)

@@ -29,10 +29,14 @@ HALVINGS = 60
 
 @dataclass(frozen=True)
 class Boundary:
-    """What a rule comes to: at each look (patients) the rejection count; a count above the look cannot be reached."""
+    """What a rule comes to: at each look (patients) the rejection count; a count above the look cannot be reached.
+
+    A rule that compares a rate after each patient goes on when more patients are treated than planned: the last count
+    `holds_beyond` them. Rules with looks, and those about the first so many, look at no more patients."""
 
     looks: tuple[int, ...]
     counts: tuple[int, ...]
+    holds_beyond: bool = False
 
     @cached_property
     def rejections(self) -> dict[int, int]:
@@ -46,19 +50,17 @@ class Boundary:
     def is_continuous(self) -> bool:
         return self.looks == tuple(range(1, self.patients + 1))
 
-    def look_at(self, n: int) -> int | None:
-        """The last look at or before n patients; None before the first."""
-        return max((look for look in self.looks if look <= n), default=None)
-
     def rejection_at(self, n: int) -> int | None:
-        """Stop if events >= this; None when n patients cannot stop the trial."""
-        look = self.look_at(n)
-        return self.rejections[look] if look and self.rejections[look] <= look else None
+        """Stop if events >= this; None when n patients cannot stop the trial: between looks, at a look where no count
+        does, and after the last one unless its count holds."""
+        look = min(n, self.patients) if self.holds_beyond else n
+        count = self.rejections.get(look)
+        return count if count is not None and count <= look else None
 
-    def ranges(self) -> list[tuple[int, int, int]]:
+    def ranges(self) -> list[tuple[int, int | None, int]]:
         """(first n, last n, rejection count) of looks that follow one another with the same count, as tables print it;
-        looks at which nothing can be rejected are left out."""
-        found: list[tuple[int, int, int]] = []
+        None is "and more". Looks at which nothing can be rejected are left out."""
+        found: list[tuple[int, int | None, int]] = []
         for look, count in self.rejections.items():
             if count > look:
                 continue
@@ -66,6 +68,8 @@ class Boundary:
                 found[-1] = (found[-1][0], look, count)
             else:
                 found.append((look, look, count))
+        if found and self.holds_beyond and found[-1][1] == self.patients:
+            found[-1] = (found[-1][0], None, found[-1][2])
         return found
 
     def at(self, rate: float):
@@ -92,7 +96,13 @@ class Statistic(ABC):
     @abstractmethod
     def of(self, events: int, n: int) -> float: ...
 
+    def may_stop(self, events: int, n: int) -> bool:
+        """Whatever the constant."""
+        return True
+
     def stops(self, events: int, n: int, constant: float) -> bool:
+        if not self.may_stop(events, n):
+            return False
         seen = rounded(self.of(events, n))
         return seen > rounded(constant) if self.above else seen >= rounded(constant)
 
@@ -121,10 +131,11 @@ class Posterior(Statistic):
     def of(self, events, n):
         return beta_tail(self.a + events, self.b + n - events, self.p0)
 
-    def stops(self, events, n, constant):
-        if self.p1 is not None and beta_tail(self.a + events, self.b + n - events, self.p1) <= self.nu:
-            return False
-        return super().stops(events, n, constant)
+    def may_stop(self, events, n):
+        return self.p1 is None or rounded(self.of_p1(events, n)) > rounded(self.nu)
+
+    def of_p1(self, events, n):
+        return beta_tail(self.a + events, self.b + n - events, self.p1)
 
 
 @dataclass(frozen=True)
@@ -188,7 +199,7 @@ def every(patients: int) -> tuple[int, ...]:
 
 
 def boundary(statistic: Statistic, constant: float, looks: Sequence[int]) -> Boundary:
-    return Boundary(tuple(looks), statistic.counts(looks, constant))
+    return Boundary(tuple(looks), statistic.counts(looks, constant), holds_beyond=True)
 
 
 def calibrated(statistic: Statistic, alpha: float, looks: Sequence[int], p0: float) -> Boundary:
@@ -245,8 +256,12 @@ def count_rule(events: int, patients: int) -> Boundary:
 
 def constants(statistic: Statistic, found: Boundary) -> tuple[float, float]:
     """Between which values the constant of this boundary lies: the greatest statistic that goes on and the least that
-    stops."""
-    goes_on = [statistic.of(min(count, n + 1) - 1, n) for n, count in found.rejections.items() if count]
+    stops. Which of both gives the boundary itself: the first where a rule stops `above` its constant, else the second."""
+    goes_on = [
+        statistic.of(least - 1, n)
+        for n, count in found.rejections.items()
+        if (least := min(count, n + 1)) and statistic.may_stop(least - 1, n)
+    ]
     stops = [statistic.of(count, n) for n, count in found.rejections.items() if count <= n]
     return max(goes_on, default=-inf), min(stops, default=inf)
 

@@ -49,7 +49,7 @@ def chart_of(boundary, path=None) -> Chart:
         stop.append(f"M{before} {TOP}V{level}H{after}V{TOP}Z")
         joined = edge and boundary.is_continuous
         edge.append(f"{'L' if joined else 'M'}{before} {level}H{after}")
-    if reachable and widest > boundary.patients:  # the last count holds for more patients, too
+    if reachable and boundary.holds_beyond and widest > boundary.patients:
         level = y(reachable[-1][1] - 0.5)
         stop.append(f"M{x(boundary.patients + half)} {TOP}V{level}H{WIDTH - RIGHT}V{TOP}Z")
         edge.append(f"M{x(boundary.patients + half)} {level}H{WIDTH - RIGHT}")

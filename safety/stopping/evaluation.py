@@ -29,7 +29,8 @@ from trialsite.protocol.stopping import (
 @dataclass(frozen=True)
 class Event:
     """What a rule may count: an adverse event, a reaction seen at an infusion, or a death. `key` is its own for ever;
-    `number` that of the adverse event in its patient, for people."""
+    `same` are keys under which the same was counted before, no milder; `number` that of the adverse event in its patient,
+    for people."""
 
     key: str
     on: date
@@ -41,6 +42,7 @@ class Event:
     fatal: bool = False
     is_ongoing: bool = False
     number: int | None = None
+    same: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,13 @@ class State:
     patient: int | None = None
     # number of the patient, numbers of the adverse events: those that met the rule, for people
     who: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    # keys that met the rule, each with those under which the same was counted before
+    same: tuple[tuple[str, frozenset[str]], ...] = ()
+
+    def is_decided(self, known: Iterable[str]) -> bool:
+        """Is all that met the rule among these keys, or was it, under another key and no milder?"""
+        known, same = frozenset(known), dict(self.same)
+        return all(key in known or same.get(key, frozenset()) & known for key in self.met_at.counted)
 
     @property
     def is_met(self) -> bool:
@@ -89,6 +98,15 @@ class State:
     @property
     def y(self) -> int:
         return self.path[-1].y if self.path else 0
+
+    @property
+    def targets(self) -> list[tuple[str, int | None, str]]:
+        """(scope, patient, arm) of each halt that the rule calls for when it is met."""
+        if self.rule.scope == "arm":
+            return [("arm", None, arm) for arm in self.rule.arms]
+        if self.rule.scope == "patient":
+            return [("patient", self.patient, "")] if self.patient is not None else []
+        return [("trial", None, "")]
 
     @cached_property
     def boundary(self) -> Boundary | None:
@@ -127,8 +145,14 @@ def evaluate(
     return [state for rule in rules for state in _states(rule, patients, interest, on)]
 
 
+def looked_at(rule: Halting, patients: Iterable[Treated]) -> list[Treated]:
+    """Of the treated patients, in order, those whom the rule looks at: of its arms, and the first so many alone."""
+    of_arms = [patient for patient in patients if not rule.arms or patient.arm in rule.arms]
+    return of_arms[: rule.patients] if isinstance(rule, CountRule | GroupSequentialRule) else of_arms
+
+
 def _states(rule, patients, interest, on):
-    of_rule = [p for p in patients if not rule.arms or p.arm in rule.arms]
+    of_rule = looked_at(rule, patients)
     counted = {p.id: [e for e in p.events if counts(rule.counts, e, p.starts, interest)] for p in of_rule}
     if rule.scope == "patient":
         yield State(rule, _path_of_any(of_rule, counted))
@@ -140,7 +164,18 @@ def _states(rule, patients, interest, on):
         states = [_at_looks(rule, of_rule, counted, on)]
     else:
         states = [_after_each(rule, of_rule, counted, on)]
-    yield from (replace(state, who=_who(state, of_rule, counted)) for state in states)
+    yield from (
+        replace(state, who=_who(state, of_rule, counted), same=_same(state, of_rule, counted)) for state in states
+    )
+
+
+def _same(state, patients, counted):
+    """Of a death all keys that any record of it had."""
+    found: dict[str, frozenset[str]] = {}
+    for event in (event for patient in patients for event in counted[patient.id] if event.same):
+        if state.met_at and event.key in state.met_at.counted:
+            found[event.key] = found.get(event.key, frozenset()) | event.same
+    return tuple(sorted(found.items(), key=lambda pair: pair[0]))
 
 
 def _who(state, patients, counted):
@@ -189,7 +224,6 @@ def _path(patients, counted, since: dict[int, date]) -> tuple[Point, ...]:
 
 def _after_each(rule, patients, counted, on) -> State:
     if isinstance(rule, CountRule):
-        patients = patients[: rule.patients]
         since = {p.id: min(p.starts) for p in patients}
     else:
         since = _evaluable(rule, patients, counted, on)
@@ -216,7 +250,7 @@ def _evaluable(rule, patients, counted, on) -> dict[int, date]:
 
 
 def _at_looks(rule, patients, counted, on) -> State:
-    """Looks at the first so many patients, with what is known of them now."""
+    """Looks after so many of the patients each, with what is known of them now."""
     since = _evaluable(rule, patients, counted, on)
     patients = [p for p in patients if p.id in since]
     boundary, path, y = boundary_of(rule), [], 0
@@ -227,8 +261,9 @@ def _at_looks(rule, patients, counted, on) -> State:
             y, had_one = y + 1, had_one | {f"patient {patient.id}"}
         point = Point(since[patient.id], n, y, had_one)
         path.append(point)
-        if n in boundary.rejections and y >= boundary.rejections[n] and (met is None or had_one != met.counted):
-            met, least = point, boundary.rejections[n]
+        rejection = boundary.rejection_at(n)
+        if rejection is not None and y >= rejection and (met is None or had_one != met.counted):
+            met, least = point, rejection
     return State(rule, tuple(path), met, least)
 
 

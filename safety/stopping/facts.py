@@ -4,18 +4,20 @@ As the record stands now, of all sites, arms included: for the watch, and for pa
 reader may see."""
 
 from collections import defaultdict
+from dataclasses import dataclass, replace
 from datetime import date
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q
 from django.utils import timezone
 
-from patients.actions import day_at
 from patients.models import AllocationSlot, Disposition, Patient, State
+from safety.abnormal import of_reaction
 from safety.coding.rules import CodingState, Kind
-from safety.models import AdverseEvent, Causality, Coding, Outcome, SponsorAssessment
+from safety.models import AdverseEvent, Causality, Coding, Outcome, ResultOfEvent, SponsorAssessment
 from safety.stopping.evaluation import Event, Treated, evaluate
 from trialsite import trial
+from trialsite.clock import day_at
 from visits.models import Infusion, Reaction
 
 
@@ -29,8 +31,10 @@ def states_now(rules=None, treated=None):
 
 
 def read_treated(protocol, *, least_grade=1) -> list[Treated]:
-    """All treated patients in the order of their first treatment, with their events of this grade or worse: five
-    statements, and one more each for their codes and for what the sponsor could not exclude."""
+    """All treated patients in the order of their first treatment, with their events of this grade or worse: six
+    statements, and one more each for their codes and for what the sponsor could not exclude.
+
+    A reaction and the adverse event that was reported from it are one: the event counts, unless it is milder."""
     numbers, starts = {}, defaultdict(list)
     for patient, number, day in _starts(protocol):
         numbers[patient] = number
@@ -38,11 +42,13 @@ def read_treated(protocol, *, least_grade=1) -> list[Treated]:
     events, arms = defaultdict(list), dict(AllocationSlot.objects.taken().values_list("patient_id", "arm"))
     rows = list(AdverseEvent.objects.filter(Q(grade__gte=least_grade) | Q(is_fatal=True), is_withdrawn=False))
     codes, suspected = codes_of(rows), suspected_by_sponsor(rows)
+    seen = Seen.read(least_grade)
     for row in rows:
-        events[row.patient_id].append(event_of(row, codes.get(row.pk, ()), row.pk in suspected))
-    reactions = Reaction.objects.filter(grade__gte=least_grade, is_withdrawn=False).select_related("patient__site")
-    for row in reactions:
-        events[row.patient_id].append(event_of_reaction(row))
+        told = event_of(row, codes.get(row.pk, ()), row.pk in suspected)
+        events[row.patient_id].append(replace(told, same=seen.keys_of_event(row)))
+    for row in seen.standing:
+        if not seen.is_reported(row):
+            events[row.patient_id].append(replace(event_of_reaction(row), same=seen.keys_of(row)))
     for patient, day in Disposition.objects.filter(state=State.DIED).values_list("patient_id", "on"):
         events[patient].append(event_of_death(patient, day))
     return [
@@ -100,9 +106,56 @@ def event_of(row: AdverseEvent, codes=(), is_suspected=False) -> Event:
 def event_of_reaction(row: Reaction) -> Event:
     """A reaction seen at an infusion is taken for related, until its adverse event is judged."""
     return Event(
-        key=f"reaction {row.pk}", on=day_at(row.patient.site, row.began_at), terms=(row.term,), grade=row.grade,
-        related=True, fatal=row.grade == 5,
+        key=_key_of_death(row.patient_id) if row.grade == 5 else _key_of_line(row),
+        on=day_at(row.patient.site, row.began_at), terms=(row.term,), grade=row.grade, related=True, fatal=row.grade == 5,
     )  # fmt: skip
+
+
+def _key_of_line(row):
+    return f"reaction {row.pk}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The lines of the reactions to infusions, by what they are (`of_reaction`), those that were corrected among them, and
+    the adverse events that were reported from them.
+
+    What was decided on is kept by key, for ever: of a line before it was corrected, of a reaction before it was reported
+    as an event. It goes on to hold for what came of it, as long as that is no worse."""
+
+    lines: dict[str, list[Reaction]]
+    events: dict[str, list[AdverseEvent]]
+    standing: list[Reaction]
+
+    @classmethod
+    def read(cls, least_grade):
+        lines, events, standing = defaultdict(list), defaultdict(list), []
+        rows = Reaction.objects.filter(grade__gte=least_grade).select_related("patient__site").order_by("pk")
+        for row in rows:
+            lines[of_reaction(row.infusion_id, row.term)].append(row)
+            if not row.is_withdrawn:
+                standing.append(row)
+        links = ResultOfEvent.objects.filter(reaction__isnull=False, is_withdrawn=False, event__is_withdrawn=False)
+        for link in links.select_related("reaction", "event").order_by("pk"):
+            events[of_reaction(link.reaction.infusion_id, link.reaction.term)].append(link.event)
+        return cls(lines, events, standing)
+
+    def is_reported(self, row):
+        """Does an adverse event that is no milder stand for this reaction?"""
+        return any(event.grade >= row.grade for event in self.events.get(of_reaction(row.infusion_id, row.term), ()))
+
+    def keys_of(self, row):
+        """Under which keys this reaction was counted before, no milder than it is."""
+        lines = self.lines[of_reaction(row.infusion_id, row.term)]
+        return frozenset(_key_of_line(line) for line in lines if line.grade >= row.grade and line.pk <= row.pk)
+
+    def keys_of_event(self, event):
+        """Under which keys the reactions were counted from which it was reported, no milder than it is."""
+        return frozenset(
+            _key_of_line(line)
+            for what, events in self.events.items() if any(one.pk == event.pk for one in events)
+            for line in self.lines.get(what, ()) if line.grade >= event.grade
+        )  # fmt: skip
 
 
 def event_of_death(patient_id: int, on: date) -> Event:

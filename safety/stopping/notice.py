@@ -7,30 +7,33 @@ from django.utils.translation import gettext as _
 
 from patients.models import Scope
 from trialsite import mails, trial
-from trialsite.models import Email
+from trialsite.models import Email, User
 from trialsite.roles import Permission, can_see_arm
 
 
-def tell_of_halt(halt):
-    """Called in the transaction that opened it."""
-    _write(halt, "opened", partial(words_of_halt, halt))
+def tell_of_halt(halt, saved_by):
+    """Called in the transaction that opened it, for what this person saved."""
+    _write(halt, "opened", people_to_tell(halt, saved_by), partial(words_of_halt, halt))
 
 
 def tell_of_lifting(halt):
     """Called in the transaction that lifted it."""
-    _write(halt, "lifted", partial(words_of_lifting, halt))
+    told = User.objects.filter(emails__key__startswith=f"halt/{halt.pk}/opened/", is_active=True)
+    _write(halt, "lifted", people_to_tell(halt, *told), partial(words_of_lifting, halt))
 
 
-def _write(halt, what, words):
+def _write(halt, what, people, words):
     about = Email.About.BOARD if is_for_few(halt) else Email.About.SAFETY
-    mails.write(key=f"halt/{halt.pk}/{what}", to=people_to_tell(halt), about=about, words=words)
+    mails.write(key=f"halt/{halt.pk}/{what}", to=people, about=about, words=words)
 
 
-def people_to_tell(halt):
-    """Those who may decide, the sponsor's safety officer, and the investigators of the sites concerned; of an arm that is
-    held while the trial is masked those alone who may see arms."""
+def people_to_tell(halt, *more):
+    """Those who may decide, the sponsor's safety officer, the investigators of the sites concerned, and who else has to do
+    with it (`more`: who reported what met the rule); of an arm that is held while the trial is masked those alone who may
+    see arms."""
     people = set(mails.people_who(Permission.RECORD_DECISIONS, Permission.OPEN_HALTS))
     people |= set(mails.people_who(Permission.SIGN_DATA, site=halt.patient.site if halt.patient_id else None))
+    people |= {person for person in more if not person.is_system}
     told = people if not is_for_few(halt) else {person for person in people if can_see_arm(person, masked=True)}
     return sorted(told, key=lambda person: person.pk)
 

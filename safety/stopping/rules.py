@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from functools import lru_cache
+from math import isfinite
 
 from django.utils.translation import gettext as _
 
 from safety.stopping.boundaries import (
+    DIGITS,
     Boundary,
     ExactTail,
     LogLikelihoodRatio,
@@ -20,9 +24,13 @@ from safety.stopping.boundaries import (
     count_rule,
     every,
     group_sequential,
+    rounded,
     straddling,
 )
 from trialsite.protocol.stopping import CountRule, GroupSequentialRule, Halting, RateRule
+
+# so many digits of a constant are shown where they tell the boundary apart
+PRINTED_DIGITS = 6
 
 
 @lru_cache(maxsize=200)
@@ -63,13 +71,53 @@ def statistic_of(rule: RateRule) -> Statistic:
     raise TypeError(f"a rule of kind {rule.kind!r} has no statistic")
 
 
-def interval_of(rule: RateRule) -> tuple[float, float] | None:
-    """Between which values the constant lies that gives this boundary, under the protocol's name for it; None where the
-    boundary does not follow from one statistic."""
+@dataclass(frozen=True)
+class Interval:
+    """The constants that give one boundary, exactly: to the digits at which statistics are compared. None is no end;
+    `has_low` and `has_high`: does the constant that is the end itself give the boundary?"""
+
+    low: Decimal | None
+    high: Decimal | None
+    has_low: bool
+    has_high: bool
+
+    def printed(self):
+        """(low, has_low, high, has_high) with as few digits as can be, six at least, rounded inwards: whoever types an end
+        that belongs gets the boundary."""
+        for digits in range(PRINTED_DIGITS, DIGITS + 1):
+            low, high = _shortened(self.low, digits, ROUND_CEILING), _shortened(self.high, digits, ROUND_FLOOR)
+            if low is None or high is None or low < high:
+                break
+        return (
+            low,
+            low is not None and (low != self.low or self.has_low),
+            high,
+            high is not None and (high != self.high or self.has_high),
+        )
+
+
+def _shortened(number: Decimal | None, digits: int, rounding: str) -> Decimal | None:
+    if number is None:
+        return None
+    short = Context(prec=digits, rounding=rounding).plus(number).normalize()
+    return Decimal(f"{short:f}")
+
+
+def interval_of(rule: RateRule) -> Interval | None:
+    """Which constants give the boundary of the rule, under the protocol's name for them; None where the boundary does not
+    follow from one statistic."""
     if isinstance(rule, GroupSequentialRule) or not isinstance(rule, RateRule):
         return None
-    low, high = constants(statistic_of(rule), boundary_of(rule))
-    return (-high, -low) if rule.kind == "pocock" else (low, high)
+    statistic = statistic_of(rule)
+    low, high = (_exact(end) for end in constants(statistic, boundary_of(rule)))
+    has_low, has_high = statistic.above and low is not None, not statistic.above and high is not None
+    if rule.kind == "pocock":  # the level is the constant with the other sign
+        return Interval(None if high is None else -high, None if low is None else -low, has_high, has_low)
+    return Interval(low, high, has_low, has_high)
+
+
+def _exact(value: float) -> Decimal | None:
+    return Decimal(repr(rounded(value))) if isfinite(value) else None
 
 
 def kinds():

@@ -1,4 +1,4 @@
-"""Pages about graded results that propose an adverse event, and the judging."""
+"""Pages about what proposes an adverse event, graded results and reactions to infusions, and the judging."""
 
 from functools import partial
 
@@ -10,29 +10,33 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from patients.actions import day_at
 from patients.models import Patient
 from patients.views import PER_PAGE, visible_sites
 from safety import actions
-from safety.abnormal_results import proposal_of, unjudged_results
+from safety.abnormal_results import proposal_of, seen_told, unjudged_results
 from safety.forms import DeclineResultForm, ResultOfEventForm
-from safety.models import AdverseEvent, DeclinedResult
+from safety.models import ActionTaken, AdverseEvent, DeclinedResult, Relationship
 from safety.views.adverse_events import event_context, event_form
 from safety.views.deviations import chosen_patient
-from trialsite import trial
+from trialsite.clock import day_at
 from trialsite.forms import SiteFilter, answer_reason
 from trialsite.roles import Permission, needs, require, sites_where, within_sites
 from trialsite.saving import Saved, answer_form
-from trialsite.templatetags.trial import unit_text
-from visits.models import Infusion, Measurement
+from visits.grading import event_rows
+from visits.models import Infusion, Interruption, Measurement, Reaction
 
 SHOWN_DECLINED = 20
+# what may propose an event, as addresses name it: where it is found, with what is told of it
+KINDS = {
+    "measurement": (Measurement, ("patient__site", "panel__visit", "infusion__visit")),
+    "reaction": (Reaction, ("patient__site", "infusion__visit")),
+}
 
 
 @needs(Permission.VIEW_ADVERSE_EVENTS)
 @require_GET
 def list_abnormal_results(request):
-    """The graded results that nobody has judged yet; below them, what was declined of late."""
+    """What nobody has judged yet; below it, what was declined of late."""
     form = SiteFilter(request.GET, sites=visible_sites(request.user, Permission.VIEW_ADVERSE_EVENTS))
     chosen = form.chosen
     patients = within_sites(Patient.objects.all(), request.user, Permission.VIEW_ADVERSE_EVENTS, "site")
@@ -44,13 +48,31 @@ def list_abnormal_results(request):
     waiting = unjudged_results(patients)
     page = Paginator(waiting, PER_PAGE).get_page(request.GET.get("page"))
     judged_at = sites_where(request.user, Permission.REPORT_ADVERSE_EVENTS)
-    rows = [{"proposal": p, "may_judge": judged_at is None or p.patient.site_id in judged_at} for p in page.object_list]
-    declined = list(declined.select_related("patient", "judged_by", "measurement")[:SHOWN_DECLINED])
+    rows = [
+        {
+            "proposal": p, "may_judge": judged_at is None or p.patient.site_id in judged_at,
+            "steps": {step: address_of_step(step, p.seen) for step in ("report", "belongs", "decline")},
+        }
+        for p in page.object_list
+    ]  # fmt: skip
+    declined = list(
+        declined.select_related(
+            "patient__site", "judged_by", "measurement__panel", "measurement__infusion__visit", "reaction__infusion"
+        )[:SHOWN_DECLINED]
+    )
     for line in declined:
-        line.test = trial.protocol(line.protocol_version).test(line.measurement.test)
+        line.told = seen_told(line.seen)
         line.may_judge = judged_at is None or line.patient.site_id in judged_at
     context = {"page": page, "rows": rows, "form": form, "count": len(waiting), "declined": declined}
     return render(request, "safety/list_abnormal_results.html", context)
+
+
+STEPS = {"report": "report_proposed_event", "belongs": "add_result_to_event", "decline": "decline_result"}
+
+
+def address_of_step(step, seen):
+    kind = next(kind for kind, (model, _more) in KINDS.items() if isinstance(seen, model))
+    return reverse(f"safety:{STEPS[step]}", args=[kind, seen.pk])
 
 
 @needs(Permission.REPORT_ADVERSE_EVENTS)
@@ -65,98 +87,124 @@ def show_abnormal_results(request):
 @needs(Permission.VIEW_ADVERSE_EVENTS)
 @require_GET
 def count_abnormal_results(request, patient_pk):
-    """How many of a patient's results wait, for the patient's page, which fetches it."""
+    """How much of a patient waits, for pages of the patient, which fetch it."""
     patients = within_sites(Patient.objects.all(), request.user, Permission.VIEW_ADVERSE_EVENTS, "site")
     patient = get_object_or_404(patients, pk=patient_pk)
     waiting = len(unjudged_results(Patient.objects.filter(pk=patient.pk)))
     return render(request, "safety/count_abnormal_results.html", {"patient": patient, "waiting": waiting})
 
 
-def load_proposal(request, pk):
-    """(result, its open proposal or None). To show the page of one that is not open any more is 404; sending it is told why."""
-    measured = Measurement.objects.visible_to(request.user)
-    measured = measured.select_related("patient__site", "panel__visit", "infusion__visit")
-    m = get_object_or_404(measured, pk=pk)
-    require(request.user, Permission.REPORT_ADVERSE_EVENTS, m.patient.site)
-    proposal = proposal_of(m)
+def load_proposal(request, kind, pk):
+    """(result or reaction, its open proposal or None). To show the page of one that is not open any more is 404; sending it is
+    told why."""
+    if kind not in KINDS:
+        raise Http404
+    model, more = KINDS[kind]
+    seen = get_object_or_404(model.objects.visible_to(request.user).select_related(*more), pk=pk)
+    require(request.user, Permission.REPORT_ADVERSE_EVENTS, seen.patient.site)
+    proposal = proposal_of(seen)
     if proposal is None and request.method == "GET":
         raise Http404
-    return m, proposal
+    return seen, proposal
 
 
-def judging_context(request, m, proposal, heading, **more):
+def judging_context(request, seen, proposal, heading, **more):
     back = reverse("safety:list_abnormal_results")
     intro = told(proposal) if proposal else ""
-    return event_context(request, m.patient, heading, intro=intro, cancel=back, title=_("Results to judge"), **more)
+    return event_context(
+        request, seen.patient, heading, intro=intro, cancel=back, title=_("Results and reactions to judge"), **more
+    )
 
 
 def told(proposal):
-    """A result and its grade in one sentence."""
-    m = proposal.measurement
-    return _("%(test)s %(typed)s %(unit)s on %(day)s, %(visit)s: grade %(grade)s (%(words)s)") % {
-        "test": proposal.test.name, "typed": m.typed, "unit": unit_text(proposal.unit), "day": m.collected_on,
-        "visit": proposal.visit.code, "grade": m.grade, "words": proposal.words,
+    """What was seen and its grade in one sentence."""
+    facts = {"seen": proposal.told, "day": proposal.on, "visit": proposal.visit.code, "grade": f"{proposal.grade}?" if proposal.is_proposed else proposal.grade,
+             "scale": proposal.scale, "words": proposal.words}  # fmt: skip
+    if not proposal.words:
+        return _("%(seen)s on %(day)s, %(visit)s: grade %(grade)s") % facts
+    sentence = _("%(seen)s on %(day)s, %(visit)s: grade %(grade)s by %(scale)s (%(words)s)") % facts
+    scale, _rows = event_rows(proposal.patient.protocol, proposal.event) or (None, [])
+    if scale is None or f"{scale.name} {scale.version}" == proposal.scale:
+        return sentence
+    return " ".join([sentence, _("The event is graded by %(scale)s: compare its words.") % {
+        "scale": f"{scale.name} {scale.version}"
+    }])  # fmt: skip
+
+
+@needs(Permission.REPORT_ADVERSE_EVENTS)
+def report_proposed_event(request, kind, pk):
+    """The form of an adverse event, filled in with what the result or the reaction says."""
+    seen, proposal = load_proposal(request, kind, pk)
+    initial = initial_of(proposal) if proposal else {}
+    form = event_form(request, seen.patient, about=seen, initial=initial)
+
+    def save(form):
+        event = actions.report_proposed_event(
+            seen=seen, values=form.event_values, confirmed=form.confirmed, asked=form.asked, by=request.user
+        )
+        return Saved(reverse("safety:show_adverse_event", args=[event.pk]), event.version, _("The event is reported."))
+
+    context = judging_context(request, seen, proposal, _("Report an adverse event"))
+    return answer_form(request, form, "safety/adverse_event_form.html", context, save)
+
+
+def initial_of(proposal):
+    """What the record says of the event."""
+    known = {
+        "term": proposal.event,
+        "grade": f"{proposal.grade}?" if proposal.is_proposed else proposal.grade,
+        "began_on": proposal.on,
+    }
+    if proposal.is_reaction:
+        return known | _of_reaction(proposal.seen)
+    m, site = proposal.seen, proposal.patient.site
+    started = Infusion.objects.filter(patient=m.patient_id).values_list("number", "started_at")
+    before = [number for number, at in started if day_at(site, at) <= m.collected_on]
+    return known | {
+        "infusion_number": max(before, default=None), "aware_at": (m.panel and m.panel.entered_at) or timezone.now(),
+    }  # fmt: skip
+
+
+def _of_reaction(reaction):
+    """Its infusion cannot be excluded as the cause. What was done with the infusion is known where it was interrupted from
+    then on, or given whole without a pause; who gave it was there."""
+    infusion, more = reaction.infusion, {}
+    pauses = Interruption.objects.filter(infusion=infusion, is_withdrawn=False).values_list("stopped_at", flat=True)
+    if any(stopped_at >= reaction.began_at for stopped_at in pauses):
+        more = {"action_taken": ActionTaken.INTERRUPTED}
+    elif not pauses and infusion.given_percent == 100:
+        more = {"action_taken": ActionTaken.NOT_CHANGED}
+    return {
+        "infusion_number": infusion.number, "relationship": Relationship.POSSIBLE, "aware_at": reaction.began_at, **more,
     }  # fmt: skip
 
 
 @needs(Permission.REPORT_ADVERSE_EVENTS)
-def report_proposed_event(request, pk):
-    """The form of an adverse event, filled in with what the result says."""
-    m, proposal = load_proposal(request, pk)
-    patient = m.patient
-    initial = initial_of(m, proposal) if proposal else {}
-    form = event_form(request, patient, about=m, initial=initial)
-
-    def save(form):
-        event = actions.report_proposed_event(
-            measurement=m, values=form.event_values, confirmed=form.confirmed, asked=form.asked, by=request.user
-        )
-        return Saved(reverse("safety:show_adverse_event", args=[event.pk]), event.version, _("The event is reported."))
-
-    context = judging_context(request, m, proposal, _("Report an adverse event"))
-    return answer_form(request, form, "safety/adverse_event_form.html", context, save)
-
-
-def initial_of(m, proposal):
-    """What the result says of the event: its term, its grade, its onset, and after which infusion it came."""
-    site = m.patient.site
-    started = Infusion.objects.filter(patient=m.patient_id).values_list("number", "started_at")
-    before = [number for number, at in started if day_at(site, at) <= m.collected_on]
-    return {
-        "term": proposal.event,
-        "grade": m.grade,
-        "began_on": m.collected_on,
-        "infusion_number": max(before, default=None),
-        "aware_at": (m.panel and m.panel.entered_at) or timezone.now(),
-    }
-
-
-@needs(Permission.REPORT_ADVERSE_EVENTS)
-def add_result_to_event(request, pk):
-    m, proposal = load_proposal(request, pk)
-    events = AdverseEvent.objects.visible_to(request.user).filter(patient=m.patient, is_withdrawn=False)
+def add_result_to_event(request, kind, pk):
+    seen, proposal = load_proposal(request, kind, pk)
+    events = AdverseEvent.objects.visible_to(request.user).filter(patient=seen.patient, is_withdrawn=False)
     form = ResultOfEventForm(request.POST or None, events=events)
 
     def save(form):
-        actions.add_result_to_event(measurement=m, event=form.cleaned_data["event"], by=request.user)
         event = form.cleaned_data["event"]
-        return Saved(reverse("safety:show_adverse_event", args=[event.pk]), None, _("The result belongs to the event."))
+        actions.add_result_to_event(seen=seen, event=event, by=request.user)
+        return Saved(reverse("safety:show_adverse_event", args=[event.pk]), None, _("It belongs to the event."))
 
-    context = judging_context(request, m, proposal, _("Belongs to an event"), submit=_("Save"))
+    context = judging_context(request, seen, proposal, _("Belongs to an event"), submit=_("Save"))
     return answer_form(request, form, "form.html", context, save)
 
 
 @needs(Permission.REPORT_ADVERSE_EVENTS)
-def decline_result(request, pk):
-    m, proposal = load_proposal(request, pk)
+def decline_result(request, kind, pk):
+    seen, proposal = load_proposal(request, kind, pk)
     form = DeclineResultForm(request.POST or None)
 
     def save(form):
-        actions.decline_result(measurement=m, reason=form.cleaned_data["reason"], by=request.user)
+        actions.decline_result(seen=seen, reason=form.cleaned_data["reason"], by=request.user)
         back = reverse("safety:list_abnormal_results")
         return Saved(back, None, _("It is kept as no adverse event, with your reason."))
 
-    context = judging_context(request, m, proposal, _("No adverse event"), submit=_("No adverse event"))
+    context = judging_context(request, seen, proposal, _("No adverse event"), submit=_("No adverse event"))
     return answer_form(request, form, "form.html", context, save)
 
 
@@ -166,7 +214,12 @@ def restore_result(request, pk):
     require(request.user, Permission.REPORT_ADVERSE_EVENTS, declined.patient.site)
     back = reverse("safety:list_abnormal_results")
     context = event_context(
-        request, declined.patient, _("Propose again"), intro=declined.reason, cancel=back, title=_("Results to judge")
+        request,
+        declined.patient,
+        _("Propose again"),
+        intro=declined.reason,
+        cancel=back,
+        title=_("Results and reactions to judge"),
     )
     return answer_reason(
         request, declined, partial(actions.restore_result, declined=declined), context,

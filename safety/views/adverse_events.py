@@ -10,10 +10,12 @@ from django.views.decorators.http import require_GET
 
 from patients.views import load_patient, strip_of
 from safety import actions
+from safety.abnormal_results import seen_told
 from safety.forms import AdverseEventForm, grade_words
 from safety.listings.table import address_of
 from safety.models import AdverseEvent
 from trialsite import trial
+from trialsite.clock import day_at
 from trialsite.ctcae import term_told
 from trialsite.forms import answer_reason
 from trialsite.roles import Permission, can, needs, require
@@ -96,9 +98,11 @@ def show_adverse_event(request, pk):
         and not event.is_withdrawn and not event.patient.is_held
     )  # fmt: skip
     marks = marks_of_parts(request.user, event, [])
-    results = (
-        event.results.filter(is_withdrawn=False).select_related("measurement").order_by("measurement__collected_on")
-    )
+    results = list(event.results.filter(is_withdrawn=False).select_related("measurement", "reaction__infusion"))
+    for one in results:
+        one.on = day_at(event.patient.site, one.reaction.began_at) if one.reaction else one.measurement.collected_on
+        one.told = seen_told(one.reaction) if one.reaction else ""
+    results.sort(key=lambda one: (one.on, one.pk))
     context = event_context(
         request, event.patient, event.term, event=event, may_change=may_change, marks=marks, results=results
     )

@@ -6,7 +6,6 @@ from django.core.paginator import Paginator
 from django.http import Http404
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
@@ -16,7 +15,8 @@ from safety import actions
 from safety.board_forms import PlainForm, RecommendationForm, ReleaseForm, ResolutionForm, SignRecommendationForm
 from safety.models import ActionItem, BoardSignature, ClosedMinutes, DsmbReport, Part, Recommendation
 from safety.models.board import meaning_told
-from trialsite import trial
+from safety.signing import add_signing
+from trialsite.clock import today_for
 from trialsite.forms import answer_reason, confirming
 from trialsite.roles import Permission, can, needs
 from trialsite.saving import Saved, answer_form
@@ -71,9 +71,10 @@ def confirm_reading(request, pk, part):
 def list_recommendations(request):
     rows = Recommendation.objects.visible_to(request.user).select_related("report", "recorded_by")
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
+    add_signing(page.object_list)
     open_items = ActionItem.objects.filter(recommendation__in=rows.exclude(effective_at=None), resolved_at=None)
     context = {"page": page, "open_items": open_items.select_related("recommendation")[:PER_PAGE],
-               "today": timezone.now().date()}  # fmt: skip
+               "today": today_for(request.user)}  # fmt: skip
     return render(request, "safety/list_recommendations.html", context)
 
 
@@ -114,12 +115,11 @@ def show_recommendation(request, pk):
     acknowledgements = list(recommendation.acknowledgements.select_related("by"))
     is_receiver = any(can(user, permission) for permission in actions.RECEIVERS)
     decides = can(user, Permission.RECORD_DECISIONS) and not recommendation.is_withdrawn
-    wanted = trial.current_protocol().trial.board_signatures
+    add_signing([recommendation])
     context = {
         "recommendation": recommendation,
         "signatures": signatures,
-        "missing_signatures": 0 if recommendation.effective_at else max(wanted - len(signatures), 0),
-        "lifted": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient"),
+        "lifted": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient__site"),
         "minutes": ClosedMinutes.objects.visible_to(user).filter(recommendation=recommendation).first(),
         "action_items": recommendation.action_items.select_related("resolved_by"),
         "acknowledgements": acknowledgements,
@@ -127,9 +127,14 @@ def show_recommendation(request, pk):
         "may_withdraw": decides and not recommendation.effective_at,
         "may_acknowledge": is_receiver and recommendation.effective_at and user.pk not in {a.by_id for a in acknowledgements},
         "may_resolve": can(user, Permission.JUDGE_SERIOUS_EVENTS) and recommendation.effective_at,
-        "today": timezone.now().date(),
+        "today": today_for(request.user),
     }  # fmt: skip
     return render(request, "safety/show_recommendation.html", context)
+
+
+def waits_text(signing):
+    told = {"count": signing.count_text, "names": signing.others_text}
+    return _("Signed: %(count)s. It waits for %(names)s.") % told if signing.others else _("Signed: %(count)s.") % told
 
 
 @needs(Permission.RECORD_DECISIONS)
@@ -141,12 +146,13 @@ def sign_recommendation(request, pk):
         signed = actions.sign_recommendation(
             recommendation=recommendation, version=form.cleaned_data["version"], by=request.user
         )
-        done = _("Signed; it is in effect now.") if signed.effective_at else _("Signed. Another signature is needed.")
+        add_signing([signed])
+        done = _("Signed; it is in effect now.") if signed.effective_at else waits_text(signed.signing)
         return Saved(_address(signed), signed.version, done)
 
     context = {
         "recommendation": recommendation, "meaning": meaning_told(BoardSignature.MEANING), "cancel": _address(recommendation),
-        "lifted": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient"),
+        "lifted": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient__site"),
         "minutes": ClosedMinutes.objects.visible_to(request.user).filter(recommendation=recommendation).first(),
         "action_items": recommendation.action_items.all(),
     }  # fmt: skip

@@ -28,11 +28,17 @@ from trialsite.saving import DataForm, Saved, answer_form
 COPIES_SHOWN = 5
 
 
+def stand_under(request, patient):
+    """The navigation marks where the patient's other pages stand."""
+    request.stands_under = reverse("patients:show_patient", args=[patient.pk])
+
+
 @needs(Permission.VIEW_PATIENTS)
 @require_GET
 def show_casebook(request, patient_pk):
     """The way of a patient on one axis, the course of what is followed, every panel's state, the last changes."""
     patient = load_patient(request.user, patient_pk)
+    stand_under(request, patient)
     visits = page.visits_of(patient)
     panels = page.panels_of(patient, visits)
     sees_trail = can(request.user, Permission.VIEW_AUDIT_TRAIL, patient.site)
@@ -79,6 +85,7 @@ class RepeatCasebookForm(DataForm):
 @needs(Permission.VIEW_AUDIT_TRAIL)
 def request_certified_copy(request, patient_pk):
     patient = load_patient(request.user, patient_pk)
+    stand_under(request, patient)
     require(request.user, Permission.VIEW_AUDIT_TRAIL, patient.site)
     form = RequestCasebookForm(request.POST if request.method == "POST" else None, zone=ZoneInfo(patient.site.timezone))
 
@@ -108,6 +115,7 @@ def load_casebook(user, pk):
 def show_certified_copy(request, pk):
     """The copy, or how far it is. POST asks again for one that failed."""
     casebook = load_casebook(request.user, pk)
+    stand_under(request, casebook.patient)
     casebook.status = progress.STATUS[casebook.state]
     form = RepeatCasebookForm(request.POST if request.method == "POST" else None, record=casebook)
 

@@ -125,7 +125,14 @@ def approve_codes(request):
         for coding in page.object_list:
             coding.token, coding.is_own = f"{coding.pk}:{coding.version}", coding.coded_by_id == request.user.pk
         ticked = set(form.data.getlist("chosen")) if form.is_bound else set()
-        return {"page": page, "filter_form": filter_form, "ticked": ticked, **tabs_of(request, "approve")}
+        may_approve = not all(coding.is_own for coding in page.object_list)
+        return {
+            "page": page,
+            "may_approve": may_approve,
+            "filter_form": filter_form,
+            "ticked": ticked,
+            **tabs_of(request, "approve"),
+        }
 
     return answer_form(request, form, "safety/approve_codes.html", context, save)
 
@@ -153,6 +160,8 @@ def code_term(request, kind, pk):
         .select_related("dictionary", "coded_by", "judged_by")
         .order_by("-id")
     )
+    for coding in codings:
+        coding.patient = record.patient
     live = {coding.state: coding for coding in codings if coding.state in work.LIVE}
     recodes = CodingState.APPROVED in live
     form = CodeForm(request.POST or None, recodes=recodes, initial={"verbatim": words})

@@ -9,7 +9,6 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from patients.actions import today_at
 from patients.models import Patient
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
 from safety import actions
@@ -17,6 +16,7 @@ from safety.forms import DeviationFilter, DeviationForm, DismissalForm
 from safety.listings.table import address_of
 from safety.models import CATEGORIES, Deviation, DismissedProposal
 from safety.proposals import proposals_of, unjudged_among, unjudged_of
+from trialsite.clock import today_at
 from trialsite.forms import answer_reason
 from trialsite.roles import Permission, can, needs, require, sites_where
 from trialsite.saving import Saved, answer_form
@@ -57,7 +57,7 @@ def list_proposals(request):
     page = Paginator(waiting, PER_PAGE).get_page(request.GET.get("page"))
     for row in page.object_list:
         row["may_judge"] = judged_at is None or row["patient"].site_id in judged_at
-    dismissed = list(dismissed.select_related("patient", "dismissed_by")[:SHOWN_DISMISSED])
+    dismissed = list(dismissed.select_related("patient__site", "dismissed_by")[:SHOWN_DISMISSED])
     for line in dismissed:
         line.may_judge = judged_at is None or line.patient.site_id in judged_at
     important = sum(row["proposal"].is_important for row in waiting)
@@ -106,10 +106,15 @@ def waiting_proposal(request, patient):
     key = request.GET.get("proposal", "")
     if not key:
         return None
-    proposal = next((proposal for proposal in unjudged_of(patient) if proposal.key == key), None)
+    proposal = proposal_named(patient, key)
     if proposal is None:
         raise Http404
     return proposal
+
+
+def proposal_named(patient, key):
+    """The proposal with this key that waits for a judgement, or None."""
+    return next((proposal for proposal in unjudged_of(patient) if proposal.key == key), None) if key else None
 
 
 @needs(Permission.RECORD_DEVIATIONS)
@@ -122,7 +127,7 @@ def record_deviation(request, patient_pk):
     if proposal:
         initial |= {
             "began_on": proposal.on, "category": proposal.category.value, "is_important": proposal.is_important,
-            "description": str(proposal.sentence), "proposal_key": proposal.key,
+            "proposal_key": proposal.key,
             "visit": patient.visits.filter(code=proposal.visit).first(),
         }  # fmt: skip
     form = DeviationForm(request.POST or None, patient=patient, initial=initial)
@@ -135,8 +140,11 @@ def record_deviation(request, patient_pk):
         location = reverse("safety:show_deviation", args=[deviation.pk])
         return Saved(location, deviation.version, _("The deviation is recorded."))
 
-    back = {"cancel": reverse("safety:list_proposals")} if proposal else {}
-    context = deviation_context(request, patient, _("Record a deviation"), proposal=proposal, **back)
+    def context():
+        shown = proposal or (proposal_named(patient, request.POST.get("proposal_key")) if form.is_bound else None)
+        back = {"cancel": reverse("safety:list_proposals")} if shown else {}
+        return deviation_context(request, patient, _("Record a deviation"), proposal=shown, **back)()
+
     return answer_form(request, form, "safety/deviation_form.html", context, save)
 
 

@@ -90,7 +90,7 @@ def cell(column, row):
         "text": text,
         "url": column.url(row) if column.url else "",
         "look": column.look if value else "",
-        "value": value,
+        "level": column.level(row) if column.level else None,
     }
 
 

@@ -5,6 +5,7 @@ from django.core.paginator import Paginator
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from patients.arms import arm_position, sees_every_arm
@@ -13,8 +14,10 @@ from safety.listings import pictures, seen
 from safety.listings.table import address_of
 from trialsite import trial
 from trialsite.roles import Permission, needs
+from visits.grading import HIGH, LOW
 
 PER_CHART = 60  # patients
+WAYS = {LOW: gettext_lazy("%(test)s, low"), HIGH: gettext_lazy("%(test)s, high")}
 
 
 def sees_arms(user):
@@ -65,21 +68,24 @@ def show_shift_table(request):
     tests = seen.graded_tests()
     code = request.GET.get("test", "")
     code = code if code in dict(tests) else next((test for test, _name in tests), "")
-    found = seen.shifts(request.user, code) if code else []
+    found = seen.shifts(request.user, code) if code else {}
     groups, _arms = groups_of(request, seen.patients_of(request.user).exclude(day_0=None))
     tables = []
-    for heading, members in groups:
-        pairs = [(baseline, worst) for pk, baseline, worst in found if not heading or pk in members]
-        table = pictures.shift_table(pairs)
-        tables.append({
-            "heading": heading, "n": len(pairs),
-            "rows": [
-                (_("not known") if baseline is None else baseline,
-                 [{"count": count, "is_worse": count > 0 and worst is not None and worst > (baseline or 0),
-                   "shade": pictures.shade(count, len(pairs))} for worst, count in row.items()])
-                for baseline, row in table.items()
-            ],
-        })  # fmt: skip
+    for way, shifts in found.items():
+        for heading, members in groups:
+            theirs = [one for one in shifts if not heading or one.patient in members]
+            table = pictures.shift_table([(one.baseline, one.worst) for one in theirs])
+            proposed = pictures.shift_table([(one.baseline, one.worst) for one in theirs if one.is_proposed])
+            name = WAYS[way] % {"test": dict(tests)[code]} if len(found) > 1 else dict(tests)[code]
+            tables.append({
+                "heading": f"{name} · {heading}" if heading else name, "n": len(theirs),
+                "rows": [
+                    (_("not known") if baseline is None else baseline,
+                     [{"count": count, "proposed": proposed[baseline][worst], "look": pictures.shift_look(baseline, worst)}
+                      for worst, count in row.items()])
+                    for baseline, row in table.items()
+                ],
+            })  # fmt: skip
     context = {"tables": tables, "tests": tests, "test": code, "heads": [_("not known"), 0, 1, 2, 3, 4],
                "listing": address_of("results", test=code, worse="Y")}  # fmt: skip
     return answer(request, "safety/show_shift_table.html", "shift", context)

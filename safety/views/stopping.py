@@ -3,27 +3,28 @@
 While the trial is masked, the state of a rule that counts one arm only is for those who may see arms: path, counts and
 whether it is met. A pooled rule is shown to all who see patients; which patients count, to those who see the patient."""
 
-from collections import Counter
+from collections import defaultdict
 from decimal import Decimal
 
 from django.http import Http404
 from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext, pgettext
 from django.views.decorators.http import require_GET
 
 from patients.models import Blocked, Patient
-from patients.views import visible_halts
 from safety.home import first_patients
 from safety.models import Crossing
 from safety.stopping.draw import chart_of
-from safety.stopping.evaluation import counts
+from safety.stopping.evaluation import counts, looked_at
 from safety.stopping.facts import read_treated, states_now
-from safety.stopping.forms import SimulatorForm
+from safety.stopping.forms import MOST_PATIENTS, SimulatorForm, address_of
 from safety.stopping.rules import boundary_of, interval_of, kinds, statistic_of
+from safety.stopping.standing import Standing, standings
 from trialsite import trial
 from trialsite.protocol.stopping import RateRule
 from trialsite.roles import Permission, can_see_arm, needs, sites_where
+from trialsite.words import listed
 
 # the constants of rules, as the protocol calls them
 CONSTANTS = {
@@ -50,11 +51,10 @@ def sees_arms(user):
 @require_GET
 def list_stopping_rules(request):
     protocol, rows = trial.current_protocol(), []
-    states = {state.rule.code: state for state in states_now() if state.patient is None}
-    held = Counter(visible_halts(request.user).filter(lifted_at=None).exclude(rule="").values_list("rule", flat=True))
+    states, known = states_now(), known_of()
     for rule in protocol.stopping_rules:
-        state = states[rule.code] if sees_state(request.user, rule) else None
-        rows.append({**told(request.user, rule), "state": state, "halts": held[rule.code]})
+        where = where_it_stands(states, rule, known[rule.code]) if sees_state(request.user, rule) else {}
+        rows.append({**told(request.user, rule), **where})
     context = {"rows": rows, "protocol": protocol, "sentinel": protocol.sentinel}
     return render(request, "safety/list_stopping_rules.html", context)
 
@@ -68,12 +68,15 @@ def show_stopping_rule(request, code):
     except KeyError:
         raise Http404 from None
     context = {"rule": rule, "title": rule.name, **told(user, rule), "crossings": []}
+    if rule.scope != "patient":  # the simulator is about trials that stop
+        context["try_out"] = address_of(rule, patients=min(protocol.trial.planned_patients, MOST_PATIENTS))
     boundary = boundary_of(rule)
     state = None
     if sees_state(user, rule):
         treated = read_treated(protocol)
-        state = next(state for state in states_now([rule], treated) if state.patient is None)
-        context |= {"state": state, "patients": patients_counted(user, rule, treated, protocol)}
+        context |= where_it_stands(states_now([rule], treated), rule, known_of(code)[code])
+        state, treated = context["state"], looked_at(rule, treated)
+        context["patients"] = patients_counted(user, rule, treated, protocol)
         if sees_arms(user):
             context["arms_now"] = by_arm(rule, treated, protocol)
         context["crossings"] = Crossing.objects.visible_to(user).filter(rule=code).select_related("halt")
@@ -90,18 +93,19 @@ def show_stopping_rule(request, code):
 @require_GET
 def simulate_stopping_rule(request):
     """A rule tried out: all that it depends on stands in the address, so that it can be kept and sent."""
-    form = SimulatorForm(request.GET or None)
+    is_change = "change" in request.GET
+    form = SimulatorForm({k: v for k, v in request.GET.items() if k != "change"} or None, is_change=is_change)
     context = {"form": form}
     if form.is_bound and form.is_valid():
         rule = form.rule
         context |= {
-            "rule": rule,
-            "kind": kinds()[rule.kind],
-            **of_boundary(boundary_of(rule), None, form.cleaned_data["rates"]),
-        }
+            "rule": rule, "kind": kinds()[rule.kind], **of_boundary(form.boundary, None, form.cleaned_data["rates"]),
+            "evaluable_after": getattr(rule, "evaluable_after_days", 0),
+        }  # fmt: skip
         if isinstance(rule, RateRule):
             context["constant"] = interval_text(rule)
-    return render(request, "safety/simulate_stopping_rule.html", context)
+    is_part = is_change and request.headers.get("HX-Request")
+    return render(request, "safety/_simulator.html" if is_part else "safety/simulate_stopping_rule.html", context)
 
 
 @needs(Permission.RECORD_INFUSIONS)
@@ -123,22 +127,58 @@ def told(user, rule):
         counted.serious and _("serious"),
         counted.related and _("related"),
         counted.fatal and _("fatal"),
-        counted.of_interest and ", ".join(interest[code] for code in counted.of_interest),
+        counted.of_interest and listed(interest[code] for code in counted.of_interest),
         counted.within_days_of_infusion is not None
         and _("begun within %(days)s days of an infusion") % {"days": counted.within_days_of_infusion},
     ]
     if not rule.arms:
         of = _("all treated patients")
     elif sees_arms(user):
-        of = ", ".join(protocol.arm(arm).name for arm in rule.arms)
+        of = listed(protocol.arm(arm).name for arm in rule.arms)
     else:
         of = _("treated patients of some arms")
     scope = {"patient": _("this patient"), "arm": _("these arms"), "trial": _("the whole trial")}[rule.scope]
-    blocks = ", ".join(str(Blocked(what).label) for what in rule.blocks)
+    blocks = listed(Blocked(what).label for what in rule.blocks)
     return {
-        "rule": rule, "kind": kinds()[rule.kind], "counted": "; ".join(filter(None, conditions)), "of": of,
-        "halted": f"{scope}: {blocks}", "is_hidden": not sees_state(user, rule),
+        "rule": rule, "kind": kinds()[rule.kind], "of": of,
+        "counted": pgettext("between the conditions of a rule", "; ").join(filter(None, conditions)),
+        "halted": _("%(scope)s: %(blocks)s") % {"scope": scope, "blocks": blocks}, "is_hidden": not sees_state(user, rule),
     }  # fmt: skip
+
+
+def known_of(*codes):
+    """When rules were met, by rule: of the whole trial, for who may see where the rule stands."""
+    crossings, found = Crossing.objects.select_related("halt").order_by("id"), defaultdict(list)
+    for crossing in crossings.filter(rule__in=codes) if codes else crossings:
+        found[crossing.rule].append(crossing.known)
+    return found
+
+
+def where_it_stands(states, rule, known):
+    """The state of a rule over all whom it looks at, and whether it is met: (class of the status, words) each. A rule that
+    halts single patients tells how many stand how."""
+    of_rule = [state for state in states if state.rule.code == rule.code]
+    found = standings(of_rule, known) or {Standing.NOT_MET: 0}
+    words = words_of_standings()
+    told = [(*words[one], found[one]) for one in Standing if one in found]
+    if rule.scope == "patient":
+        told = [
+            (css, ngettext("%(words)s: %(n)s patient", "%(words)s: %(n)s patients", n) % {"words": text, "n": n} if n else text, n)
+            for css, text, n in told
+        ]  # fmt: skip
+    overall = next(state for state in of_rule if state.patient is None)
+    return {"state": overall, "standings": [(css, text) for css, text, _n in told]}
+
+
+def words_of_standings():
+    return {
+        Standing.HELD: ("halted", _("met, halt in force")),
+        Standing.NEW: ("open", _("met, no halt yet")),
+        Standing.DECIDED: ("closed", _("met, decided on")),
+        Standing.HELD_ALTHOUGH: ("halted", _("not met any more, halt in force")),
+        Standing.WAS_DECIDED: ("closed", _("not met any more, decided on")),
+        Standing.NOT_MET: ("done", pgettext("a stopping rule", "not met")),
+    }
 
 
 def of_boundary(boundary, path, rates):
@@ -146,16 +186,19 @@ def of_boundary(boundary, path, rates):
     return {
         "chart": chart_of(boundary, path),
         "ranges": [(first, last, count, count - 1) for first, last, count in boundary.ranges()],
-        "label": "; ".join(
-            _("after %(first)s to %(last)s patients stop at %(count)s") % {"first": first, "last": last, "count": count}
-            for first, last, count in boundary.ranges()
-        ),
+        "label": "; ".join(range_text(*one) for one in boundary.ranges()),
         "characteristics": [
             {"rate": f"{rate:f}", "crossing": f"{one.crossing:.4f}", "events": f"{one.events:.3f}",
              "patients": f"{one.patients:.2f}"}
             for rate, one in zip(rates, found, strict=True)
         ],
     }  # fmt: skip
+
+
+def range_text(first, last, count):
+    if last is None:
+        return _("after %(first)s patients and more stop at %(count)s") % {"first": first, "count": count}
+    return _("after %(first)s to %(last)s patients stop at %(count)s") % {"first": first, "last": last, "count": count}
 
 
 def rates_of(rule):
@@ -168,27 +211,46 @@ def interval_text(rule):
     interval = interval_of(rule)
     if interval is None:
         return ""
-    low, high = (f"{value:.6g}" for value in interval)
-    return _("Any %(name)s above %(low)s and up to %(high)s gives this boundary.") % {
-        "name": CONSTANTS[rule.constant_key], "low": low, "high": high,
+    low, has_low, high, has_high = interval.printed()
+    condition = (
+        ("" if low is None else f"{low:f} {'≤' if has_low else '<'} ")
+        + "c"
+        + ("" if high is None else f" {'≤' if has_high else '<'} {high:f}")
+    )
+    return _("This boundary follows from every %(name)s c with %(condition)s.") % {
+        "name": CONSTANTS[rule.constant_key], "condition": condition,
     }  # fmt: skip
 
 
 def where_the_statistic_is(rule, state):
+    """What the posterior is now; beyond the planned patients it is not what decides."""
     if rule.kind != "beta_binomial" or not state.n:
-        return ""
-    posterior = statistic_of(rule).of(state.y, state.n)
-    told = {"rate": f"{rule.acceptable_rate:f}", "posterior": f"{posterior:.4f}", "y": state.y, "n": state.n}
-    return _("Pr(rate > %(rate)s | %(y)s of %(n)s) = %(posterior)s.") % told
+        return []
+    statistic = statistic_of(rule)
+    rates = [(rule.acceptable_rate, statistic.of)]
+    if rule.unacceptable_rate is not None:
+        rates.append((rule.unacceptable_rate, statistic.of_p1))
+    found = [
+        _("Pr(rate > %(rate)s | %(y)s of %(n)s) = %(posterior)s.")
+        % {"rate": f"{rate:f}", "posterior": f"{of(state.y, state.n):.4f}", "y": state.y, "n": state.n}
+        for rate, of in rates
+    ]
+    if state.n > rule.patients:
+        found.append(
+            _("More patients are treated than the %(n)s planned: what decides is not this probability, but the count that "
+              "stops the trial at %(n)s.") % {"n": rule.patients}
+        )  # fmt: skip
+    return found
 
 
 def patients_counted(user, rule, treated, protocol):
-    """Of the person's patients those with events that count: (key, number, numbers of the events, first day)."""
+    """Of the person's patients, among those whom the rule looks at, the ones with events that count: (key, number, numbers
+    of the events, first day)."""
     is_everywhere = sites_where(user, Permission.VIEW_PATIENTS) is None
     mine = {} if is_everywhere else set(Patient.objects.visible_to(user).values_list("pk", flat=True))
     rows = []
     for patient in treated:
-        if (is_everywhere or patient.id in mine) and (not rule.arms or patient.arm in rule.arms):
+        if is_everywhere or patient.id in mine:
             found = [e for e in patient.events if counts(rule.counts, e, patient.starts, protocol.events_of_interest)]
             if found:
                 numbers = sorted({e.number for e in found if e.number})
@@ -197,7 +259,7 @@ def patients_counted(user, rule, treated, protocol):
 
 
 def by_arm(rule, treated, protocol):
-    """(arm, treated, of them with an event that counts)."""
+    """(arm, those whom the rule looks at, of them with an event that counts)."""
     rows = []
     for arm in protocol.arms:
         if rule.arms and arm.code not in rule.arms:

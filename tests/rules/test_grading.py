@@ -1,23 +1,28 @@
 """Grades: golden vectors of DAIDS 2.1 (corrected, July 2017), its traps, and what holds of every row of a scale."""
 
+import csv
 from datetime import date, time
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safety.dictionary import FILE
 from tests.rules.protocols import protocol, test_of
 from trialsite import scales
+from trialsite.protocol import load
 from trialsite.protocol.plans import GradingPlan
 from visits.grading import (
     Reading,
     Ungraded,
     baseline_grade,
-    event_row,
+    event_rows,
     facts_for,
     grade_of,
     grade_result,
+    grades_to_choose,
     is_before_treatment,
 )
 from visits.results import read_result
@@ -170,6 +175,52 @@ def test_rows_that_ask_for_more_than_a_number_give_a_grade_to_confirm():
     assert grade("lactate_high", "4.5", "mmol/L", high=2).grade == 2
 
 
+LACTATE = [
+    # lactate with an upper limit of 2, pH of the same visit -> proposed
+    ("1.9", None, 0), ("1.9", "7.1", 0), ("2.5", None, 1), ("4.5", "", 2), ("2.5", "7.30", 1), ("4.5", "7.4", 2), ("2.0", "7.29", 4),
+    ("2.5", "<7.0", 4), ("2.5", "<7.4", 1), ("2.5", ">7.2", 1), ("2.5", ">7.3", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lactate", "ph", "expected"), LACTATE)
+def test_a_raised_lactate_with_a_ph_below_7_3_at_the_same_visit_proposes_the_worst(lactate, ph, expected):
+    acid = test_of(code="PH", unit="", ucum="[pH]", decimals=2)
+    fact = {"fact": "acidotic", "test": "PH"}
+    test = test_of(
+        code="LACT", unit="mmol/L", ucum="mmol/L", decimals=1, grade_rows=["lactate_high"], grade_facts=[fact]
+    )
+    found = graded(test, lactate, trial=with_grading(test, acid), high=D(2), answers={} if ph is None else {"PH": ph})
+    assert (found.grade, found.is_to_confirm) == (expected, expected > 0)
+
+
+CHOOSE = [
+    # row, grade by the number -> what a person may answer
+    ("lactate_high", 1, [4, 3, 2, 1, 0]),
+    ("acidosis", 4, [4, 3, 0]),
+    ("acidosis", 2, []),  # a pH of 7.3 or more is no grade 3, whatever the patient has
+    ("fibrinogen_low", 1, [4, 1]),
+    ("fibrinogen_low", 4, []),
+    ("fibrinogen_low", 0, []),
+    ("haematuria", 2, [4, 3, 2]),
+    ("hypertension_systolic", 3, [4, 3]),
+    ("hypertension_diastolic", 1, [4, 1]),
+    ("alt_high", 3, []),
+    ("proteinuria", 3, []),
+]
+
+
+@pytest.mark.parametrize(("row", "number", "expected"), CHOOSE)
+def test_a_person_chooses_where_the_words_ask_for_more_than_the_number(row, number, expected):
+    assert [choice for choice, _words in grades_to_choose(DAIDS.row(row), number)] == expected
+
+
+def test_each_grade_of_a_row_that_grades_results_can_be_reached():
+    for row in (row for scale in (DAIDS, CTCAE) for row in scale.rows if row.is_executable):
+        offered = {choice for number, _step in row.steps for choice, _words in grades_to_choose(row, number)}
+        by_number = {number for number, step in row.steps if step.bounds or step.answers}
+        assert offered | by_number >= {number for number, _step in row.steps if number < 5}, row.id
+
+
 def test_a_grade_above_0_names_its_row_and_a_0_all_that_were_asked():
     assert grade("sodium_low sodium_high", "120", "mmol/L").row == "sodium_low"
     assert grade("sodium_low sodium_high", "140", "mmol/L").row == "sodium_low sodium_high"
@@ -179,42 +230,94 @@ def test_a_grade_above_0_names_its_row_and_a_0_all_that_were_asked():
 # --- every row, every number ----------------------------------------------------------------------------
 
 EXECUTABLE = [row for scale in (DAIDS, CTCAE) for row in scale.rows if any(step.bounds for step in row.grades.values())]
-NUMBERS = st.decimals(min_value=0, max_value=2000, places=3)
-
-
-def exact(row, value, unit):
-    reading = Reading(
-        "", value, ucum=unit, factors=((unit, Decimal(1)),), low=Decimal(40), high=Decimal(60), baseline=Decimal(50)
-    )
-    return grade_of([row], reading, sex=row.sex or "M", age=40, facts=dict(row.needs))
-
-
-@pytest.mark.parametrize("row", EXECUTABLE, ids=lambda row: row.id)
-@given(values=st.tuples(NUMBERS, NUMBERS))
-def test_every_number_has_one_grade_and_it_never_falls_with_the_distance(row, values):
-    for unit in row.units or {"U/L"}:
-        near, far = sorted(values, reverse=row.direction == "low")
-        grades = [exact(row, value, unit).grade for value in (near, far)]
-        assert None not in grades and grades[0] <= grades[1]
-        hits = [int(grade) for grade, step in row.grades.items()
-                if any(bound.holds(near, times=times) for bound, times in limits_of(step, unit))]  # fmt: skip
-        assert grades[0] == max(hits, default=0)
+LIMITS = {"low": Decimal(40), "high": Decimal(60), "baseline": Decimal(50)}
+TINY = Decimal("0.000001")
 
 
 def limits_of(step, unit):
     yield from [(step.units[unit], Decimal(1))] if unit in step.units else []
-    for bound, times in ((step.uln, 60), (step.lln, 40), (step.baseline, 50)):
+    for bound, times in ((step.uln, LIMITS["high"]), (step.lln, LIMITS["low"]), (step.baseline, LIMITS["baseline"])):
         if bound:
-            yield bound, Decimal(times)
+            yield bound, times
 
 
-@given(value=NUMBERS)
-def test_high_and_low_rows_of_a_test_never_contradict(value):
+def numbers_of(*rows, unit):
+    """Numbers as they are reported in this unit: around every bound of the rows, on it, right beside it and farther off,
+    and anywhere up to well beyond the last one."""
+    steps = [step for row in rows for step in row.grades.values()]
+    limits = sorted({bound.number * times for step in steps for bound, times in limits_of(step, unit)})
+    beside = st.sampled_from([-TINY, Decimal(0), TINY]) | st.decimals(min_value=-1, max_value=1, places=3)
+    near = st.builds(lambda limit, by: limit + by * limit, st.sampled_from(limits), beside)
+    return near | st.decimals(min_value=0, max_value=2 * limits[-1], places=3)
+
+
+def exact(row, value, unit, facts):
+    reading = Reading("", value, ucum=unit, factors=((unit, Decimal(1)),), **LIMITS)
+    return grade_of([row], reading, sex=row.sex or "M", age=40, facts=facts)
+
+
+BY_NUMBER = [(row, unit) for row in EXECUTABLE for unit in sorted(row.units) or ["U/L"]]
+
+
+@pytest.mark.parametrize(("row", "unit"), BY_NUMBER, ids=lambda part: getattr(part, "id", part))
+@given(data=st.data())
+def test_every_number_has_one_grade_and_it_never_falls_with_the_distance(row, unit, data):
+    numbers = numbers_of(row, unit=unit)
+    near, far = sorted((data.draw(numbers), data.draw(numbers)), reverse=row.direction == "low")
+    for known in ({}, {step.where: True for step in row.grades.values() if step.where}):
+        facts = {**row.needs, **known}
+        grades = [exact(row, value, unit, facts).grade for value in (near, far)]
+        assert None not in grades and grades[0] <= grades[1]
+        hits = [int(grade) for grade, step in row.grades.items() if not step.where or step.where in facts
+                if any(bound.holds(near, times=times) for bound, times in limits_of(step, unit))]  # fmt: skip
+        assert grades[0] == max(hits, default=0)
+
+
+@pytest.mark.parametrize(("row", "unit"), BY_NUMBER, ids=lambda part: getattr(part, "id", part))
+def test_every_bound_of_every_unit_is_crossed_where_it_is_printed(row, unit):
+    for grade, step in row.steps:
+        for bound, times in limits_of(step, unit):
+            limit, outwards = bound.number * times, TINY if bound.is_upward else -TINY
+            facts = {**row.needs, **({step.where: True} if step.where else {})}
+            inside, at, outside = (
+                exact(row, value, unit, facts).grade for value in (limit + outwards, limit, limit - outwards)
+            )
+            assert inside >= grade and (bound.is_strict or at >= grade), (grade, bound)
+            others = [
+                (b, t) for g, s in row.steps if g >= grade for b, t in limits_of(s, unit) if (b, t) != (bound, times)
+            ]
+            if not any(b.holds(limit - outwards, times=t) for b, t in others):
+                assert outside < grade and (not bound.is_strict or at < grade), (grade, bound)
+
+
+STRENGTHS = ("NEG", "TRACE", "1+", "2+", "3+", "4+")
+BY_ANSWER = [row for row in DAIDS.rows if any(step.answers for step in row.grades.values())]
+
+
+@pytest.mark.parametrize("row", BY_ANSWER, ids=lambda row: row.id)
+@given(answers=st.tuples(*[st.sampled_from(STRENGTHS) | st.text(max_size=4)] * 2))
+def test_every_answer_of_a_dipstick_has_one_grade_and_it_never_falls_with_the_strength(row, answers):
+    def of(answer):
+        return grade_of([row], Reading(text=answer), sex="M", age=40, facts={})
+
+    for answer in answers:
+        hits = [int(grade) for grade, step in row.grades.items() if answer in step.answers]
+        assert len(hits) <= 1 and of(answer).grade == sum(hits)
+        assert of(answer).direction == ("H" if hits else "") and (hits or of(answer).row == row.id)
+    if set(answers) <= set(STRENGTHS):
+        weaker, stronger = sorted(answers, key=STRENGTHS.index)
+        assert of(weaker).grade <= of(stronger).grade
+    assert of("4+").grade == max(int(grade) for grade in row.grades) and of("NEG").grade == 0
+
+
+@given(data=st.data())
+def test_high_and_low_rows_of_a_test_never_contradict(data):
     for low, high in (
         ("sodium_low", "sodium_high"),
         ("potassium_low", "potassium_high"),
         ("calcium_low", "calcium_high"),
     ):
+        value = data.draw(numbers_of(DAIDS.row(low), DAIDS.row(high), unit="mmol/L"))
         grades = [grade(row, value, "mmol/L").grade for row in (low, high)]
         assert min(grades) == 0
         assert grade(f"{low} {high}", value, "mmol/L").grade == max(grades)
@@ -338,13 +441,14 @@ def test_grade_3_and_a_worse_grade_2_propose_an_adverse_event(now, before, expec
         ("Infusion related reaction", "CTCAE", "infusion_related_reaction"),
         ("Broken leg", "DAIDS", "functional"),
         ("", "DAIDS", "functional"),
+        ("injection site reaction", "DAIDS", "site_pain site_erythema"),
     ],
 )
 def test_the_words_of_an_event_are_those_of_its_row_or_of_the_functional_scale(term, scale, row):
     plan = GradingPlan(scale="daids-2.1", reaction_scale="ctcae-5.0")
-    found = event_row(with_grading().model_copy(update={"grading": plan}), term)
-    assert (found[0].name, found[1].id) == (scale, row)
-    assert event_row(with_grading().model_copy(update={"grading": None}), term) is None
+    found = event_rows(with_grading().model_copy(update={"grading": plan}), term)
+    assert (found[0].name, [one.id for one in found[1]]) == (scale, row.split())
+    assert event_rows(with_grading().model_copy(update={"grading": None}), term) is None
 
 
 # --- the data ---------------------------------------------------------------------------------------------
@@ -354,6 +458,34 @@ def test_rows_from_memory_are_marked():
     assert {row.id for row in DAIDS.rows if "M" in row.source.replace(",", " ").split()} == {
         row.id for row in DAIDS.rows if row.unverified
     }
+
+
+SHIPPED = Path(scales.__file__).parent / "protocols"
+PROTOCOLS = sorted(path for path in SHIPPED.rglob("*.toml") if "zh-hans" not in path.parts)
+
+
+@pytest.mark.parametrize("path", PROTOCOLS, ids=lambda path: str(path.relative_to(SHIPPED)))
+def test_every_reaction_that_a_shipped_protocol_names_has_the_words_of_its_grades(path):
+    protocol = load(path)
+    scale = scales.scale(protocol.grading.reaction_scale)
+    assert protocol.infusions.reaction_terms
+    rows = {term: scale.row_of_term(term) for term in protocol.infusions.reaction_terms}
+    assert [term for term, row in rows.items() if row is None] == []
+    assert all(
+        {2, 3} & {grade for grade, _step in row.steps} and all(step.words for _g, step in row.steps)
+        for row in rows.values()
+    )
+
+
+def test_the_rows_of_ctcae_are_worded_as_published():
+    assert not [row.id for row in CTCAE.rows if row.unverified or row.source != "N"]
+    # which grades the dictionary has for the term, as the workbook prints them
+    printed = {row["term"]: row["grades_defined"] for row in csv.DictReader(FILE.open(encoding="utf-8"))}
+    assert {row.term: " ".join(str(grade) for grade, _step in row.rising) for row in CTCAE.rows if row.term} == {
+        row.term: printed[row.term] for row in CTCAE.rows if row.term
+    }
+    assert CTCAE.row("hypoxia").words(1) == "" and CTCAE.row("flushing").words(4) == ""
+    assert CTCAE.row_of_term("Other").words(2).startswith("Moderate; minimal, local or noninvasive intervention")
 
 
 def test_every_row_for_adults_is_there():

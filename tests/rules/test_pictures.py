@@ -26,6 +26,22 @@ def test_a_shift_table_counts_each_patient_once():
     assert sum(sum(row.values()) for row in table.values()) == 5
 
 
+@pytest.mark.parametrize(
+    ("baseline", "worst", "look"),
+    [
+        (0, 0, "same"),
+        (3, 3, "same"),
+        (0, 1, "worse-1"),
+        (0, 4, "worse-4"),
+        (2, 1, "better"),
+        (None, 4, ""),
+        (1, None, ""),
+    ],
+)
+def test_a_cell_of_the_shift_table_looks_as_much_worse_as_it_is(baseline, worst, look):
+    assert pictures.shift_look(baseline, worst) == look
+
+
 HYS_LAW = [
     # peak ALT, peak bilirubin (× ULN)  ->  beyond both lines?
     (3.1, 2.1, True),

@@ -78,15 +78,15 @@ def test_what_is_no_plain_number_is_refused(test, typed):
 @pytest.mark.parametrize(
     ("test", "typed", "message"),
     [
-        (TEMPERATURE, "36,6", "Temperature must be a plain number, e.g. 12.5, with a point and not a comma."),
+        (TEMPERATURE, "36,6", "Temperature must be a plain number, e.g. 37.0, with a point and not a comma."),
         (
             TEMPERATURE,
             "warm",
-            "Temperature must be a plain number, e.g. 12.5: digits only, with a point before the decimals.",
+            "Temperature must be a plain number, e.g. 37.0: digits only, with a point before the decimals.",
         ),
         (RNA, "1E2", "HIV RNA must be a plain number, e.g. 12: digits only."),
         (RNA, "≤50", "HIV RNA must be a plain number, e.g. 12. Before it may stand < or >."),
-        (TEMPERATURE, "~36", "Temperature must be a plain number, e.g. 12.5. No sign may stand before it."),
+        (TEMPERATURE, "~36", "Temperature must be a plain number, e.g. 37.0. No sign may stand before it."),
         (TEMPERATURE, "<36", 'Temperature cannot be given with "<". No sign may stand before it.'),
         (TEMPERATURE, "36.65", "Temperature is given with at most 1 decimal; this has 2."),
         (RNA, "49.5", "HIV RNA is given with no decimals; this has 1."),
@@ -96,6 +96,7 @@ def test_what_is_no_plain_number_is_refused(test, typed):
         (TEMPERATURE, "-36", "Temperature can only be from 30 to 45 °C."),
         (RNA, "<0", "HIV RNA can only be from 0 to 10000000 copies/mL."),
         (RNA, ">10000000", "HIV RNA can only be from 0 to 10000000 copies/mL."),
+        (RNA, "1" * 31, "HIV RNA may have at most 30 characters; this has 31."),
         (RATIO, "0.5", "CD4/CD8 is computed from other results and cannot be typed."),
     ],
 )

@@ -31,7 +31,14 @@ from safety.stopping.boundaries import (
 )
 from safety.stopping.characteristics import characteristics, upper_limit_of_none
 from safety.stopping.rules import boundary_of, interval_of
-from trialsite.protocol.stopping import BetaBinomialRule, GroupSequentialRule, PocockRule
+from trialsite.protocol.stopping import (
+    BetaBinomialRule,
+    GroupSequentialRule,
+    MaxSprtRule,
+    PocockRule,
+    SprtRule,
+    WangTsiatisRule,
+)
 
 GELLER = Posterior(0.6, 2.4, 0.2)
 
@@ -43,8 +50,9 @@ def numbers(text):
 # --- the README of stoppingrule ---------------------------------------------------------------------------
 
 README = numbers("2 3 3 3 4 4 5 5 5 5 6 6 6 7 7 7 7 8 8 8 9 9 9 9 10 10 10 10 11 11")
+# the last count holds beyond the 30 patients
 README_RANGES = [(3, 4, 3), (5, 6, 4), (7, 10, 5), (11, 13, 6), (14, 17, 7), (18, 20, 8), (21, 24, 9), (25, 28, 10),
-                 (29, 30, 11)]  # fmt: skip
+                 (29, None, 11)]  # fmt: skip
 
 
 def test_the_boundary_of_the_readme_comes_from_its_search():
@@ -343,12 +351,12 @@ def test_rules_of_the_protocol_have_their_boundaries():
         alpha=D("0.1"),
     )
     assert boundary_of(rule).counts == README
-    low, high = interval_of(rule)
-    assert low < 0.96309 < high
+    found = interval_of(rule)
+    assert found.low < D("0.96309") < found.high
     pocock = {**SHARED, "kind": "pocock", "acceptable_rate": D("0.2"), "patients": 30}
     assert boundary_of(PocockRule(**pocock, level=D("0.037"))) == boundary_of(PocockRule(**pocock, alpha=D("0.1")))
-    low, high = interval_of(PocockRule(**pocock, alpha=D("0.1")))
-    assert low < 0.037 < high
+    found = interval_of(PocockRule(**pocock, alpha=D("0.1")))
+    assert found.low < D("0.037") < found.high
     looks = {**SHARED, "kind": "group_sequential", "acceptable_rate": D("0.2"), "patients": 75, "looks": LOOKS}
     assert acceptable(boundary_of(GroupSequentialRule(**looks, alpha=D("0.1")))) == (7, 12, 17, 21)
     assert boundary_of(GroupSequentialRule(**looks, level=D("0.04"))) == group_sequential(
@@ -363,7 +371,85 @@ def test_the_second_condition_of_chen_and_chaloner_only_makes_a_rule_stricter():
     assert all(beta_tail(0.2 + count, 1.8 + n - count, 0.3) > 0.5 for n, count in both.rejections.items() if count <= n)
 
 
-def test_between_looks_the_last_look_holds():
-    found = Boundary((3, 6), (2, 3))
-    assert [found.rejection_at(n) for n in range(1, 9)] == [None, None, 2, 2, 2, 3, 3, 3]
-    assert Boundary((1, 2), (2, 2)).rejection_at(1) is None
+@pytest.mark.parametrize(
+    ("found", "rejections", "ranges"),
+    [
+        # looks: nothing stops between them, nor beyond the last
+        (group_sequential(p0=0.1, looks=[2, 4, 8], level=0.06, shape=0), [None, 2, None, 2, None, None, None, 3, None, None],
+         [(2, 4, 2), (8, 8, 3)]),
+        (Boundary((3, 6), (2, 3)), [None, None, 2, None, None, 3, None, None, None, None], [(3, 3, 2), (6, 6, 3)]),
+        # so many of the first: the next ones are not looked at
+        (count_rule(2, 3), [None, 2, 2, None, None, None, None, None, None, None], [(2, 3, 2)]),
+        # a rate, after each patient: the last count holds
+        (boundary(Posterior(0.2, 1.8, 0.1), 0.9, every(7)), [None, 2, 2, 2, 2, 3, 3, 3, 3, 3], [(2, 5, 2), (6, None, 3)]),
+        # unless no count of so many patients stops
+        (boundary(ExactTail(0.1), -0.0001, every(3)), [None] * 10, []),
+        (Boundary((1, 2), (2, 2)), [None, 2, *[None] * 8], [(2, 2, 2)]),
+    ],
+)  # fmt: skip
+def test_a_boundary_stops_where_it_is_defined_and_nowhere_else(found, rejections, ranges):
+    assert [found.rejection_at(n) for n in range(1, 11)] == rejections
+    assert found.ranges() == ranges
+
+
+# --- which constants give the boundary --------------------------------------------------------------------------------
+
+RATE = {**SHARED, "acceptable_rate": D("0.1"), "patients": 7}
+# the rule, as given by alpha; the exact ends where they are known on paper; which end belongs to the interval
+INTERVALS = [
+    # a flat prior, p0 0.2: 1 of 1 has 1 - 0.2^2 = 0.96 and goes on, 2 of 2 has 1 - 0.2^3 = 0.992 and stops
+    (BetaBinomialRule(**{**RATE, "acceptable_rate": D("0.2"), "patients": 2}, kind="beta_binomial", prior=[1, 1], alpha=D("0.05")),
+     ("0.96", "0.992"), (True, False)),
+    (BetaBinomialRule(**RATE, kind="beta_binomial", prior=[D("0.2"), D("1.8")], alpha=D("0.1")), None, (True, False)),
+    (BetaBinomialRule(**{**RATE, "patients": 24}, kind="beta_binomial", prior=[D("0.2"), D("1.8")], alpha=D("0.15"),
+                      unacceptable_rate=D("0.3"), least_probability=D("0.2")), None, (True, False)),
+    # 2 of 2 has probability 0.01 at 0.1, 1 of 1 has 0.1, 1 of 2 has 0.19
+    (PocockRule(**{**RATE, "patients": 2}, kind="pocock", alpha=D("0.05")), ("0.01", "0.1"), (True, False)),
+    (PocockRule(**RATE, kind="pocock", alpha=D("0.1")), None, (True, False)),
+    (WangTsiatisRule(**RATE, kind="wang_tsiatis", shape=0, alpha=D("0.1")), None, (False, True)),
+    (WangTsiatisRule(**RATE, kind="wang_tsiatis", shape=D("0.5"), alpha=D("0.1")), None, (False, True)),
+    (SprtRule(**RATE, kind="sprt", unacceptable_rate=D("0.4"), alpha=D("0.1")), None, (False, True)),
+    (MaxSprtRule(**RATE, kind="max_sprt", alpha=D("0.1")), None, (False, True)),
+]  # fmt: skip
+
+
+def with_constant(rule, constant):
+    given = {**rule.model_dump(), "alpha": None, rule.constant_key: D(constant)}
+    return type(rule)(**given)
+
+
+@pytest.mark.parametrize(("rule", "ends", "belongs"), INTERVALS)
+def test_each_end_of_the_interval_belongs_to_it_or_not_as_is_said(rule, ends, belongs):
+    """At the exact ends (12 digits, as statistics are compared), beside them, and at what pages print."""
+    found, wanted = interval_of(rule), boundary_of(rule)
+    if ends:
+        assert (found.low, found.high) == tuple(map(D, ends))
+    assert (found.has_low, found.has_high) == belongs
+    digit = D("1e-11")
+    for constant, is_in in (
+        (found.low, found.has_low), (found.high, found.has_high), (found.low * (1 + digit), True), (found.high * (1 - digit), True),
+        (found.low * (1 - digit), False), (found.high * (1 + digit), False),
+    ):  # fmt: skip
+        assert (boundary_of(with_constant(rule, constant)) == wanted) is is_in, constant
+
+
+@pytest.mark.parametrize("rule", [rule for rule, _ends, _belongs in INTERVALS])
+def test_the_ends_that_are_printed_give_the_boundary_when_they_are_typed_unless_they_are_called_open(rule):
+    low, has_low, high, has_high = interval_of(rule).printed()
+    assert low < high and max(len(str(end).replace(".", "").strip("0")) for end in (low, high)) <= 6
+    for end, is_in in ((low, has_low), (high, has_high)):
+        assert (boundary_of(with_constant(rule, end)) == boundary_of(rule)) is is_in
+
+
+def test_a_boundary_that_stops_nowhere_has_an_interval_with_one_end():
+    never = BetaBinomialRule(**{**RATE, "patients": 1}, kind="beta_binomial", prior=[1, 1], confidence=D("0.99"))
+    # 1 of 1: 1 - 0.1^2
+    assert boundary_of(never).counts == (2,)
+    assert interval_of(never).printed() == (D("0.99"), True, None, False)
+    level = PocockRule(**{**RATE, "patients": 1}, kind="pocock", level=D("0.05"))
+    assert interval_of(level).printed() == (None, False, D("0.1"), False)
+    # where the second condition alone decides, a smaller confidence changes nothing
+    strict = BetaBinomialRule(**{**RATE, "patients": 24}, kind="beta_binomial", prior=[D("0.2"), D("1.8")], confidence=D("0.3"),
+                              unacceptable_rate=D("0.3"), least_probability=D("0.5"))  # fmt: skip
+    assert interval_of(strict).low is None
+    assert boundary_of(with_constant(strict, "0.001")) == boundary_of(strict)

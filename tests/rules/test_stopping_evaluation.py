@@ -142,8 +142,11 @@ def test_so_many_of_the_first_patients(with_events, is_met):
 
 @pytest.mark.parametrize(
     ("with_events", "treated_so_far", "met_at"),
-    [([1, 2], 3, 3), ([1, 2], 2, None), ([1, 4], 6, None), ([4, 5, 6], 6, 6), ([4, 5, 7], 8, None)],
-)
+    [
+        ([1, 2], 3, 3), ([1, 2], 2, None), ([1, 4], 6, None), ([4, 5, 6], 6, 6), ([4, 5, 7], 8, None),
+        ([4, 5, 7, 8, 9], 9, None),
+    ],
+)  # fmt: skip
 def test_looks_at_the_first_so_many_patients(with_events, treated_so_far, met_at):
     rule = GroupSequentialRule(
         kind="group_sequential",
@@ -158,6 +161,18 @@ def test_looks_at_the_first_so_many_patients(with_events, treated_so_far, met_at
     patients = [treated(n, events=[event(at=n * 10)] if n in with_events else ()) for n in range(1, treated_so_far + 1)]
     state = state_of(rule, patients)
     assert (state.met_at and state.met_at.n) == met_at
+    # those after the last look are not looked at
+    assert (state.n, state.y) == (min(treated_so_far, 6), len([n for n in with_events if n <= min(treated_so_far, 6)]))
+
+
+def test_whom_the_last_look_counts_is_not_changed_by_those_who_come_later():
+    """The sixth does not count yet, and the seventh does not take that place."""
+    rule = GroupSequentialRule(kind="group_sequential", looks=[3, 6], patients=6, acceptable_rate=D("0.1"), level=D("0.05"),
+                               evaluable_after_days=28, **SHARED, **GRADE_3)  # fmt: skip
+    patients = [treated(n, 0, [event(f"event {n}")] if n in (4, 5, 7) else ()) for n in range(1, 8)]
+    patients[5] = treated(6, 20)
+    state = state_of(rule, patients, on(30))
+    assert (state.n, state.y, state.is_met) == (5, 2, False)
 
 
 def test_any_event_meets_such_a_rule_and_each_is_something_new():

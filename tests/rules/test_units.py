@@ -4,12 +4,14 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+from django.utils.translation import override
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.rules.protocols import test_of
 from trialsite.protocol import Reference
-from trialsite.ucum import is_ucum
+from trialsite.ucum import is_ucum, unit_text
+from visits.edit_checks.kinds import shown
 from visits.results import NotAResult, flag, read_result
 from visits.units import bounds_in, in_unit, rounded, standard_text, standardised, unit_of, units_of
 
@@ -51,7 +53,7 @@ def test_a_number_is_kept_as_typed_and_means_what_it_is_in_the_protocols_unit(te
         ("80", "mg/dL", "Creatinine can only be from 0.12 to 33.93 mg/dL."),
         ("1.234", "mg/dL", "Creatinine is given with at most 2 decimals; this has 3."),
         ("1.2", "", "Creatinine is given with no decimals; this has 1."),
-        ("1,2", "mg/dL", "Creatinine must be a plain number, e.g. 12.50, with a point and not a comma."),
+        ("1,2", "mg/dL", "Creatinine must be a plain number, e.g. 1.04, with a point and not a comma."),
         ("1.2", "g/L", "Creatinine is not reported in this unit."),
         ("1.2", "MG/DL", "Creatinine is not reported in this unit."),
     ],
@@ -150,3 +152,11 @@ def test_units_of_laboratories_are_ucum(code):
 )  # fmt: skip
 def test_what_people_write_is_not_always_ucum(text):
     assert not is_ucum(text)
+
+
+def test_a_share_is_told_in_the_language_of_the_reader_and_a_stored_sentence_with_it():
+    test = test_of(name="Naive", unit="% of CD4", possible=(0, 100))
+    said = shown(test, read_result(test, "52", ""))
+    assert (unit_text("% of CD4"), str(said)) == ("% of CD4", "52 % of CD4")
+    with override("zh-hans"):
+        assert (unit_text("% of CD4"), str(said)) == ("%（占 CD4）", "52 %（占 CD4）")

@@ -15,6 +15,7 @@ from trialsite.as_of import CutOff, rows_as_of, stream, wait_for_writers
 from trialsite.exchange.files import CsvFile, Workbook, as_text, digest_of, zip_files
 from trialsite.exchange.tables import AUDIT_COLUMNS, AUDIT_TRAIL, Column, tables
 from trialsite.models import Site, User
+from trialsite.words import Sentence
 
 FORMAT = "trialsite export 1"
 ZIP, XLSX = "application/zip", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -55,6 +56,12 @@ class Made:
     files: list
     last_audit_event: int
     protocol_versions: list[str]
+
+
+def in_words(stored, version):
+    """A stored sentence in words, with the names of this protocol version; all of the export is made in English."""
+    stored = json.loads(stored) if isinstance(stored, str) else stored
+    return str(Sentence.of(stored, trial.protocol(version))) if stored else ""
 
 
 def make_files(folder, *, scope, cutoff, about, say):
@@ -115,8 +122,14 @@ class _Making:
     def table(self, table):
         names = [column.name for column in table.columns]
         persons = [place for place, column in enumerate(table.columns) if column.is_person]
+        sentences = [place for place, column in enumerate(table.columns) if column.is_sentence]
         file, sheet = CsvFile(self.folder / table.file, names), self.book.sheet(table.name, names)
         for row in stream(table.query(self.cutoff, self.scope.sites[table.name], arms=self.scope.arms)):
+            if sentences:
+                row = list(row)
+                version = row[names.index("protocol_version")]
+                for place in sentences:
+                    row[place] = in_words(row[place], version)
             texts = [as_text(value) for value in row]
             file.write(texts)
             sheet.write(row, texts)

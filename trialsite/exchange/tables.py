@@ -47,6 +47,7 @@ class Column:
     source: str = ""
     paths: tuple[str, ...] = ()
     is_person: bool = False
+    is_sentence: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Table:
 
     `site` is the path to the site that a row belongs to; a row is exported to who may export and has `permission`
     there, and may see arms there, if it `shows_arm`. Rows of no site are everybody's if `everybodys`. Rows for which
-    `arm_rows` (column -> value) hold are for those alone who may see arms."""
+    `arm_rows` (column -> value) hold are for those alone who may see arms. The columns `sentences` hold what the system
+    said (trialsite.words), which is told in English, with the names of the protocol version of the row."""
 
     name: str
     title: str
@@ -69,6 +71,7 @@ class Table:
     leave_out: tuple[str, ...] = ()
     units: dict = field(default_factory=dict)
     notes: dict = field(default_factory=dict)
+    sentences: tuple[str, ...] = ()
 
     @property
     def file(self):
@@ -110,7 +113,8 @@ class Table:
         return Column(
             name=name,
             label=label or str(of.verbose_name),
-            kind=kind,
+            kind="text" if name in self.sentences else kind,
+            is_sentence=name in self.sentences,
             unit=self.units.get(name, ""),
             codes="; ".join(f"{code} = {words}" for code, words in of.flatchoices),
             source=". ".join(

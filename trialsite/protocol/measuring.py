@@ -74,7 +74,8 @@ class Computed(Part):
 
 
 class GradeFact(Part):
-    """Which answers to a test of kind "choice", at the same visit, say that a fact holds, and which that it does not."""
+    """Which answers to a test of kind "choice", at the same visit, say that a fact holds, and which that it does not. Of a
+    fact that is measured (`acidotic`, by a pH below 7.3) the test alone."""
 
     fact: scales.Fact
     test: Code

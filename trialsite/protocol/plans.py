@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trialsite import scales
 from trialsite.protocol.tables import DictionaryName, Fault, Flag, Part, Text, Whole, repeated
 
 WholeRecord = Literal["infusions", "adverse_events", "consents", "eligibility", "histories", "medications"]
@@ -43,18 +42,29 @@ class Population(Part):
 
     @property
     def facts(self) -> dict[str, bool]:
-        return {name: known for name in scales.FACTS if (known := getattr(self, name)) is not None}
+        return {name: known for name in type(self).model_fields if (known := getattr(self, name)) is not None}
+
+
+# from which grade on a reaction to an infusion proposes an adverse event, where the protocol says nothing of it
+REACTIONS_PROPOSE_FROM = 2
 
 
 class GradingPlan(Part):
     """By which scale results are graded (and by which infusion reactions), which facts hold of all patients, and from
-    which grade on a result proposes an adverse event, in general and where it is worse than the baseline."""
+    which grade on an adverse event is proposed: by a result, in general and where it is worse than the baseline; by a
+    reaction to an infusion (0: by none)."""
 
     scale: Text
     reaction_scale: Text | None = None
     population: Population | None = None
     propose_from_grade: Annotated[Whole, Field(ge=1, le=4)] | None = None
     propose_worse_from_grade: Annotated[Whole, Field(ge=1, le=4)] | None = None
+    propose_reactions_from_grade: Annotated[Whole, Field(ge=0, le=5)] = REACTIONS_PROPOSE_FROM
+
+    @property
+    def proposing_grades(self) -> tuple[int, ...]:
+        """The grades from which on a result may propose an adverse event; none where no result does."""
+        return tuple(filter(None, (self.propose_from_grade, self.propose_worse_from_grade)))
 
     def proposes(self, grade: int | None, baseline: int | None) -> bool:
         """Does a result of this grade propose an adverse event? An unknown baseline counts as normal."""

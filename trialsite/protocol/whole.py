@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from trialsite import scales
 from trialsite.protocol.entry import Allocation, Criterion, Eligibility
 from trialsite.protocol.giving import Arm, Infusions, Product
 from trialsite.protocol.measuring import Choice, Panel, Test, Visit
@@ -112,6 +113,12 @@ class Protocol(Part):
     def graded_tests(self) -> frozenset[str]:
         """The codes of the tests whose results are graded."""
         return frozenset(test.code for test in self.tests if test.grade_rows)
+
+    @cached_property
+    def tests_of_measured_facts(self) -> frozenset[str]:
+        """The codes of the tests whose numbers say what grades of other tests need to know."""
+        facts = [fact for test in self.tests for fact in test.grade_facts]
+        return frozenset(fact.test for fact in facts if fact.fact in scales.MEASURED_FACTS)
 
     def criteria_for(self, sex: str) -> tuple[Criterion, ...]:
         return tuple(c for c in self.eligibility.criteria if c.only_for_sex in (None, sex))

@@ -1,7 +1,5 @@
 """Template words of this trial."""
 
-import re
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from django import template
@@ -11,7 +9,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from trialsite import trial
-from trialsite.clock import told_at, zone_shown
+from trialsite.clock import told_at, told_day, zone_shown
 from trialsite.ctcae import term_told
 from trialsite.grade_words import grade_told, row_told
 from trialsite.languages import LANGUAGES, tag
@@ -21,8 +19,6 @@ from trialsite.ucum import unit_text
 from trialsite.words import Sentence
 
 register = template.Library()
-
-INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
 
 
 @register.filter
@@ -96,9 +92,11 @@ def clock_zone(context):
 
 
 @register.simple_tag(takes_context=True)
-def clock(context, instant, seconds=False):
-    """`{% clock panel.entered_at %}`: an instant by the clock of this page, with its difference from UTC."""
-    return told_at(instant, clock_zone(context), seconds=seconds)
+def clock(context, instant, seconds=False, day=False, of=None):
+    """`{% clock panel.entered_at %}`: an instant by the clock of this page, with its difference from UTC. Of a row about
+    a patient by that of the patient's site: `of=query.patient`. Where the day is enough: `day=True`."""
+    zone = zone_shown(of, context.get("user")) if of else clock_zone(context)
+    return told_day(instant, zone) if day else told_at(instant, zone, seconds=seconds)
 
 
 @register.simple_tag(takes_context=True)
@@ -131,12 +129,10 @@ def reason(stored):
 
 
 @register.filter
-def told(value, zone=UTC):
-    """A value of the audit trail as people read it: an instant by the clock of `zone`, a truth as a word, a sentence."""
+def told(value):
+    """A value as people read it: a truth as a word, a sentence in the reader's language."""
     if isinstance(value, bool):
         return _("yes") if value else _("no")
-    if isinstance(value, str) and INSTANT.fullmatch(value):
-        return told_at(datetime.fromisoformat(value), zone)
     if isinstance(value, dict) and value.keys() == {"template", "values"}:
         return Sentence.of(value, trial.current_protocol())
     return value

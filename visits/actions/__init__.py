@@ -59,6 +59,12 @@ from visits.actions.ranges import (
     import_ranges,
     withdraw_range,
 )
+from visits.actions.refusals import (
+    RefusedByChecks,
+    by_field,
+    checks_of,
+    count_refusals,
+)
 from visits.actions.reviews import (
     Seen,
     freeze_visits,
@@ -73,17 +79,21 @@ from visits.actions.reviews import (
 
 __all__ = [
     "REGRADE",
+    "RefusedByChecks",
     "Seen",
     "add_range",
     "add_unscheduled_visit",
     "answer_query",
     "apply_range",
+    "by_field",
     "change_laboratory",
     "check_line",
+    "checks_of",
     "clear_panel",
     "close_query",
     "confirm_grade",
     "copy_ranges",
+    "count_refusals",
     "create_laboratory",
     "died_on",
     "differing_grades",

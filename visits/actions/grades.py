@@ -28,7 +28,7 @@ REGRADE = "visits.tasks.regrade_patient"
 
 @dataclass
 class Grading:
-    """What grades the results of one form: `answers` are the choices of the visit, by test code; `baseline` are the results
+    """What grades the results of one form: `answers` are what the visit says beside them, by test code; `baseline` are the results
     before the first infusion, each with its grade and direction (visits.edit_checks.Surroundings)."""
 
     protocol: Protocol
@@ -40,8 +40,8 @@ class Grading:
     @classmethod
     def of(cls, protocol, patient, on, read, around):
         """From the results of a form, `read` by test code, and what stands beside it."""
-        choices = {code: result.text for code, result in (around.same_visit | read).items() if result and result.text}
-        return cls(protocol, patient, on, choices, around.baseline)
+        said = {code: grading.answer_of(result) for code, result in (around.same_visit | read).items()}
+        return cls(protocol, patient, on, {code: answer for code, answer in said.items() if answer}, around.baseline)
 
     def grade(self, test, result, against):
         """The grade of a result that is held against a range (None: against none); None where nothing grades it."""
@@ -58,11 +58,14 @@ class Grading:
     def standing(self, test, result, against, m):
         """The grade, or what a person answered for it (`confirm_grade`) where the stored measurement `m` says so."""
         grade = self.grade(test, result, against)
-        if grade is None or not grade.is_to_confirm or m is None or not m.answered_about:
+        if grade is None or not grade.grade or m is None or not m.answered_about:
             return grade
         scale, unit = scales.scale(self.protocol.grading.scale), unit_of(test, result.unit).unit
+        row = scale.row(grade.row)
+        if m.answered_grade not in dict(grading.grades_to_choose(row, grade.grade)):
+            return grade
         asked = grading.digest_of_proposal(
-            scale, scale.row(grade.row), grade.grade, typed=result.typed, unit=unit if test.kind == "number" else ""
+            scale, row, grade.grade, typed=result.typed, unit=unit if test.kind == "number" else ""
         )
         return grading.answered(grade, m.answered_grade) if asked == m.answered_about else grade
 
@@ -86,12 +89,12 @@ class Grading:
 
 
 def answers_at(visit, tests):
-    """The choices at a visit on which the grades of these tests depend, by test code."""
+    """What a visit says on which the grades of these tests depend, by test code."""
     asked = {code for test in tests if test.grade_rows for code in grading.asked_for(test)}
     if not asked:
         return {}
     given = Measurement.objects.filter(patient=visit.patient_id, panel__visit=visit, test__in=asked).exclude(typed="")
-    return dict(given.values_list("test", "text"))
+    return {m.test: grading.answer_of(result_of(visit.protocol.test(m.test), m)) for m in given}
 
 
 def is_asked_elsewhere(protocol, tests, changed):
@@ -139,9 +142,21 @@ def comes_before(on, at, m, patient):
 
 def _is_parted(first, second, m, patient):
     """Does the beginning of the treatment lie between the two?"""
-    began = m.treated_at and m.treated_at.astimezone(ZoneInfo(patient.site.timezone)).time()
-    when = {"day_0": patient.day_0, "began_at": began}
+    when = _treatment_of(m, patient)
     return grading.is_before_treatment(*first, **when) and not grading.is_before_treatment(*second, **when)
+
+
+def _treatment_of(m, patient):
+    began = m.treated_at and m.treated_at.astimezone(ZoneInfo(patient.site.timezone)).time()
+    return {"day_0": patient.day_0, "began_at": began}
+
+
+def was_before_treatment(m):
+    """Is this a result from before the treatment, which is compared with nothing? It is loaded with `treated_at`, its panel or
+    infusion, and its patient's site."""
+    if m.infusion_id:
+        return m.infusion.number == 1 and m.minute == 0
+    return grading.is_before_treatment(m.collected_on, m.panel.collected_at, **_treatment_of(m, m.patient))
 
 
 # --- graded anew ------------------------------------------------------------------------------------------
@@ -196,8 +211,8 @@ def differing_grades(records=None):
     for measured in by_patient.values():
         answers, now = {}, {}
         for m in measured:
-            if m.panel_id and m.text:
-                answers.setdefault(m.panel.visit_id, {})[m.test] = m.text
+            if m.panel_id and (answer := m.text or _number_asked_for(m)):
+                answers.setdefault(m.panel.visit_id, {})[m.test] = answer
         for m in measured:
             now[m.pk] = _columns_now(m, measured, answers, now)
             if now[m.pk] != columns_of(m) and (wanted is None or m.pk in wanted):
@@ -206,6 +221,14 @@ def differing_grades(records=None):
     return sorted(
         found, key=lambda one: (one.measurement.patient.number, one.measurement.collected_on, one.measurement.pk)
     )
+
+
+def _number_asked_for(m):
+    """The number of a result that says a fact about others, as they ask for it; "" for any other."""
+    protocol = m.panel.protocol
+    if m.value is None or m.test not in protocol.tests_of_measured_facts:
+        return ""
+    return grading.answer_of(result_of(protocol.test(m.test), m))
 
 
 def _columns_now(m, measured, answers, now):
@@ -249,26 +272,48 @@ def regrade_patient(*, patient, by):
 # --- what a row asks beside the number --------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a person may say about a stored result beside its number: its `grade` by the number, of a row of a scale.
+
+    `is_proposed`: that grade asks to be confirmed; else it holds, and the result may be raised. `is_answered`: somebody
+    answered already."""
+
+    scale: scales.Scale
+    row: scales.Row
+    grade: int
+    is_answered: bool
+
+    @property
+    def choices(self):
+        return grading.grades_to_choose(self.row, self.grade)
+
+    @property
+    def is_proposed(self):
+        return dict(self.row.steps)[self.grade].confirm
+
+
 def proposed_grade(m):
-    """(scale, row, grade) that a person is asked to confirm for a stored result, or was; None where the row asks nothing."""
-    if not m.grade_row or " " in m.grade_row or not (m.grade_is_to_confirm or m.answered_about):
+    """What a person is asked about the grade of a stored result, may say of it, or did (Asked); None where the row asks nothing."""
+    if not m.grade_row or " " in m.grade_row or not (m.grade or m.answered_about):
         return None
     key = f"{m.grade_scale.lower()}-{m.grade_scale_version}"
     if key not in scales.known_scales():
         return None
     scale = scales.scale(key)
     row = scale.row(m.grade_row)
-    if m.grade_is_to_confirm:
-        return scale, row, m.grade
-    for grade, _words in grading.grades_to_choose(row):
-        if m.answered_about == grading.digest_of_proposal(scale, row, grade, typed=m.typed, unit=m.reported_unit):
-            return scale, row, grade
-    return None
+    if m.answered_about and not m.grade_is_to_confirm:
+        for grade, _step in row.steps:
+            if m.answered_about == grading.digest_of_proposal(scale, row, grade, typed=m.typed, unit=m.reported_unit):
+                return Asked(scale, row, grade, is_answered=True)
+    asked = Asked(scale, row, m.grade, is_answered=False) if m.grade else None
+    return asked if asked and asked.choices and asked.is_proposed == m.grade_is_to_confirm else None
 
 
 def confirm_grade(*, measurement, grade, reason="", version, by):
-    """The investigator says which grade a result has, where its row asks for more than the number: the proposed one, or
-    another of the row's clinical ones, or 0 for none of them, with the reason. Raises Refused.
+    """The investigator says which grade a result has, where the words of its row ask for more than the number: of a grade
+    that is proposed this one, another of the row's clinical ones, or 0 for none of them; of any other, a higher one to
+    which clinical facts alone raise it. Another grade than that of the number needs the reason. Raises Refused.
 
     The answer stays with the result, bound to value, row and words (`answered_about`): grading anew keeps it as long as
     these are the same, and asks again when they are not."""
@@ -281,25 +326,30 @@ def confirm_grade(*, measurement, grade, reason="", version, by):
         asked = proposed_grade(m)
         if asked is None:
             raise Refused(_("This grade does not ask for an answer any more. Open the form again."))
-        scale, row, proposed = asked
-        if grade not in dict(grading.grades_to_choose(row)):
+        if grade not in dict(asked.choices):
             raise Refused({"grade": [_("Choose one of the grades of the row.")]})
-        if not reason.strip() and (grade != proposed or not m.grade_is_to_confirm):
+        if grade == m.grade and not m.grade_is_to_confirm:
+            raise Refused({"grade": [_("The result has this grade already.")]})
+        if not reason.strip() and (grade != asked.grade or not m.grade_is_to_confirm):
             raise Refused({"reason": [_("Write why the grade is another one.")]})
-        if grade != m.grade:
+        is_another = grade != m.grade
+        if is_another:
             SupersededGrade.objects.create(
                 patient_id=m.patient_id, measurement=m, reason=reason.strip()[:500], superseded_by=by, **columns_of(m)
             )
-        direction = {"high": grading.HIGH, "low": grading.LOW}[row.direction]
+        # a dipstick has no direction in its row: its grades are highs, as `grade_of` gives them
+        direction = {"low": grading.LOW}.get(asked.row.direction, grading.HIGH)
         m.grade, m.grade_direction, m.grade_is_to_confirm = grade, direction if grade else "", False
         m.answered_grade, m.answered_by, m.answered_at = grade, by, timezone.now()
-        m.answered_about = grading.digest_of_proposal(scale, row, proposed, typed=m.typed, unit=m.reported_unit)
+        m.answered_about = grading.digest_of_proposal(
+            asked.scale, asked.row, asked.grade, typed=m.typed, unit=m.reported_unit
+        )
         next_version(m, "grade", "grade_direction", "grade_is_to_confirm", "answered_grade", "answered_by", "answered_at",
                      "answered_about")  # fmt: skip
         next_version(form)
         fields = {m.test} if isinstance(form, PanelRecord) else None
         marks_void(record=form, fields=fields, reason=reason or because("the proposed grade was answered"), by=by)
-        if grade != proposed:
+        if is_another:
             ask_for_regrading(visit.patient)
     return m
 

@@ -11,7 +11,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from patients.actions import (
-    day_at,
     hold_halts,
     lock_open_patient,
     next_version,
@@ -21,15 +20,17 @@ from patients.actions import (
 )
 from patients.models import AllocationSlot, Blocked, State
 from trialsite.audit import acting
+from trialsite.clock import day_at
 from trialsite.reasons import because
-from trialsite.saving import Refused, check_version
+from trialsite.saving import Question, Refused, check_version
 from trialsite.words import Sentence
 from visits import edit_checks, infusing, ranges, results
 from visits.actions.grades import Grading, answers_at, ask_for_regrading
 from visits.actions.lots import lock_lot
-from visits.actions.panels import by_field, store_results
+from visits.actions.panels import store_results
 from visits.actions.plan import lock_visit, mark_attended, move_plan, refuse_impossible_day
-from visits.actions.queries import Entry, field_of, key_of, not_asked_yet, question_of, raise_check_queries
+from visits.actions.queries import Entry, ask_first, field_of, key_of, not_asked_yet, question_of, raise_check_queries
+from visits.actions.refusals import RefusedByChecks, checks_of, refused_by
 from visits.actions.reviews import marks_void
 from visits.grading import reaction_columns
 from visits.models import Infusion, Interruption, LotState, Measurement, Preparation, Reaction
@@ -56,17 +57,22 @@ def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_e
     lot or the arm but that the bag may not be infused."""
     if visit.protocol.visit(visit.code).infusion == 1:
         refuse_when_waiting(Blocked.INFUSE, patient=patient, on=day_at(patient.site, at))
-    refuse_when_halted(Blocked.INFUSE, patient=patient, at=halted_at)
+    try:
+        refuse_when_halted(Blocked.INFUSE, patient=patient, at=halted_at)
+    except Refused as halt:
+        raise RefusedByChecks(halt.errors, [("halted", "")], patient) from None
     lot = lock_lot(lot)
-    if reasons := _reasons_not_to_infuse(
+    reasons, problems = _reasons_not_to_infuse(
         patient, visit, lot, at, given=given, halted_at=halted_at, masked_eyes=masked_eyes
-    ):
-        raise Refused({"": reasons})
+    )
+    if reasons:
+        raise RefusedByChecks({"": reasons}, checks_of(problems), patient)
     return lot
 
 
 def _reasons_not_to_infuse(patient, visit, lot, at, *, given, halted_at, masked_eyes):
-    """Every reason but a halt of the patient or the trial, which `_refuse_infusion` asks about first."""
+    """Every reason but a halt of the patient or the trial, which `_refuse_infusion` asks about first, and the problems
+    that these eyes may know of."""
     protocol = visit.protocol
     slot = AllocationSlot.objects.filter(patient=patient).first()
     arm = protocol.arm(slot.arm) if slot else None
@@ -74,7 +80,7 @@ def _reasons_not_to_infuse(patient, visit, lot, at, *, given, halted_at, masked_
     infusion = visit.protocol.visit(visit.code).infusion
     previous = [i for i in given if i.number < infusion]
     of_the_patient = partial(
-        infusing.reasons_not_to_infuse,
+        infusing.problems_with_giving,
         is_randomised=slot is not None and patient.state == State.RANDOMISED,
         open_halts=[],
         on=on,
@@ -86,17 +92,15 @@ def _reasons_not_to_infuse(patient, visit, lot, at, *, given, halted_at, masked_
         sex=patient.sex,
         age=patient.age_on(on),
     )
-    reasons = of_the_patient(
+    problems = of_the_patient(
         lot_state=LotState.RELEASED, lot_expires_on=on, lot_product="", arm_product="",
     )  # fmt: skip
-    of_the_bag = [
-        reason
-        for reason in of_the_patient(
-            lot_state=lot.state, lot_expires_on=lot.expires_on, lot_product=lot.product,
-            arm_product=arm.product if arm else None,
-        )
-        if reason not in reasons
-    ]  # fmt: skip
+    with_the_bag = of_the_patient(
+        lot_state=lot.state, lot_expires_on=lot.expires_on, lot_product=lot.product,
+        arm_product=arm.product if arm else None,
+    )  # fmt: skip
+    reasons = [str(problem.text) for problem in problems]
+    of_the_bag = [str(problem.text) for problem in with_the_bag if str(problem.text) not in reasons]
     if lot.site_id != patient.site_id:
         of_the_bag.append(_("The lot is at another site."))
     if on < lot.received_on:
@@ -108,7 +112,7 @@ def _reasons_not_to_infuse(patient, visit, lot, at, *, given, halted_at, masked_
             of_the_bag.append(str(halt))
     if of_the_bag:
         reasons += [_(ASK_THE_PHARMACY)] if masked_eyes else of_the_bag
-    return reasons
+    return reasons, problems if masked_eyes else with_the_bag
 
 
 def _pregnancy_result(patient, visit):
@@ -121,9 +125,13 @@ def _pregnancy_result(patient, visit):
 
 
 def prepare_infusion(
-    *, visit, lot, weight_kg, prepared_dose=None, viability_percent=None, label, prepared_at, version=None, by
-):
-    """Prepare the bag of one infusion: the dose follows from the protocol and the weight."""
+    *, visit, lot, weight_kg, prepared_dose=None, viability_percent=None, label, prepared_at, confirmed=(), asked=None,
+    version=None, by,
+):  # fmt: skip
+    """Prepare the bag of one infusion: the dose follows from the protocol and the weight.
+
+    Where `asked` is given, a dose off plan and an unlikely weight are asked about first: Questions. What stays so is a
+    query when the infusion is recorded."""
     with acting(by, because("infusion prepared")):
         patient = lock_open_patient(visit.patient)  # before any of the visits, as whoever moves the plan does
         visit = lock_visit(visit, version)
@@ -139,6 +147,16 @@ def prepare_infusion(
         if product.is_cell_product and viability_percent is None:
             raise Refused({"viability_percent": [_("Cells are infused only with their viability after thawing.")]})
         planned = infusing.planned_dose(product, weight_kg)
+        dose = planned if prepared_dose is None else prepared_dose
+        if asked is not None:
+            weight = latest_weight(patient, visit.protocol, day_at(patient.site, prepared_at))
+            odd = infusing.problems_of_dose(
+                product, planned=planned, given=dose, prepared_for=weight_kg if product.dose.per_kg else None, weight=weight
+            )  # fmt: skip
+            typed = {"dose_off_plan": ("prepared_dose", dose), "dose_for_weight": ("weight_kg", weight_kg)}
+            about = [(p, *typed[p.code]) for p in odd]
+            questions = [(Question(p.code, name, str(value), p.text), (p.code, name)) for p, name, value in about]
+            ask_first(questions, asked, confirmed)
         return Preparation.objects.create(
             patient=patient,
             protocol_version=visit.protocol_version,
@@ -147,7 +165,7 @@ def prepare_infusion(
             lot=lot,
             weight_kg=weight_kg,
             planned_dose=planned,
-            prepared_dose=planned if prepared_dose is None else prepared_dose,
+            prepared_dose=dose,
             viability_percent=viability_percent,
             label=label,
             prepared_at=prepared_at,
@@ -211,7 +229,7 @@ def record_infusion(
             given_percent=given_percent, interruptions=interruptions, reactions=reactions,
         )  # fmt: skip
         if hard := [problem for problem in problems if problem.hard]:
-            raise Refused(by_field(hard))
+            raise refused_by(hard, patient)
         if infusion is None:
             given = list(Infusion.objects.filter(patient=patient))
             _refuse_infusion(
@@ -327,7 +345,7 @@ def preview_infusion(
             given=given,
             halted_at=started_at,
             masked_eyes=protocol.is_masked,
-        )
+        )[0]
     tests = {code: protocol.test(code) for code in protocol.infusions.monitoring_tests}
     soft = [p for p in problems if not p.hard]
     soft += _problems_of_monitoring(tests, read, protocol.infusions.monitoring_minutes)

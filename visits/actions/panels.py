@@ -22,6 +22,7 @@ from visits.actions.grades import (
 )
 from visits.actions.plan import mark_attended, move_panel, plan_again_when_empty, refuse_impossible_day
 from visits.actions.queries import not_asked_yet, raise_check_queries
+from visits.actions.refusals import refused_by
 from visits.actions.reviews import marks_void
 from visits.contents import columns_of
 from visits.grading import asked_for
@@ -50,18 +51,19 @@ def record_panel(
     """Save the whole panel: `values` are what was typed, by test code.
 
     Impossible values are refused; implausible ones are saved and raise a query, unless the person confirms them:
-    `confirmed` are the (check, test) that were looked up in the source. A later change needs a reason. Fields that are
+    `confirmed` are the (check, test) that were looked up in the source. A later change needs a reason, unless it only adds
+    what was still to come. Fields that are
     not in `values` stay as they are. `missing` says by test code why a value is not there (Missing); what the form asks
     for and nobody explains is still to come, and the panel then counts as begun. `units` are the units in which values
     were reported, by test code; what is not named there stays in its unit, and is in the protocol's when it is new.
     `laboratory` measured it, None for none that is known: its ranges on the day of collection are stored with the
     results, and taken anew when the laboratory or that day is changed. `asked` is what checks said while the form was filled in: what was typed
     then, by (check, test)."""
-    with acting(by, reason or because("first entry")):
+    is_explained = bool(reason.strip())
+    reason = reason if is_explained else because("what was still to come" if panel.was_touched else "first entry")
+    with acting(by, reason):
         panel = lock_panel(panel, version)
         patient = panel.patient
-        if panel.was_touched and not reason.strip():
-            raise Refused({"reason": [_("Write why the entry is changed.")]})
         refuse_impossible_day(patient, collected_on, "collected_on")
         tests = panel.protocol.tests_of(panel.code)
         there, elsewhere = _results_of(panel, tests)
@@ -71,12 +73,17 @@ def record_panel(
         read = _read(tests, {code: m.typed for code, m in there.items() if not m.is_computed} | values, units)
         lacking = _lacking(tests, read, {code: m.missing_because for code, m in there.items()} | (missing or {}))
         around = _surroundings(panel, tests, elsewhere, collected_on, collected_at)
+        if panel.was_touched and not is_explained:
+            about = {"collected_on": collected_on, "collected_at": collected_at, "comment": comment,
+                     "laboratory": laboratory}  # fmt: skip
+            if not _only_adds(panel, about, there, read, lacking, units):
+                raise Refused({"reason": [_("Write why the entry is changed.")]})
         is_moved = (panel.collected_on, panel.collected_at) != (collected_on, collected_at)
         problems = _look_at(panel, tests, read, collected_on, around)
         if not any(read.get(test.code) for test in tests if not test.computed) and set(lacking.values()) <= {PENDING}:
             raise Refused(_("Nothing is entered. If the panel was not done, say so and why."))
         if hard := [problem for problem in problems if problem.hard]:
-            raise Refused(by_field(hard))
+            raise refused_by(hard, patient)
         now = timezone.now()
         changed = store_results(
             {(test.code, None): (test, read.get(test.code)) for test in tests},
@@ -192,6 +199,19 @@ def _surroundings(panel, tests, elsewhere, collected_on, collected_at):
         visit_on=visit.attended_on,
         is_screening=visit.day is not None and visit.day < 0,
         other_visits=tuple(taken_place) if visit.is_scheduled else (),
+    )
+
+
+def _only_adds(panel, about, there, read, lacking, units):
+    """Does the entry leave alone what stood there, so that it only adds what was still to come?"""
+    if panel.state != PanelState.BEGUN:
+        return False
+    if any(getattr(panel, name) not in (value, None, "") for name, value in about.items()):
+        return False
+    stood = [m for m in there.values() if not m.is_computed and (m.typed or m.missing_because not in ("", PENDING))]
+    return not any(
+        _is_another(m, read.get(m.test), units.get(m.test)) or m.missing_because != lacking.get(m.test, "")
+        for m in stood
     )
 
 
@@ -332,13 +352,6 @@ def _told_apart(panel, tests, elsewhere, collected_on, collected_at):
         if m.test in graded and not is_baseline:
             is_baseline = any(comes_before(on, at, m, panel.patient) for on, at in own_days)
     return here, earlier, baseline, is_baseline
-
-
-def by_field(problems):
-    errors = {}
-    for problem in problems:
-        errors.setdefault(problem.test, []).append(str(problem.text))
-    return errors
 
 
 def store_results(wanted, there, *, owner, patient, collected_on, lacking=None, held=(), all_anew=False, grading):

@@ -4,19 +4,14 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from patients.actions import (
-    lock_open_patient,
-    next_version,
-    refuse_before_consent,
-    refuse_when_held,
-    set_day_0,
-    today_at,
-)
+from patients.actions import lock_open_patient, next_version, refuse_before_consent, refuse_when_held, set_day_0
 from patients.models import Disposition, State
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.reasons import because
 from trialsite.saving import Refused, check_version
 from visits import edit_checks, schedule
+from visits.actions.refusals import refused_by
 from visits.models import PANEL_TRANSITIONS, WITH_VALUES, PanelRecord, PanelState, Visit, VisitState
 
 
@@ -275,7 +270,7 @@ def refuse_impossible_day(patient, day, field):
         consented_on=refuse_before_consent(patient),
     )  # fmt: skip
     if impossible := edit_checks.problems_of_day(day, around, hard=True):
-        raise Refused({field: [str(impossible[0].text)]})
+        raise refused_by(impossible[:1], patient, field)
 
 
 def died_on(patient):

@@ -8,13 +8,15 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from patients.actions import lock_open_patient, next_version, refuse_before_consent, today_at
+from patients.actions import lock_open_patient, next_version, refuse_before_consent
 from patients.models import ArtRegimen
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.reasons import because
 from trialsite.saving import Question, Questions, Refused, check_version
 from visits import edit_checks
 from visits.actions.plan import died_on, lock_visit
+from visits.actions.refusals import refused_by
 from visits.models import (
     CHANGED_SATISFIED,
     CHANGED_STILL_ASKS,
@@ -337,12 +339,8 @@ def check_line(*, line, confirmed=(), asked=None, by):
     )  # fmt: skip
     names = ("started_on", "ended_on", "diagnosed_on", "nadir_on")
     dates = {name: getattr(line, name) for name in names if hasattr(line, name)}
-    errors = {}
-    if not getattr(line, "is_withdrawn", False):
-        for problem in edit_checks.problems_of_line(dates, around):
-            errors.setdefault(problem.test, []).append(str(problem.text))
-    if errors:
-        raise Refused(errors)
+    if not getattr(line, "is_withdrawn", False) and (hard := edit_checks.problems_of_line(dates, around)):
+        raise refused_by(hard, patient)
     if isinstance(line, ArtRegimen):
         _check_regimens(line, around, confirmed, asked, by)
 

@@ -3,8 +3,8 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from patients.actions import today_at
 from patients.models import AllocationSlot
+from trialsite.clock import today_at
 from trialsite.demo import at, chance
 from visits import actions
 from visits.demo.bodies import COURSES, body_of, in_plain_range

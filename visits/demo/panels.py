@@ -2,8 +2,8 @@
 
 from decimal import Decimal
 
-from patients.actions import today_at
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.reasons import because
 from visits import actions
 from visits.demo.bodies import body_of

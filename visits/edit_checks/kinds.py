@@ -13,7 +13,7 @@ from enum import StrEnum
 from django.utils.translation import gettext_noop as _
 
 from trialsite.protocol import Test
-from trialsite.ucum import unit_text
+from trialsite.ucum import unit_text, whole_of_share
 from trialsite.words import Name, Sentence
 from visits.results import Result
 
@@ -271,7 +271,10 @@ def shown(test: Test, result: Result | None):
         if test.kind != "choice":
             return result.text
         return Name("choice", f"{test.code}/{result.text}", test.choice_label(result.text))
-    return f"{result.typed} {unit_text(result.unit or test.unit)}".rstrip()
+    unit = result.unit or test.unit
+    if whole := whole_of_share(unit):
+        return Sentence(_("%(typed)s %% of %(whole)s"), {"typed": result.typed, "whole": whole})
+    return f"{result.typed} {unit_text(unit)}".rstrip()
 
 
 def exact(result: Result | None) -> Decimal | None:

@@ -279,7 +279,13 @@ class Measurement(GradedRecord):
                 condition=Q(grade=None) | Q(ungraded_because=""), name="what_is_graded_is_not_ungradable"
             ),
         ]  # fmt: skip
-        indexes = [models.Index(fields=["patient", "test", "collected_on"])]
+        indexes = [
+            models.Index(fields=["patient", "test", "collected_on"]),
+            # few among millions, and asked for by day
+            models.Index(
+                fields=["-collected_on", "-id"], condition=Q(grade__gte=1) | ~Q(flag=""), name="abnormal_results"
+            ),
+        ]
 
     def __str__(self):
         return f"{trial.named('test', self.test)} {self.typed}"

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from patients.models import ByPatientQuerySet, PatientRecord, person
 from trialsite import trial
+from trialsite.models import Site
 from trialsite.queried import queried_records
 from trialsite.roles import Permission, can, sites_where
 from trialsite.words import Sentence
@@ -170,6 +171,33 @@ class CheckFiring(PatientRecord):
 
     def __str__(self):
         return f"{self.check_code} {self.get_outcome_display()}"
+
+
+class CheckRefusalQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        sites = sites_where(user, Permission.VIEW_PATIENTS)
+        return self if sites is None else self.filter(site__in=sites)
+
+
+class CheckRefusal(models.Model):
+    """How often a hard check refused a save at a site: a count, for what is refused is nowhere, nor whose it was."""
+
+    check_code = models.CharField(_("check"), max_length=40)
+    test = models.CharField(_("test"), max_length=24, blank=True)
+    site = models.ForeignKey(Site, models.PROTECT, related_name="+", verbose_name=_("site"))
+    number = models.PositiveIntegerField(_("number"))
+
+    objects = CheckRefusalQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("refusals of a check")
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["check_code", "test", "site"], name="refusals_are_counted_once"),
+        ]
+
+    def __str__(self):
+        return f"{self.check_code} {self.number}"
 
 
 class RetiredCheckQuerySet(models.QuerySet):

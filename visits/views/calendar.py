@@ -14,9 +14,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from icalendar import Calendar, Event
 
-from patients.actions import today_for
 from patients.models import OPEN_STATES
 from trialsite import trial
+from trialsite.clock import today_for
 from trialsite.models import User
 from trialsite.pages import sites_of
 from trialsite.roles import Permission, needs

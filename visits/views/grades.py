@@ -5,6 +5,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from trialsite.clock import day_at
 from trialsite.grade_words import row_told
 from trialsite.roles import Permission, needs, require
 from trialsite.saving import Saved, answer_form
@@ -27,21 +28,22 @@ def grade_told(grade, is_to_confirm, because):
 
 
 def grade_of(m):
-    """The grade of a measurement as it is told, or None; `answer` is the page on which a person answers for it, `answered`
-    that somebody did."""
+    """The grade of a measurement as it is told, or None; `answer` is the page on which a person answers for it,
+    `answer_text` what the link to it says."""
     told = grade_told(m.grade, m.grade_is_to_confirm, m.ungraded_because) if m.typed else None
-    if m.typed and actions.proposed_grade(m):
+    if m.typed and (asked := actions.proposed_grade(m)):
+        says = _("grade answered") if asked.is_answered else _("confirm the grade")
         told = {
             **(told or {}),
             "answer": reverse("visits:confirm_grade", args=[m.pk]),
-            "answered": not m.grade_is_to_confirm,
+            "answer_text": says if asked.is_answered or asked.is_proposed else _("raise the grade"),
         }
     return told
 
 
 @needs(Permission.SIGN_DATA)
 def confirm_grade(request, pk):
-    """The investigator answers which grade of its row a result has, where the number alone does not say."""
+    """The investigator answers which grade of its row a result has, where the number alone does not say, or raises it."""
     measured = Measurement.objects.visible_to(request.user)
     measured = measured.select_related("patient__site", "panel__visit", "infusion__visit", "answered_by")
     m = get_object_or_404(measured, pk=pk)
@@ -66,16 +68,19 @@ def confirm_grade(request, pk):
         "test": test.name, "typed": m.typed, "unit": unit_text(m.reported_unit or m.unit), "day": m.collected_on,
     }  # fmt: skip
     if asked:
-        scale, row, grade = asked
+        scale, row = asked.scale, asked.row
         named = {
             "scale": scale.name,
             "version": scale.version,
             "row": row_told(scale.name, scale.version, row.id),
-            "grade": grade,
+            "grade": asked.grade,
         }
-        intro += " · " + _("By the number, %(scale)s %(version)s (%(row)s) proposes grade %(grade)s.") % named
-    if m.answered_at and not m.grade_is_to_confirm:
-        named = {"grade": m.answered_grade, "name": m.answered_by, "day": m.answered_at.date()}
+        says = _("By the number, %(scale)s %(version)s (%(row)s) proposes grade %(grade)s.") if asked.is_proposed else _(
+            "By the number it is grade %(grade)s of %(scale)s %(version)s (%(row)s). What is known of the patient may "
+            "make it a higher one.")  # fmt: skip
+        intro += " · " + says % named
+    if m.answered_at and asked and asked.is_answered:
+        named = {"grade": m.answered_grade, "name": m.answered_by, "day": day_at(m.patient.site, m.answered_at)}
         intro += " " + _("Answered: grade %(grade)s, by %(name)s on %(day)s.") % named
     context = visit_context(request, visit, _("Grade of a result"), intro=intro, cancel=page)
     return answer_form(request, form, "form.html", context, save)

@@ -10,13 +10,15 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from patients.actions import today_at
 from patients.models import AllocationSlot
 from trialsite import trial
+from trialsite.clock import today_at
+from trialsite.protocol.plans import REACTIONS_PROPOSE_FROM
 from trialsite.roles import Permission, can, can_see_arm, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
 from visits import actions, forms
 from visits.grading import reaction_row
+from visits.infusing import planned_dose
 from visits.models import (
     Infusion,
     Lot,
@@ -42,12 +44,20 @@ def prepare_infusion(request, pk):
     weight = actions.latest_weight(patient, protocol, today)
     zone = ZoneInfo(patient.site.timezone)
     form = forms.PrepareInfusionForm(
-        request.POST or None, record=visit, lots=lots, zone=zone,
+        request.POST or None, about=visit, record=visit, lots=lots, zone=zone,
+        unit=product.dose.unit if product else "", planned=planned_in_words(product, weight),
         initial={"weight_kg": f"{weight.normalize():f}" if weight else "", "prepared_at": timezone.now()},
     )  # fmt: skip
 
     def save(form):
-        actions.prepare_infusion(visit=visit, **form.values, version=form.cleaned_data["version"], by=request.user)
+        actions.prepare_infusion(
+            visit=visit,
+            **form.values,
+            confirmed=form.confirmed,
+            asked=form.asked,
+            version=form.cleaned_data["version"],
+            by=request.user,
+        )
         return Saved(reverse("visits:show_visit", args=[pk]), visit.version, _("The infusion is prepared."))
 
     intro = ""
@@ -71,6 +81,16 @@ def lack_of_lots(user, product, lots, site):
     url = reverse("visits:list_lots") if can(user, Permission.MANAGE_LOTS, site) else ""
     text = _("No lot of %(product)s is released at this site, or all have expired: nothing can be prepared.")
     return {"text": text % {"product": product.name}, "url": url}
+
+
+def planned_in_words(product, weight):
+    """The planned dose of this body weight (kg); nothing where either is not known."""
+    if product is None or (weight is None and product.dose.per_kg):
+        return ""
+    dose = f"{_plain(planned_dose(product, weight or 1))} {product.dose.unit}"
+    return (
+        _("%(dose)s for %(weight)s kg") % {"dose": dose, "weight": weight.normalize()} if product.dose.per_kg else dose
+    )
 
 
 def _plain(number):
@@ -107,6 +127,7 @@ def record_infusion(request, pk):
         may_enter=can(request.user, Permission.RECORD_INFUSIONS, patient.site) and is_open(visit),
         interruptions=standing(infusion.interruptions) if infusion else [],
         reactions=standing(infusion.reactions) if infusion else [],
+        proposes_from=protocol.grading.propose_reactions_from_grade if protocol.grading else REACTIONS_PROPOSE_FROM,
     )  # fmt: skip
 
     def conflict(form, stale):

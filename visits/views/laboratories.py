@@ -7,12 +7,12 @@ from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
 from patients.views import PER_PAGE, visible_sites
+from trialsite.clock import today_at, today_for
 from trialsite.forms import ReasonForm, answer_reason
 from trialsite.roles import Permission, can, needs, sites_where
 from trialsite.saving import Refused, Saved, answer_form
@@ -48,7 +48,7 @@ def load_range(user, pk, *, to_keep=False):
 @needs(Permission.VIEW_PATIENTS)
 @require_GET
 def list_laboratories(request):
-    in_force = Count("ranges", filter=_in_force_on(timezone.now().date()))
+    in_force = Count("ranges", filter=_in_force_on(today_for(request.user)))
     laboratories = Laboratory.objects.visible_to(request.user).select_related("site").annotate(in_force=in_force)
     page = Paginator(laboratories.order_by("-is_active", "code"), PER_PAGE).get_page(request.GET.get("page"))
     may_create = can(request.user, Permission.MANAGE_RANGES)
@@ -84,7 +84,7 @@ def show_laboratory(request, pk):
     laboratory = load_laboratory(request.user, pk)
     tests = known_tests()
     shows_all = request.GET.get("all") == "1"
-    found = laboratory.ranges.all() if shows_all else laboratory.ranges.in_force(timezone.now().date())
+    found = laboratory.ranges.all() if shows_all else laboratory.ranges.in_force(today_at(laboratory.site))
     place = {code: n for n, code in enumerate(tests)}
     rows = sorted(
         found,
@@ -168,7 +168,7 @@ def import_ranges(request, pk):
     laboratory = load_laboratory(request.user, pk, to_keep=True)
     initial = {}
     if request.method == "GET" and request.GET.get("present") == "1":
-        initial["text"] = ranges.to_csv(laboratory.ranges.in_force(timezone.now().date()))
+        initial["text"] = ranges.to_csv(laboratory.ranges.in_force(today_at(laboratory.site)))
     form = range_forms.ImportRangesForm(request.POST or None, initial=initial)
 
     def save(form):

@@ -9,9 +9,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from patients.actions import today_at
 from patients.views import PER_PAGE, visible_sites
 from trialsite import trial
+from trialsite.clock import today_at
 from trialsite.forms import answer_reason
 from trialsite.roles import Permission, needs, require
 from trialsite.saving import DataForm, Saved, answer_form
@@ -82,7 +82,7 @@ def show_lot(request, pk):
     may_release = all(result is not None and result.has_passed for _test, result in rows)
     context = {
         "lot": lot, "product": product, "rows": rows, "may_release": may_release, "heading": lot.number, "cancel": reverse("visits:list_lots"),
-        "in_quarantine": lot.state == LotState.QUARANTINED, "preparations": lot.preparations.select_related("patient"),
+        "in_quarantine": lot.state == LotState.QUARANTINED, "preparations": lot.preparations.select_related("patient__site"),
     }  # fmt: skip
     return answer_form(request, form, "visits/show_lot.html", context, save)
 

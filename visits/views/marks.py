@@ -41,7 +41,7 @@ def shown_mark(review, site, form=None):
         "version": review.record_version,
         "fields": [review.field] if review.field else [],
         "is_void": review.is_void,
-        "void_at": told_at(review.void_at, zone, seconds=True),
+        "void_since": told_at(review.void_at, zone, seconds=True),
         "void_because": reason_told(review.void_because),
         "fault": fault_of(review, form) if form is not None and not review.is_void else "",
     }

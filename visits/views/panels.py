@@ -10,7 +10,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from patients.actions import today_at
+from trialsite.clock import today_at
 from trialsite.forms import answer_reason
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
@@ -37,7 +37,8 @@ def panel_rows(form, tests, stored, earlier, queries, held):
         m = stored.get(test.code)
         query = queries.get(test.code)
         units = form[f"unit_{test.code}"] if f"unit_{test.code}" in form.fields else None
-        unit = (units.value() if units else "") or test.unit
+        chosen = units.value() if units else ""
+        unit = chosen if chosen in dict(units.field.choices if units else ()) else test.unit
         was = ranges.range_text(m.reported_low, m.reported_high) if m and m.typed else held.words(test, unit)
         row = {
             "test": test,

@@ -8,11 +8,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 from django.views.decorators.http import require_GET
 
-from patients.actions import today_at
 from patients.arms import arm_position, arms_seen_by
 from patients.models import Hold, Patient, State
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
 from trialsite import trial
+from trialsite.clock import today_at
 from trialsite.roles import Permission, can, can_see_arm, needs, require
 from trialsite.saving import Saved, answer_form
 from visits import actions, forms, schedule, waiting

@@ -4,6 +4,7 @@ from datetime import datetime
 from functools import partial
 
 from django.core.paginator import Paginator
+from django.db.models import Count, Q
 from django.http import Http404
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -11,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
-from patients.models import Hold, Line
+from patients.models import Hold, Line, Patient
 from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
 from trialsite import trial
 from trialsite.clock import told_at, zone_of
@@ -284,7 +285,7 @@ UNSHOWN = ("id", "version", "patient", "visit", "preparation", "reported_by", "i
 
 def _columns_shown(record, zone, unshown=UNSHOWN):
     """(column in words, value in words) of what is filled in; instants by the clock of the site, as on its own page."""
-    teller = Teller(trial.current_protocol())
+    teller = Teller(trial.current_protocol(), zone=zone)
     line = {f.column: getattr(record, f.attname) for f in record._meta.concrete_fields}
     for f in record._meta.concrete_fields:
         value = getattr(record, f.attname)
@@ -299,7 +300,9 @@ def _columns_shown(record, zone, unshown=UNSHOWN):
 
 def _words_beside(row, zone):
     """What the casebook's signature covers of a row that is no form of its own."""
-    return " · ".join(f"{label}: {value}" for label, value in _columns_shown(row, zone, (*UNSHOWN, "hold", "seen")))
+    return " · ".join(
+        f"{label}: {value}" for label, value in _columns_shown(row, zone, (*UNSHOWN, "hold", "proposal_key"))
+    )
 
 
 def _words_of(part, zone):
@@ -425,36 +428,86 @@ def _hold(request, record, standing, act, context, back):
     return answer_form(request, form, "visits/hold.html", shown, save)
 
 
+PATIENTS_TO_FREEZE = 10  # on a page, each with all visits that are ready
+
+
 @needs(Permission.REVIEW_DATA)
 def freeze_visits(request):
-    """All visits that are ready, each with a tick."""
-    ready = list(waiting.to_freeze(request.user)[:200])
-    for visit in ready:
-        visit.token, visit.title = f"{visit.pk}:{visit.version}", visit_title(visit)
-    # ticked from the start is only what is signed: the rest is a person's decision
-    signed = [visit.token for visit in ready if visit.done and visit.signed >= visit.done]
-    form = forms.FreezeForm(request.POST or None, initial={"chosen": signed})
+    """The visits that are ready, by patient, each with a tick; nothing is ticked until a person says so."""
+    user = request.user
+    shown = forms.FreezeFilter(request.GET, sites=visible_sites(user, Permission.REVIEW_DATA))
+    form = forms.FreezeForm(request.POST or None)
+    where = "?".join(filter(None, [reverse("visits:freeze_visits"), _without(request.GET, "tick")]))
 
     def save(form):
-        loaded = Visit.objects.visible_to(request.user).select_related("patient__site")
-        wanted = dict(token.split(":") for token in form.cleaned_data["chosen"])
-        visits = [
-            visit
-            for visit in loaded.filter(pk__in=wanted)
-            if can(request.user, Permission.REVIEW_DATA, visit.patient.site)
-        ]
-        if len(visits) != len(wanted) or not visits:
-            raise Refused(_("Choose at least one visit of the list."))
-        seen = [(visit, int(wanted[str(visit.pk)])) for visit in visits]
-        frozen, left_out = actions.freeze_visits(seen=seen, by=request.user)
+        seen = _ticked(user, form.cleaned_data)
+        frozen, left_out = actions.freeze_visits(seen=seen, by=user)
         message = ngettext("%(n)d visit is frozen.", "%(n)d visits are frozen.", len(frozen)) % {"n": len(frozen)}
         told = [f"{visit.patient.number} {visit.code}: {why}" for visit, why in left_out]
         if told:
             message += " " + _("Left out: %(forms)s") % {"forms": " / ".join(told)}
-        return Saved(reverse("visits:freeze_visits"), None, message)
+        return Saved(where, None, message)
 
-    context = {
-        "visits": ready, "heading": _("Freeze visits"), "cancel": reverse("visits:list_to_check", args=["review"]),
-        "chosen": set(form.data.getlist("chosen") if form.is_bound else form.initial["chosen"]),
-    }  # fmt: skip
+    def context():
+        ready = _to_freeze(user, shown.chosen)
+        counts = ready.order_by().aggregate(total=Count("pk"), signed=Count("pk", filter=Q(unsigned=0)))
+        patients = Patient.objects.filter(pk__in=ready.order_by().values("patient")).order_by("number")
+        page = Paginator(patients, PATIENTS_TO_FREEZE).get_page(request.GET.get("page"))
+        groups = {patient.pk: {"patient": patient, "visits": []} for patient in page.object_list}
+        for visit in ready.filter(patient__in=groups):
+            visit.token, visit.title = f"{visit.pk}:{visit.version}", visit_title(visit)
+            groups[visit.patient_id]["visits"].append(visit)
+        of_page = [visit for group in groups.values() for visit in group["visits"]]
+        chosen, whole = set(), set()
+        if form.is_bound:
+            chosen, whole = set(form.data.getlist("chosen")), set(form.data.getlist("patients"))
+        elif request.GET.get("tick") == "signed":
+            chosen = {visit.token for visit in of_page if not visit.unsigned}
+        for group in groups.values():
+            group["is_whole"] = (
+                str(group["patient"].pk) in whole or {visit.token for visit in group["visits"]} <= chosen
+            )
+        form.initial["seen"] = " ".join(visit.token for visit in of_page)
+        return {
+            "filter": shown, "page": page, "groups": groups.values(), "chosen": chosen, "counts": counts,
+            "seen": form.initial["seen"], "signed_here": sum(not visit.unsigned for visit in of_page),
+            "heading": _("Freeze visits"), "cancel": reverse("visits:list_to_check", args=["review"]),
+        }  # fmt: skip
+
     return answer_form(request, form, "visits/freeze_visits.html", context, save)
+
+
+def _to_freeze(user, chosen):
+    """Those of the visits that are ready which a filter asks for."""
+    ready = waiting.to_freeze(user)
+    if chosen.get("site"):
+        ready = ready.filter(patient__site=chosen["site"])
+    if chosen.get("patient"):
+        ready = ready.filter(patient__number__iexact=chosen["patient"])
+    if chosen.get("signed"):
+        ready = ready.filter(unsigned=0) if chosen["signed"] == "yes" else ready.filter(unsigned__gt=0)
+    return ready
+
+
+def _without(address, *names):
+    """The filters of an address but for these."""
+    kept = address.copy()
+    for name in names:
+        kept.pop(name, None)
+    return kept.urlencode()
+
+
+def _ticked(user, ticked):
+    """(visit, version in which it was shown) of all that was ticked, one by one or as all of a patient."""
+    chosen = dict(token.split(":") for token in ticked["chosen"])
+    shown = dict(token.split(":") for token in ticked["seen"].split()) if ticked["patients"] else {}
+    loaded = Visit.objects.visible_to(user).select_related("patient__site")
+    visits = [
+        visit
+        for visit in loaded.filter(Q(pk__in=chosen) | Q(pk__in=shown, patient__in=ticked["patients"]))
+        if can(user, Permission.REVIEW_DATA, visit.patient.site)
+    ]
+    versions = shown | chosen
+    if not visits or not {int(pk) for pk in chosen} <= {visit.pk for visit in visits}:
+        raise Refused(_("Choose at least one visit of the list."))
+    return [(visit, int(versions[str(visit.pk)])) for visit in visits]

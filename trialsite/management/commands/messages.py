@@ -197,7 +197,7 @@ def _faults_of_compiled(language, there):
         return
     with path.open("rb") as file:
         # Babel gives the context of a compiled text as bytes
-        compiled = {(_key(m), m.context and m.context.decode()): _plain(m.string) for m in read_mo(file) if m.id}
+        compiled = {(_key(m), m.context): _plain(m.string) for m in read_mo(file) if m.id}
     written = {(_key(m), m.context): _plain(m.string) for m in there if m.id and not is_blank(m) and not m.fuzzy}
     if compiled != written:
         yield f"{path.name} is not compiled from {po_file(language).name}"

@@ -338,6 +338,22 @@
     row.querySelector("input, select, textarea").focus();
   }
 
+  /* the tick of a group ticks all of it, and follows what is ticked one by one */
+  function followTicks(group) {
+    const whole = group.querySelector("[data-ticks]"), each = all("input[type=checkbox]:not([data-ticks])", group);
+    const ticked = each.filter((one) => one.checked).length;
+    whole.checked = ticked === each.length;
+    whole.indeterminate = ticked > 0 && ticked < each.length;
+  }
+
+  document.addEventListener("change", (event) => {
+    const group = event.target.closest("[data-tick-group]");
+    if (!group) return;
+    if (event.target.matches("[data-ticks]")) {
+      all("input[type=checkbox]", group).forEach((one) => { one.checked = event.target.checked; });
+    } else followTicks(group);
+  });
+
   document.addEventListener("click", (event) => {
     const add = event.target.closest("[data-add-row]");
     if (add) addRow(add);
@@ -361,6 +377,7 @@
   function prepare(root) {
     drawPlots(root);
     showWhatApplies(root);
+    all("[data-tick-group]", root).forEach(followTicks);
     all("select[data-submits], input[data-submits]", root).forEach((field) => field.addEventListener("change", () => field.form.requestSubmit()));
   }
 
