@@ -13,7 +13,7 @@ from safety.actions.reports import draw_arm_letters, request_dsmb_report
 from safety.dsmb.compute import compute_figures
 from safety.dsmb.figures import PartFigures
 from safety.dsmb.past import read_past
-from safety.models import AdverseEvent, ArmLetter, DsmbReport, Release
+from safety.models import AdverseEvent, ArmLetter, DsmbReport, Release, ResultOfEvent
 from safety.tasks import make_dsmb_report
 from tests.dsmb_data import SmallTrial, in_force, small_protocol
 from tests.test_dsmb_figures import fill, rows
@@ -307,3 +307,24 @@ def test_the_numbers_are_the_same_in_both_languages(trial):
                 assert cells[0] == cells[1], one.number
             else:
                 assert [line.points for line in one.lines] == [line.points for line in other.lines]
+
+
+def test_a_reaction_and_the_event_reported_from_it_are_one_in_reports_from_when_that_was_known(monkeypatch):
+    rule = {"code": "ONE", "kind": "any_event", "name": "Related grade 3", "blocks": ["infuse"],
+            "counts": {"least_grade": 3, "related": True}}  # fmt: skip
+    monkeypatch.setattr(outbox, "send", lambda message: None)
+    trial = SmallTrial(in_force(monkeypatch, small_protocol(stopping_rules=[rule])))
+    patient = trial.enrol("ZEBRAARM", DAY_0)
+    trial.treat(patient, reaction_grades=[3])
+    event = trial.report(patient, "Chills", 3, DAY_0, relationship="not_related")
+    before = ask(trial)
+    with acting(trial.by, "reported from it"):
+        reaction = Reaction.objects.get()
+        ResultOfEvent.objects.create(patient=patient, reaction=reaction, event=event, grade=3, judged_by=trial.by)
+
+    def counted(report):
+        return [row.cells[1] for row in figures(report).closed.item("T15").rows]
+
+    # the reaction was taken for related until its event was judged
+    assert counted(before) == ["1/1 (100.0)"] and counted(ask(trial)) == ["0/1 (0.0)"]
+    assert counted(before) == ["1/1 (100.0)"]
