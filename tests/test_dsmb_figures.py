@@ -1110,10 +1110,10 @@ def test_figures_come_back_from_their_json(trial):
 
 def test_the_number_of_queries_does_not_grow_with_the_patients(trial, django_assert_num_queries):
     fill(trial, 1)
-    with django_assert_num_queries(37):
+    with django_assert_num_queries(36):
         figures()
     fill(trial, 5)
-    with django_assert_num_queries(37):
+    with django_assert_num_queries(36):
         figures()
 
 
