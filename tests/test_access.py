@@ -180,6 +180,8 @@ def arguments_of(name, here, records):
         "show_export_progress": {"pk": records["export"].pk},
         "show_history": {"app": "visits", "model": "panelrecord", "pk": here["panel"].pk},
         "visits:list_to_check": {"step": "verify"},
+        "visits:list_work": {"kind": "infusions"},
+        "visits:show_work": {"kind": "begun"},
         "visits:show_waiting": {"step": "verify"},
         "visits:check_visit": {"step": "verify", "pk": here["visit"].pk},
         "visits:check_patient": {"step": "verify", "pk": patient},
@@ -231,6 +233,7 @@ def addresses_of_records(here, records):
         "listing",
         "_view",
         "stopping",
+        "_work",
     )
     with_key = {name for route, name, _view in routes() if "<" in route}
     return [

@@ -55,8 +55,8 @@ from trialsite.roles import permissions_of
 from trialsite.saving import Refused
 from visits import actions as visit_actions
 from visits import demo as visit_steps
-from visits.actions.infusions import ASK_THE_PHARMACY
 from visits.models import Infusion, Lot, Measurement, PanelRecord, Preparation, Query, Visit
+from visits.readiness import ASK_THE_PHARMACY
 
 MASKED = Path(trial.__file__).parent / "protocols" / "examples" / "masked-dose-finding.toml"
 BLIND = ("chen", "wang", "maria", "david", "samuel", "ines")

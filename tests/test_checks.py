@@ -335,17 +335,14 @@ def test_refusals_of_lines_events_and_infusions_are_counted(unchanged):
     chen = unchanged.client(unchanged.chen)
     assert send(chen, lines, treatment="Aspirin", started_on=str(born), is_ongoing="Y").status_code == 422
     assert refused(unchanged, unchanged.chen, "line_before_birth") == 1
-    tomorrow = str(today_at(patient.site) + timedelta(days=1))
+    today = today_at(patient.site)
     event = {
-        "term": "Headache", "began_on": tomorrow, "is_ongoing": "Y", "grade": "1", "is_serious": "N",
+        "term": "Headache", "began_on": str(today), "is_ongoing": "Y", "grade": "1", "is_serious": "N",
         "relationship": "not_related", "action_taken": "not_applicable", "outcome": "not_recovered",
-        "aware_at": f"{today_at(patient.site)} 00:01",
+        "aware_at": f"{today - timedelta(days=1)} 10:00",
     }  # fmt: skip
     assert send(chen, f"/safety/events/report/{patient.pk}/", **event).status_code == 422
-    assert (
-        refused(unchanged, unchanged.chen, "event_in_future") + refused(unchanged, unchanged.chen, "event_aware_before")
-        > 0
-    )
+    assert refused(unchanged, unchanged.chen, "event_aware_before") == 1
 
 
 def test_a_data_manager_retires_a_soft_check_with_a_reason_and_it_is_silent_until_it_is_restored(unchanged, panel):

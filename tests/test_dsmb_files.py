@@ -110,6 +110,27 @@ def test_no_table_begins_with_a_row_or_two_at_the_foot_of_a_page_and_no_row_is_p
             assert f"Z{n}-{i}-end" in page, f"row Z{n}-{i} is parted"
 
 
+def test_no_table_ends_with_a_row_or_a_short_group_alone_on_a_page(figures, tmp_path):
+    """However long it is."""
+    columns = (Column("Words", align="left", share=1), Column("n"))
+    items = []
+    for n in range(24, 60):
+        plain = [Row((f"line {i}", str(i))) for i in range(n)]
+        items.append(Table(f"X{n}", "Rows", columns, (*plain, *(Row((f"X{n} last {i}.", "1")) for i in range(3)))))
+        groups = [
+            row
+            for i in range(n // 2)
+            for row in (Row((f"Y{n} group {i}.", ""), "heading"), Row((f"Y{n} its {i}.", "1"), "inner"))
+        ]
+        items.append(Table(f"Y{n}", "Groups", columns, tuple(groups)))
+    pages = words_of(render_pdf(replace(figures.closed, items=tuple(items)), {}), tmp_path).split("\f")[2:]
+    for n in range(24, 60):
+        (page,) = [page for page in pages if f"X{n} last 2." in page]
+        assert f"X{n} last 1." in page
+        (page,) = [page for page in pages if f"Y{n} its {n // 2 - 1}." in page]
+        assert f"Y{n} its {n // 2 - 2}." in page and f"Y{n} group {n // 2 - 2}." in page
+
+
 def test_what_people_typed_is_printed_as_they_typed_it(figures, tmp_path):
     assert "Ague *bold* #panic() $x$ <b>" in words_of(render_pdf(figures.open, draw_plots(figures.open)), tmp_path)
     html = render_html(figures.open, draw_plots(figures.open)).decode()

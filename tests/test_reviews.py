@@ -577,7 +577,8 @@ NOT_HELD = {
     "acknowledge_recommendation", "confirm_reading", "record_recommendation", "release_report", "resolve_action_item",
     "sign_recommendation", "withdraw_recommendation", "forget_view", "record_copy", "save_view",
     # the sponsor's own judgements and reports go on, whatever the site's records are; what follows an event, in its action
-    "acknowledge_submission", "correct_knowledge", "judge_case", "make_case_version", "record_submission", "follow_allocation", "follow_events", "follow_infusion",
+    "acknowledge_submission", "ask_for_authority_copy", "make_authority_copy", "look_at_letters",
+    "correct_knowledge", "judge_case", "make_case_version", "record_submission", "follow_allocation", "follow_events", "follow_infusion",
     "watch_after_disposition", "watch_events", "watch_rules",
     # dictionaries; those about many records leave out what is locked
     "code_line", "follow_words", "load_dictionary", "recode_codings", "restate_codings", "use_dictionary", "regrade",

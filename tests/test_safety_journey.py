@@ -111,7 +111,11 @@ def enter_a_result_of_grade_4(page, patient):
 def report_what_the_result_proposes(page, patient, *, relationship, is_serious):
     """From the start page; what the result says is filled in. Gives the event's address."""
     page.goto("/")
-    result = card(page, "Results that may be adverse events").get_by_role("listitem").filter(has_text=patient["number"])
+    result = (
+        card(page, "Results and reactions that may be adverse events")
+        .get_by_role("listitem")
+        .filter(has_text=patient["number"])
+    )
     expect(result).to_contain_text(f"Alanine aminotransferase {ALT}")
     expect(result).to_contain_text("grade 4")
     result.get_by_role("link").click()

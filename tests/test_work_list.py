@@ -1,17 +1,19 @@
 """The start page: what waits for this person, where it is done; and the calendar."""
 
-from datetime import timedelta
+import re
+from datetime import date, timedelta
 
 import pytest
 from icalendar import Calendar
 
+from patients.actions import open_halt
+from patients.models import Blocked, Scope
 from tests.universe import fields_of
 from trialsite import actions as people
 from trialsite.audit import acting
 from trialsite.clock import today_at
 from visits import actions
 from visits import demo as steps
-from visits.home import still_needed
 from visits.models import CalendarFeed, Query, QueryState, Visit
 
 pytestmark = pytest.mark.django_db
@@ -52,16 +54,92 @@ def test_a_visit_begun_leads_to_its_first_unfinished_panel(universe):
     assert row["url"] == f"/visits/panels/{panel.pk}/" and "Haematology" in row["note"]
 
 
-def test_an_infusion_says_what_it_still_needs_until_it_is_ready(universe):
+def work(client, kind):
+    """The rows of a section that the start page asks for once it is shown."""
+    return client.get(f"/visits/work/{kind}/start/").context["section"]["rows"]
+
+
+def infusion_of(client, patient):
+    return next(row for row in work(client, "infusions") if row["label"].startswith(patient.number))
+
+
+def test_an_infusion_says_what_it_still_needs_until_it_is_ready_and_leads_there(universe):
     patient = universe.randomised(sex="F")
-    visit = Visit.objects.select_related("patient").get(patient=patient, code="W0")
-    assert still_needed(visit) == ["Vital signs", "Pregnancy test", "the bag"]
-    steps.enter_visit(patient=patient, code="W0", by=universe.chen, panels=["vital_signs", "pregnancy"])
-    zhao = universe.client(universe.zhao)
-    assert section(zhao, "Infusions")["rows"][0]["note"] == "needs: the bag"
+    chen, zhao = universe.client(universe.chen), universe.client(universe.zhao)
+    visit = Visit.objects.get(patient=patient, code="W0")
+    weight, pregnancy = (universe.panel(patient, "W0", code) for code in ("vital_signs", "pregnancy"))
+    row = infusion_of(chen, patient)
+    assert row["note"] == "needs: Vital signs, Pregnancy test, the bag"
+    assert row["url"] == f"/visits/panels/{weight.pk}/"
+    steps.enter_visit(patient=patient, code="W0", by=universe.chen, panels=["vital_signs"])
+    assert infusion_of(chen, patient)["url"] == f"/visits/panels/{pregnancy.pk}/"
+    assert infusion_of(zhao, patient)["url"] == f"/visits/{visit.pk}/", "the pharmacist enters no panel"
+    steps.enter_visit(patient=patient, code="W0", by=universe.chen, panels=["pregnancy"])
+    row = infusion_of(zhao, patient)
+    assert (row["note"], row["url"]) == ("needs: the bag", f"/visits/{visit.pk}/prepare/")
     steps.prepare(patient=patient, by=universe.zhao)
-    row = section(universe.client(universe.chen), "Infusions")["rows"][0]
-    assert row["note"] == "ready to be given" and row["url"] == f"/visits/{visit.pk}/infusion/"
+    row = infusion_of(chen, patient)
+    assert (row["note"], row["url"]) == ("ready to be given", f"/visits/{visit.pk}/infusion/")
+
+
+@pytest.mark.parametrize("when", ["before the bag", "after the bag"])
+def test_an_infusion_is_held_by_a_pregnancy_test_that_is_not_negative(universe, when):
+    patient = universe.randomised(sex="F")
+    chen = universe.client(universe.chen)
+    steps.enter_visit(patient=patient, code="W0", by=universe.chen, panels=["vital_signs", "pregnancy"])
+    if when == "after the bag":
+        steps.prepare(patient=patient, by=universe.zhao)
+    panel = universe.panel(patient, "W0", "pregnancy")
+    actions.record_panel(
+        panel=panel, values={"HCG": "POS"}, collected_on=panel.collected_on, version=None,
+        reason="read again", by=universe.chen,
+    )  # fmt: skip
+    row = infusion_of(chen, patient)
+    assert row["note"].startswith("held: The pregnancy test is not negative.") and row["status"] == "halted"
+    assert "ready" not in row["note"]
+
+
+def test_a_pregnancy_test_that_was_not_done_is_still_needed_and_none_is_from_sixty_years_on(universe):
+    young, old = (
+        universe.randomised(sex="F"),
+        universe.randomised(sex="F", birth_date=date(date.today().year - 62, 1, 1)),
+    )
+    for patient in (young, old):
+        steps.enter_visit(patient=patient, code="W0", by=universe.chen, panels=["vital_signs"])
+        actions.mark_panel_not_done(
+            panel=universe.panel(patient, "W0", "pregnancy"),
+            not_done_because="No urine",
+            version=None,
+            by=universe.chen,
+        )
+    chen = universe.client(universe.chen)
+    assert infusion_of(chen, young)["note"] == "needs: Pregnancy test, the bag"
+    assert infusion_of(chen, old)["note"] == "needs: the bag"
+
+
+def test_a_halt_holds_the_infusion_on_the_list(universe):
+    patient = universe.randomised(sex="M")
+    steps.enter_visit(patient=patient, code="W0", by=universe.chen, panels=["vital_signs"])
+    steps.prepare(patient=patient, by=universe.zhao)
+    open_halt(scope=Scope.TRIAL, blocks=[Blocked.INFUSE], cause="A fever at another site.", by=universe.samuel)
+    row = infusion_of(universe.client(universe.chen), patient)
+    assert row["note"].startswith("held: Held since ") and "A fever at another site." in row["note"]
+
+
+def test_who_enters_sees_which_forms_wait_for_a_signature_and_all_of_them_on_a_page(universe):
+    patients = [universe.with_results(seed=seed) for seed in range(1, 4)]
+    chen, wang = universe.client(universe.chen), universe.client(universe.wang)
+    rows = work(chen, "unsigned")
+    assert {row["label"] for row in rows} >= {f"{patient.number} · SCR" for patient in patients}
+    assert re.fullmatch(r"\d+ of \d+ unsigned", rows[0]["status_text"])
+    visit = Visit.objects.get(patient=patients[0], code="SCR")
+    assert any(row["url"] == f"/visits/{visit.pk}/" for row in rows)
+    titles = [one["title"] for one in wang.get("/").context["sections"]]
+    assert "Unsigned forms" not in titles and "To sign" in titles, "who signs has them there"
+    page = chen.get("/visits/work/unsigned/")
+    assert page.status_code == 200 and all(patient.number in page.content.decode() for patient in patients)
+    assert chen.get("/visits/work/nonsense/").status_code == 404
+    assert universe.client(universe.dora).get("/visits/work/unsigned/").status_code == 403
 
 
 def test_the_start_page_can_be_narrowed_to_a_site(universe):

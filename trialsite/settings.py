@@ -378,7 +378,7 @@ AFTER_SCREENING = ["visits.actions.plan_screening"]
 AFTER_RANDOMISATION = ["visits.actions.plan_visits"]
 AFTER_ALLOCATION = ["safety.actions.follow_allocation"]
 AFTER_LINE_SAVED = ["visits.actions.check_line", "safety.actions.code_line"]
-# why a patient who was not treated yet must wait (what, patient, on); may hold the gate of the halts
+# why patients who were not treated yet must wait (what, {patient: day}); may hold the gate of the halts
 BEFORE_TREATMENT = ["safety.sentinels.reasons_to_wait"]
 # what may meet a stopping rule, beside adverse events
 AFTER_INFUSION = ["safety.actions.follow_infusion"]

@@ -1,5 +1,7 @@
 """What of the visits stands on the start page and on a patient's page."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db.models import Case, Count, F, Prefetch, Q, Value, When, Window
@@ -7,21 +9,21 @@ from django.db.models.functions import RowNumber
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from patients.models import OPEN_STATES, State
 from trialsite import trial
 from trialsite.clock import day_at, today_at, today_for
-from trialsite.roles import Permission, can, within_sites
-from trialsite.sections import SHOWN, at_chosen_site, first_of, later, section
+from trialsite.roles import Permission, can, can_see_arm, sites_where
+from trialsite.sections import SHOWN, at_chosen_site, chosen_site, first_of, later, section
 from trialsite.ucum import unit_text
-from visits import views
+from visits import views, waiting
 from visits.models import (
     UNFINISHED,
     Lot,
     LotState,
     Measurement,
     PanelRecord,
-    PanelState,
     Query,
     QueryState,
     Visit,
@@ -29,6 +31,7 @@ from visits.models import (
     answered_queries,
     open_queries,
 )
+from visits.readiness import readiness_among
 from visits.reviews import STEPS
 from visits.units import standard_text
 from visits.views.marks import PAGES, patient_checks
@@ -40,10 +43,12 @@ SOON = timedelta(days=14)
 
 def sections(user, filters):
     today = today_for(user)
-    if can(user, Permission.PREPARE_INFUSIONS) or can(user, Permission.RECORD_INFUSIONS):
-        yield infusions_to_come(user, today, filters)
+    if opens(user, "infusions"):
+        yield _later(user, "infusions", filters)
     if can(user, Permission.ENTER_DATA):
         yield from visits_to_do(user, today, filters)
+    if signs_not_all(user):
+        yield _later(user, "unsigned", filters)
     if can(user, Permission.ANSWER_QUERIES):
         yield queries(user, filters, open_queries, QueryState.OPEN, _("Open queries"))
     if can(user, Permission.RAISE_QUERIES):
@@ -56,9 +61,12 @@ def sections(user, filters):
         yield lots(user, today)
 
 
-def _running(user, permission, filters):
-    """Visits of patients who are in screening or in the trial."""
-    visits = within_sites(Visit.objects.all(), user, permission).filter(patient__state__in=OPEN_STATES)
+def _running(user, filters, *permissions):
+    """Visits of patients who are in screening or in the trial, where the person has one of the permissions."""
+    visits = Visit.objects.filter(patient__state__in=OPEN_STATES)
+    sites = [sites_where(user, permission) for permission in permissions]
+    if None not in sites:
+        visits = visits.filter(patient__site__in=set().union(*sites))
     return at_chosen_site(visits, filters, "patient__site").select_related("patient__site")
 
 
@@ -75,7 +83,6 @@ def _item(visit, status, text, note="", when=None, url=None):
 
 def visits_to_do(user, today, filters):
     """Begun, overdue, in their window, coming: the first of each and how many there are, in one statement."""
-    missing = Count("panels", filter=Q(panels__state__in=UNFINISHED))
     planned = Q(state=VisitState.PLANNED)
     kind = Case(
         When(Q(state=VisitState.ATTENDED, missing__gt=0), then=Value("begun")),
@@ -84,14 +91,13 @@ def visits_to_do(user, today, filters):
         When(planned & Q(earliest__lte=today + SOON), then=Value("soon")),
         default=Value(""),
     )
-    visits = _running(user, Permission.ENTER_DATA, filters).annotate(missing=missing).annotate(kind=kind)
+    visits = _running(user, filters, Permission.ENTER_DATA).annotate(missing=MISSING).annotate(kind=kind)
     ranked = visits.exclude(kind="").annotate(
         total=Window(Count("*"), partition_by=[F("kind")]),
         place=Window(RowNumber(), partition_by=[F("kind")], order_by=[F("latest"), F("id")]),
     )
-    first_unfinished = PanelRecord.objects.filter(state__in=UNFINISHED).order_by("position")
     found = {"begun": [], "overdue": [], "due": [], "soon": []}
-    for visit in ranked.filter(place__lte=SHOWN).prefetch_related(Prefetch("panels", first_unfinished, to_attr="open")):
+    for visit in ranked.filter(place__lte=SHOWN).prefetch_related(_unfinished()):
         found[visit.kind].append(visit)
     calendar = reverse("visits:show_calendar")
 
@@ -102,7 +108,7 @@ def visits_to_do(user, today, filters):
     yield card("overdue", _("Overdue visits"), lambda v: _item(
         v, "overdue", _("%d days overdue") % (today - v.latest).days, views.visit_title(v)),
         url=calendar, urgent=True, empty=_("None overdue."))  # fmt: skip
-    yield card("begun", _("Begun, not complete"), _begun_item, empty=_("Every visit begun is complete."))
+    yield card("begun", LISTS["begun"].title, _begun_item, url=_address("begun", filters), empty=LISTS["begun"].empty)
     yield card("due", _("Visits in their window"), lambda v: _item(
         v, "due", _("until %s") % v.latest, views.visit_title(v)), url=calendar, empty=_("None due today."))  # fmt: skip
     yield card("soon", _("Coming in two weeks"), lambda v: _item(
@@ -117,37 +123,128 @@ def _begun_item(visit):
     return _item(visit, "draft", _("%d panels open") % visit.missing, note, visit.attended_on, url)
 
 
-def infusions_to_come(user, today, filters):
-    """Infusion visits whose window is open, with what each still needs."""
-    permission = (
-        Permission.PREPARE_INFUSIONS if can(user, Permission.PREPARE_INFUSIONS) else Permission.RECORD_INFUSIONS
-    )
-    visits = _running(user, permission, filters).filter(patient__state=State.RANDOMISED, earliest__lte=today)
+def begun(user, filters):
+    """Visits that took place and lack a panel, those whose window ends first before the others."""
+    visits = _running(user, filters, Permission.ENTER_DATA).filter(state=VisitState.ATTENDED).annotate(missing=MISSING)
+    return visits.filter(missing__gt=0).prefetch_related(_unfinished()).order_by("latest", "id")
+
+
+def _unfinished():
+    return Prefetch("panels", PanelRecord.objects.filter(state__in=UNFINISHED).order_by("position"), to_attr="open")
+
+
+def infusions_to_come(user, filters):
+    """Infusion visits whose window is open."""
+    visits = _running(user, filters, *INFUSING).filter(patient__state=State.RANDOMISED, earliest__lte=today_for(user))
     codes = {v.code for p in trial.versions().values() for v in p.visits if v.infusion}
-    waiting = visits.filter(code__in=codes, infusion=None, state__in=[VisitState.PLANNED, VisitState.ATTENDED])
-    rows, count = first_of(waiting.select_related("preparation").prefetch_related("panels").order_by("planned_on"))
+    to_come = visits.filter(code__in=codes, infusion=None, state__in=[VisitState.PLANNED, VisitState.ATTENDED])
+    return to_come.select_related("preparation__lot").prefetch_related("panels").order_by("planned_on", "id")
+
+
+def infusion_items(user, visits):
+    """What each infusion still needs, or what holds it; each leads to the first of it that the person may do."""
+    known = readiness_among(visits, at=timezone.now()) if visits else {}
     items = []
-    for visit in rows:
-        needed = still_needed(visit)
-        status = "overdue" if visit.latest < today else "due"
-        text = _("needs: %s") % ", ".join(needed) if needed else _("ready to be given")
-        url = reverse("visits:record_infusion", args=[visit.pk]) if not needed else None
-        items.append(_item(visit, status, _("Infusion %d") % views.planned_infusion(visit), text, url=url))
-    return section(_("Infusions"), items, count, urgent=True, empty=_("No infusion waits."))
+    for visit in visits:
+        ready, site = known[visit.pk], visit.patient.site
+        needs = ready.needs
+        held = ready.held(masked_eyes=not can_see_arm(user, masked=visit.protocol.is_masked, site=site))
+        parts = [_("held: %s") % " ".join(held)] if held else []
+        if needs:
+            parts.append(_("needs: %s") % ", ".join(need.name for need in needs))
+        status = "halted" if held else "overdue" if visit.latest < today_at(site) else "due"
+        items.append(_item(
+            visit, status, _("Infusion %d") % ready.number, "; ".join(parts) or _("ready to be given"),
+            url=_where_to(user, visit, needs, held),
+        ))  # fmt: skip
+    return items
 
 
-def still_needed(visit):
-    """What an infusion waits for, in words: the weight, the pregnancy test, the bag. Asks nothing of the database when
-    the visit's panels and preparation are loaded."""
-    protocol, done = visit.protocol, {p.code for p in visit.panels.all() if p.state == PanelState.ENTERED}
-    needed = []
-    for panel in protocol.panels_of(visit.code, visit.patient.sex):
-        asks_weight = protocol.infusions.weight_test in panel.tests
-        if panel.code not in done and (asks_weight or panel.only_for_sex == "F"):
-            needed.append(panel.name)
-    if getattr(visit, "preparation", None) is None:
-        needed.append(_("the bag"))
-    return needed
+def _where_to(user, visit, needs, held):
+    """The page where the first thing that an infusion needs is done, if this person may do it; else the visit's (None)."""
+    site, missing = visit.patient.site, {need.what for need in needs}
+    panel = next((need.panel for need in needs if need.panel), None)
+    if panel and can(user, Permission.ENTER_DATA, site):
+        return reverse("visits:enter_panel", args=[panel.pk])
+    if held or "pregnancy_test" in missing:
+        return None
+    if "bag" not in missing:
+        return (
+            reverse("visits:record_infusion", args=[visit.pk]) if can(user, Permission.RECORD_INFUSIONS, site) else None
+        )
+    may_prepare = can(user, Permission.PREPARE_INFUSIONS, site)
+    if may_prepare and can_see_arm(user, masked=visit.protocol.is_masked, site=site):
+        return reverse("visits:prepare_infusion", args=[visit.pk])
+    return None
+
+
+def unsigned(user, filters):
+    """Visits with forms that are complete and wait for a signature, for who entered them."""
+    return at_chosen_site(waiting.to_sign(user, Permission.ENTER_DATA), filters, "patient__site")
+
+
+def signs_not_all(user):
+    """Does the person enter data at a site where somebody else signs? Who signs has them under "To sign"."""
+    enters, signs = sites_where(user, Permission.ENTER_DATA), sites_where(user, Permission.SIGN_DATA)
+    return signs is not None and (enters is None or bool(set(enters) - set(signs)))
+
+
+def unsigned_items(user, visits):
+    return [
+        _item(visit, "due", _("%(n)d of %(all)d unsigned") % {"n": visit.fields - visit.fields_done, "all": visit.fields},
+              views.visit_title(visit), visit.on)
+        for visit in visits
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WorkList:
+    """Visits with work of one kind: some on the start page, all of them on a page of their own."""
+
+    title: object
+    permissions: tuple
+    visits: Callable  # (user, filters): the visits, in order
+    items: Callable  # (user, visits): their lines
+    empty: object
+    urgent: bool = False
+
+
+INFUSING = (Permission.PREPARE_INFUSIONS, Permission.RECORD_INFUSIONS)
+MISSING = Count("panels", filter=Q(panels__state__in=UNFINISHED))
+LISTS = {
+    "begun": WorkList(
+        gettext_lazy("Begun, not complete"), (Permission.ENTER_DATA,), begun,
+        lambda user, visits: [_begun_item(visit) for visit in visits], gettext_lazy("Every visit begun is complete."),
+    ),
+    "infusions": WorkList(
+        gettext_lazy("Infusions"), INFUSING, infusions_to_come, infusion_items, gettext_lazy("No infusion waits."), True
+    ),
+    "unsigned": WorkList(
+        gettext_lazy("Unsigned forms"), (Permission.ENTER_DATA,), unsigned, unsigned_items, gettext_lazy("All is signed.")
+    ),
+}  # fmt: skip
+
+
+def opens(user, kind):
+    return any(can(user, permission) for permission in LISTS[kind].permissions)
+
+
+def _address(kind, filters):
+    """Of the page with the whole list, at the chosen site."""
+    site = chosen_site(filters)
+    return reverse("visits:list_work", args=[kind]) + (f"?site={site}" if site else "")
+
+
+def _later(user, kind, filters):
+    return later(LISTS[kind].title, "visits:show_work", filters, url=_address(kind, filters), args=[kind])
+
+
+def first_of_list(user, filters, kind):
+    """The section of the start page, which asks for it once it is shown."""
+    work = LISTS[kind]
+    rows, count = first_of(work.visits(user, filters))
+    url = _address(kind, filters)
+    return section(work.title, work.items(user, rows), count, url=url, urgent=work.urgent, empty=work.empty)
 
 
 def queries(user, filters, which, state, title):
@@ -184,10 +281,8 @@ def waiting_for(user, filters, step):
 
 
 def lots(user, today):
-    waiting = (
-        Lot.objects.visible_to(user).filter(state=LotState.QUARANTINED).select_related("site").order_by("received_on")
-    )
-    rows, count = first_of(waiting)
+    lots = Lot.objects.visible_to(user).filter(state=LotState.QUARANTINED)
+    rows, count = first_of(lots.select_related("site").order_by("received_on"))
     items = [
         {"label": lot.number, "url": reverse("visits:show_lot", args=[lot.pk]), "status": "due",
          "status_text": lot.get_state_display(), "note": str(lot.site), "when": lot.received_on}

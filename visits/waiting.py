@@ -158,9 +158,10 @@ def to_review(user):
     return _forms_without(Mark.REVIEWED, user, Permission.REVIEW_DATA)
 
 
-def to_sign(user):
-    """Visits with forms that are complete and not signed: each with `fields` (forms) and `fields_done`."""
-    return _forms_without(Mark.SIGNED, user, Permission.SIGN_DATA)
+def to_sign(user, permission=Permission.SIGN_DATA):
+    """Visits with forms that are complete and not signed: each with `fields` (forms) and `fields_done`; where the person
+    signs, or has another `permission`."""
+    return _forms_without(Mark.SIGNED, user, permission)
 
 
 def _forms_without(mark, user, permission):

@@ -18,12 +18,14 @@ from patients.actions.eligibility import (
     overtaken_by,
 )
 from patients.actions.halts import (
+    held_since,
     hold_halts,
     lift_halt,
     open_halt,
     reasons_to_wait,
     refuse_when_halted,
     refuse_when_waiting,
+    waiting_among,
 )
 from patients.actions.lines import (
     save_line,
@@ -57,6 +59,7 @@ __all__ = [
     "correct_person",
     "facts_about",
     "findings_about",
+    "held_since",
     "hold_halts",
     "import_allocation_list",
     "lift_halt",
@@ -79,5 +82,6 @@ __all__ = [
     "screen_patient",
     "set_day_0",
     "unmask_patient",
+    "waiting_among",
     "withdraw_line",
 ]

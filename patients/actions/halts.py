@@ -60,12 +60,15 @@ def refuse_when_halted(what, *, patient=None, arm=None, at=None):
     halt = blocking.filter(opened_at__lte=at or timezone.now()).first()
     if halt is None:
         return
-    cause = halt.reason
-    if halt.scope == Scope.ARM and arm is None and trial.current_protocol().is_masked:
-        cause = _("the safety board decides.")  # that an arm is held, and why, is not for masked eyes
-    raise Refused(
-        _("Held since %(opened_at)s: %(cause)s") % {"opened_at": f"{halt.opened_at:%Y-%m-%d}", "cause": cause}
-    )
+    is_masked = halt.scope == Scope.ARM and arm is None and trial.current_protocol().is_masked
+    # that an arm is held, and why, is not for masked eyes
+    raise Refused(held_since(halt, cause=_("the safety board decides.") if is_masked else halt.reason))
+
+
+def held_since(halt, cause=None):
+    """The sentence about a halt that holds something up."""
+    about = {"opened_at": f"{halt.opened_at:%Y-%m-%d}", "cause": cause or halt.reason}
+    return _("Held since %(opened_at)s: %(cause)s") % about
 
 
 def refuse_when_waiting(what, *, patient, on):
@@ -77,11 +80,16 @@ def refuse_when_waiting(what, *, patient, on):
 
 def reasons_to_wait(what, *, patient, on, is_final=False):
     """The same as sentences. Only what is `is_final` holds the gate of the halts; a page that is filled in does not."""
-    return [
-        str(reason)
-        for name in settings.BEFORE_TREATMENT
-        for reason in import_string(name)(what=what, patient=patient, on=on, is_final=is_final)
-    ]
+    return waiting_among(what, {patient: on}, is_final=is_final).get(patient.pk, [])
+
+
+def waiting_among(what, days, *, is_final=False):
+    """Why patients who were not treated yet must wait, {patient.pk: sentences}, each on the day that `days` names."""
+    found = {}
+    for name in settings.BEFORE_TREATMENT:
+        for pk, reasons in import_string(name)(what=what, days=days, is_final=is_final).items():
+            found.setdefault(pk, []).extend(map(str, reasons))
+    return found
 
 
 def hold_halts():

@@ -271,7 +271,7 @@ def by_stratum(snapshot, groups):
         notes += (_("%(sign)s: of fewer than %(n)s patients nothing is summed up.") % {"sign": WITHHELD, "n": FEWEST},)
     return Table(
         "T16", _("Safety by stratum of the randomisation"), tuple(columns), tuple(rows), notes if rows else (),
-        wide=len(groups) > 2, empty=_("Nobody was treated."),
+        wide=True, empty=_("Nobody was treated."),
     )  # fmt: skip
 
 

@@ -113,12 +113,13 @@ def _reached(state):
 
 
 def _posterior(state):
-    """`Pr(p > 10 %) = 0.734; limit 0.9`: how sure the rule is by now that the rate is too high."""
+    """`Pr(p > 10 %) = 0.734; limit 0.9`: how sure the rule is by now that the rate is too high. Of more patients than
+    planned it is not what decides."""
     rule = state.rule
-    if not isinstance(rule, BetaBinomialRule):
+    if not isinstance(rule, BetaBinomialRule) or state.n > rule.patients:
         return "–"
-    statistic, (goes_on, _stops) = statistic_of(rule), interval_of(rule)
-    limit = float(rule.confidence) if rule.confidence is not None else goes_on
+    statistic = statistic_of(rule)
+    limit = float(rule.confidence if rule.confidence is not None else interval_of(rule).low or 0)
     conditions = [(rule.acceptable_rate, statistic.p0, limit)]
     if rule.unacceptable_rate is not None:
         conditions.append((rule.unacceptable_rate, statistic.p1, float(rule.least_probability)))

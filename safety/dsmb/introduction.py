@@ -142,7 +142,8 @@ def _when_it_stops(rule):
     if boundary is None:
         return _("at the first such event")
     ranges = (
-        _("%(count)s of %(n)s") % {"count": count, "n": last} if first == last
+        _("%(count)s of %(first)s and more") % {"count": count, "first": first} if last is None
+        else _("%(count)s of %(n)s") % {"count": count, "n": last} if first == last
         else _("%(count)s of %(first)s to %(last)s") % {"count": count, "first": first, "last": last}
         for first, last, count in boundary.ranges()
     )  # fmt: skip

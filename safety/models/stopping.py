@@ -13,11 +13,14 @@ from trialsite.roles import Permission, can, sites_where
 
 class CrossingQuerySet(models.QuerySet):
     def visible_to(self, user):
+        return self if self.is_for(user) else self.none()
+
+    def is_for(self, user):
         """It names patients of all sites and could tell arms: for those who see all patients, or decide, and may know."""
         sees_all = can(user, Permission.VIEW_PATIENTS) and sites_where(user, Permission.VIEW_PATIENTS) is None
         shown = Permission.SEE_ARM if trial.current_protocol().is_masked else Permission.SEE_ARM_WHEN_OPEN
         may_know = None in (sites_where(user, Permission.SEE_ARM), sites_where(user, shown))
-        return self if may_know and (sees_all or can(user, Permission.RECORD_DECISIONS)) else self.none()
+        return may_know and (sees_all or can(user, Permission.RECORD_DECISIONS))
 
 
 class Crossing(models.Model):

@@ -55,6 +55,7 @@ class Treated:
     arm: str
     starts: tuple[date, ...]
     events: tuple[Event, ...] = ()
+    site: int | None = None
 
 
 @dataclass(frozen=True)

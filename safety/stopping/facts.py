@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import F, FilteredRelation, Q
 from django.utils import timezone
 
-from patients.models import AllocationSlot, Disposition, Patient, State
+from patients.models import Disposition, Patient, State
 from safety.abnormal import of_reaction
 from safety.coding.rules import CodingState, Kind
 from safety.models import AdverseEvent, Causality, Coding, Outcome, SponsorAssessment
@@ -35,11 +35,10 @@ def read_treated(protocol, *, least_grade=1) -> list[Treated]:
     statements, and one more each for their codes and for what the sponsor could not exclude.
 
     A reaction and the adverse event that was reported from it are one: the event counts, unless it is milder."""
-    numbers, starts = {}, defaultdict(list)
-    for patient, number, day in _starts(protocol):
-        numbers[patient] = number
+    treated, starts, events = {}, defaultdict(list), defaultdict(list)
+    for (patient, number, arm, site), day in _starts(protocol):
+        treated[patient] = number, arm or "", site
         starts[patient].append(day)
-    events, arms = defaultdict(list), dict(AllocationSlot.objects.taken().values_list("patient_id", "arm"))
     rows = list(AdverseEvent.objects.filter(Q(grade__gte=least_grade) | Q(is_fatal=True), is_withdrawn=False))
     codes, suspected = codes_of(rows), suspected_by_sponsor(rows)
     seen = Seen.read(least_grade, rows)
@@ -52,22 +51,28 @@ def read_treated(protocol, *, least_grade=1) -> list[Treated]:
     for patient, day in Disposition.objects.filter(state=State.DIED).values_list("patient_id", "on"):
         events[patient].append(event_of_death(patient, day))
     return [
-        Treated(patient, number, arms.get(patient, ""), tuple(starts[patient]), tuple(events[patient]))
-        for patient, number in numbers.items()
+        Treated(patient, number, arm, tuple(starts[patient]), tuple(events[patient]), site)
+        for patient, (number, arm, site) in treated.items()
     ]
 
 
 def _starts(protocol):
-    """(patient, number, day) of each infusion, in order; in a trial without, of randomisation."""
+    """((patient, number, arm, site), day) of each infusion, in order; in a trial without, of randomisation."""
     if protocol.infusions:
         rows = Infusion.objects.order_by("started_at", "patient_id").values_list(
-            "patient_id", "patient__number", "started_at", "patient__site__timezone"
+            "patient_id",
+            "patient__number",
+            "patient__slot__arm",
+            "patient__site_id",
+            "started_at",
+            "patient__site__timezone",
         )
-        for patient, number, started_at, zone in rows:
-            yield patient, number, started_at.astimezone(ZoneInfo(zone)).date()
+        for *who, started_at, zone in rows:
+            yield who, started_at.astimezone(ZoneInfo(zone)).date()
     else:
         rows = Patient.objects.filter(slot__isnull=False).order_by("day_0", "slot__taken_at")
-        yield from rows.values_list("pk", "number", "day_0")
+        for *who, day in rows.values_list("pk", "number", "slot__arm", "site_id", "day_0"):
+            yield who, day
 
 
 def codes_of(rows) -> dict[int, list[tuple[str, str, str]]]:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext
 from django.views.decorators.http import require_GET
 
-from patients.models import Blocked, Patient
+from patients.models import Blocked
 from safety.home import first_patients
 from safety.models import Crossing
 from safety.stopping.draw import chart_of
@@ -51,7 +51,7 @@ def sees_arms(user):
 @require_GET
 def list_stopping_rules(request):
     protocol, rows = trial.current_protocol(), []
-    states, known = states_now(), known_of()
+    states, known = states_now(), known_by_rule()
     for rule in protocol.stopping_rules:
         where = where_it_stands(states, rule, known[rule.code]) if sees_state(request.user, rule) else {}
         rows.append({**told(request.user, rule), **where})
@@ -74,12 +74,13 @@ def show_stopping_rule(request, code):
     state = None
     if sees_state(user, rule):
         treated = read_treated(protocol)
-        context |= where_it_stands(states_now([rule], treated), rule, known_of(code)[code])
+        crossings = list(Crossing.objects.filter(rule=code).select_related("halt"))
+        context |= where_it_stands(states_now([rule], treated), rule, [crossing.known for crossing in crossings])
         state, treated = context["state"], looked_at(rule, treated)
         context["patients"] = patients_counted(user, rule, treated, protocol)
         if sees_arms(user):
             context["arms_now"] = by_arm(rule, treated, protocol)
-        context["crossings"] = Crossing.objects.visible_to(user).filter(rule=code).select_related("halt")
+        context["crossings"] = crossings if Crossing.objects.is_for(user) else []
         context["now"] = where_the_statistic_is(rule, state)
     if boundary:
         path = None if state is None else [(point.n, point.y) for point in state.path]
@@ -146,10 +147,10 @@ def told(user, rule):
     }  # fmt: skip
 
 
-def known_of(*codes):
-    """When rules were met, by rule: of the whole trial, for who may see where the rule stands."""
-    crossings, found = Crossing.objects.select_related("halt").order_by("id"), defaultdict(list)
-    for crossing in crossings.filter(rule__in=codes) if codes else crossings:
+def known_by_rule():
+    """When rules were met: of the whole trial, for who may see where the rule stands."""
+    found = defaultdict(list)
+    for crossing in Crossing.objects.select_related("halt"):
         found[crossing.rule].append(crossing.known)
     return found
 
@@ -246,11 +247,10 @@ def where_the_statistic_is(rule, state):
 def patients_counted(user, rule, treated, protocol):
     """Of the person's patients, among those whom the rule looks at, the ones with events that count: (key, number, numbers
     of the events, first day)."""
-    is_everywhere = sites_where(user, Permission.VIEW_PATIENTS) is None
-    mine = {} if is_everywhere else set(Patient.objects.visible_to(user).values_list("pk", flat=True))
+    sites = sites_where(user, Permission.VIEW_PATIENTS)
     rows = []
     for patient in treated:
-        if is_everywhere or patient.id in mine:
+        if sites is None or patient.site in sites:
             found = [e for e in patient.events if counts(rule.counts, e, patient.starts, protocol.events_of_interest)]
             if found:
                 numbers = sorted({e.number for e in found if e.number})

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
 
 from django.conf import settings
 from django.utils import timezone
@@ -18,7 +17,7 @@ from patients.actions import (
     refuse_when_halted,
     refuse_when_waiting,
 )
-from patients.models import AllocationSlot, Blocked, State
+from patients.models import Blocked
 from trialsite.audit import acting
 from trialsite.clock import day_at
 from trialsite.reasons import because
@@ -33,7 +32,8 @@ from visits.actions.queries import Entry, ask_first, field_of, key_of, not_asked
 from visits.actions.refusals import RefusedByChecks, checks_of, refused_by
 from visits.actions.reviews import marks_void
 from visits.grading import reaction_columns
-from visits.models import Infusion, Interruption, LotState, Measurement, Preparation, Reaction
+from visits.models import Infusion, Interruption, Measurement, Preparation, Reaction
+from visits.readiness import readiness_of
 
 
 def latest_weight(patient, protocol, on):
@@ -46,10 +46,7 @@ def latest_weight(patient, protocol, on):
     return found.value if found else None
 
 
-ASK_THE_PHARMACY = gettext_noop("This bag may not be infused; ask the pharmacy.")
-
-
-def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_eyes=False):
+def _refuse_infusion(patient, visit, lot, at, *, halted_at=None, masked_eyes=False):
     """Raise Refused with every reason against infusing this lot at this instant. Locks the lot.
 
     Halts are asked about as of `halted_at`, by default now: who records what was given before a halt may, who
@@ -61,67 +58,12 @@ def _refuse_infusion(patient, visit, lot, at, *, given, halted_at=None, masked_e
         refuse_when_halted(Blocked.INFUSE, patient=patient, at=halted_at)
     except Refused as halt:
         raise RefusedByChecks(halt.errors, [("halted", "")], patient) from None
-    lot = lock_lot(lot)
-    reasons, problems = _reasons_not_to_infuse(
-        patient, visit, lot, at, given=given, halted_at=halted_at, masked_eyes=masked_eyes
-    )
-    if reasons:
+    lot, visit.patient = lock_lot(lot), patient
+    known = readiness_of(visit, at=at, halted_at=halted_at)
+    if reasons := known.reasons_not_to_infuse(lot, masked_eyes=masked_eyes):
+        problems = known.of_the_patient if masked_eyes else known.problems_with(lot)
         raise RefusedByChecks({"": reasons}, checks_of(problems), patient)
     return lot
-
-
-def _reasons_not_to_infuse(patient, visit, lot, at, *, given, halted_at, masked_eyes):
-    """Every reason but a halt of the patient or the trial, which `_refuse_infusion` asks about first, and the problems
-    that these eyes may know of."""
-    protocol = visit.protocol
-    slot = AllocationSlot.objects.filter(patient=patient).first()
-    arm = protocol.arm(slot.arm) if slot else None
-    on = day_at(patient.site, at)
-    infusion = visit.protocol.visit(visit.code).infusion
-    previous = [i for i in given if i.number < infusion]
-    of_the_patient = partial(
-        infusing.problems_with_giving,
-        is_randomised=slot is not None and patient.state == State.RANDOMISED,
-        open_halts=[],
-        on=on,
-        previous_infusion_on=max((day_at(patient.site, i.started_at) for i in previous), default=None),
-        least_days_between=protocol.infusions.least_days_between,
-        number=infusion,
-        given_numbers={i.number for i in given},
-        pregnancy_result=_pregnancy_result(patient, visit),
-        sex=patient.sex,
-        age=patient.age_on(on),
-    )
-    problems = of_the_patient(
-        lot_state=LotState.RELEASED, lot_expires_on=on, lot_product="", arm_product="",
-    )  # fmt: skip
-    with_the_bag = of_the_patient(
-        lot_state=lot.state, lot_expires_on=lot.expires_on, lot_product=lot.product,
-        arm_product=arm.product if arm else None,
-    )  # fmt: skip
-    reasons = [str(problem.text) for problem in problems]
-    of_the_bag = [str(problem.text) for problem in with_the_bag if str(problem.text) not in reasons]
-    if lot.site_id != patient.site_id:
-        of_the_bag.append(_("The lot is at another site."))
-    if on < lot.received_on:
-        of_the_bag.append(_("The lot was received later, on %(day)s.") % {"day": lot.received_on})
-    if slot:
-        try:
-            refuse_when_halted(Blocked.INFUSE, patient=patient, arm=slot.arm, at=halted_at)
-        except Refused as halt:
-            of_the_bag.append(str(halt))
-    if of_the_bag:
-        reasons += [_(ASK_THE_PHARMACY)] if masked_eyes else of_the_bag
-    return reasons, problems if masked_eyes else with_the_bag
-
-
-def _pregnancy_result(patient, visit):
-    """The code of the pregnancy test of this visit; None when it is missing, "" when the protocol asks for none."""
-    test = infusing.pregnancy_test(visit.protocol, visit.code, patient.sex)
-    if test is None:
-        return ""
-    found = Measurement.objects.filter(panel__visit=visit, test=test).exclude(typed="").first()
-    return found.text if found else None
 
 
 def prepare_infusion(
@@ -141,8 +83,7 @@ def prepare_infusion(
         if Preparation.objects.filter(label=label).exists():
             raise Refused({"label": [_("This label is on another bag.")]})
         refuse_impossible_day(patient, day_at(patient.site, prepared_at), "prepared_at")
-        given = list(Infusion.objects.filter(patient=patient))
-        lot = _refuse_infusion(patient, visit, lot, prepared_at, given=given)
+        lot = _refuse_infusion(patient, visit, lot, prepared_at)
         product = visit.protocol.product(lot.product)
         if product.is_cell_product and viability_percent is None:
             raise Refused({"viability_percent": [_("Cells are infused only with their viability after thawing.")]})
@@ -231,11 +172,9 @@ def record_infusion(
         if hard := [problem for problem in problems if problem.hard]:
             raise refused_by(hard, patient)
         if infusion is None:
-            given = list(Infusion.objects.filter(patient=patient))
             _refuse_infusion(
-                patient, visit, preparation.lot, started_at, given=given, halted_at=started_at,
-                masked_eyes=protocol.is_masked,
-            )  # fmt: skip
+                patient, visit, preparation.lot, started_at, halted_at=started_at, masked_eyes=protocol.is_masked
+            )
         content = {
             "started_at": started_at, "stopped_at": stopped_at, "volume_ml": volume_ml,
             "given_percent": given_percent, "access_site": access_site, "premedication": premedication,
@@ -330,22 +269,14 @@ def preview_infusion(
     )  # fmt: skip
     reasons = [str(problem.text) for problem in problems if problem.hard]
     if infusion is None and started_at:
-        given = list(Infusion.objects.filter(patient=patient))
         if number == 1:
             reasons += reasons_to_wait(Blocked.INFUSE, patient=patient, on=day_at(patient.site, started_at))
         try:
             refuse_when_halted(Blocked.INFUSE, patient=patient, at=started_at)
         except Refused as halt:
             reasons.append(str(halt))
-        reasons += _reasons_not_to_infuse(
-            patient,
-            visit,
-            preparation.lot,
-            started_at,
-            given=given,
-            halted_at=started_at,
-            masked_eyes=protocol.is_masked,
-        )[0]
+        known = readiness_of(visit, at=started_at, halted_at=started_at)
+        reasons += known.reasons_not_to_infuse(preparation.lot, masked_eyes=protocol.is_masked)
     tests = {code: protocol.test(code) for code in protocol.infusions.monitoring_tests}
     soft = [p for p in problems if not p.hard]
     soft += _problems_of_monitoring(tests, read, protocol.infusions.monitoring_minutes)

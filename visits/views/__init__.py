@@ -81,6 +81,7 @@ from visits.views.reviews import (
     start_checking,
     take_back_mark,
 )
+from visits.views.work import list_work, show_work
 
 __all__ = [
     "STANDING_TEXT",
@@ -112,6 +113,7 @@ __all__ = [
     "list_lots",
     "list_queries",
     "list_to_check",
+    "list_work",
     "mark_panel_not_done",
     "marks_of_parts",
     "planned_infusion",
@@ -138,6 +140,7 @@ __all__ = [
     "show_range",
     "show_visit",
     "show_waiting",
+    "show_work",
     "standing_of",
     "start_checking",
     "take_back_mark",
