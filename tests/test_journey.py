@@ -201,8 +201,7 @@ def receive_and_release_a_lot(page):
 def prepare_the_infusion(page, patient, lot):
     """The dose follows from the weight: 500,000 cells for each of 58.4 kg."""
     page.get_by_role("link", name="Start").click()
-    page.get_by_role("link", name=f"{patient[0]} · W0").click()
-    page.get_by_role("link", name="Prepare", exact=True).click()
+    page.get_by_role("link", name=f"{patient[0]} · W0").click()  # it leads to where the bag is prepared
     expect(page.get_by_label("Body weight (kg)")).to_have_value("58.4")
     page.get_by_label("Lot").select_option(label=f"{lot}, expires on {today() + timedelta(days=90)}")
     page.get_by_label("Viability after thawing (%)").fill("91.5")

@@ -73,10 +73,11 @@ def test_readings_while_an_infusion_runs_are_after_the_treatment_but_for_the_ver
 def test_shift_table_and_liver_plot_part_day_0_by_the_hour_too(trial, monkeypatch, at, is_after):
     monkeypatch.setattr(seen, "within_sites", lambda records, *_: records)
     monkeypatch.setattr(seen, "tests_of_row", lambda row: {{"alt_high": "ALT", "bilirubin_high": "CD4"}[row]})
+    monkeypatch.setattr(seen, "ways_of", lambda test: ["H"])
     patient = trial.enrol(next(iter(ARMS)), DAY_0)
     record = trial.measure(trial.treat(patient), ALT=80, CD4=30)
     with acting(trial.by, "collected at"):
         PanelRecord.objects.filter(pk=record.pk).update(collected_at=at)
-        record.measurements.update(high=10, grade=3, baseline_grade=1)
-    assert seen.shifts(None, "ALT") == ([(patient.pk, 1, 3)] if is_after else [])
+        record.measurements.update(high=10, grade=3, grade_direction="H")
+    assert seen.shifts(None, "ALT") == {"H": [seen.Shift(patient.pk, None, 3, False)] if is_after else []}
     assert seen.liver_peaks(None) == ([(patient.pk, patient.number, 8.0, 3.0)] if is_after else [])
