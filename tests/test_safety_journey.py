@@ -15,7 +15,7 @@ from tests.browser import in_week_4, move_to_the_afternoon, running
 from tests.test_journey import open_panel, request_the_report, save, send_by_keyboard
 from tests.test_week_4 import (
     card,
-    fill_in_the_bag,
+    fill_in_the_page,
     find_the_visit_in_its_window,
     give_the_infusion,
     today,
@@ -190,8 +190,13 @@ def find_the_trial_halted(page):
 
 
 def be_refused_the_next_infusion(page, patient):
-    """Of a patient to whom nothing has happened, and whatever the time on the bag; the page says why."""
-    fill_in_the_bag(page, patient)
+    """Of a patient to whom nothing has happened, and whatever the time on the bag; the work-list and the page say why."""
+    page.goto("/")
+    held = card(page, "Infusions").get_by_role("listitem").filter(has_text=patient["number"])
+    expect(held).to_contain_text("held: Held since")
+    held.get_by_role("link").click()  # to the visit, for nothing can be done
+    page.get_by_role("link", name="Prepare", exact=True).click()
+    fill_in_the_page(page, patient)
     with page.expect_navigation() as answer:
         save(page)
     assert answer.value.status == 422

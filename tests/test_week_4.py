@@ -161,6 +161,10 @@ def fill_in_the_bag(page, patient):
     waiting = card(page, "Infusions").get_by_role("listitem").filter(has_text=patient["number"])
     expect(waiting).to_contain_text("needs: the bag")
     waiting.get_by_role("link").click()  # to where the bag is prepared
+    fill_in_the_page(page, patient)
+
+
+def fill_in_the_page(page, patient):
     expect(page.get_by_label("Body weight (kg)")).to_have_value(patient["typed"]["WEIGHT"])
     page.get_by_label("Lot").select_option(index=1)
     viability = page.get_by_label("Viability after thawing (%)")
