@@ -41,6 +41,7 @@ from trialsite.protocol import load
 from trialsite.roles import Permission, Role, can
 from visits import demo as course
 from visits import schedule
+from visits.home import first_of_list
 from visits.models import Infusion, Lot, Measurement, PanelRecord, PanelState, Query, Review, Visit, VisitState
 
 MASKED = Path(__file__).parent.parent / "trialsite" / "protocols" / "examples" / "masked-dose-finding.toml"
@@ -125,6 +126,27 @@ def visits_now():
 @pytest.mark.parametrize("standing", [s for s in schedule.Standing if s != "cancelled"])
 def test_visits_are_found_wherever_a_visit_can_stand(trial_of_13, standing):
     assert standing in {found for _, found in visits_now()}
+
+
+def test_one_infusion_of_today_waits_for_its_bag_and_one_is_ready_to_be_given(trial_of_13):
+    notes = {}
+    for role in (Role.COORDINATOR, Role.PHARMACIST):
+        for site in Site.objects.all():
+            user = trial_of_13.people.who(role, site)
+            rows = first_of_list(User.objects.get(pk=user.pk), {}, "infusions")["rows"]
+            notes.setdefault(role, []).extend((row["note"], row["when"]) for row in rows)
+    today = today_at(Site.objects.first())
+    expected = sorted([("needs: the bag", today), ("ready to be given", today)])
+    assert sorted(notes[Role.COORDINATOR]) == sorted(notes[Role.PHARMACIST]) == expected
+
+
+def test_the_bag_that_an_infusion_of_today_waits_for_can_be_prepared(trial_of_13):
+    visit = Visit.objects.select_related("patient__site").get(
+        infusion=None, preparation=None, state=VisitState.ATTENDED, planned_on=today_at(Site.objects.first())
+    )  # fmt: skip
+    site, arm = visit.patient.site, visit.patient.slot.arm
+    product = visit.patient.protocol.arm(arm).product
+    assert Lot.objects.filter(site=site, product=product).usable_on(today_at(site)).exists()
 
 
 def test_a_visit_has_begun_and_is_not_complete(trial_of_13):

@@ -1,17 +1,23 @@
 """What is typed and not saved: kept for one person, offered again, never counted, gone when the form is saved."""
 
+import inspect
 import json
 import re
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.conf import settings
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.urls import get_resolver
 from django.utils import timezone
+from django.utils.module_loading import import_string
+from django.utils.translation import override
 
 from patients import demo as patient_steps
 from patients.forms import MakeListForm
 from tests.universe import fields_of, send
-from trialsite import drafts, tasks
+from trialsite import drafts, tasks, titles
 from trialsite.models import AuditEvent, Draft
 from visits import demo as visit_steps
 from visits.forms import as_said
@@ -34,7 +40,7 @@ def keep(client, url, page=None, **changes):
     """What the page sends by itself while a person types."""
     fields = fields_of(page or client.get(url))
     body = {name: value for name, value in {**fields, **changes}.items() if name not in NOT_OF_A_DRAFT}
-    keys = {"draft_of": fields["idem"], "draft_version": fields["version"], "draft_title": "01-001 · HGB"}
+    keys = {"draft_of": fields["idem"], "draft_version": fields["version"]}
     body = {"draft": "keep", **keys, **body}
     return client.post(url, body, headers={"X-Background": "1"})
 
@@ -43,8 +49,7 @@ def test_what_is_typed_is_kept_exactly_offered_again_and_is_no_data(unchanged, p
     chen, url, events = unchanged.client(unchanged.chen), url_of(panel), AuditEvent.objects.count()
     assert keep(chen, url, HGB="13O", WBC=" 4.6", comment="two  <b>tubes</b>\r\nfull").status_code == 200
     assert not Measurement.objects.filter(panel=panel).exists() and AuditEvent.objects.count() == events
-    draft = drafts.drafts_of(unchanged.chen)[0]
-    assert (draft.path, draft.title) == (url, "01-001 · HGB")
+    assert drafts.drafts_of(unchanged.chen)[0].path == url
     page = chen.get(url)
     assert "did not save it" in page.content.decode() and fields_of(page)["HGB"] == [""]
     filled = chen.get(f"{url}?draft=yes")
@@ -179,7 +184,7 @@ def test_a_draft_is_bounded_and_whatever_is_sent_does_no_harm(unchanged, panel, 
     chen = unchanged.client(unchanged.chen)
     assert keep(chen, url_of(panel), comment=typed.encode("utf-8", "replace").decode()).status_code == status
     for name, odd in (
-        ("draft_of", "x" * 36), ("draft_of", "\x00"), ("draft_title", "\x00"), ("draft_version", "\x00"),
+        ("draft_of", "x" * 36), ("draft_of", "\x00"), ("draft_version", "\x00"),
         ("draft_version", "9" * 30), ("asked", "[1, {"), ("asked", '{"x": 5, "a:HGB": "1"}'), ("asked", '["x"]'),
         ("asked", r'{"implausible:HGB": "\ud800"}'), ("asked", r'{"implausible:HGB": "\u0000"}'), ("asked", "[" * 90_000),
     ):  # fmt: skip
@@ -218,3 +223,89 @@ def test_what_checks_said_is_kept_with_the_draft_and_counted_when_the_value_was_
     assert send(chen, url, filled, CD4="400").status_code == 302
     firing = CheckFiring.objects.get(panel=panel)
     assert (firing.check_code, firing.typed, firing.outcome) == ("implausible", "4000", "corrected")
+
+
+# --- what a draft is called -------------------------------------------------------------------------------
+
+# their forms are signed, ticked or secret, and never kept (is_drafted = False)
+NEVER_KEPT = {
+    "make_allocation_list", "import_allocation_list", "unmask_patient", "freeze_visits", "check_visit", "check_record",
+    "compare_dictionary", "approve_codes", "code_term", "judge_case", "make_authority_copy", "save_view",
+    "sign_recommendation", "read_letters",
+}  # fmt: skip
+
+
+def all_addresses(resolver, namespace=""):
+    for pattern in resolver.url_patterns:
+        if hasattr(pattern, "url_patterns"):
+            yield from all_addresses(pattern, pattern.namespace or namespace)
+        else:
+            yield namespace, pattern.name, inspect.unwrap(pattern.callback)
+
+
+def test_every_form_that_is_kept_has_a_title():
+    nameless = [
+        (namespace, name) for namespace, name, view in all_addresses(get_resolver())
+        if namespace in settings.FORM_TITLES and name not in NEVER_KEPT
+        and re.search(r"answer_form\(|answer_reason\(", inspect.getsource(view))
+        and name not in import_string(f"{settings.FORM_TITLES[namespace]}.FORMS")
+    ]  # fmt: skip
+    assert not nameless
+
+
+def test_a_draft_is_called_in_the_language_of_who_reads_by_patient_visit_and_form(unchanged, screened):
+    number, visit = screened.number, visit_steps.visit_of(screened, "SCR")
+    panel = unchanged.panel(screened, "SCR", "chemistry")
+    for path, english, chinese in (
+        (f"/visits/panels/{panel.pk}/", f"{number} · SCR · Chemistry", f"{number} · SCR · 血生化"),
+        (f"/visits/panels/{panel.pk}/not-done/", f"{number} · SCR · Chemistry: not done", None),
+        (f"/visits/panels/{panel.pk}/query/", f"{number} · SCR · Query: Chemistry", None),
+        (f"/visits/{visit.pk}/date/", f"{number} · SCR · Date of the visit", None),
+        (f"/patients/{screened.pk}/lines/art/", f"{number} · Antiretroviral treatment", f"{number} · 抗逆转录病毒治疗"),
+        (f"/safety/events/report/{screened.pk}/", f"{number} · Report an adverse event", None),
+        ("/patients/screen/", "Screen a patient", None),
+        ("/visits/panels/999999999/", "A form", None),
+        ("/no/longer/there/", "A form", None),
+    ):  # fmt: skip
+        assert titles.titles_of(unchanged.chen, [path]) == [english]
+        with override("zh-hans"):
+            [told] = titles.titles_of(unchanged.chen, [path])
+            assert told != english and (chinese is None or told == chinese), path
+
+
+def test_the_title_of_a_draft_names_no_record_that_the_person_may_no_longer_see(unchanged, screened):
+    paths = [url_of(unchanged.panel(screened, "SCR", "chemistry")), f"/safety/events/report/{screened.pk}/"]
+    assert titles.titles_of(unchanged.li, paths) == ["A form", "Report an adverse event"]
+
+
+def test_titles_cost_one_statement_for_each_kind_of_record(unchanged, screened):
+    panels = [url_of(panel) for panel in visit_steps.visit_of(screened, "SCR").panels.all()]
+    lines = [f"/patients/{screened.pk}/lines/{kind}/" for kind in ("art", "medication", "history")]
+    with CaptureQueriesContext(connection) as queries:
+        assert len(titles.titles_of(unchanged.chen, panels + lines)) > 8
+    assert len(queries) == 2
+
+
+def test_what_a_late_save_kept_is_called_by_its_form_too(unchanged, screened):
+    panel = unchanged.panel(screened, "SCR", "chemistry")
+    visit_steps.enter_panel(panel=panel, by=unchanged.chen)
+    chen, url = unchanged.client(unchanged.chen), url_of(panel)
+    seen = chen.get(url)
+    assert send(unchanged.client(unchanged.wang), url, ALT="34", reason="his").status_code == 302
+    assert send(chen, url, seen, ALT="33", reason="mine").status_code == 409
+    [row] = chen.get("/drafts/start/").context["section"]["rows"]
+    assert row["label"] == f"{screened.number} · SCR · Chemistry"
+
+
+def test_all_drafts_are_reached_and_discarded_on_a_page_of_their_own(unchanged, screened):
+    chen = unchanged.client(unchanged.chen)
+    urls = [url_of(panel) for panel in visit_steps.visit_of(screened, "SCR").panels.all()][:9]
+    for url in urls:
+        assert keep(chen, url, comment="mine").status_code == 200
+    first = chen.get("/drafts/start/").context["section"]
+    assert (len(first["rows"]), first["count"], first["url"]) == (8, 9, "/drafts/")
+    page = chen.get("/drafts/")
+    assert all(f"{url}?draft=yes" in page.content.decode() for url in urls)
+    assert chen.post("/drafts/discard/", {"path": urls[0], "list": "1"}).headers["Location"] == "/drafts/"
+    assert chen.get("/drafts/").context["section"]["count"] == 8
+    assert unchanged.client(unchanged.wang).get("/drafts/").context["section"]["count"] == 0

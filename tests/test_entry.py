@@ -1,5 +1,6 @@
 """The page on which a panel is entered: what it shows beside a field, what it asks before saving, why a value is missing."""
 
+import re
 from decimal import Decimal
 
 import pytest
@@ -130,6 +131,16 @@ CURVES = [
     ([], []), (["5"], []), (["5", "5"], [(2, 8.0), (54.0, 8.0)]), (["1", "3"], [(2, 14.0), (54.0, 2.0)]),
     (["3", "1", "2"], [(2, 2.0), (28.0, 14.0), (54.0, 8.0)]),
 ]  # fmt: skip
+
+
+def test_a_pregnancy_test_is_shown_with_the_one_before_and_never_taken_over(unchanged):
+    """The protocol says which results are read anew (`repeats`); the other field of the panel may repeat."""
+    panel = unchanged.panel(unchanged.randomised(sex="F"), "W0", "pregnancy")
+    page = unchanged.client(unchanged.chen).get(f"/visits/panels/{panel.pk}/").content.decode()
+    field, other = (re.search(rf'<select[^>]*name="{name}"[^>]*>', page)[0] for name in ("HCG", "HCGSPEC"))
+    assert "data-last" not in field and "data-anew" in field
+    assert 'data-last="URINE"' in other and "data-anew" not in other
+    assert '<span class="last">Negative</span>' in page
 
 
 @pytest.mark.parametrize(("values", "points"), CURVES)

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import pytest
 from icalendar import Calendar
 
-from patients.actions import open_halt
+from patients.actions import lift_halt, open_halt
 from patients.models import Blocked, Scope
 from tests.universe import fields_of
 from trialsite import actions as people
@@ -14,7 +14,7 @@ from trialsite.audit import acting
 from trialsite.clock import today_at
 from visits import actions
 from visits import demo as steps
-from visits.models import CalendarFeed, Query, QueryState, Visit
+from visits.models import CalendarFeed, Lot, Query, QueryState, Visit
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +22,8 @@ pytestmark = pytest.mark.django_db
 def section(client, title, address="/"):
     """The rows of one section of the start page: (label, address of the link)."""
     sections = client.get(address).context["sections"]
-    return next(s for s in sections if s["title"] == title)
+    found = next(s for s in sections if s["title"] == title)
+    return client.get(found["later"]).context["section"] if "later" in found else found
 
 
 def labels(found):
@@ -126,6 +127,73 @@ def test_a_halt_holds_the_infusion_on_the_list(universe):
     assert row["note"].startswith("held: Held since ") and "A fever at another site." in row["note"]
 
 
+def test_a_weight_that_was_not_taken_is_not_waited_for_since_the_latest_one_will_do(universe):
+    chen = universe.client(universe.chen)
+    patient = universe.randomised(sex="M", day_0=today_at(universe.site))
+    assert infusion_of(chen, patient)["note"] == "needs: Vital signs, the bag"
+    panel = universe.panel(patient, "W0", "vital_signs")
+    actions.mark_panel_not_done(panel=panel, not_done_because="no scales", version=None, by=universe.chen)
+    assert infusion_of(chen, patient)["note"] == "needs: the bag"
+
+
+def test_a_halt_holds_the_infusions_of_those_whom_it_is_about(universe):
+    chen = universe.client(universe.chen)
+    mine, other = (universe.randomised(sex="M", day_0=today_at(universe.site)) for _n in range(2))
+    for scope, about in (
+        (Scope.TRIAL, {}), (Scope.PATIENT, {"patient": mine}), (Scope.ARM, {"arm": mine.slot.arm}),
+    ):  # fmt: skip
+        halt = open_halt(scope=scope, blocks=["infuse"], cause="Fever in two", by=universe.samuel, **about)
+        held = f"held: Held since {halt.opened_at:%Y-%m-%d}: Fever in two; needs: "
+        assert infusion_of(chen, mine)["note"].startswith(held), scope
+        is_held = scope == Scope.TRIAL or (scope == Scope.ARM and other.slot.arm == mine.slot.arm)
+        assert infusion_of(chen, other)["note"].startswith("held") == is_held, scope
+        lift_halt(halt=halt, decision="The board", by=universe.dora)
+        assert infusion_of(chen, mine)["note"].startswith("needs")
+
+
+def test_a_lot_that_expires_holds_the_bag_that_was_made_from_it(universe):
+    chen = universe.client(universe.chen)
+    patient = universe.randomised(sex="M", day_0=today_at(universe.site))
+    steps.enter_visit(patient=patient, code="W0", by=universe.chen, panels=["vital_signs"])
+    lot = steps.prepare(patient=patient, by=universe.zhao).lot
+    assert infusion_of(chen, patient)["note"] == "ready to be given"
+    with acting(universe.zhao, "for a test"):
+        Lot.objects.filter(pk=lot.pk).update(expires_on=today_at(universe.site) - timedelta(days=1))
+    assert infusion_of(chen, patient)["note"].startswith("held: The product lot expired")
+
+
+def test_an_infusion_too_soon_after_the_one_before_is_held(universe):
+    chen = universe.client(universe.chen)
+    patient = universe.infused(sex="M")
+    with acting(universe.chen, "for a test"):
+        Visit.objects.filter(patient=patient, code="W4").update(
+            planned_on=today_at(universe.site), earliest=today_at(universe.site)
+        )
+    assert re.search(r"^held: .*days", infusion_of(chen, patient)["note"])
+
+
+def test_all_lines_of_a_list_are_reached_from_the_start_page(universe, monkeypatch):
+    for _n in range(3):
+        patient = universe.randomised(sex="M", day_0=today_at(universe.site))
+        steps.enter_panel(panel=universe.panel(patient, "W0", "vital_signs"), by=universe.chen)
+    monkeypatch.setattr("visits.home.SHOWN", 2)
+    monkeypatch.setattr("trialsite.sections.first_of.__defaults__", (2,))
+    chen = universe.client(universe.chen)
+    for title in ("Begun, not complete", "Infusions", "Unsigned forms"):
+        found = section(chen, title)
+        assert (len(found["rows"]), found["count"]) == (2, found["count"]) and found["count"] > 2, title
+        everything = chen.get(found["url"])
+        rows = everything.context["section"]["rows"]
+        assert len(rows) == found["count"] and rows[:2] == found["rows"], title
+        assert all(row["url"] in everything.content.decode() for row in rows)
+    assert f"site={universe.site.pk}" in section(chen, "Begun, not complete", f"/?site={universe.site.pk}")["url"]
+    assert chen.get("/visits/work/else/").status_code == 404
+    assert universe.client(universe.maria).get("/visits/work/begun/").status_code == 403
+    assert universe.client(universe.zhao).get("/visits/work/unsigned/").status_code == 403
+    other = universe.client(universe.li)
+    assert other.get("/visits/work/infusions/").context["section"]["count"] == 0, "another site's are not told"
+
+
 def test_who_enters_sees_which_forms_wait_for_a_signature_and_all_of_them_on_a_page(universe):
     patients = [universe.with_results(seed=seed) for seed in range(1, 4)]
     chen, wang = universe.client(universe.chen), universe.client(universe.wang)
@@ -169,7 +237,7 @@ def test_what_was_typed_and_not_saved_stands_first_for_that_person_alone(univers
     path = f"/visits/panels/{universe.panel(patient, 'SCR', 'chemistry').pk}/"
     shown = fields_of(chen.get(path))
     [key], [version] = shown.pop("idem"), shown["version"]
-    about = {"draft": "keep", "draft_of": key, "draft_version": version, "draft_title": "Chemistry"}
+    about = {"draft": "keep", "draft_of": key, "draft_version": version}
     assert chen.post(path, {**shown, **about, "ALT": "77"}).status_code == 200
     row = section(chen, "Typed and not saved")["rows"][0]
     assert row["url"] == f"{path}?draft=yes" and 'value="77"' in chen.get(row["url"]).content.decode()

@@ -14,14 +14,17 @@ from datetime import timedelta
 from django import forms
 from django.db.models import Exists, OuterRef
 from django.http import HttpResponse, JsonResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from trialsite.clock import told_at, zone_shown
 from trialsite.models import Draft, FormReceipt
 from trialsite.roles import Permission, can
-from trialsite.sections import SHOWN, section
+from trialsite.sections import later, section
+from trialsite.titles import titles_of
 
 LARGEST = 100_000  # characters of one draft as JSON
 MOST = 50  # drafts of one person; the oldest goes for a new one
@@ -45,20 +48,29 @@ def draft_of(request):
 
 def sections(user, filters):
     """What waits on the start page of those who enter data (settings.HOME_SECTIONS)."""
-    if not can(user, Permission.ENTER_DATA):
-        return
+    if can(user, Permission.ENTER_DATA) and unsaved().filter(user=user).exists():
+        yield later(HEADING, "show_drafts", {}, url=reverse("list_drafts"))
+
+
+def section_of(user, shown=None):
+    """What this person typed and did not save: the latest so many, or all."""
+    drafts = drafts_of(user)
+    first = drafts[:shown]
     rows = [
         {
-            "label": draft.title or draft.path,
+            "label": title,
             "url": f"{draft.path}?draft=yes",
+            "path": draft.path,
             "status": "draft",
             "status_text": _("not saved"),
             "when": told_at(draft.kept_at, zone_shown(user=user)),
         }
-        for draft in drafts_of(user)
+        for draft, title in zip(first, titles_of(user, [draft.path for draft in first]), strict=True)
     ]
-    if rows:
-        yield section(_("Typed and not saved"), rows[:SHOWN], len(rows), urgent=True)
+    return section(HEADING, rows, len(drafts), url=reverse("list_drafts"), urgent=True, empty=_("All is saved."))
+
+
+HEADING = gettext_lazy("Typed and not saved")
 
 
 # --- kept ------------------------------------------------------------------------------------------------
@@ -84,16 +96,15 @@ def keep(request, form, *, key, version):
     fields = {name: values for name, values in request.POST.lists() if form.keeps(name)}
     asked = form.read_asked(request.POST)
     text = json.dumps([fields, asked])
-    title = request.POST.get("draft_title", "")[: Draft._meta.get_field("title").max_length]
     if len(text) > LARGEST:
         return 413
-    if "\\u0000" in text or "\x00" in title:
+    if "\\u0000" in text:
         return 422
     _draft, is_new = Draft.objects.update_or_create(
         user=request.user,
         path=request.path,
         defaults={
-            "fields": fields, "asked": asked, "kept_at": timezone.now(), "title": title, "form_key": key,
+            "fields": fields, "asked": asked, "kept_at": timezone.now(), "form_key": key,
             "record_version": int(version) if version.isascii() and version.isdigit() and len(version) < 9 else None,
         },
     )  # fmt: skip

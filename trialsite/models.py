@@ -333,7 +333,6 @@ class Draft(models.Model):
     user = models.ForeignKey(User, models.PROTECT, related_name="drafts")
     path = models.CharField(max_length=300)
     form_key = models.UUIDField(null=True)
-    title = models.CharField(max_length=200, blank=True)
     record_version = models.PositiveIntegerField(null=True)
     fields = models.JSONField(default=dict)
     asked = models.JSONField(default=dict)

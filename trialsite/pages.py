@@ -25,7 +25,7 @@ from trialsite import drafts, trial
 from trialsite.history import entries_of, patient_of
 from trialsite.models import Site
 from trialsite.roles import Permission, can, can_see_arm, needs, sites_where, within_sites
-from trialsite.sections import chosen_site
+from trialsite.sections import SHOWN, chosen_site
 
 log = logging.getLogger(__name__)
 
@@ -177,6 +177,18 @@ def sites_of(user):
     return list(within_sites(Site.objects.all(), user, Permission.VIEW_PATIENTS, "pk"))
 
 
+@require_GET
+def list_drafts(request):
+    """All that this person typed and did not save."""
+    return render(request, "list_drafts.html", {"section": drafts.section_of(request.user)})
+
+
+@require_GET
+def show_drafts(request):
+    """The section of the start page, which asks for it once it is shown."""
+    return render(request, "_work_list.html", {"section": drafts.section_of(request.user, SHOWN)})
+
+
 @require_POST
 def discard_draft(request):
     """Throw away what this person typed into a form and did not save."""
@@ -184,6 +196,8 @@ def discard_draft(request):
     drafts.discard(request.user, path)
     messages.success(request, gettext("What was not saved is discarded."))
     back = path if url_has_allowed_host_and_scheme(path, None) and request.POST.get("stay") else reverse("home")
+    if request.POST.get("list"):
+        back = reverse("list_drafts")
     return HttpResponseRedirect(back)
 
 

@@ -366,6 +366,13 @@ DEFAULT_FROM_EMAIL = os.environ.get("TRIALSITE_EMAIL_FROM", "trialsite@localhost
 # --- upward ties: what a lower floor may ask of a higher one, by name --------------------------
 
 SCREENING_EVIDENCE = "visits.evidence.screening_evidence"
+# what forms are called, by the namespace of their addresses
+FORM_TITLES = {
+    "": "trialsite.titles",
+    "patients": "patients.titles",
+    "visits": "visits.titles",
+    "safety": "safety.titles",
+}
 HOME_SECTIONS = [
     "trialsite.drafts.sections",
     "patients.home.sections",

@@ -20,13 +20,17 @@ FATES = {
     5: "falls seriously ill",
     6: "is overdue",
     7: "has a severe event",
-    8: "has begun a visit",
+    8: "is due",
     9: "is not reported",
-    10: "is due",
-    11: "comes a day late",
+    10: "has an infusion today",
+    11: "has a bag ready",
     12: "fell ill yesterday",
     13: "becomes anaemic",
 }
+# who came yesterday to be examined for the infusion of today
+INFUSED_TODAY = ("has an infusion today", "has a bag ready")
+# days by which the first infusion, and all that follows, is later than planned
+LATE = {"has a bag ready": 1}
 
 
 @dataclass
@@ -68,16 +72,15 @@ class Cast:
         return stories
 
     def fitting(self, fate, days):
-        """Days since day 0, moved so that the nearest visit is due, overdue or begun just now."""
+        """Days since day 0, moved so that the nearest visit is due or overdue just now, or the nearest infusion planned."""
+        if fate in INFUSED_TODAY:
+            infusions = [visit.day for visit in self.planned.values() if visit.infusion and visit.before]
+            return min(infusions, key=lambda day: abs(day - days), default=days - LATE.get(fate, 0)) + LATE.get(fate, 0)
         wide = [visit for visit in self.planned.values() if visit.before > 2 and visit.after > 2 and not visit.infusion]
-        if not wide or fate not in ("is due", "is overdue", "has begun a visit"):
+        if not wide or fate not in ("is due", "is overdue"):
             return days
         visit = min(wide, key=lambda visit: abs(visit.day - days))
-        return {
-            "is due": visit.day - 2,
-            "is overdue": visit.day + visit.after + 6,
-            "has begun a visit": visit.day + 1,
-        }[fate]
+        return {"is due": visit.day - 2, "is overdue": visit.day + visit.after + 6}[fate]
 
     def passing_by(self):
         """A screen failure for six patients, one patient amid screening, one who waits for randomisation."""

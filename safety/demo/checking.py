@@ -46,9 +46,12 @@ class Checking:
                 day = today + timedelta(days=lot.randint(2, 18))
                 self.on(site, day, "13:30", self.answer_query, story=story, pk=query.pk, mend=how < 0.35)
         if story.lot("monitor", today).random() < 0.08:
-            panel = PanelRecord.objects.filter(patient=story.patient, state=PanelState.ENTERED).last()
-            query = course.ask(panel=panel, by=self.people.who(Role.MONITOR))
-            self.on(site, today + timedelta(days=9), "13:30", self.answer_query, story=story, pk=query.pk)
+            self.monitor_asks(story=story, answered_on=today + timedelta(days=9))
+
+    def monitor_asks(self, *, story, answered_on):
+        panel = PanelRecord.objects.filter(patient=story.patient, state=PanelState.ENTERED).last()
+        query = course.ask(panel=panel, by=self.people.who(Role.MONITOR))
+        self.on(story.site, answered_on, "13:30", self.answer_query, story=story, pk=query.pk)
 
     def answer_query(self, *, story, pk, mend=False):
         coordinator = self.team(story)[0]

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from patients import demo as entry
 from patients.models import State
+from safety.demo.cast import INFUSED_TODAY, LATE
 from safety.demo.illness import AFTER_ANYTHING, AFTER_CELLS, Ailment
 from safety.models import ActionTaken, Relationship
 from trialsite.clock import today_at
@@ -70,7 +71,7 @@ class Course:
 
     def plan_visits(self, story):
         """Put the patient's visits on the agenda, on days that scatter within the windows as patients do."""
-        shift = timedelta(days=1 if story.fate == "comes a day late" else 0)
+        shift = timedelta(days=LATE.get(story.fate, 0))
         follow_ups = [visit for visit in self.planned.values() if visit.phase == "follow_up"]
         missed = follow_ups[len(follow_ups) // 2] if follow_ups and story.fate == "misses a visit" else None
         previous_infusion = None
@@ -87,9 +88,15 @@ class Course:
             is_just_now = abs((planned - self.today).days) <= visit.before + visit.after + 10
             if story.fate == "is overdue" and is_just_now:
                 return  # neither this visit nor a later one has been heard of
-            if story.fate in ("is due", "has begun a visit") and -8 < (planned - self.today).days < 8:
+            if story.fate == "is due" and -8 < (planned - self.today).days < 8:
                 day = planned
-            if visit is missed:
+            if story.fate in INFUSED_TODAY and visit.infusion and visit.before and planned == self.today:
+                yesterday = self.today - timedelta(days=1)
+                self.on(story.site, yesterday, "16:30", self.come_before_infusion, story=story, code=visit.code)
+                # so that an answer always waits for who reviews it
+                week_ago = self.today - timedelta(days=7)
+                self.on(story.site, week_ago, "14:00", self.monitor_asks, story=story, answered_on=yesterday)
+            elif visit is missed:
                 self.on(
                     story.site,
                     planned + timedelta(days=visit.after + 2),
@@ -106,12 +113,9 @@ class Course:
             return
         coordinator, investigator, pharmacist = self.team(story)
         visit, today = self.planned[code], today_at(story.site)
-        panels = None
-        if story.fate == "has begun a visit" and today == self.today - timedelta(days=1):
-            panels = [panel.code for panel in self.protocol.panels_of(code, story.sex)][:2]
         self.let_results_be_bad(story, visit)
         course.enter_visit(
-            patient=story.patient, code=code, by=coordinator, on=today, body=story.body, panels=panels,
+            patient=story.patient, code=code, by=coordinator, on=today, body=story.body,
             not_done=self.what_is_not_done(story, visit),
             slips=self.what_is_mistyped(story, visit),
         )  # fmt: skip
@@ -120,13 +124,24 @@ class Course:
         story.patient = entry.fresh(story.patient)
         self.look_at_queries(story)
         self.plan_checks(story, code)
-        if code == [*self.planned][-1] and panels is None:
+        if code == [*self.planned][-1]:
             entry.end_participation(patient=story.patient, by=investigator, on=today)
             story.has_ended = True
 
+    def come_before_infusion(self, *, story, code):
+        """The day before: what must be known before an infusion; the whole visit and the bag, where that is ready."""
+        coordinator, _investigator, pharmacist = self.team(story)
+        is_ready = story.fate == "has a bag ready"
+        panels = None if is_ready else course.asked_before_infusion(story.patient, code)
+        course.enter_visit(
+            patient=story.patient, code=code, by=coordinator, on=today_at(story.site), body=story.body, panels=panels
+        )
+        if is_ready:
+            course.prepare(patient=story.patient, number=self.planned[code].infusion, by=pharmacist)
+
     def what_is_not_done(self, story, visit):
         """One panel in sixty, never one that an infusion waits for."""
-        if visit.infusion or story.fate == "has begun a visit":
+        if visit.infusion:
             return {}
         lot = story.lot(visit.code, "not done")
         codes = [panel.code for panel in self.protocol.panels_of(visit.code, story.sex)][1:]

@@ -107,6 +107,8 @@ class Test(Part):
     required: Flag = True
     # compared with the source by the monitor (source data verification)
     verify: Flag = False
+    # may the value of the visit before be taken over with one key? Not where each has to be read anew
+    repeats: Flag = True
     # the rows of the grading scale for its results
     grade_rows: tuple[str, ...] = ()
     grade_facts: tuple[GradeFact, ...] = ()

@@ -18,6 +18,7 @@ from visits.demo.checking import (
     verify,
 )
 from visits.demo.infusions import (
+    asked_before_infusion,
     give_infusion,
     judge_lot,
     lot_results,
@@ -41,6 +42,7 @@ __all__ = [
     "Body",
     "answer",
     "ask",
+    "asked_before_infusion",
     "body_of",
     "cells_of",
     "change_ranges",

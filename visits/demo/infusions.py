@@ -72,11 +72,7 @@ def give_infusion(
     visit = visit_of(patient, protocol.visit_of_infusion(number).code)
     on = on or visit.attended_on or min(visit.planned_on, today_at(site))
     rules = protocol.infusions
-    first = [
-        panel.code
-        for panel in protocol.panels_of(visit.code, patient.sex)
-        if panel.only_for_sex or rules.weight_test in panel.tests
-    ]
+    first = asked_before_infusion(patient, visit.code)
     enter_visit(patient=patient, code=visit.code, by=by, on=on, body=body, panels=first)
     visit.refresh_from_db()
     preparation = Preparation.objects.filter(patient=patient, number=number).first() or prepare(
@@ -112,6 +108,13 @@ def give_infusion(
         version=None,
         by=by,
     )
+
+
+def asked_before_infusion(patient, code):
+    """The codes of the panels of a visit without which no infusion is given: weight and pregnancy test."""
+    weight = patient.protocol.infusions.weight_test
+    panels = patient.protocol.panels_of(code, patient.sex)
+    return [panel.code for panel in panels if panel.only_for_sex or weight in panel.tests]
 
 
 def prepare(*, patient, by, visit=None, number=1, lot=None, on=None):

@@ -53,7 +53,9 @@ def panel_rows(form, tests, stored, earlier, queries, held):
         }  # fmt: skip
         if not test.computed:
             field, missing = form[test.code], form[f"missing_{test.code}"]
-            if row["previous"]:
+            if row["previous"] and not test.repeats:
+                field.field.widget.attrs["data-anew"] = ""
+            elif row["previous"]:
                 more = {
                     "data-last": row["last"],
                     "data-last-unit": row["last_unit"],

@@ -16,6 +16,8 @@ FOR_EVERYBODY_SIGNED_IN = {
     "sign_out",
     "stay",
     "discard_draft",
+    "list_drafts",
+    "show_drafts",
     "show_own_account",
     "change_password",
     "enrol_second_factor",

@@ -56,11 +56,9 @@
     body(content) {
       const fields = new URLSearchParams(content);
       const value = (name) => { const field = this.form.querySelector(`input[name=${name}]`); return field ? field.value : ""; };
-      const number = document.querySelector(".patient-strip .number"), heading = document.querySelector("h1");
       fields.append("draft", "keep");
       fields.append("draft_of", this.key.value);
       fields.append("draft_version", value("version"));
-      fields.append("draft_title", [number, heading].filter(Boolean).map((part) => part.textContent.trim()).join(" · "));
       fields.append("csrfmiddlewaretoken", value("csrfmiddlewaretoken"));
       return fields;
     }

@@ -65,7 +65,8 @@
   }
 
   function sameAsLast(row) {
-    const field = fieldOf(row), { last, lastOn, lastUnit } = field.dataset;
+    const field = fieldOf(row), { last, lastOn, lastUnit, anew } = field.dataset;
+    if (anew !== undefined) return say(fit(words.anew, { FIELD: nameOf(row) }));
     if (last === undefined) return say(fit(words.none, { FIELD: nameOf(row) }));
     const unit = row.querySelector(`[name=unit_${row.dataset.code}]`);
     if (unit && lastUnit) put(unit, lastUnit);
