@@ -68,7 +68,7 @@ TYPED = (
 # names, units and abbreviations that Chinese sites write so
 AS_THEY_ARE = (
     "Trialsite", "English", "Beijing 302 Hospital", "Beijing Ditan Hospital", "Clinical laboratory,", "America/New_York",
-    "Asia/Shanghai", "Europe/Berlin", "Pacific/Auckland", "UCMSC-INR", "UCMSC_INR", "(UCMSC)", "casebook.json", "Clopper-Pearson", "cells/µL", "copies/mL", "mmHg", "mmol/L", " cells",
+    "Asia/Shanghai", "Europe/Berlin", "Pacific/Auckland", "UCMSC-INR", "UCMSC_INR", "(UCMSC)", "casebook.json", "Clopper-Pearson", "cells/µL", "copies/mL", "mmHg", "mmol/L", " cells", "（cells）", "Chen 和 Chaloner",
     "YYYY", "alpha", "permuted-blocks", "Karnofsky", "Wang–Tsiatis", "O'Brien–Fleming", "Pocock", "Beta(", "SALINE",
     "CDASH", "CIOMS", "CTCAE", "DAIDS", "DSMB", "NMPA", "SUSAR", "XLSX", "Stevens-Johnson", "Excel",
     "National Cancer Institute: a work of the US government, in the public domain.",  # as the licence says it

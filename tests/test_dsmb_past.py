@@ -1,6 +1,7 @@
 """A report tells what was known at its instant: made again after any number of corrections, it is the same bytes."""
 
 import re
+import time
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -171,11 +172,12 @@ def release(report, trial, at=None):
 
 def test_a_report_is_compared_with_the_last_one_that_the_board_got(trial):
     got, *never_seen = (ask(trial, cutoff=CUTOFF - timedelta(days=days)) for days in (90, 60, 30))
-    release(got, trial)
+    release(got, trial, at=datetime.now(UTC) - timedelta(seconds=1))  # an instant is known to the millisecond
     report = ask(trial)
     assert report.compared_with == got
     assert "had not got" not in " ".join(figures(report).open.item("C1").notes)
-    release(never_seen[-1], trial)
+    release(never_seen[-1], trial, at=report.entered_until + timedelta(milliseconds=1))
+    time.sleep(0.01)
     assert ask(trial).compared_with == never_seen[-1]
     # as of an instant before it was released, the board had only the older one
     assert ask(trial, cutoff=CUTOFF - timedelta(days=1), entered_until=report.entered_until).compared_with == got
