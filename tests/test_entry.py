@@ -10,6 +10,7 @@ from trialsite.models import AuditEvent
 from visits import demo as steps
 from visits import trend
 from visits.models import CheckFiring, Measurement, Missing, PanelRecord, PanelState, Query
+from visits.views.panels import earlier_of
 
 
 @pytest.fixture
@@ -121,8 +122,8 @@ def test_the_page_shows_the_last_values_of_each_test_and_their_course(unchanged)
     steps.enter_panel(panel=panel, by=unchanged.chen, slips={"HGB": "131"})
     page = unchanged.client(unchanged.chen).get(url_of(unchanged.panel(patient, "W1", "haematology")))
     row = next(row for row in page.context["rows"] if row["test"].code == "HGB")
-    assert [one["value"] for one in row["before"]] == ["131", first]
-    assert row["previous"] == "131" and len(row["curve"]) == 2
+    assert [one["value"] for one in row["before"]] == ["131 g/L", f"{first} g/L"]
+    assert row["previous"] == "131 g/L" and len(row["curve"]) == 2
     text = page.content.decode()
     assert 'data-last="131"' in text and "<polyline" in text and "style=" not in text.split("<polyline")[1][:200]
 
@@ -238,3 +239,12 @@ def test_what_stood_there_is_changed_with_a_reason_only(unchanged, panel, change
     answer = send(chen, url_of(panel), page, **changes)
     assert answer.status_code == 422 and "Write why the entry is changed" in answer.content.decode()
     assert send(chen, url_of(panel), page, **changes, reason="source checked").status_code == 302
+
+
+def test_an_earlier_result_stands_with_its_unit_where_a_test_has_several(unchanged, screened):
+    panel = unchanged.panel(screened, "SCR", "chemistry")
+    steps.enter_panel(panel=panel, by=unchanged.chen)
+    for code, unit in (("CREAT", " µmol/L"), ("ALT", "")):
+        m = Measurement.objects.get(panel=panel, test=code)
+        told = earlier_of(panel.protocol.test(code), [m])
+        assert told["previous"] == told["before"][0]["value"] == f"{m.typed}{unit}", code

@@ -14,6 +14,7 @@ from trialsite.clock import today_at
 from trialsite.forms import answer_reason
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
+from trialsite.ucum import unit_text
 from visits import actions, forms, ranges, results, trend
 from visits.grading import asked_for
 from visits.laboratories import default_laboratory, laboratories_for, ranges_for
@@ -23,6 +24,7 @@ from visits.models import (
     Missing,
     QueryState,
 )
+from visits.units import units_of
 from visits.views.grades import flag_of, grade_of, grade_told
 from visits.views.marks import marks_of_parts
 from visits.views.plan import is_open, load_panel, visit_context
@@ -75,9 +77,9 @@ def earlier_of(test, measurements):
         return {"previous": "", "previous_on": "", "before": [], "curve": [], "last": "", "last_unit": ""}
     last, values = measurements[0], [m.value for m in reversed(measurements) if m.value is not None]
     return {
-        "previous": shown(test, last), "previous_on": last.collected_on, "last": last.typed,
+        "previous": shown_with_unit(test, last), "previous_on": last.collected_on, "last": last.typed,
         "last_unit": last.reported_unit,
-        "before": [{"value": shown(test, m), "on": m.collected_on} for m in measurements],
+        "before": [{"value": shown_with_unit(test, m), "on": m.collected_on} for m in measurements],
         "curve": trend.curve(values) if len(values) == len(measurements) else [],
     }  # fmt: skip
 
@@ -104,6 +106,12 @@ def measurements_of(panel, tests):
 def shown(test, measurement):
     """A stored result as people read it: the label of a choice, else what was typed."""
     return test.choice_label(measurement.typed) if test.kind == "choice" else measurement.typed
+
+
+def shown_with_unit(test, measurement):
+    """The same, with the unit where the test is reported in several."""
+    unit = unit_text(measurement.reported_unit or measurement.unit) if len(units_of(test)) > 1 else ""
+    return f"{shown(test, measurement)} {unit}".rstrip()
 
 
 class Ranges:
