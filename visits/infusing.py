@@ -68,11 +68,6 @@ def pregnancy_test(protocol: Protocol, visit: str, sex: str) -> str | None:
     return asked[0] if asked else None
 
 
-def reasons_not_to_infuse(**known) -> list[str]:
-    """Why an infusion must not be given, a sentence each in the language of who reads; none when it may be given."""
-    return [str(reason.text) for reason in problems_with_giving(**known)]
-
-
 def problems_with_giving(
     *,
     is_randomised: bool,

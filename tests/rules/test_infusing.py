@@ -16,11 +16,15 @@ from visits.infusing import (
     is_off_plan,
     lot_failures,
     planned_dose,
-    reasons_not_to_infuse,
+    problems_with_giving,
 )
 
 CELLS = product(per_kg=Decimal(500_000))
 SALINE = product(absolute=Decimal(50), unit="mL")
+
+
+def reasons_not_to_infuse(**known):
+    return [str(problem.text) for problem in problems_with_giving(**known)]
 
 
 # --- how much ------------------------------------------------------------------------------------
