@@ -106,7 +106,7 @@ def table_of_tests(protocol, statistics, retired):
 
 def _bounds_of(check, test):
     if check.code == "alert":
-        return ", ".join(choice.label for choice in test.choices if choice.alert)
+        return listed(choice.label for choice in test.choices if choice.alert)
     return f"{test.plausible[0]}–{test.plausible[1]}"
 
 

@@ -25,6 +25,7 @@ from trialsite.forms import SigningForm, SiteFilter
 from trialsite.grade_words import grade_told
 from trialsite.saving import AskingForm, DataForm, signature_of
 from trialsite.ucum import unit_text
+from trialsite.words import listed
 from visits import edit_checks, infusing
 from visits.actions import count_refusals
 from visits.models import Missing, PanelState
@@ -471,7 +472,7 @@ class InfusionForm(AskingForm):
         grade, term = cleaned.get(f"{row}_grade"), cleaned.get(f"{row}_term") or ""
         words = self.scale.row_of_term(term) if self.scale else None
         if words and grade and not words.words(grade) and grade != self.initial.get(f"{row}_grade"):
-            known = ", ".join(sorted(words.grades))
+            known = listed(sorted(words.grades))
             told = _("%(scale)s has these grades for it: %(grades)s.") % {
                 "scale": f"{self.scale.name} {self.scale.version}", "grades": known,
             }  # fmt: skip

@@ -17,6 +17,7 @@ from trialsite.clock import day_at, today_at, today_for
 from trialsite.roles import Permission, can, can_see_arm, sites_where
 from trialsite.sections import SHOWN, at_chosen_site, chosen_site, first_of, later, section
 from trialsite.ucum import unit_text
+from trialsite.words import listed
 from visits import views, waiting
 from visits.models import (
     UNFINISHED,
@@ -151,7 +152,7 @@ def infusion_items(user, visits):
         held = ready.held(masked_eyes=not can_see_arm(user, masked=visit.protocol.is_masked, site=site))
         parts = [_("held: %s") % " ".join(held)] if held else []
         if needs:
-            parts.append(_("needs: %s") % ", ".join(need.name for need in needs))
+            parts.append(_("needs: %s") % listed(need.name for need in needs))
         status = "halted" if held else "overdue" if visit.latest < today_at(site) else "due"
         items.append(_item(
             visit, status, _("Infusion %d") % ready.number, "; ".join(parts) or _("ready to be given"),

@@ -24,6 +24,7 @@ from decimal import Decimal
 from django.utils.translation import gettext as _
 
 from trialsite.protocol import Test
+from trialsite.words import listed
 from visits.units import in_unit, plain, rounded, standardised, unit_of, units_of
 
 LONGEST_LIFE = 150  # years; beyond the age of anybody
@@ -160,7 +161,7 @@ def faults_of(held, tests: dict[str, Test]) -> Iterator[tuple[str, str]]:
     if test is None or test.kind != "number":
         yield "test", _("The protocol has no test of numbers with this code.")
     elif held.unit not in [known.unit for known in units_of(test)]:
-        known = ", ".join(known.unit for known in units_of(test))
+        known = listed(known.unit for known in units_of(test))
         yield "unit", _("%(test)s is reported in one of: %(units)s.") % {"test": test.name, "units": known}
     if held.sex not in ("", "F", "M"):
         yield "sex", _("Write F, M, or nothing for both.")

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from trialsite.characters import is_unseen
 from trialsite.protocol import Reference, Test
 from trialsite.ucum import unit_text
+from trialsite.words import listed
 from visits.ranges import Held
 from visits.units import bounds_in, standardised, unit_of
 
@@ -166,7 +167,7 @@ def _read_choice(test: Test, typed: str) -> Result | None:
     if not typed:
         return None
     if typed not in {choice.code for choice in test.choices}:
-        labels = ", ".join(choice.label for choice in test.choices)
+        labels = listed(choice.label for choice in test.choices)
         raise NotAResult(_("%(test)s must be one of: %(labels)s.") % {"test": test.name, "labels": labels})
     return Result(typed, "", None, typed)
 

@@ -12,6 +12,7 @@ from patients.models import HivHistory, State
 from patients.views.parts import load_patient, strip_of, tabs_of, unmasked_text
 from trialsite import trial
 from trialsite.roles import Permission, can, needs
+from trialsite.words import listed
 
 
 @needs(Permission.VIEW_PATIENTS)
@@ -73,7 +74,7 @@ def steps_of(patient, consents, assessment, dispositions, visits):
     elif assessment.is_eligible:
         steps.append(step(_("Eligibility"), "done", _("eligible on %s") % assessment.assessed_on))
     else:
-        unmet = _("not met: %s") % ", ".join(assessment.unmet)
+        unmet = _("not met: %s") % listed(assessment.unmet)
         steps.append(step(_("Eligibility"), "failed", unmet, address("assess_eligibility") if in_screening else ""))
     if patient.day_0:
         steps.append(step(_("Randomised"), "done", _("day 0: %s") % patient.day_0))

@@ -18,6 +18,7 @@ from trialsite.clock import day_at, today_at, zone_of
 from trialsite.ctcae import term_told
 from trialsite.telling import Teller
 from trialsite.templatetags.trial import unit_text
+from trialsite.words import listed
 from visits import views
 from visits.models import (
     Infusion,
@@ -181,7 +182,7 @@ def lanes_of(user, patient, visits):
         if not is_ongoing and end is None and kind != "deviation":
             end = start
         told = _("%(began)s to %(ended)s") % {"began": began, "ended": until} if until else began
-        title = ": ".join([label, ", ".join(filter(None, [told, words]))])
+        title = ": ".join([label, listed(filter(None, [told, words]))])
         add(
             lane,
             name,

@@ -9,6 +9,7 @@ from trialsite.models import AuditEvent
 from trialsite.pages import SECRET_TABLES
 from trialsite.reasons import reason_told
 from trialsite.telling import OPERATIONS, kind_told, roles_told
+from trialsite.words import listed
 from visits.models import PanelRecord, QueryMessage, Visit
 
 # copies are made of the record; they are no part of it
@@ -80,4 +81,4 @@ def _name(teller, table, line):
         if line.get(column) and len(words) < 4:
             words.append(term_told(line[column]) if column == "term" else str(line[column]))
             break
-    return ", ".join(filter(None, words))
+    return listed(filter(None, words))

@@ -43,6 +43,7 @@ from trialsite.telling import (
     roles_told,
 )
 from trialsite.templatetags.trial import number, unit_text
+from trialsite.words import listed
 from visits.models import (
     CheckFiring,
     Infusion,
@@ -217,7 +218,7 @@ class Document:
                 [str(name), str(value)]
                 for name, value in (
                     (_("Trial"), about.short_title), (_("Registry number"), about.registry), (_("Sponsor"), about.sponsor),
-                    (_("Protocol versions of the records"), ", ".join(self.record.versions)),
+                    (_("Protocol versions of the records"), listed(self.record.versions)),
                     (_("Site"), f"{site['code']} {site['name']}"), (_("Patient number"), self.patient.number),
                     (_("Cut-off"), f"{cutoff} ({site['timezone']})"),
                     (_("Last event of the audit trail"), self.record.cutoff.event),
@@ -263,7 +264,7 @@ class Document:
             protocol = trial.protocol(assessment.protocol_version)
             texts = {criterion.code: criterion.text for criterion in protocol.eligibility.criteria}
             self.heading(2, str(assessment))
-            self.facts([(_("protocol version"), assessment.protocol_version), (_("not met"), ", ".join(assessment.unmet)),
+            self.facts([(_("protocol version"), assessment.protocol_version), (_("not met"), listed(assessment.unmet)),
                         (_("last entry by, at"), self.last(assessment))])  # fmt: skip
             rows = []
             for answer in answers[assessment.pk]:
@@ -341,7 +342,7 @@ class Document:
             *self.fields(panel, "state"), (_("collected on"), " ".join(filter(None, [self.value(panel, "collected_on"), self.value(panel, "collected_at")]))),
             (_("laboratory"), self.record.laboratories.get(panel.laboratory_id, "")),
             *self.fields(panel, "not_done_because", "comment", "protocol_version"),
-            (_("entered by, at"), ", ".join(filter(None, [self.person(panel.entered_by_id), self.value(panel, "entered_at")]))),
+            (_("entered by, at"), listed(filter(None, [self.person(panel.entered_by_id), self.value(panel, "entered_at")]))),
         ])  # fmt: skip
         self.values([self.measurement(panel.protocol, m) for m in measured])
         self.shown_marks("visits.panelrecord", panel.pk)

@@ -16,6 +16,7 @@ from trialsite.clock import today_at, today_for
 from trialsite.forms import ReasonForm, answer_reason
 from trialsite.roles import Permission, can, needs, sites_where
 from trialsite.saving import Refused, Saved, answer_form
+from trialsite.words import listed
 from visits import actions, range_forms, ranges
 from visits.actions.ranges import differing_results, known_tests
 from visits.models import Laboratory, Measurement, ReferenceRange
@@ -277,7 +278,7 @@ def apply_range(request, pk):
             "count": len(changed)
         }
         if left:
-            told += " " + _("Left, because frozen or locked: %(places)s.") % {"places": ", ".join(places_of(left))}
+            told += " " + _("Left, because frozen or locked: %(places)s.") % {"places": listed(places_of(left))}
         return Saved(reverse("visits:show_range", args=[pk]), held.version, told)
 
     intro = _(

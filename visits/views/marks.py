@@ -9,6 +9,7 @@ from trialsite.clock import told_at, zone_of
 from trialsite.reasons import reason_told
 from trialsite.roles import can
 from trialsite.telling import roles_told
+from trialsite.words import listed
 from visits import waiting
 from visits.contents import CASEBOOK, INFUSIONS, PANELS, Form, fault_of, kinds
 from visits.models import Mark, Measurement, PanelState, Review
@@ -59,7 +60,7 @@ def shown_marks(form, site, is_checked=True):
             lines[key] = line
     names = {test.code: test.name for test in form.protocol.tests} if form.kind.label == PANELS else {}
     for line in lines.values():
-        line["fields"] = ", ".join(names.get(code, code) for code in line["fields"])
+        line["fields"] = listed(names.get(code, code) for code in line["fields"])
     return sorted(lines.values(), key=lambda line: line["is_void"])
 
 

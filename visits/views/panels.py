@@ -15,6 +15,7 @@ from trialsite.forms import answer_reason
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
 from trialsite.ucum import unit_text
+from trialsite.words import listed
 from visits import actions, forms, ranges, results, trend
 from visits.grading import asked_for
 from visits.laboratories import default_laboratory, laboratories_for, ranges_for
@@ -187,7 +188,7 @@ def enter_panel(request, pk):
         ]  # fmt: skip
         message = _("%s: saved.") % name
         if blank and len(sent) == len(form.tests):
-            message += " " + _("Still to come: %s.") % ", ".join(blank)
+            message += " " + _("Still to come: %s.") % listed(blank)
         return Saved(where_next(request, saved), saved.version, message)
 
     def conflict(form, stale):

@@ -15,6 +15,7 @@ from trialsite import trial
 from trialsite.clock import today_at
 from trialsite.roles import Permission, can, can_see_arm, needs, require
 from trialsite.saving import Saved, answer_form
+from trialsite.words import listed
 from visits import actions, forms, schedule, waiting
 from visits.models import (
     UNFINISHED,
@@ -164,7 +165,7 @@ def queries_told(counted):
     words = [ngettext("%(n)d open query", "%(n)d open queries", n) % {"n": n}] if n else []
     if answered:
         words.append(ngettext("%(n)d answered query", "%(n)d answered queries", answered) % {"n": answered})
-    return ", ".join(words)
+    return listed(words)
 
 
 def cell_of(visit, patient):
