@@ -24,7 +24,7 @@ from trialsite.roles import Permission
 EVENTS = Permission.VIEW_ADVERSE_EVENTS
 TABLES = [
     Table("adverse_events", _("Adverse events"), AdverseEvent, permission=EVENTS,
-          notes={"grade": "DAIDS 2.1"}),
+          notes={"grade": "1 to 5, by the published words of the scales that the protocol names"}),
     # as AELLT, AEDECOD, AEHLT, AEHLGT and AEBODSYS of SDTM stand beside AETERM
     Table("codings", _("Codes"), Coding, permission=EVENTS, leave_out=("key",),
           paths={"dictionary": "dictionary__name", "dictionary_version": "dictionary__dictionary_version"},

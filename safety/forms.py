@@ -45,7 +45,7 @@ class AdverseEventForm(AskingForm):
     began_on = StrictDateField(label=_("Onset"))
     is_ongoing = YesNoField(label=_("Ongoing?"))
     ended_on = StrictDateField(label=_("End"), required=False)
-    grade = forms.TypedChoiceField(label=_("Grade (DAIDS)"), choices=choices_with_blank(GRADES), coerce=grade_of)
+    grade = forms.TypedChoiceField(label=_("Grade"), choices=choices_with_blank(GRADES), coerce=grade_of)
     is_serious = YesNoField(label=_("Serious?"))
     relationship = forms.ChoiceField(
         label=_("Relationship to the infusion product"), choices=choices_with_blank(Relationship.choices)

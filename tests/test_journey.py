@@ -256,7 +256,7 @@ def report_the_fever(page, patient):
     expect(page.get_by_label("End")).to_be_hidden()
     page.locator("[name=is_ongoing][value=N]").check()
     page.get_by_label("End").fill(str(today()))
-    page.get_by_label("Grade (DAIDS)").select_option("1")
+    page.get_by_role("combobox", name=re.compile("^Grade")).select_option("1")
     page.locator("[name=is_serious][value=N]").check()
     page.get_by_label("Relationship to the infusion product").select_option("probable")
     expect(page.get_by_label("After infusion number")).to_have_value("1")

@@ -121,7 +121,7 @@ def report_what_the_result_proposes(page, patient, *, relationship, is_serious):
     result.get_by_role("link").click()
     page.get_by_role("link", name=re.compile(rf"^Report\s*: {patient['number']}")).click()
     expect(page.get_by_label("Adverse event")).to_have_value(EVENT)
-    expect(page.get_by_label("Grade (DAIDS)")).to_have_value("4")
+    expect(page.get_by_role("combobox", name=re.compile("^Grade"))).to_have_value("4")
     expect(page.get_by_label("Onset")).to_have_value(str(today()))
     expect(page.get_by_label("After infusion number")).to_have_value("1")
     page.locator("[name=is_ongoing][value=Y]").check()

@@ -89,7 +89,8 @@ class AdverseEventQuerySet(ByPatientQuerySet):
 
 
 class AdverseEvent(Line):
-    """An adverse event with the fields of CDASH's AE form. Grades are DAIDS 2.1, 1 to 5."""
+    """An adverse event with the fields of CDASH's AE form. Grades are 1 to 5, by the scales that
+    the protocol names."""
 
     sequence = models.PositiveIntegerField(_("number"))
     term = models.CharField(_("adverse event"), max_length=200)
