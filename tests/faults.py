@@ -45,7 +45,7 @@ PEOPLE = ("coordinator-01", "coordinator-02", "investigator-01", "investigator-0
 ASKING = ("statistician", "safety-officer")  # for reports: one person may ask for 20 a day, and the demo has two
 PATIENCE = 90  # seconds until who asks again and again must have an answer
 BETWEEN_KILLS = (2.0, 5.0)  # seconds; PostgreSQL needs one or two to recover
-REPORTS_WITHIN = 420  # seconds; what the broker lost is sent again after one minute
+REPORTS_WITHIN = 900  # seconds; what the broker lost is sent again after one minute
 
 
 # --- the installation --------------------------------------------------------------------------------
