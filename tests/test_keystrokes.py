@@ -3,9 +3,14 @@
 `pytest tests/test_keystrokes.py -s` prints the figures that docs/performance.md tells. A chord (Ctrl+Enter) counts as
 one press. What is typed are the digits of the values themselves; what is chosen from a list takes its first letters."""
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser import afternoon
+from tests.test_journey import save
 from trialsite import trial
 from visits.demo import Body
 
@@ -13,6 +18,7 @@ pytestmark = pytest.mark.browser
 
 # presses beyond the values themselves, per field: to go on, and to choose from a list or take over the last value
 AT_MOST_BESIDE = 1.6
+VITAL_SIGNS = {"M_TEMP": "36.7", "M_SYSBP": "116", "M_DIABP": "74", "M_PULSE": "78", "M_RESP": "16", "M_OXYSAT": "98"}
 
 
 class Hands:
@@ -50,6 +56,20 @@ class Hands:
             self.type(typed)
             self.press("Enter")
 
+    def go_to(self, name):
+        """On with Tab, to the field of this name."""
+        field = self.page.locator(f"[name={name}]")
+        for _n in range(6):
+            if field.evaluate("one => one === document.activeElement"):
+                return
+            self.press("Tab")
+        expect(field).to_be_focused()
+
+    def fill(self, name, typed):
+        self.go_to(name)
+        self.fields += 1
+        self.type(typed)
+
 
 def first_letters(test, code):
     """As many letters of the label as tell it from the others in the list."""
@@ -84,7 +104,46 @@ def test_a_baseline_visit_is_entered_with_hardly_a_press_beside_the_values(visit
         assert page.locator("#form-errors").count() == 0
     assert page.url.endswith(served.places["baseline"])
     assert page.locator("td .status-entered").count() == panels
+    told("a visit", hands, panels)
+    give_the_infusion(page, visitor, served.places["baseline"])
+
+
+def give_the_infusion(page, visitor, visit):
+    """Of the same visit: its start and end, what was given, and all vital signs."""
+    prepare_the_bag(visitor("zhao"), visit)
+    page.goto("/")
+    day, hands = datetime.now(ZoneInfo(afternoon())).date(), Hands(page)
+    hands.click(page.locator(f'main a[href="{visit}infusion/"]').first)
+    for name, typed in {"started_at": f"{day} 12:00", "stopped_at": f"{day} 13:00", "volume_ml": "100"}.items():
+        hands.fill(name, typed)
+    hands.fill("access_site", "Left forearm")
+    hands.go_to("M_TEMP_0")
+    for minute in trial.current_protocol().infusions.monitoring_minutes:
+        for code, reading in VITAL_SIGNS.items():
+            hands.fields += 1
+            expect(page.locator(f"[name={code}_{minute}]")).to_be_focused()
+            hands.type(reading)
+            hands.press("Enter")
+    with page.expect_navigation():
+        hands.press("Control+Enter")
+    expect(page.get_by_role("status").first).to_contain_text("The infusion is recorded.")
+    told("its infusion", hands)
+
+
+def prepare_the_bag(page, visit):
+    page.goto(f"{visit}prepare/")
+    page.get_by_label("Lot").select_option(index=1)
+    viability = page.get_by_label("Viability after thawing (%)")
+    if viability.count():  # the other arm gets no cells
+        viability.fill("91.5")
+    page.get_by_label("Label on the bag").fill("BAG-KEYS")
+    page.get_by_label("Prepared at (local time)").fill(f"{datetime.now(ZoneInfo(afternoon())).date()} 11:10")
+    save(page)
+    expect(page.locator("main")).to_contain_text("BAG-KEYS")
+
+
+def told(what, hands, panels=0):
     beside = (hands.presses - hands.characters) / hands.fields
-    print(f"\n{panels} panels, {hands.fields} fields: {hands.presses} key presses ({hands.characters} of them the values),"
+    print(f"\n{what}: {panels} panels, {hands.fields} fields: {hands.presses} key presses ({hands.characters} of them the values),"
           f" {hands.clicks} clicks; {beside:.2f} presses per field beside the value")  # fmt: skip
     assert beside <= AT_MOST_BESIDE and hands.clicks <= 2 + panels

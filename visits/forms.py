@@ -410,6 +410,8 @@ class InfusionForm(AskingForm):
         low, high = infusions.volume_ml
         self.fields["started_at"] = StrictDateTimeField(label=_("Start (local time)"), zone=zone)
         self.fields["stopped_at"] = StrictDateTimeField(label=_("Stop (local time)"), zone=zone)
+        if record is None:
+            self.fields["started_at"].widget.attrs["autofocus"] = True
         self.fields["volume_ml"] = StrictDecimalField(
             label=_("Volume (mL)"), min_value=0, max_value=2000, max_digits=6, decimal_places=1,
             help_text=_("planned: %(low)s to %(high)s mL") % {"low": low, "high": high},
