@@ -16,9 +16,10 @@ from safety.cases import copies_asked_for
 from safety.coding import work
 from safety.coding.rules import CodingState
 from safety.listings.table import address_of
-from safety.models import CATEGORIES, AdverseEvent, BoardSignature, DsmbReport, Recommendation, SeriousCase
+from safety.models import CATEGORIES, AdverseEvent, DsmbReport, Recommendation, SeriousCase
 from safety.proposals import unjudged_among
 from safety.sentinels import waiting_now
+from safety.signing import signatures_in_force
 from trialsite import trial
 from trialsite.clock import day_at, today_for, told_day
 from trialsite.ctcae import term_told
@@ -245,12 +246,9 @@ def recommendations(user):
     visible = Recommendation.objects.visible_to(user).filter(is_withdrawn=False)
     rows, count = first_of(visible.order_by(F("effective_at").desc(nulls_first=True), "-id"), shown=3)
     rows = list(rows)
-    drafts = [one.pk for one in rows if not one.effective_at]
-    signed = drafts and set(
-        BoardSignature.objects.filter(recommendation__in=drafts, signed_by=user).values_list(
-            "recommendation_id", flat=True
-        )
-    )
+    drafts = [one for one in rows if not one.effective_at]
+    in_force = signatures_in_force(drafts, [user]) if drafts else {}
+    signed = {pk for pk, signers in in_force.items() if user.pk in signers}
     items = [
         {"label": one.get_decision_display(), "url": reverse("safety:show_recommendation", args=[one.pk]),
          "status": "" if one.effective_at else "open", "when": one.met_on,

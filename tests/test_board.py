@@ -185,8 +185,25 @@ def test_it_takes_effect_with_the_last_signature_that_the_protocol_asks_for(unch
         recommendation.refresh_from_db()
         halt.refresh_from_db()
         assert bool(recommendation.effective_at) == bool(halt.lifted_at) == (n == asked)
-        with pytest.raises(Refused, match="signed this already"):
+        with pytest.raises(Refused, match=r"signed this already|in effect already"):
             sign(recommendation, member)
+
+
+def test_the_signature_of_who_has_left_the_board_stays_and_does_not_count(unchanged, halt):
+    recommendation = recommend(unchanged.dora, lifts=[halt])
+    sign(recommendation, unchanged.dora)
+    third = another_member(unchanged).user
+    grant = unchanged.dora.grants.get(role=Role.DSMB_MEMBER)
+    accounts.revoke_role(grant=grant, reason="a conflict of interest", by=unchanged.ada)
+    sign(recommendation, unchanged.dan)
+    halt.refresh_from_db()
+    assert halt.lifted_at is None
+    page = unchanged.client(unchanged.dan).get(reverse("safety:show_recommendation", args=[recommendation.pk]))
+    assert "no longer a member of the board: does not count" in page.content.decode()
+    assert "1 of 2 signatures" in page.content.decode()
+    sign(recommendation, third)
+    halt.refresh_from_db()
+    assert halt.lifted_at
 
 
 def test_what_was_signed_is_not_what_was_changed_behind_the_back(unchanged):
@@ -346,6 +363,21 @@ def test_of_a_masked_arm_that_is_held_no_more_those_alone_are_told_who_may_see_a
     assert set(told("lifted")) == {"dora", "dan"}
     assert not Email.objects.visible_to(unchanged.samuel).filter(key__contains="/lifted/").exists()
     assert "a halt is lifted" in unchanged.client(unchanged.dora).get(reverse("list_emails")).content.decode()
+
+
+@pytest.mark.requirement("R45")
+def test_that_a_masked_arm_was_held_is_not_told_with_the_decision_that_lifted_it(unchanged, monkeypatch):
+    held = patient_actions.open_halt(scope=Scope.ARM, arm="MSC", blocks=["infuse"], cause="QZARM", by=unchanged.dora)
+    protocol = trial.current_protocol()
+    masked = protocol.trial.model_copy(update={"masking": "double"})
+    monkeypatch.setattr(trial, "current_protocol", lambda: protocol.model_copy(update={"trial": masked}))
+    recommendation = recommend(unchanged.dora, lifts=[held])
+    agree(recommendation, unchanged)
+    page = reverse("safety:show_recommendation", args=[recommendation.pk])
+    assert "QZARM" in unchanged.client(unchanged.dora).get(page).content.decode()
+    for name in ("samuel", "maria", "wang", "chen", "ines", "david"):
+        told = unchanged.client(getattr(unchanged, name)).get(page).content.decode()
+        assert "QZARM" not in told and "Halts that it lifts" not in told, name
 
 
 # --- pages

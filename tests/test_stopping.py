@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from functools import partial
 from html import unescape
 from types import SimpleNamespace
 
@@ -12,14 +13,14 @@ from patients import demo as patient_steps
 from patients.models import AllocationSlot, Halt, Scope
 from safety import actions
 from safety.coding.rules import Kind
-from safety.models import Crossing, DictionaryTerm
+from safety.models import Crossing, Decision, DictionaryTerm
 from safety.stopping import facts, notice
 from tests.universe import PASSWORD, send
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.clock import day_at, today_at
 from trialsite.models import AuditEvent, Email, OutboxMessage, User
-from trialsite.saving import Refused
+from trialsite.saving import Refused, Stale
 from visits import actions as visit_actions
 from visits import demo as visit_steps
 from visits.models import Reaction
@@ -323,6 +324,57 @@ def test_a_halt_opens_once_and_again_only_when_a_further_event_comes(unchanged, 
     serious(unchanged, other, grade=2, term="Chills")
     assert opened() == [("SERIOUS_REACTION", "trial")]
     assert Halt.objects.count() == 2 and Halt.objects.open().get().crossings.get().events == 2
+
+
+@pytest.mark.requirement("R23")
+def test_who_has_signed_that_a_halt_is_lifted_looks_again_when_more_meets_its_rule(unchanged, treated):
+    """Nobody lifts a halt for an event that the board has not seen."""
+    patient, other = treated["SALINE"][:2]
+    serious(unchanged, patient, grade=2)
+    halt = Halt.objects.get()
+    recommendation = actions.record_recommendation(
+        met_on=today_at(unchanged.site),
+        decision=Decision.CONTINUE,
+        rationale="One event",
+        lifts=[halt],
+        by=unchanged.dora,
+    )
+    sign = partial(actions.sign_recommendation, recommendation=recommendation)
+    dora, dan, page = (
+        unchanged.client(unchanged.dora),
+        unchanged.client(unchanged.dan),
+        f"/safety/board/{recommendation.pk}/",
+    )
+    sign(version=1, by=unchanged.dora)
+    seen = dan.get(f"{page}sign/")
+    assert patient.number in seen.content.decode() and other.number not in seen.content.decode()
+
+    serious(unchanged, other, grade=2)
+    assert Halt.objects.count() == 1
+    told = Email.objects.filter(key__startswith=f"halt/{halt.pk}/more/")
+    assert {"dora", "dan", "samuel", "wang"} <= set(told.values_list("user__username", flat=True))
+    assert patient.number not in "".join(told.values_list("text", flat=True))
+
+    answer = dan.post(f"{page}sign/", {**sent_with(seen), "password": PASSWORD})
+    assert answer.status_code == 409
+    with pytest.raises(Stale):
+        sign(version=1, by=unchanged.dan)
+    assert other.number in dan.get(f"{page}sign/").content.decode()
+    sign(version=2, by=unchanged.dan)
+    halt.refresh_from_db()
+    assert halt.lifted_at is None, "the first signature was for less"
+    told = unescape(dora.get(page).content.decode())
+    assert "given before more met the rule: does not count" in told and "waits for Dora" in told
+    assert "waits for your signature" in dora.get("/").content.decode()
+    sign(version=2, by=unchanged.dora)
+    halt.refresh_from_db()
+    assert halt.lifted_at and opened() == []
+    assert "does not count" not in dora.get(page).content.decode()
+
+
+def sent_with(page):
+    form = page.context["form"]
+    return {name: form[name].value() for name in ("version", "idem")}
 
 
 def lift(halt, universe):

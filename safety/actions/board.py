@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from patients.actions import lift_halt, next_version, open_halt
+from patients.actions import hold_halts, lift_halt, next_version, open_halt
 from patients.models import Blocked, Halt, Scope
 from safety.board_notices import RECEIVERS, tell_of_draft, tell_of_effect, tell_of_release
 from safety.models import (
@@ -24,6 +24,7 @@ from safety.models import (
     Recommendation,
     Release,
 )
+from safety.signing import board_members, signatures_in_force
 from safety.stopping.notice import tell_of_lifting
 from trialsite import trial
 from trialsite.audit import acting
@@ -132,20 +133,22 @@ def withdraw_recommendation(*, recommendation, version, reason, by):
 def sign_recommendation(*, recommendation, version, by):
     """Sign as a member of the board. Who signs was asked for the password before: that is the page's business.
 
-    With the last signature that the protocol asks for it takes effect: its halts are lifted, or the trial is halted."""
+    With the last signature that the protocol asks for it takes effect: its halts are lifted, or the trial is halted.
+    Signatures of an earlier version, and of those who have left the board, do not count."""
     require(by, Permission.RECORD_DECISIONS)
     with acting(by, because("signed")):
+        hold_halts()  # nothing more meets a rule from here on
         recommendation = _lock(recommendation, version)
-        signatures = list(recommendation.signatures.all())
-        if any(signature.signed_by_id == by.pk for signature in signatures):
-            raise Refused(_("You have signed this already."))
         if recommendation.effective_at:
             raise Refused(_("It is in effect already."))
+        signers = signatures_in_force([recommendation], board_members()).get(recommendation.pk, set())
+        if by.pk in signers:
+            raise Refused(_("You have signed this already."))
         BoardSignature.objects.create(
             recommendation=recommendation, signed_by=by, printed_name=by.full_name, meaning=BoardSignature.MEANING,
             record_version=recommendation.version, digest=digest_of(recommendation),
         )  # fmt: skip
-        if len(signatures) + 1 >= trial.current_protocol().trial.board_signatures:
+        if len(signers) + 1 >= trial.current_protocol().trial.board_signatures:
             _put_into_effect(recommendation, by)
     return recommendation
 
@@ -165,7 +168,8 @@ def _put_into_effect(recommendation, by):
 
 
 def digest_of(recommendation):
-    """SHA-256 over all that a member signs, the minutes of the closed session included."""
+    """SHA-256 over all that a member signs, the minutes of the closed session and what met the rules of the halts that it
+    lifts included."""
     minutes = ClosedMinutes.objects.filter(recommendation=recommendation).values_list("text", flat=True).first()
     content = {
         "recommendation": recommendation.pk,
@@ -175,7 +179,10 @@ def digest_of(recommendation):
         "rationale": recommendation.rationale,
         "conditions": recommendation.conditions,
         "blocks": recommendation.blocks,
-        "lifts": list(recommendation.lifted.order_by("halt").values_list("halt", flat=True)),
+        "lifts": [
+            [halt.pk, [crossing.pk for crossing in halt.crossings.order_by("pk")]]
+            for halt in Halt.objects.filter(recommendations__recommendation=recommendation).order_by("pk")
+        ],
         "action_items": [
             [item.text, item.responsible, item.due_on.isoformat() if item.due_on else None]
             for item in recommendation.action_items.order_by("pk")
@@ -183,6 +190,13 @@ def digest_of(recommendation):
         "minutes": minutes or "",
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def look_again(halt):
+    """Something more met the rule of this halt: who has signed, or is about to sign, that it is lifted, looks again."""
+    waiting = Recommendation.objects.filter(lifted__halt=halt, effective_at=None, is_withdrawn=False)
+    for recommendation in waiting.select_for_update():
+        next_version(recommendation)
 
 
 def _lock(recommendation, version):

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_noop
 
 from patients.actions import hold_halts, open_halt
 from patients.models import Blocked, Halt, Patient, Scope, State
+from safety.actions.board import look_again
 from safety.models import AdverseEvent, Crossing
 from safety.stopping.evaluation import may_count
 from safety.stopping.facts import (
@@ -17,7 +18,7 @@ from safety.stopping.facts import (
     states_now,
     suspected_by_sponsor,
 )
-from safety.stopping.notice import tell_of_halt
+from safety.stopping.notice import tell_of_halt, tell_of_more
 from safety.stopping.standing import is_new
 from trialsite import trial
 from trialsite.audit import acting
@@ -100,24 +101,27 @@ def _answer(state, target, crossings, by, *, saved_by):
     if not is_new(state, [crossing.known for crossing in crossings]):
         return None
     in_force = next((crossing.halt for crossing in crossings if crossing.halt.lifted_at is None), None)
-    halt = in_force or _open(state, target, by, saved_by)
-    Crossing.objects.create(
+    halt = in_force or _open(state, target, by)
+    crossing = Crossing.objects.create(
         halt=halt, rule=state.rule.code, protocol_version=trial.current_protocol().version, patients=state.met_at.n,
         events=state.met_at.y, least=state.least, counted=sorted(state.met_at.counted),
         who=[{"number": number, "events": events} for number, events in state.who],
     )  # fmt: skip
-    return None if in_force else halt
+    if in_force is None:
+        tell_of_halt(halt, saved_by)
+        return halt
+    look_again(halt)
+    tell_of_more(halt, crossing, saved_by)
+    return None
 
 
-def _open(state, target, by, saved_by):
+def _open(state, target, by):
     scope, patient, arm = target
     rule, masked = state.rule, trial.current_protocol().is_masked
-    halt = open_halt(
+    return open_halt(
         scope=Scope(scope), patient=patient and Patient.objects.get(pk=patient), arm=arm, blocks=[Blocked(what) for what in rule.blocks], cause=_cause(state, masked),
         rule="" if masked else rule.code, by=by,
     )  # fmt: skip
-    tell_of_halt(halt, saved_by)
-    return halt
 
 
 def _cause(state, masked):

@@ -159,7 +159,9 @@ class BoardSignature(models.Model):
     class Meta:
         ordering = ["signed_at"]
         constraints = [
-            models.UniqueConstraint(fields=["recommendation", "signed_by"], name="a_member_signs_once"),
+            models.UniqueConstraint(
+                fields=["recommendation", "signed_by", "record_version"], name="a_member_signs_a_version_once"
+            ),
         ]
 
     def __str__(self):

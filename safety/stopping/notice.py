@@ -16,6 +16,11 @@ def tell_of_halt(halt, saved_by):
     _write(halt, "opened", people_to_tell(halt, saved_by), partial(words_of_halt, halt))
 
 
+def tell_of_more(halt, crossing, saved_by):
+    """Called in the transaction in which something more met the rule while the halt was in force."""
+    _write(halt, f"more/{crossing.pk}", people_to_tell(halt, saved_by), partial(words_of_more, halt, crossing))
+
+
 def tell_of_lifting(halt):
     """Called in the transaction that lifted it."""
     told = User.objects.filter(emails__key__startswith=f"halt/{halt.pk}/opened/", is_active=True)
@@ -50,6 +55,18 @@ def words_of_halt(halt):
     text = _(
         "Held since %(at)s: %(what)s.\n\n%(cause)s\n\n"
         "The halt holds until the safety board's decision is recorded. Sign in to Trialsite to see what it rests on."
+    )
+    return subject, text % told
+
+
+def words_of_more(halt, crossing):
+    """(subject, text)."""
+    told = {"trial": trial.current_protocol().trial.id, "what": halt.blocks_text,
+            "since": f"{halt.opened_at:%Y-%m-%d %H:%M} UTC", "at": f"{crossing.crossed_at:%Y-%m-%d %H:%M} UTC"}  # fmt: skip
+    subject = _("Trialsite %(trial)s: a stopping rule is met by more, while its halt is in force") % told
+    text = _(
+        "Held since %(since)s: %(what)s. What was saved at %(at)s meets the rule as well.\n\n"
+        "Whoever has signed that this halt is lifted is asked again. Sign in to Trialsite to see what it rests on."
     )
     return subject, text % told
 

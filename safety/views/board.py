@@ -3,6 +3,7 @@
 from functools import partial
 
 from django.core.paginator import Paginator
+from django.db.models import Prefetch
 from django.http import Http404
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -13,9 +14,9 @@ from patients.models import Halt
 from patients.views import PER_PAGE
 from safety import actions
 from safety.board_forms import PlainForm, RecommendationForm, ReleaseForm, ResolutionForm, SignRecommendationForm
-from safety.models import ActionItem, BoardSignature, ClosedMinutes, DsmbReport, Part, Recommendation
+from safety.models import ActionItem, BoardSignature, ClosedMinutes, Crossing, DsmbReport, Part, Recommendation
 from safety.models.board import meaning_told
-from safety.signing import add_signing
+from safety.signing import add_signing, board_members, signatures_in_force
 from trialsite.clock import today_for
 from trialsite.forms import answer_reason, confirming
 from trialsite.roles import Permission, can, needs
@@ -104,14 +105,24 @@ def _address(recommendation):
     return reverse("safety:show_recommendation", args=[recommendation.pk])
 
 
+def lifted_by(recommendation, user):
+    """The halts that it lifts, as far as this person may know of them, each with what met its rule (`met`)."""
+    halts = Halt.objects.visible_to(user).filter(recommendations__recommendation=recommendation)
+    seen = Prefetch("crossings", Crossing.objects.visible_to(user).order_by("pk"), to_attr="met")
+    return halts.select_related("patient__site").prefetch_related(seen).order_by("pk")
+
+
 @needs(*READERS)
 @require_GET
 def show_recommendation(request, pk):
     recommendation, user = load_recommendation(request.user, pk), request.user
     signatures = list(recommendation.signatures.all())
-    digest = actions.digest_of(recommendation)
+    digest, members = actions.digest_of(recommendation), board_members()
+    in_force = signatures_in_force([recommendation], members).get(recommendation.pk, set())
     for signature in signatures:
         signature.is_valid = signature.digest == digest
+        signature.is_overtaken = not recommendation.effective_at and signature.record_version != recommendation.version
+        signature.has_left = not recommendation.effective_at and signature.signed_by_id not in {m.pk for m in members}
     acknowledgements = list(recommendation.acknowledgements.select_related("by"))
     is_receiver = any(can(user, permission) for permission in actions.RECEIVERS)
     decides = can(user, Permission.RECORD_DECISIONS) and not recommendation.is_withdrawn
@@ -119,11 +130,11 @@ def show_recommendation(request, pk):
     context = {
         "recommendation": recommendation,
         "signatures": signatures,
-        "lifted": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient__site"),
+        "lifted": lifted_by(recommendation, user),
         "minutes": ClosedMinutes.objects.visible_to(user).filter(recommendation=recommendation).first(),
         "action_items": recommendation.action_items.select_related("resolved_by"),
         "acknowledgements": acknowledgements,
-        "may_sign": decides and not recommendation.effective_at and user.pk not in {s.signed_by_id for s in signatures},
+        "may_sign": decides and not recommendation.effective_at and user.pk not in in_force,
         "may_withdraw": decides and not recommendation.effective_at,
         "may_acknowledge": is_receiver and recommendation.effective_at and user.pk not in {a.by_id for a in acknowledgements},
         "may_resolve": can(user, Permission.JUDGE_SERIOUS_EVENTS) and recommendation.effective_at,
@@ -152,7 +163,7 @@ def sign_recommendation(request, pk):
 
     context = {
         "recommendation": recommendation, "meaning": meaning_told(BoardSignature.MEANING), "cancel": _address(recommendation),
-        "lifted": Halt.objects.filter(recommendations__recommendation=recommendation).select_related("patient__site"),
+        "lifted": lifted_by(recommendation, request.user),
         "minutes": ClosedMinutes.objects.visible_to(request.user).filter(recommendation=recommendation).first(),
         "action_items": recommendation.action_items.all(),
     }  # fmt: skip
