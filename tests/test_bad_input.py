@@ -318,7 +318,7 @@ def test_no_key_in_an_address_is_a_fault_of_ours(unchanged, records, key):
         client.raise_request_exception = False
         for path in ("patients/{}/", "visits/{}/", "visits/panels/{}/", "visits/queries/{}/", "visits/lots/{}/",
                      "safety/events/{}/", "safety/deviations/{}/", "safety/deviations/record/{}/", "safety/reports/{}/", "exports/{}/", "exports/files/{}/", "accounts/{}/", "safety/board/{}/sign/",
-                     "history/visits/visit/{}/", "visits/check/sign/visit/{}/", "visits/{}/hold/", "patients/{}/lines/medication/", "sign-in/set-password/{}/x-y/"):  # fmt: skip
+                     "history/visits/visit/{}/", "history/auth/user/{}/", "history/trialsite/user/{}/", "visits/check/sign/visit/{}/", "visits/{}/hold/", "patients/{}/lines/medication/", "sign-in/set-password/{}/x-y/"):  # fmt: skip
             for method in ("get", "post"):
                 answer = getattr(client, method)("/" + path.format(key))
                 assert answer.status_code in (403, 404, 405), (name, path, method, answer.status_code)

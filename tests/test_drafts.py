@@ -309,3 +309,11 @@ def test_all_drafts_are_reached_and_discarded_on_a_page_of_their_own(unchanged, 
     assert chen.post("/drafts/discard/", {"path": urls[0], "list": "1"}).headers["Location"] == "/drafts/"
     assert chen.get("/drafts/").context["section"]["count"] == 8
     assert unchanged.client(unchanged.wang).get("/drafts/").context["section"]["count"] == 0
+
+
+def test_a_draft_of_something_new_that_names_a_version_is_offered_all_the_same(unchanged, screened):
+    """There is nothing that could have been changed meanwhile."""
+    chen, url = unchanged.client(unchanged.chen), f"/safety/events/report/{screened.pk}/"
+    assert keep(chen, url, draft_version="1", term="Headache").status_code == 200
+    page = chen.get(url, {"draft": "yes"})
+    assert page.status_code == 200 and "Headache" in page.content.decode()

@@ -308,6 +308,14 @@ def test_the_door_leads_to_no_other_place(ana, client, target):
     assert answer.url == "/"
 
 
+@pytest.mark.parametrize("target", ["0", "x", "account", "?a", "trialsite.views.home"])
+def test_what_is_no_address_here_leads_to_the_start_page(ana, target):
+    client = come_in("ana")
+    client.raise_request_exception = False
+    answer = client.get("/sign-in/", {"next": target})
+    assert (answer.status_code, answer.url) == (302, "/")
+
+
 def failing_page(username):
     answer = come_in(username, "wrong words altogether").answer
     page = answer.content.decode().replace(username, "NAME")

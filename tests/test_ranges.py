@@ -7,15 +7,16 @@ import pytest
 
 from patients.models import Hold
 from tests.universe import fields_of, send
+from trialsite import trial
 from trialsite.audit import acting, history_of
 from trialsite.models import AuditEvent
 from trialsite.saving import Refused
-from visits import actions
+from visits import actions, ranges
 from visits import demo as visit_steps
 from visits.actions.ranges import differing_results
 from visits.laboratories import default_laboratory, laboratories_for, ranges_for
 from visits.models import Laboratory, Measurement, PanelRecord, Query, ReferenceRange
-from visits.ranges import BadTable, range_shown, to_csv
+from visits.ranges import MOST_ROWS, BadTable, contradict, range_shown, to_csv
 
 
 @pytest.fixture(scope="module")
@@ -389,6 +390,20 @@ def test_a_bad_table_is_refused_with_its_cells_and_kept_in_the_page(unchanged, l
     page = answer.content.decode()
     assert "Row 2, column low" in page and "Row 3, column unit" in page
     assert fields_of(answer)["text"] == [text]
+
+
+def test_a_long_table_of_one_range_again_and_again_is_judged_at_once(unchanged, laboratory):
+    """Each row names one other; no row is held against all before it."""
+    compared, tests = [], {test.code: test for test in trial.current_protocol().tests}
+    rows = [f"ALT,U/L,F,{n % 90},{n % 90},1,2,2026-01-01," for n in range(MOST_ROWS)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranges, "contradict", lambda one, other: compared.append(1) or contradict(one, other))
+        with pytest.raises(BadTable) as bad:
+            ranges.from_csv("\n".join([to_csv([]).strip(), *rows]), tests)
+    assert len(bad.value.cells) == MOST_ROWS - 90 and len(compared) <= 91 * MOST_ROWS
+    with pytest.raises(BadTable) as long:
+        ranges.from_csv("\n".join([to_csv([]).strip(), *rows, rows[0]]), tests)
+    assert len(long.value.cells) == 1
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,13 @@ from datetime import timedelta
 import pytest
 
 from patients import demo as patient_steps
-from patients.models import Consent, Disposition, Halt, Medication, Patient
+from patients.actions import save_line, withdraw_line
+from patients.models import ArtRegimen, Consent, Disposition, Halt, Medication, Patient
 from safety.models import AdverseEvent, Recommendation
 from tests.universe import fields_of, send
+from trialsite.audit import acting
 from trialsite.models import AuditEvent, FormReceipt
+from trialsite.saving import Refused, fitting
 from visits import actions as visit_actions
 from visits import demo as visit_steps
 from visits.actions.plan import mark_attended
@@ -305,6 +308,37 @@ def test_a_change_needs_a_reason(unchanged, panel):
     answer = send(unchanged.client(unchanged.chen), url_of(panel), HGB="118", reason="  ")
     assert answer.status_code == 422
     assert typed(panel, "HGB") != "118"
+
+
+@pytest.mark.requirement("R1")
+@pytest.mark.parametrize("version", ["1", "01", "1.0", " 1"])
+def test_a_version_written_otherwise_asks_for_the_reason_all_the_same(unchanged, screened, version):
+    drugs = {"drugs": "TDF+3TC+EFV", "started_on": "2019", "is_ongoing": True}
+    line = save_line(model=ArtRegimen, patient=screened, values=drugs, by=unchanged.chen)
+    url = f"/patients/{screened.pk}/lines/art/{line.pk}/withdraw/"
+    answer = send(unchanged.client(unchanged.chen), url, version=version, reason=" ")
+    assert answer.status_code == 422
+    with pytest.raises(Refused, match="Write why"):
+        withdraw_line(line=line, version=1, reason=" ", by=unchanged.chen)
+    line.refresh_from_db()
+    assert not line.is_withdrawn
+
+
+def test_what_the_database_refuses_for_want_of_a_reason_is_told_at_the_form(unchanged, panel, monkeypatch):
+    """Whatever action should forget to ask for one."""
+    monkeypatch.setattr("visits.views.panels.actions.record_panel", touch)
+    answer = send(unchanged.client(unchanged.chen), url_of(panel), HGB="118", reason="typo")
+    assert answer.status_code == 422 and "Write why this is changed." in answer.content.decode()
+
+
+def touch(*, panel, by, **_whatever):
+    with acting(by, " "):
+        PanelRecord.objects.filter(pk=panel.pk).update(comment="x")
+
+
+def test_an_address_too_long_for_a_receipt_is_kept_without_what_was_searched_for():
+    assert fitting("/visits/freeze/?q=" + "x" * 900) == "/visits/freeze/"
+    assert fitting("/visits/freeze/?q=x") == "/visits/freeze/?q=x"
 
 
 def test_two_people_who_make_the_same_thing_at_once_are_told_so(unchanged, screened, monkeypatch):

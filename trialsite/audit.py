@@ -121,6 +121,8 @@ def audited_models():
                 yield model
 
 
+NO_REASON = "TS002"  # the SQLSTATE of a change without a reason, below
+
 TRAIL = """
 create or replace function audited_patient(table_name text, line jsonb) returns bigint language sql immutable as $$
     select (line ->> case when table_name = 'patients_patient' then 'id' else 'patient_id' end)::bigint $$;

@@ -123,7 +123,7 @@ class Offer:
     def __init__(self, draft, form):
         self.path, self.kept_at = draft.path, draft.kept_at
         self.version = form.initial.get("version")
-        self.is_overtaken = draft.record_version is not None and draft.record_version != self.version
+        self.is_overtaken = form.record is not None and draft.record_version not in (None, self.version)
         self.is_shown = False
         self.rows = []  # of the comparison, where it has to be seen first
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import NON_FIELD_ERRORS
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.signing import Signer
-from django.db import IntegrityError, connection
+from django.db import DatabaseError, IntegrityError, connection
 from django.http import HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.crypto import constant_time_compare
@@ -31,7 +31,7 @@ from django.utils.translation import gettext as _
 from psycopg.errors import UniqueViolation
 
 from trialsite import drafts
-from trialsite.audit import acting
+from trialsite.audit import NO_REASON, acting
 from trialsite.models import AuditEvent, FormReceipt
 
 log = logging.getLogger(__name__)
@@ -308,7 +308,13 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
 
 def is_about_an_older_version(form):
     """Was the form filled in on a page that showed another version than the record has now?"""
-    return form.record is not None and form.data.get(form.add_prefix("version"), "") != str(form.record.version)
+    if form.record is None:
+        return False
+    try:
+        shown = form.fields["version"].clean(form.data.get(form.add_prefix("version"), ""))
+    except ValidationError:
+        return False  # told at the form
+    return shown != form.record.version
 
 
 def save_once(request, form, save):
@@ -332,6 +338,10 @@ def save_once(request, form, save):
             log.warning("refused: %s", failure.__cause__.diag.constraint_name)
             raise Refused(_("The same was saved by someone else at this moment. Open the form again.")) from None
         raise
+    except DatabaseError as failure:
+        if getattr(failure.__cause__, "sqlstate", "") == NO_REASON:
+            raise Refused({"reason": [_("Write why this is changed.")]}) from None
+        raise
     finally:
         _told.reset(token)
 
@@ -348,8 +358,14 @@ def _finish(request, key, digest, saved):
     with connection.cursor() as cursor:
         cursor.execute(FINISH, {
             "key": key, "user": request.user.pk, "path": request.path[:300], "digest": digest,
-            "location": saved.location, "version": saved.version,
+            "location": fitting(saved.location), "version": saved.version,
         })  # fmt: skip
+
+
+def fitting(location):
+    """An address that a receipt can hold: a long one without what was searched for."""
+    longest = FormReceipt._meta.get_field("location").max_length
+    return location if len(location) <= longest else location.partition("?")[0]
 
 
 def answer_given(request, form):

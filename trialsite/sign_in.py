@@ -335,8 +335,10 @@ def use_code(user, code):
 
 
 def after_sign_in(request, target):
-    """Where the person wanted to go, if that is here; else the start page."""
-    if url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
+    """Where the person wanted to go, if that is an address here; else the start page."""
+    if target.startswith("/") and url_has_allowed_host_and_scheme(
+        target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    ):
         return target
     return resolve_url(settings.LOGIN_REDIRECT_URL)
 

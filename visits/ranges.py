@@ -29,6 +29,7 @@ from visits.units import in_unit, plain, rounded, standardised, unit_of, units_o
 
 LONGEST_LIFE = 150  # years; beyond the age of anybody
 LAST_DAY = date.max
+MOST_ROWS = 2_000  # of one table
 
 
 @dataclass(frozen=True)
@@ -242,6 +243,8 @@ def from_csv(text: str, tests: dict[str, Test]) -> list[tuple[int, Range]]:
         raise BadTable([BadCell(heading_row, _("(heading)"), text)])
     if not rows:
         raise BadTable([BadCell(heading_row, _("(heading)"), _("There is no range below the heading."))])
+    if len(rows) > MOST_ROWS:
+        raise BadTable([BadCell(rows[MOST_ROWS][0], _("(row)"), _("At most %d ranges are read at once.") % MOST_ROWS)])
     faults, read = [], []
     for row, cells in rows:
         if len(cells) != len(heading):
@@ -262,12 +265,21 @@ def from_csv(text: str, tests: dict[str, Test]) -> list[tuple[int, Range]]:
 
 
 def _contradictions(read):
-    by_test = {}
-    for row, held in read:
-        for earlier_row, earlier in by_test.setdefault((held.test, held.unit, held.sex), []):
-            if contradict(held, earlier):
-                yield BadCell(row, "valid_from", _("This overlaps with the range in row %d.") % earlier_row)
-        by_test[held.test, held.unit, held.sex].append((row, held))
+    """Row by row in the order of their first days, each held against those that have not ended by then: of one test,
+    unit and sex there are only so many ages that do not contradict each other, so that this stays quick."""
+    standing = {}
+    for row, held in sorted(read, key=lambda one: (one[1].valid_from, one[0])):
+        key = (held.test, held.unit, held.sex)
+        lasting = [
+            (number, one) for number, one in standing.get(key, ())
+            if one.valid_to is None or one.valid_to >= held.valid_from
+        ]  # fmt: skip
+        other = next((number for number, one in lasting if contradict(held, one)), None)
+        if other is None:
+            lasting.append((row, held))
+        else:
+            yield BadCell(max(row, other), "valid_from", _("This overlaps with the range in row %d.") % min(row, other))
+        standing[key] = lasting
 
 
 def _range_of(cell_of):

@@ -52,6 +52,8 @@ def withdraw_line(*, line, version, reason, by):
         line = type(line).objects.select_for_update().get(pk=line.pk)
         check_version(line, version)
         refuse_when_withdrawn(line)
+        if not reason.strip():
+            raise Refused({"reason": [_("Write why the entry is withdrawn.")]})
         line.is_withdrawn = True
         next_version(line, "is_withdrawn")
         announce("AFTER_LINE_SAVED", line=line, by=by)
