@@ -577,15 +577,15 @@ class TickedField(forms.MultipleChoiceField):
         return bool(self.pattern.fullmatch(value))
 
 
-FORM_AND_VERSION = r"[a-z]+\.[a-z]+:[0-9]{1,18}:[0-9]{1,9}"
+FORM_SHOWN = r"[a-z]+\.[a-z]+:[0-9]{1,18}:[0-9]{1,9}:[0-9a-f]{64}"
 
 
 class CheckFields(forms.Form):
-    """`seen` are the forms that were shown, each with its version; `chosen` those (or their fields) that are marked;
+    """`seen` are the forms that were shown, each with its version and the digest of its content; `chosen` those (or their fields) that are marked;
     `all` the one whose button for all its fields was pressed."""
 
     seen = forms.RegexField(
-        rf"^({FORM_AND_VERSION}( |$))*$", widget=forms.HiddenInput, required=False, max_length=100_000
+        rf"^({FORM_SHOWN}( |$))*$", widget=forms.HiddenInput, required=False, max_length=100_000
     )
     chosen = TickedField(r"[a-z]+\.[a-z]+:[0-9]{1,18}(:[A-Za-z][A-Za-z0-9_]{0,23})?")
     all = forms.RegexField(r"^[a-z]+\.[a-z]+:[0-9]{1,18}$", widget=forms.HiddenInput, required=False, max_length=100)
