@@ -325,6 +325,80 @@ def test_a_record_is_corrected_with_a_reason_and_against_its_version(unchanged, 
     assert give(unchanged, prepared, version=1, comment="x", reason="y").pk == infusion.pk
 
 
+def test_a_correction_does_not_bring_an_infusion_into_a_halt(unchanged, prepared):
+    infusion = give(unchanged, prepared)
+    patient_actions.open_halt(scope=Scope.TRIAL, blocks=["infuse"], cause="Fever", by=unchanged.samuel)
+    now = timezone.now()
+    moved = {"started_at": now, "stopped_at": now + timedelta(microseconds=1), "reason": "A wrong day"}
+    with pytest.raises(Refused, match="Fever"):
+        give(unchanged, prepared, version=1, **moved)
+    told, _questions = actions.preview_infusion(visit=steps.visit_of(prepared, "W0"), started_at=now)
+    assert any("Fever" in one for one in told)
+    lot = Preparation.objects.get(patient=prepared).lot
+    actions.reject_lot(lot=lot, reason="Recall", version=lot.version, by=unchanged.zhao)
+    earlier = infusion.started_at - timedelta(minutes=5)
+    corrected = give(unchanged, prepared, version=1, started_at=earlier, reason="Read from the pump")
+    assert corrected.started_at == earlier, "given before the halt, from a lot that was good then"
+    assert give(unchanged, prepared, version=2, started_at=earlier, comment="x", reason="y").version == 3
+
+
+def test_corrected_infusions_of_a_patient_stay_in_order_and_as_far_apart_as_the_protocol_says(unchanged):
+    today = today_at(unchanged.site)
+    patient = unchanged.randomised(day_0=today - timedelta(days=40), on=today - timedelta(days=60))
+    least = patient.protocol.infusions.least_days_between
+    for code, on in (("W0", patient.day_0), ("W4", patient.day_0 + timedelta(days=28))):
+        steps.enter_visit(patient=patient, code=code, by=unchanged.chen, panels=["vital_signs", "pregnancy"], on=on)
+    lot, second = a_lot(unchanged, patient), patient.day_0 + timedelta(days=28)
+    prepare(unchanged, patient, lot)
+    give(unchanged, patient)
+    prepare(unchanged, patient, lot, "W4", prepared_at=at(patient.site, second, "09:00"))
+    give(unchanged, patient, "W4", **times(patient, second))
+
+    def move(code, on, version=1):
+        return give(unchanged, patient, code, **times(patient, on), version=version, reason="A wrong day")
+
+    for code, on, said in (
+        ("W4", patient.day_0 + timedelta(days=least - 1), "days must lie between"),
+        ("W4", patient.day_0 - timedelta(days=3), "previous infusion was given later"),
+        ("W0", second - timedelta(days=least - 1), "days after"),
+        ("W0", second + timedelta(days=1), "next infusion was given earlier"),
+    ):
+        with pytest.raises(Refused, match=said):
+            move(code, on)
+    assert move("W4", patient.day_0 + timedelta(days=max(least, 27)))
+
+
+def times(patient, on):
+    start = at(patient.site, on, "10:00")
+    return {"started_at": start, "stopped_at": start + timedelta(minutes=60)}
+
+
+@pytest.mark.requirement("R17")
+def test_an_infusion_on_another_day_than_its_visit_is_asked_about(unchanged):
+    today = today_at(unchanged.site)
+    patient = unchanged.randomised(day_0=today - timedelta(days=3))
+    steps.enter_visit(patient=patient, code="W0", by=unchanged.chen, panels=["vital_signs", "pregnancy"])
+    prepare(unchanged, patient, a_lot(unchanged, patient))
+    infusion = give(unchanged, patient, **times(patient, today - timedelta(days=2)))
+    query = infusion.queries.get(check_code="infusion_other_day")
+    assert f"took place on {today - timedelta(days=3)}" in query.question
+    give(unchanged, patient, **times(patient, today - timedelta(days=3)), version=1, reason="A wrong day")
+    query.refresh_from_db()
+    assert query.state == "closed"
+
+
+def test_queries_of_an_infusion_stand_beside_its_values_and_are_counted_at_the_visit(unchanged, prepared):
+    infusion = give(unchanged, prepared, monitoring={("M_PULSE", 15): "190"})
+    query = infusion.queries.get(test="M_PULSE")
+    whole = infusion.queries.get(check_code="monitoring")
+    for person in (unchanged.chen, unchanged.maria):
+        browser = unchanged.client(person)
+        page = browser.get(f"/visits/{infusion.visit_id}/infusion/").content.decode()
+        cell = page.split(f'href="/visits/queries/{query.pk}/"')
+        assert len(cell) == 2 and f'href="/visits/queries/{whole.pk}/"' in page and whole.question in page
+        assert "2 open queries" in browser.get(f"/visits/{infusion.visit_id}/").content.decode()
+
+
 def whole_of(patient, start, stop):
     """What checks about the whole look at, of 100 mL of the whole bag."""
     times = [at(patient.site, patient.day_0, clock).astimezone(UTC) for clock in (start, stop)]

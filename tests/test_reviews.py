@@ -758,6 +758,12 @@ def test_what_can_be_frozen_is_filtered_counted_and_paged(unchanged, monkeypatch
     assert back["Location"] == "/visits/freeze/?signed=yes"
 
 
+def casebook(patient):
+    """The casebook of a patient as a page shows it now."""
+    [form] = load_forms({CASEBOOK: {patient.pk}}, patient=patient).values()
+    return [Seen(*form.key, form.record.version, digest=form.digest)]
+
+
 def finished(universe):
     """A patient who withdrew after screening, with every query answered and closed, frozen."""
     patient, _visit, _ = ready(universe)
@@ -829,7 +835,7 @@ def test_the_casebooks_signature_covers_days_of_visits_how_it_ended_and_deviatio
 def test_a_casebook_that_was_signed_before_visits_were_part_of_it_stays_valid(unchanged, settings):
     patient = finished(unchanged)
     settings.SIGNED_WITH_CASEBOOK, now_part_of_it = [], settings.SIGNED_WITH_CASEBOOK
-    shown = [Seen(CASEBOOK, patient.pk, patient.version)]
+    shown = casebook(patient)
     actions.sign_forms(patient=patient, seen=shown, meaning=MEANING_OF_CASEBOOK, alone=True, by=unchanged.wang)
     settings.SIGNED_WITH_CASEBOOK = now_part_of_it
     assert check_reviews()[1]
@@ -838,7 +844,7 @@ def test_a_casebook_that_was_signed_before_visits_were_part_of_it_stays_valid(un
 @pytest.mark.requirement("R19")
 def test_a_deviation_recorded_after_the_casebook_was_signed_makes_that_signature_void(unchanged):
     patient = finished(unchanged)
-    seen = [Seen(CASEBOOK, patient.pk, patient.version)]
+    seen = casebook(patient)
     actions.sign_forms(patient=patient, seen=seen, meaning=MEANING_OF_CASEBOOK, alone=True, by=unchanged.wang)
     mark = Review.objects.standing().get(record=CASEBOOK)
     safety_steps.record_deviation(patient=patient, by=unchanged.maria)
@@ -846,10 +852,30 @@ def test_a_deviation_recorded_after_the_casebook_was_signed_makes_that_signature
     assert mark.is_void and mark.void_because == "a deviation was recorded"
 
 
+@pytest.mark.requirement("R19", "R23")
+def test_nobody_signs_a_casebook_with_a_page_that_did_not_show_all_that_it_covers(unchanged):
+    patient = finished(unchanged)
+    browser, address = unchanged.client(unchanged.wang), f"/visits/check/sign/record/patients/patient/{patient.pk}/"
+    shown = browser.get(address)
+    deviation = safety_steps.record_deviation(patient=patient, by=unchanged.maria)
+    assert Patient.objects.get(pk=patient.pk).version == patient.version
+    answer = browser.post(address, fields_of(shown) | {"password": PASSWORD})
+    assert answer.status_code == 409 and "changed since" in answer.content.decode()
+    assert not Review.objects.filter(record=CASEBOOK).exists()
+    with pytest.raises(Stale):
+        actions.sign_forms(
+            patient=patient, seen=[Seen(CASEBOOK, patient.pk, patient.version)], meaning=MEANING_OF_CASEBOOK,
+            alone=True, by=unchanged.wang,
+        )  # fmt: skip
+    assert deviation.description in browser.get(address).content.decode()
+    assert send(browser, address, password=PASSWORD).status_code == 302
+    assert Review.objects.standing().filter(record=CASEBOOK).exists() and check_reviews()[1]
+
+
 def test_an_open_casebook_is_not_signed(unchanged, patient):
     with pytest.raises(Refused, match="freezes"):
         actions.sign_forms(
-            patient=patient, seen=[Seen(CASEBOOK, patient.pk, Patient.objects.get(pk=patient.pk).version)],
+            patient=patient, seen=casebook(Patient.objects.get(pk=patient.pk)),
             meaning=MEANING_OF_CASEBOOK, alone=True, by=unchanged.wang,
         )  # fmt: skip
 
@@ -864,7 +890,7 @@ def test_a_patient_is_locked_when_all_that_the_protocol_says_is_signed(unchanged
         by=unchanged.wang,
     )  # fmt: skip
     patient.refresh_from_db()
-    shown = [Seen(CASEBOOK, patient.pk, patient.version)]
+    shown = casebook(patient)
     actions.sign_forms(patient=patient, seen=shown, meaning=MEANING_OF_CASEBOOK, by=unchanged.wang)
     actions.hold_patient(patient=patient, step="lock", version=None, by=unchanged.david)
     assert check_reviews()[1]

@@ -131,12 +131,17 @@ class Form:
         owners = (self.record, self.visit, getattr(self.record, "patient", None))
         return trial.protocol(next(v for v in (getattr(owner, "protocol_version", "") for owner in owners) if v))
 
+    @property
+    def digest(self):
+        """Of its content as it stands: what a page sends along, so that nobody signs what was not shown."""
+        return sha256(self.content())
+
     def content(self, about=""):
         """What a mark about the whole form (or about one field of a panel) is about."""
         if about:
             return [columns_of(part) for part in self.parts if getattr(part, "test", None) == about]
         if self.kind.label == CASEBOOK:  # of the forms, their content as it stands: `parts` are forms
-            forms = [[*form.key, form.record.version, sha256(form.content())] for form in self.parts]
+            forms = [[*form.key, form.record.version, form.digest] for form in self.parts]
             content = {"record": columns_of(self.record, left_out=("state", "protocol_version")), "forms": forms}
             beside = [[row._meta.label_lower, row.pk, columns_of(row)] for row in self.beside]
             return content | ({"beside": beside} if beside else {})

@@ -402,9 +402,11 @@ class InfusionForm(AskingForm):
         count_impossible(self, self.about.patient)
 
     def __init__(
-        self, *args, infusions, tests, zone, reactions, record=None, stored=None, scale=None, grades=None, **kwargs
+        self, *args, infusions, tests, zone, reactions, record=None, stored=None, scale=None, grades=None, queries=None,
+        **kwargs,
     ):  # fmt: skip
-        """`scale` grades reactions; `grades` are those of what is stored, by (test, minute), as they are told."""
+        """`scale` grades reactions; `grades` are those of what is stored and `queries` those that are not closed, by
+        (test, minute), as they are told."""
         super().__init__(*args, record=record, **kwargs)
         self.tests, self.minutes, self.zone = tests, infusions.monitoring_minutes, zone
         low, high = infusions.volume_ml
@@ -449,7 +451,7 @@ class InfusionForm(AskingForm):
         if record is not None:
             self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)
         self.reaction_terms = reactions
-        self.scale, self.grades = scale, grades or {}
+        self.scale, self.grades, self.queries = scale, grades or {}, queries or {}
         if scale is not None:
             for n in range(1, MOST_ROWS + 1):
                 asks = {
@@ -518,14 +520,17 @@ class InfusionForm(AskingForm):
     @property
     def monitoring_rows(self):
         return [
-            (test, [(minute, self[f"{test.code}_{minute}"], self.grades.get((test.code, minute))) for minute in self.minutes])
+            (test, [
+                (minute, self[f"{test.code}_{minute}"], self.grades.get((test.code, minute)), self.queries.get((test.code, minute)))
+                for minute in self.minutes
+            ])
             for test in self.tests
         ]  # fmt: skip
 
     def cells_with(self, grades):
         """(id of its place, grade as it is told) of each vital sign, of `grades` by (test, minute)."""
         return [(f"grade_{cell.html_name}", grades.get((test.code, minute)))
-                for test, cells in self.monitoring_rows for minute, cell, _stored in cells]  # fmt: skip
+                for test, cells in self.monitoring_rows for minute, cell, *_stored in cells]  # fmt: skip
 
     @property
     def interruption_rows(self):
@@ -577,16 +582,14 @@ class TickedField(forms.MultipleChoiceField):
         return bool(self.pattern.fullmatch(value))
 
 
-FORM_AND_VERSION = r"[a-z]+\.[a-z]+:[0-9]{1,18}:[0-9]{1,9}"
+FORM_SHOWN = r"[a-z]+\.[a-z]+:[0-9]{1,18}:[0-9]{1,9}:[0-9a-f]{64}"
 
 
 class CheckFields(forms.Form):
-    """`seen` are the forms that were shown, each with its version; `chosen` those (or their fields) that are marked;
+    """`seen` are the forms that were shown, each with its version and the digest of its content; `chosen` those (or their fields) that are marked;
     `all` the one whose button for all its fields was pressed."""
 
-    seen = forms.RegexField(
-        rf"^({FORM_AND_VERSION}( |$))*$", widget=forms.HiddenInput, required=False, max_length=100_000
-    )
+    seen = forms.RegexField(rf"^({FORM_SHOWN}( |$))*$", widget=forms.HiddenInput, required=False, max_length=100_000)
     chosen = TickedField(r"[a-z]+\.[a-z]+:[0-9]{1,18}(:[A-Za-z][A-Za-z0-9_]{0,23})?")
     all = forms.RegexField(r"^[a-z]+\.[a-z]+:[0-9]{1,18}$", widget=forms.HiddenInput, required=False, max_length=100)
 

@@ -78,6 +78,7 @@ def problems_with_giving(
     lot_product: str | None,
     arm_product: str | None,
     previous_infusion_on: date | None,
+    next_infusion_on: date | None = None,
     least_days_between: int,
     number: int,
     given_numbers: Collection[int],
@@ -88,7 +89,8 @@ def problems_with_giving(
     """Why infusion `number` must not be given on the day `on`: hard problems.
 
     `open_halts` are the names of what halts infusions. A lot can be used up to and including the day it
-    expires. A skipped infusion does not bar the next one, but the first cannot be skipped. `pregnancy_result`
+    expires. A skipped infusion does not bar the next one, but the first cannot be skipped. `next_infusion_on` is known
+    only when the start of a given infusion is corrected. `pregnancy_result`
     is the code of the test's result before this infusion, None when there is none, and "" when the protocol
     asks for no such test; without an `age` (years) a woman counts as of child-bearing age.
     """
@@ -98,7 +100,7 @@ def problems_with_giving(
         *_problems_of_the_lot(lot_state, lot_expires_on, on),
         *([problem("other_product")] if lot_state and is_randomised and lot_product != arm_product else []),
         *_problems_of_order(number, given_numbers),
-        *_problems_of_interval(on, previous_infusion_on, least_days_between),
+        *_problems_of_interval(on, previous_infusion_on, next_infusion_on, least_days_between),
         *_problems_of_pregnancy(pregnancy_result, sex, age),
     ]
 
@@ -124,14 +126,15 @@ def _problems_of_order(number: int, given_numbers: Collection[int]) -> Iterator[
         yield problem("first_not_given", number=number)
 
 
-def _problems_of_interval(on: date, previous_on: date | None, least: int) -> Iterator[Problem]:
-    if previous_on is None:
-        return
-    days = (on - previous_on).days
-    if days < 0:
+def _problems_of_interval(on: date, previous_on: date | None, next_on: date | None, least: int) -> Iterator[Problem]:
+    if previous_on is not None and previous_on > on:
         yield problem("previous_infusion_later", previous_on=previous_on)
-    elif days < least:
+    elif previous_on is not None and (days := (on - previous_on).days) < least:
         yield problem("interval", days=days, previous_on=previous_on, least=least)
+    if next_on is not None and next_on < on:
+        yield problem("next_infusion_earlier", next_on=next_on)
+    elif next_on is not None and (days := (next_on - on).days) < least:
+        yield problem("interval_to_next", days=days, next_on=next_on, least=least)
 
 
 def _problems_of_pregnancy(result: str | None, sex: str, age: int | None) -> Iterator[Problem]:
@@ -199,6 +202,7 @@ def infusion_problems(
     on: date | None = None,
     visit: str = "",
     window: tuple[date, date] | None = None,
+    visit_on: date | None = None,
     prepared_at: datetime | None = None,
     reactions: Iterable[datetime] = (),
     is_complete: bool = True,
@@ -211,7 +215,8 @@ def infusion_problems(
     `planned` and `given` are doses; `interruptions` when the infusion was halted and when it was resumed,
     None when it was not; `monitored_minutes` the minutes after the start at which vital signs were taken.
     The bag was `prepared_for` a weight, `weight` is the one measured at the visit (kg); leave either out where no dose
-    follows from the weight. `on` is the day of the infusion, `window` the first and last day of its `visit`.
+    follows from the weight. `on` is the day of the infusion, `window` the first and last day of its `visit`, which
+    took place `visit_on`.
     """
     problems = list(_problems_of_time(started_at, stopped_at, interruptions, now))
     problems += _problems_of_reactions(started_at, reactions, now)
@@ -226,6 +231,8 @@ def infusion_problems(
         problems.append(problem("before_preparation"))
     if on and window and not window[0] <= on <= window[1]:
         problems.append(problem("infusion_window", day=on, visit=visit, earliest=window[0], latest=window[1]))
+    if on and visit_on and on != visit_on:
+        problems.append(problem("infusion_other_day", day=on, visit=visit, visit_on=visit_on))
     return problems
 
 

@@ -27,6 +27,10 @@ from visits.models import UNFINISHED, Infusion, Lot, LotState, Measurement, Pane
 ASK_THE_PHARMACY = gettext_noop("This bag may not be infused; ask the pharmacy.")
 # what is still to be done, and no reason against it
 STILL_TO_DO = frozenset({"pregnancy_untested", "no_lot"})
+# what the start decides, asked again when that of a given infusion is corrected; what became of the lot later is no reason
+OF_THE_START = frozenset(
+    {"lot_expired", "previous_infusion_later", "interval", "next_infusion_earlier", "interval_to_next"}
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Need:
 @dataclass(frozen=True)
 class Readiness:
     """What is known about the infusion of a visit. `halts` are those in force that stop infusions, `waits` the sentences
-    of the first patients' turns; weights in kg: the one of the visit and the latest."""
+    of the first patients' turns; weights in kg: the one of the visit and the latest. With `is_correction` the infusion was
+    given, and its start is corrected."""
 
     visit: Visit
     on: date
@@ -53,6 +58,7 @@ class Readiness:
     halts: Collection[Halt]
     waits: Collection[str]
     preparation: Preparation | None
+    is_correction: bool = False
 
     @property
     def number(self) -> int:
@@ -60,12 +66,14 @@ class Readiness:
 
     def _problems(self, **lot) -> list[Problem]:
         visit, patient = self.visit, self.visit.patient
-        previous = [day_at(patient.site, i.started_at) for i in self.given if i.number < self.number]
-        return infusing.problems_with_giving(
+        days = {i.number: day_at(patient.site, i.started_at) for i in self.given}
+        later = [on for number, on in days.items() if number > self.number]
+        problems = infusing.problems_with_giving(
             is_randomised=self.arm is not None and patient.state == State.RANDOMISED,
             open_halts=[],  # told with their day and cause
             on=self.on,
-            previous_infusion_on=max(previous, default=None),
+            previous_infusion_on=max((on for number, on in days.items() if number < self.number), default=None),
+            next_infusion_on=min(later, default=None) if self.is_correction else None,
             least_days_between=visit.protocol.infusions.least_days_between,
             number=self.number,
             given_numbers={i.number for i in self.given},
@@ -74,6 +82,7 @@ class Readiness:
             age=patient.age_on(self.on),
             **lot,
         )
+        return [p for p in problems if p.code in OF_THE_START] if self.is_correction else problems
 
     @property
     def of_the_patient(self) -> list[Problem]:

@@ -70,6 +70,7 @@ def dismiss_proposal(*, patient, proposal_key, reason, by):
     with acting(by, reason):
         patient = lock_open_patient(patient, even_frozen=True)
         proposal = _open_proposal(patient, proposal_key)
+        _void_casebook(patient, reason, by)
         return DismissedProposal.objects.create(
             patient=patient,
             protocol_version=patient.protocol_version,

@@ -350,6 +350,13 @@ TABLES = {
         ({"previous_infusion_on": DAY - days(21)}, SILENT), ({"previous_infusion_on": DAY - days(20)}, SPEAKS),
         ({"previous_infusion_on": DAY}, SPEAKS), ({"previous_infusion_on": None}, SILENT),
     ]),
+    "next_infusion_earlier": (giving, [
+        ({}, SILENT), ({"next_infusion_on": DAY - days(1)}, SPEAKS), ({"next_infusion_on": DAY}, SILENT),
+    ]),
+    "interval_to_next": (giving, [
+        ({}, SILENT), ({"next_infusion_on": DAY + days(21)}, SILENT), ({"next_infusion_on": DAY + days(20)}, SPEAKS),
+        ({"next_infusion_on": DAY}, SPEAKS),
+    ]),
     "pregnancy_untested": (giving, [
         ({}, SILENT), ({"pregnancy_result": None}, SPEAKS), ({"pregnancy_result": None, "age": 59}, SPEAKS),
         ({"pregnancy_result": None, "age": 60}, SILENT), ({"pregnancy_result": None, "age": None}, SPEAKS),
@@ -401,6 +408,10 @@ TABLES = {
     ]),
     "before_preparation": (lambda start: given(start=start, prepared_at=clock("09:30")), [
         ({"start": "09:30"}, SILENT), ({"start": "09:29"}, SPEAKS),
+    ]),
+    "infusion_other_day": (lambda **known: given(visit="W4", on=DAY, **known), [
+        ({}, SILENT), ({"visit_on": DAY}, SILENT), ({"visit_on": DAY - days(1)}, SPEAKS),
+        ({"visit_on": DAY + days(1)}, SPEAKS),
     ]),
     "infusion_window": (lambda **known: given(visit="W4", on=DAY, **known), [
         ({"window": (DAY, DAY)}, SILENT), ({"window": (DAY + days(1), DAY + days(2))}, SPEAKS),

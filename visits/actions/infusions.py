@@ -1,6 +1,6 @@
 """Infusions: prepared by the pharmacy, recorded as they were given."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from django.conf import settings
@@ -46,20 +46,21 @@ def latest_weight(patient, protocol, on):
     return found.value if found else None
 
 
-def _refuse_infusion(patient, visit, lot, at, *, halted_at=None, masked_eyes=False):
+def _refuse_infusion(patient, visit, lot, at, *, halted_at=None, masked_eyes=False, is_correction=False):
     """Raise Refused with every reason against infusing this lot at this instant. Locks the lot.
 
     Halts are asked about as of `halted_at`, by default now: who records what was given before a halt may, who
-    prepares a bag under one may not, whatever time is written on it. With `masked_eyes` nothing is told about the
+    prepares a bag under one may not, whatever time is written on it. Of a start that is corrected (`is_correction`) all is
+    asked that the start decides, but the turn of the first patients. With `masked_eyes` nothing is told about the
     lot or the arm but that the bag may not be infused."""
-    if visit.protocol.visit(visit.code).infusion == 1:
+    if visit.protocol.visit(visit.code).infusion == 1 and not is_correction:
         refuse_when_waiting(Blocked.INFUSE, patient=patient, on=day_at(patient.site, at))
     try:
         refuse_when_halted(Blocked.INFUSE, patient=patient, at=halted_at)
     except Refused as halt:
         raise RefusedByChecks(halt.errors, [("halted", "")], patient) from None
     lot, visit.patient = lock_lot(lot), patient
-    known = readiness_of(visit, at=at, halted_at=halted_at)
+    known = replace(readiness_of(visit, at=at, halted_at=halted_at), is_correction=is_correction)
     if reasons := known.reasons_not_to_infuse(lot, masked_eyes=masked_eyes):
         problems = known.of_the_patient if masked_eyes else known.problems_with(lot)
         raise RefusedByChecks({"": reasons}, checks_of(problems), patient)
@@ -171,10 +172,11 @@ def record_infusion(
         )  # fmt: skip
         if hard := [problem for problem in problems if problem.hard]:
             raise refused_by(hard, patient)
-        if infusion is None:
+        if started_at != began_before:
             _refuse_infusion(
-                patient, visit, preparation.lot, started_at, halted_at=started_at, masked_eyes=protocol.is_masked
-            )
+                patient, visit, preparation.lot, started_at, halted_at=started_at, masked_eyes=protocol.is_masked,
+                is_correction=infusion is not None,
+            )  # fmt: skip
         content = {
             "started_at": started_at, "stopped_at": stopped_at, "volume_ml": volume_ml,
             "given_percent": given_percent, "access_site": access_site, "premedication": premedication,
@@ -243,6 +245,7 @@ def _problems_of_the_record(visit, preparation, read, *, given_percent, interrup
         on=day_at(visit.patient.site, started_at) if started_at else None,
         visit=visit.code,
         window=(visit.earliest, visit.latest),
+        visit_on=visit.attended_on,
         **_weights(protocol, preparation, visit),
         **known,
     )
@@ -268,14 +271,15 @@ def preview_infusion(
         given_percent=given_percent, interruptions=interruptions, reactions=reactions, is_complete=False,
     )  # fmt: skip
     reasons = [str(problem.text) for problem in problems if problem.hard]
-    if infusion is None and started_at:
-        if number == 1:
+    if started_at and (infusion is None or started_at != infusion.started_at):
+        if number == 1 and infusion is None:
             reasons += reasons_to_wait(Blocked.INFUSE, patient=patient, on=day_at(patient.site, started_at))
         try:
             refuse_when_halted(Blocked.INFUSE, patient=patient, at=started_at)
         except Refused as halt:
             reasons.append(str(halt))
         known = readiness_of(visit, at=started_at, halted_at=started_at)
+        known = replace(known, is_correction=infusion is not None)
         reasons += known.reasons_not_to_infuse(preparation.lot, masked_eyes=protocol.is_masked)
     tests = {code: protocol.test(code) for code in protocol.infusions.monitoring_tests}
     soft = [p for p in problems if not p.hard]

@@ -22,12 +22,20 @@ from visits.waiting import standing_of_form, standing_of_patient, standing_of_vi
 
 @dataclass(frozen=True)
 class Seen:
-    """A form as it was shown to the person who marks it. `fields` are codes of tests, or "" for the whole form."""
+    """A form as it was shown to the person who marks it. `fields` are codes of tests, or "" for the whole form. `digest` is
+    that of its content (Form.digest); a casebook is never marked without, since its version says nothing of what it covers."""
 
     label: str
     pk: int
     version: int
     fields: tuple[str, ...] = ("",)
+    digest: str = ""
+
+    def is_still(self, form):
+        """Is this what the person saw?"""
+        if not self.digest and form.kind.label != CASEBOOK:
+            return form.record.version == self.version
+        return (form.record.version, form.digest) == (self.version, self.digest)
 
 
 def verify_forms(*, patient, seen, alone=False, by):
@@ -69,7 +77,7 @@ def _mark_forms(step, patient, seen, meaning, alone, by):
             form = forms.get((one.label, one.pk))
             if form is None:
                 raise Refused(_("One of the forms is not there. Open the page again."))
-            if form.record.version != one.version:
+            if not one.is_still(form):
                 if alone:
                     raise Stale(form.record)
                 left_out.append((form.title, [_("It was changed after you opened the page.")]))

@@ -149,6 +149,13 @@ DECLARED: dict[Subject, tuple[Check, ...]] = {
             _("The previous infusion was %(days)s days before, on %(previous_on)s; at least %(least)s days must lie "
               "between infusions."),
             _("The least interval stands in the protocol.")),
+        Check("next_infusion_earlier", HARD, _("Infusion dated after the next one"),
+            _("The next infusion was given earlier, on %(next_on)s."),
+            _("Infusions follow one another, also when a start is corrected.")),
+        Check("interval_to_next", HARD, _("Infusion too soon before the next one"),
+            _("The next infusion was %(days)s days after, on %(next_on)s; at least %(least)s days must lie between "
+              "infusions."),
+            _("The least interval stands in the protocol, also when a start is corrected.")),
         Check("pregnancy_untested", HARD, _("No pregnancy test before the infusion"),
             _("There is no pregnancy test for this infusion."),
             _("Where the protocol asks for one: every woman below 60 years (default) has one at the visit of the "
@@ -190,6 +197,9 @@ DECLARED: dict[Subject, tuple[Check, ...]] = {
         Check("infusion_window", SOFT, _("Infusion outside the visit's window"),
             _("Infused on %(day)s, outside the window of %(visit)s (%(earliest)s to %(latest)s)."),
             _("The window stands in the protocol; outside it an infusion is a deviation.")),
+        Check("infusion_other_day", SOFT, _("Infusion on another day than the visit's"),
+            _("Infused on %(day)s, but %(visit)s took place on %(visit_on)s. Is it right?"),
+            _("What is tested before an infusion, the pregnancy test first of all, is of the day of the visit.")),
     ),
     Subject.TREATMENT: (
         Check("line_before_birth", HARD, _("Date before birth"),

@@ -24,6 +24,7 @@ from visits.models import (
     Infusion,
     Lot,
     Preparation,
+    QueryState,
 )
 from visits.views.grades import grade_of, grade_told
 from visits.views.marks import marks_of_parts
@@ -108,7 +109,8 @@ def record_infusion(request, pk):
     if not number:
         raise Http404
     infusion = load_infusion(visit)
-    form = form_of(request.POST or None, visit, infusion)
+    queries = list(infusion.queries.exclude(state=QueryState.CLOSED)) if infusion else []
+    form = form_of(request.POST or None, visit, infusion, [query for query in queries if query.test])
 
     def save(form):
         names = ("started_at", "stopped_at", "volume_ml", "given_percent", "access_site", "premedication", "comment")
@@ -122,7 +124,7 @@ def record_infusion(request, pk):
 
     context = visit_context(
         request, visit, _("Infusion %d") % number, infusion=infusion,
-        marks=marks_of_infusion(request.user, infusion, visit), minutes=protocol.infusions.monitoring_minutes,
+        whole_queries=[query for query in queries if not query.test], marks=marks_of_infusion(request.user, infusion, visit), minutes=protocol.infusions.monitoring_minutes,
         preparation=infusion.preparation if infusion else Preparation.objects.filter(visit=visit).first(),
         reaction_terms=[(term, protocol.infusions.reaction_label(term)) for term in protocol.infusions.reaction_terms],
         may_enter=can(request.user, Permission.RECORD_INFUSIONS, patient.site) and is_open(visit),
@@ -175,7 +177,8 @@ def load_infusion(visit):
     )  # fmt: skip
 
 
-def form_of(data, visit, infusion):
+def form_of(data, visit, infusion, queries=()):
+    """`queries` are those of single vital signs that the page shows."""
     planned = visit.protocol.infusions
     return forms.InfusionForm(
         data, record=infusion, about=visit, infusions=planned,
@@ -183,6 +186,8 @@ def form_of(data, visit, infusion):
         zone=ZoneInfo(visit.patient.site.timezone), reactions=planned.reaction_terms,
         stored={(m.test, m.minute): m.typed for m in infusion.measurements.all()} if infusion else {},
         grades={(m.test, m.minute): grade_of(m) for m in infusion.measurements.all()} if infusion else {},
+        queries={(query.test, query.minute): {"url": reverse("visits:show_query", args=[query.pk]), "text": _("Query")}
+                 for query in queries},
         scale=scale_of_reactions(visit.protocol),
         initial=initial_of(infusion),
     )  # fmt: skip

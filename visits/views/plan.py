@@ -237,7 +237,11 @@ def show_visit(request, pk):
     sees_arm = can_see_arm(request.user, masked=protocol.is_masked, site=visit.patient.site)
     preparation = infusion = None
     if number:
-        infusion = Infusion.objects.filter(visit=visit).first()
+        counted = {name: Count("queries", filter=which("queries__"), distinct=True)
+                   for name, which in (("open_queries", open_queries), ("answered_queries", answered_queries))}  # fmt: skip
+        infusion = Infusion.objects.filter(visit=visit).annotate(**counted).first()
+        if infusion:
+            infusion.queries_told = queries_told(infusion)
         preparation = Preparation.objects.select_related("lot").filter(visit=visit).first()
     marks_of_visit(visit, panels, infusion)
     today = today_at(visit.patient.site)

@@ -173,7 +173,9 @@ def _check(request, step, patient, wanted, *, back, of="", alone=False, only_ope
         entries = [entry for entry in entries if entry["is_open"] and entry["is_asked"]]
     meanings = (MEANING_OF_CASEBOOK,) if CASEBOOK in wanted else MEANINGS
     initial = {
-        "seen": " ".join(f"{token_of(entry['form'])}:{entry['form'].record.version}" for entry in entries),
+        "seen": " ".join(
+            f"{token_of(entry['form'])}:{entry['form'].record.version}:{entry['form'].digest}" for entry in entries
+        ),
         # of several forms only those are compared with the source of which a person says so
         "chosen": [entry["token"] for entry in entries if not entry["reasons"] and (alone or step != "verify")],
     }
@@ -201,8 +203,11 @@ def _check(request, step, patient, wanted, *, back, of="", alone=False, only_ope
         return Saved(address, None, message)
 
     def conflict(form, stale):
-        seen = dict(one.rsplit(":", 1) for one in form.cleaned_data["seen"].split())
-        return [conflict_row(_("Version"), next(iter(seen.values()), ""), str(stale.current.version))]
+        version = next((version for version, _digest in shown_in(form).values()), "")
+        rows = [conflict_row(_("Version"), version, str(stale.current.version))]
+        if rows[0]["differs"]:
+            return rows
+        return [*rows, conflict_row(_("What belongs to it"), _("as you opened it"), _("changed since"))]
 
     def context():
         return {
@@ -222,11 +227,17 @@ def token_of(form, field=""):
     return ":".join(str(part) for part in (*form.key, *([field] if field else [])))
 
 
+def shown_in(form):
+    """{form: (version, digest)}: how the forms were shown on the page that was sent."""
+    shown = (one.rsplit(":", 2) for one in form.cleaned_data["seen"].split())
+    return {token: (version, digest) for token, version, digest in shown}
+
+
 def chosen_of(form, allowed, entries):
-    """The forms (and fields) that were ticked, with the versions in which they were shown."""
+    """The forms (and fields) that were ticked, as they were shown."""
     known = {token_of(entry["form"]): entry["form"] for entry in allowed}
     open_fields = {entry["token"]: entry["open_fields"] for entry in entries}
-    versions = dict(one.rsplit(":", 1) for one in form.cleaned_data["seen"].split() if one.count(":") == 2)
+    shown = shown_in(form)
     fields = {}
     for token in form.cleaned_data["chosen"]:
         name, field = (
@@ -237,10 +248,11 @@ def chosen_of(form, allowed, entries):
         fields[token] = list(open_fields.get(token, []))
     seen = []
     for name, ticked in fields.items():
-        if name not in known or not versions.get(name, "").isdigit() or len(versions[name]) > 9:
+        if name not in known or name not in shown:
             raise Refused(_("The form is incomplete. Open it again and repeat the entry."))
         if ticked:
-            seen.append(actions.Seen(*known[name].key, int(versions[name]), tuple(dict.fromkeys(ticked))))
+            version, digest = shown[name]
+            seen.append(actions.Seen(*known[name].key, int(version), tuple(dict.fromkeys(ticked)), digest))
     return seen
 
 
