@@ -6,6 +6,7 @@ from django.db.models import F, OuterRef, Q, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from patients.models import ByPatientQuerySet, Line, person
 from safety import dictionary
@@ -58,7 +59,7 @@ class Reappeared(models.TextChoices):
 
 
 class Expectedness(models.TextChoices):
-    EXPECTED = "expected", _("expected")
+    EXPECTED = "expected", pgettext_lazy("adverse event", "expected")
     UNEXPECTED = "unexpected", _("unexpected")
     NOT_JUDGED = "", _("not judged yet")
 

@@ -61,7 +61,7 @@ def planned_infusion(visit):
 # --- where a visit stands ------------------------------------------------------------------------
 
 STANDING_TEXT = {
-    "expected": gettext_lazy("expected"),
+    "expected": pgettext_lazy("visit", "expected"),
     "due": gettext_lazy("due"),
     "overdue": pgettext_lazy("visit", "overdue"),
     "draft": gettext_lazy("begun"),
