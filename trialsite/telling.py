@@ -54,6 +54,8 @@ NAMED_BY_PROTOCOL = {
 # reasons that the system may have given, in a column of the record itself: by column, or by table and column
 REASON_COLUMNS = {
     "void_because",
+    "visits_panelrecord.not_done_because",
+    "visits_querymessage.text",
     "safety_coding.reason",
     "patients_halt.cause",
     "patients_halt.decision",

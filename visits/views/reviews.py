@@ -17,6 +17,7 @@ from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
 from trialsite import trial
 from trialsite.clock import told_at, zone_of
 from trialsite.forms import answer_reason, confirming
+from trialsite.reasons import reason_told
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Refused, Saved, answer_form, conflict_row
 from trialsite.telling import Teller
@@ -320,7 +321,7 @@ def _rows_of_panel(form):
     there = {m.test: m for m in form.parts}
     panel = form.record
     if panel.state == PanelState.NOT_DONE:
-        return [row_of(_("Not done"), panel.not_done_because)]
+        return [row_of(_("Not done"), reason_told(panel.not_done_because))]
     rows = [row_of(_("Collected on"), f"{panel.collected_on or ''} {panel.collected_at or ''}".strip())]
     if panel.laboratory:
         rows.append(row_of(_("Laboratory"), panel.laboratory.name))
