@@ -188,3 +188,24 @@ def test_a_question_about_a_visit_that_is_cancelled_can_still_be_answered_and_cl
         visit_actions.record_attendance(
             visit=plan_of(patient)["W5"], attended_on=today_at(patient.site), version=None, by=amended.chen
         )
+
+
+def test_an_earlier_result_in_a_unit_that_a_later_version_does_without_keeps_it_in_words_and_is_not_taken_over(amended):
+    patient = amended.infused()
+    first = PanelRecord.objects.get(visit__patient=patient, visit__code="W0", code="chemistry")
+    if first.state == "expected":
+        visit_steps.enter_panel(panel=first, by=amended.chen)
+    chen = amended.client(amended.chen)
+    url = f"/visits/panels/{first.pk}/"
+    assert send(chen, url, CREAT="0.63", unit_CREAT="mg/dL", reason="as reported").status_code == 302
+    release(amended)
+    consent_again(amended, patient)
+    later = PanelRecord.objects.get(visit__patient=patient, visit__code="W4", code="chemistry")
+    page = chen.get(f"/visits/panels/{later.pk}/")
+    row = next(row for row in page.context["rows"] if row["test"].code == "CREAT")
+    assert later.protocol_version == "1.1" and row["units"] is None
+    assert row["previous"]["value"] == "56 µmol/L" and row["previous"]["reported"] == "0.63 mg/dL"
+    assert "data-last" not in str(row["field"]).replace("data-last-on", "")
+    assert 'data-foreign="0.63 mg/dL"' in str(row["field"])
+    text = page.content.decode()
+    assert "<small>reported: 0.63 mg/dL</small>" in text, "to be seen, not only in a hint"

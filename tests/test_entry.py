@@ -123,7 +123,7 @@ def test_the_page_shows_the_last_values_of_each_test_and_their_course(unchanged)
     page = unchanged.client(unchanged.chen).get(url_of(unchanged.panel(patient, "W1", "haematology")))
     row = next(row for row in page.context["rows"] if row["test"].code == "HGB")
     assert [one["value"] for one in row["before"]] == ["131 g/L", f"{first} g/L"]
-    assert row["previous"] == "131 g/L" and len(row["curve"]) == 2
+    assert row["previous"]["value"] == "131 g/L" and len(row["curve"]) == 2
     text = page.content.decode()
     assert 'data-last="131"' in text and "<polyline" in text and "style=" not in text.split("<polyline")[1][:200]
 
@@ -247,4 +247,28 @@ def test_an_earlier_result_stands_with_its_unit_where_a_test_has_several(unchang
     for code, unit in (("CREAT", " µmol/L"), ("ALT", "")):
         m = Measurement.objects.get(panel=panel, test=code)
         told = earlier_of(panel.protocol.test(code), [m])
-        assert told["previous"] == told["before"][0]["value"] == f"{m.typed}{unit}", code
+        assert told["previous"]["value"] == f"{m.typed}{unit}", code
+
+
+def test_earlier_results_stand_in_the_unit_of_the_field_with_what_was_reported_beside_them(unchanged, screened):
+    panel = unchanged.panel(screened, "SCR", "chemistry")
+    steps.enter_panel(panel=panel, by=unchanged.chen, slips={"CREAT": "84"})
+    m, test = Measurement.objects.get(panel=panel, test="CREAT"), panel.protocol.test("CREAT")
+    other = Measurement(
+        typed="0.80", value=Decimal("70.72"), unit="µmol/L", reported_unit="mg/dL", collected_on="2026-01-02"
+    )
+    here, there = earlier_of(test, [other, m]), earlier_of(test, [other, m], "mg/dL")
+    assert [one["value"] for one in here["before"]] == ["71 µmol/L", "84 µmol/L"]
+    assert [one["reported"] for one in here["before"]] == ["0.80 mg/dL", ""]
+    assert [one["value"] for one in there["before"]] == ["0.80 mg/dL", "0.95 mg/dL"]
+    assert [one["reported"] for one in there["before"]] == ["", "84 µmol/L"]
+    assert here["last"] == {"last": "0.80", "last-unit": "mg/dL", "last-on": "2026-01-02"}, "taken over as reported"
+
+
+def test_the_earlier_results_follow_the_unit_that_is_chosen(unchanged):
+    patient = unchanged.randomised()
+    steps.enter_panel(panel=unchanged.panel(patient, "W0", "chemistry"), by=unchanged.chen, slips={"CREAT": "84"})
+    rows, page = check(
+        unchanged.client(unchanged.chen), unchanged.panel(patient, "W1", "chemistry"), unit_CREAT="mg/dL"
+    )
+    assert rows["CREAT"]["previous"]["value"] == "0.95 mg/dL" and "reported: 84 µmol/L" in page
