@@ -4,8 +4,10 @@ import re
 from decimal import Decimal
 
 import pytest
+from django.urls import reverse
 
 from tests.universe import fields_of, send
+from trialsite.clock import told_at, zone_of
 from trialsite.models import AuditEvent
 from visits import demo as steps
 from visits import trend
@@ -272,3 +274,18 @@ def test_the_earlier_results_follow_the_unit_that_is_chosen(unchanged):
         unchanged.client(unchanged.chen), unchanged.panel(patient, "W1", "chemistry"), unit_CREAT="mg/dL"
     )
     assert rows["CREAT"]["previous"]["value"] == "0.95 mg/dL" and "reported: 84 µmol/L" in page
+
+
+def test_a_confirmed_value_says_who_looked_it_up_and_when_at_its_field_and_where_it_is_verified(unchanged, panel):
+    chen, maria = unchanged.client(unchanged.chen), unchanged.client(unchanged.maria)
+    typed = {"CD4": "4000", "confirm_implausible_CD4": "4000"}
+    assert send(chen, url_of(panel), **typed).status_code == 302
+    firing = CheckFiring.objects.get(panel=panel, test="CD4", check_code="implausible")
+    verification = reverse("visits:check_record", args=["verify", "visits", "panelrecord", panel.pk])
+    for client, address in ((chen, url_of(panel)), (maria, url_of(panel)), (maria, verification)):
+        page = client.get(address).content.decode()
+        told = re.search(r'class="confirmed" title="([^"]*)".*?</span> (.*?)<', page, re.S)
+        assert told and "4000" in told[1], address
+        assert told[2] == f"Chen Wei, {told_at(firing.at, zone_of(panel.patient.site))}"
+    assert send(chen, url_of(panel), CD4="400", reason="misread").status_code == 302
+    assert 'class="confirmed"' not in chen.get(url_of(panel)).content.decode(), "another value was not looked up"

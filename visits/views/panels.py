@@ -26,6 +26,7 @@ from visits.models import (
     QueryState,
 )
 from visits.units import text_in, units_of
+from visits.views.confirmed import confirmed_in
 from visits.views.grades import flag_of, grade_of, grade_told
 from visits.views.marks import marks_of_parts
 from visits.views.plan import is_open, load_panel, visit_context
@@ -33,7 +34,7 @@ from visits.views.plan import is_open, load_panel, visit_context
 EARLIER = 4  # results of a test that are shown beside its field
 
 
-def panel_rows(form, tests, stored, earlier, queries, held):
+def panel_rows(form, tests, stored, earlier, queries, held, confirmed):
     """What the page shows per test: field, unit, range, earlier values, flag, open query."""
     rows = []
     for test in tests:
@@ -51,6 +52,7 @@ def panel_rows(form, tests, stored, earlier, queries, held):
             "range": was,
             "flag": flag_of(m.flag) if m else None,
             "grade": grade_of(m) if m else None,
+            "confirmed": confirmed.get((test.code, None)),
             "query": {"url": reverse("visits:show_query", args=[query.pk]), "text": _("Query")} if query else None,
             **earlier_of(test, earlier.get(test.code, []), unit),
         }  # fmt: skip
@@ -224,6 +226,7 @@ def enter_panel(request, pk):
     def context():
         there, before = measurements_of(panel, tests) if request.method == "POST" else (stored, earlier)
         plan = protocol.grading
+        confirmed = confirmed_in(panel, protocol)
         queries = {query.test: query for query in panel.queries.exclude(state=QueryState.CLOSED)}
         return {
             **visit_context(request, panel.visit, name)(),
@@ -231,9 +234,10 @@ def enter_panel(request, pk):
             "instructions": protocol.panel(panel.code).instructions,
             "may_enter": may_enter,
             "goes_on": panel.state in UNFINISHED,
-            "rows": panel_rows(form, tests, there, before, queries, held),
+            "rows": panel_rows(form, tests, there, before, queries, held, confirmed),
             "may_query": can(request.user, Permission.RAISE_QUERIES, site),
             "proposes": plan is not None and any(plan.proposes(m.grade, m.baseline_grade) for m in there.values()),
+            "confirmed": confirmed.get(("", None)),
             "whole_panel_query": queries.get(""),
             "marks": marks_of_parts(request.user, panel, there.values()),
         }

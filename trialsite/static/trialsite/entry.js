@@ -185,7 +185,7 @@
         row.querySelector(".range").textContent = isAsStored ? was.range : found.querySelector(".range").textContent;
         if (isAsStored) flags.innerHTML = was.flags;
         else {
-          all(".status:not(a), .grade, .ungraded", flags).forEach((one) => one.remove());
+          all(".status:not(a), .grade, .ungraded, .confirmed", flags).forEach((one) => one.remove());
           flags.prepend(...found.querySelector(".flags").childNodes);
         }
         leaveAside(row);
