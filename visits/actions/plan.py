@@ -74,13 +74,13 @@ def follow_amendment(*, patient, on, by):
             if visit.state != VisitState.PLANNED:
                 continue
             visit.patient = patient
-            visit.protocol_version = protocol.version
             if window := windows.get(visit.code):
+                visit.protocol_version = protocol.version
                 visit.day = protocol.visit(visit.code).day
                 visit.planned_on, visit.earliest, visit.latest = window.planned, window.earliest, window.latest
                 followed.append(visit)
             else:
-                visit.state = VisitState.CANCELLED
+                visit.state = VisitState.CANCELLED  # under the version that knows it
             next_version(visit, "protocol_version", "day", "planned_on", "earliest", "latest", "state")
         _follow_panels(patient, followed, by)
         new = [

@@ -214,6 +214,7 @@ def visit_context(request, visit, heading, **more):
         "title": visit_title(visit),
         "cancel": reverse("visits:show_visit", args=[visit.pk]),
         "hold": held(visit.patient, visit),
+        "names_version": len(trial.versions()) > 1,
         **more,
     }
 
