@@ -9,6 +9,7 @@ from django.urls import reverse
 from tests.universe import fields_of, send
 from trialsite.clock import told_at, zone_of
 from trialsite.models import AuditEvent
+from trialsite.telling import Teller
 from visits import demo as steps
 from visits import trend
 from visits.models import CheckFiring, Measurement, Missing, PanelRecord, PanelState, Query
@@ -289,3 +290,18 @@ def test_a_confirmed_value_says_who_looked_it_up_and_when_at_its_field_and_where
         assert told[2] == f"Chen Wei, {told_at(firing.at, zone_of(panel.patient.site))}"
     assert send(chen, url_of(panel), CD4="400", reason="misread").status_code == 302
     assert 'class="confirmed"' not in chen.get(url_of(panel)).content.decode(), "another value was not looked up"
+
+
+@pytest.mark.parametrize("field", ["collected_on", "collected_at", "laboratory", "comment"])
+def test_a_person_may_ask_about_any_field_of_a_panel_and_the_panel_says_about_which(unchanged, panel, field):
+    steps.enter_panel(panel=panel, by=unchanged.chen)
+    name = str(PanelRecord._meta.get_field(field).verbose_name)
+    maria = unchanged.client(unchanged.maria)
+    assert send(maria, f"{url_of(panel)}query/", about=field, text="As in the source?").status_code == 302
+    query = Query.objects.get(panel=panel, text="As in the source?")
+    assert (query.field, query.test) == (field, "")
+    page = unchanged.client(unchanged.chen).get(url_of(panel)).content.decode()
+    assert f"{name}: As in the source?" in page
+    assert name in maria.get(f"/visits/queries/{query.pk}/").content.decode()
+    line = {"panel_id": panel.pk}
+    assert Teller(panel.protocol).value(Query._meta.get_field("field"), field, line) == name

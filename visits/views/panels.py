@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST
 
 from trialsite.clock import today_at
 from trialsite.forms import answer_reason
+from trialsite.queried import field_name
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
 from trialsite.ucum import unit_text
@@ -227,7 +228,11 @@ def enter_panel(request, pk):
         there, before = measurements_of(panel, tests) if request.method == "POST" else (stored, earlier)
         plan = protocol.grading
         confirmed = confirmed_in(panel, protocol)
-        queries = {query.test: query for query in panel.queries.exclude(state=QueryState.CLOSED)}
+        asked = list(panel.queries.exclude(state=QueryState.CLOSED))
+        queries = {query.test: query for query in asked}
+        waiting = [
+            (query, query.field and field_name("visits.panelrecord", query.field)) for query in asked if not query.test
+        ]
         return {
             **visit_context(request, panel.visit, name)(),
             "panel": panel,
@@ -238,7 +243,7 @@ def enter_panel(request, pk):
             "may_query": can(request.user, Permission.RAISE_QUERIES, site),
             "proposes": plan is not None and any(plan.proposes(m.grade, m.baseline_grade) for m in there.values()),
             "confirmed": confirmed.get(("", None)),
-            "whole_panel_query": queries.get(""),
+            "panel_queries": waiting,
             "marks": marks_of_parts(request.user, panel, there.values()),
         }
 
