@@ -188,3 +188,49 @@ def test_a_question_about_a_visit_that_is_cancelled_can_still_be_answered_and_cl
         visit_actions.record_attendance(
             visit=plan_of(patient)["W5"], attended_on=today_at(patient.site), version=None, by=amended.chen
         )
+
+
+def test_an_earlier_result_in_a_unit_that_a_later_version_does_without_keeps_it_in_words_and_is_not_taken_over(amended):
+    patient = amended.infused()
+    first = PanelRecord.objects.get(visit__patient=patient, visit__code="W0", code="chemistry")
+    if first.state == "expected":
+        visit_steps.enter_panel(panel=first, by=amended.chen)
+    chen = amended.client(amended.chen)
+    url = f"/visits/panels/{first.pk}/"
+    assert send(chen, url, CREAT="0.63", unit_CREAT="mg/dL", reason="as reported").status_code == 302
+    release(amended)
+    consent_again(amended, patient)
+    later = PanelRecord.objects.get(visit__patient=patient, visit__code="W4", code="chemistry")
+    page = chen.get(f"/visits/panels/{later.pk}/")
+    row = next(row for row in page.context["rows"] if row["test"].code == "CREAT")
+    assert later.protocol_version == "1.1" and row["units"] is None
+    assert row["previous"]["value"] == "56 µmol/L" and row["previous"]["reported"] == "0.63 mg/dL"
+    assert "data-last" not in str(row["field"]).replace("data-last-on", "")
+    assert 'data-foreign="0.63 mg/dL"' in str(row["field"])
+    text = page.content.decode()
+    assert "<small>reported: 0.63 mg/dL</small>" in text, "to be seen, not only in a hint"
+
+
+def test_pages_say_the_version_of_the_record_and_the_consent_in_force_and_offer_only_a_consent_that_there_is(amended):
+    patient, chen = amended.infused(), amended.client(amended.chen)
+    page_of_patient = f"/patients/{patient.pk}/"
+    assert "Re-consent" not in chen.get(page_of_patient).content.decode(), "nothing is released here"
+    release(amended)
+    assert "Re-consent" in chen.get(page_of_patient).content.decode()
+    consent_again(amended, patient)
+    page = chen.get(page_of_patient).content.decode()
+    assert "Re-consent" not in page and "protocol version 1.1" in page
+    stepper = page.split('class="stepper"')[1].split("</ol>")[0]
+    assert "consent 2.0" in stepper and "consent 1.0" not in stepper
+    for code, version in (("W0", "1.0"), ("W4", "1.1")):
+        visit = Visit.objects.get(patient=patient, code=code)
+        panel = visit.panels.get(code="chemistry")
+        for address in (f"/visits/{visit.pk}/", f"/visits/panels/{panel.pk}/"):
+            text = chen.get(address).content.decode()
+            assert f"protocol version {version}" in text, address
+
+
+def test_a_form_that_is_dated_but_not_yet_approved_is_not_offered(amended):
+    patient, chen = amended.screened(), amended.client(amended.chen)
+    release(amended, on=today_at(amended.site), site=amended.other_site)
+    assert "Re-consent" not in chen.get(f"/patients/{patient.pk}/").content.decode()

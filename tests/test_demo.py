@@ -1,6 +1,7 @@
 """The demonstration trial: it is legal, it is the same each time, and every page has something to show."""
 
 import json
+import re
 import stat
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from django.core.management import CommandError, call_command
 from django.db import transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from patients import demo as entry
 from patients.models import AllocationSlot, Consent, Disposition, Halt, Patient, State
@@ -45,6 +46,8 @@ from visits.home import first_of_list
 from visits.models import Infusion, Lot, Measurement, PanelRecord, PanelState, Query, Review, Visit, VisitState
 
 MASKED = Path(__file__).parent.parent / "trialsite" / "protocols" / "examples" / "masked-dose-finding.toml"
+
+CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
 def play(patients, sites, seed=1):
@@ -513,3 +516,24 @@ def test_the_demo_is_not_made_in_production(machine, settings):
     with pytest.raises(CommandError, match="invented patients"):
         call_command("demo", quiet=True)
     assert not Site.objects.exists()
+
+
+PROTOCOLS = MASKED.parent.parent
+SHIPPED = [path for path in (*PROTOCOLS.iterdir(), *(PROTOCOLS / "examples").iterdir()) if path.suffix == ".toml" or
+           (list(path.glob("*.toml")) and path.name not in ("examples", "zh-hans"))]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_the_demo_of_every_protocol_shipped_runs_and_its_names_are_in_both_languages(settings, db, path):
+    settings.TRIAL_PROTOCOL = str(path)
+    trial.versions_in.cache_clear()
+    try:
+        play(patients=3, sites=1)
+        newest = trial.current_protocol().version
+        assert Patient.objects.filter(protocol_version=newest, state=State.RANDOMISED).exists()
+        for code in ("en", "zh-hans"):
+            with translation.override(code):
+                names = [thing.name for p in trial.versions().values() for thing in (*p.visits, *p.panels)]
+                assert all(bool(CHINESE.search(name)) == (code == "zh-hans") for name in names), names
+    finally:
+        trial.versions_in.cache_clear()

@@ -4,9 +4,12 @@ import re
 from decimal import Decimal
 
 import pytest
+from django.urls import reverse
 
 from tests.universe import fields_of, send
+from trialsite.clock import told_at, zone_of
 from trialsite.models import AuditEvent
+from trialsite.telling import Teller
 from visits import demo as steps
 from visits import trend
 from visits.models import CheckFiring, Measurement, Missing, PanelRecord, PanelState, Query
@@ -123,7 +126,7 @@ def test_the_page_shows_the_last_values_of_each_test_and_their_course(unchanged)
     page = unchanged.client(unchanged.chen).get(url_of(unchanged.panel(patient, "W1", "haematology")))
     row = next(row for row in page.context["rows"] if row["test"].code == "HGB")
     assert [one["value"] for one in row["before"]] == ["131 g/L", f"{first} g/L"]
-    assert row["previous"] == "131 g/L" and len(row["curve"]) == 2
+    assert row["previous"]["value"] == "131 g/L" and len(row["curve"]) == 2
     text = page.content.decode()
     assert 'data-last="131"' in text and "<polyline" in text and "style=" not in text.split("<polyline")[1][:200]
 
@@ -247,4 +250,58 @@ def test_an_earlier_result_stands_with_its_unit_where_a_test_has_several(unchang
     for code, unit in (("CREAT", " µmol/L"), ("ALT", "")):
         m = Measurement.objects.get(panel=panel, test=code)
         told = earlier_of(panel.protocol.test(code), [m])
-        assert told["previous"] == told["before"][0]["value"] == f"{m.typed}{unit}", code
+        assert told["previous"]["value"] == f"{m.typed}{unit}", code
+
+
+def test_earlier_results_stand_in_the_unit_of_the_field_with_what_was_reported_beside_them(unchanged, screened):
+    panel = unchanged.panel(screened, "SCR", "chemistry")
+    steps.enter_panel(panel=panel, by=unchanged.chen, slips={"CREAT": "84"})
+    m, test = Measurement.objects.get(panel=panel, test="CREAT"), panel.protocol.test("CREAT")
+    other = Measurement(
+        typed="0.80", value=Decimal("70.72"), unit="µmol/L", reported_unit="mg/dL", collected_on="2026-01-02"
+    )
+    here, there = earlier_of(test, [other, m]), earlier_of(test, [other, m], "mg/dL")
+    assert [one["value"] for one in here["before"]] == ["71 µmol/L", "84 µmol/L"]
+    assert [one["reported"] for one in here["before"]] == ["0.80 mg/dL", ""]
+    assert [one["value"] for one in there["before"]] == ["0.80 mg/dL", "0.95 mg/dL"]
+    assert [one["reported"] for one in there["before"]] == ["", "84 µmol/L"]
+    assert here["last"] == {"last": "0.80", "last-unit": "mg/dL", "last-on": "2026-01-02"}, "taken over as reported"
+
+
+def test_the_earlier_results_follow_the_unit_that_is_chosen(unchanged):
+    patient = unchanged.randomised()
+    steps.enter_panel(panel=unchanged.panel(patient, "W0", "chemistry"), by=unchanged.chen, slips={"CREAT": "84"})
+    rows, page = check(
+        unchanged.client(unchanged.chen), unchanged.panel(patient, "W1", "chemistry"), unit_CREAT="mg/dL"
+    )
+    assert rows["CREAT"]["previous"]["value"] == "0.95 mg/dL" and "reported: 84 µmol/L" in page
+
+
+def test_a_confirmed_value_says_who_looked_it_up_and_when_at_its_field_and_where_it_is_verified(unchanged, panel):
+    chen, maria = unchanged.client(unchanged.chen), unchanged.client(unchanged.maria)
+    typed = {"CD4": "4000", "confirm_implausible_CD4": "4000"}
+    assert send(chen, url_of(panel), **typed).status_code == 302
+    firing = CheckFiring.objects.get(panel=panel, test="CD4", check_code="implausible")
+    verification = reverse("visits:check_record", args=["verify", "visits", "panelrecord", panel.pk])
+    for client, address in ((chen, url_of(panel)), (maria, url_of(panel)), (maria, verification)):
+        page = client.get(address).content.decode()
+        told = re.search(r'class="confirmed" title="([^"]*)".*?</span> (.*?)<', page, re.S)
+        assert told and "4000" in told[1], address
+        assert told[2] == f"Chen Wei, {told_at(firing.at, zone_of(panel.patient.site))}"
+    assert send(chen, url_of(panel), CD4="400", reason="misread").status_code == 302
+    assert 'class="confirmed"' not in chen.get(url_of(panel)).content.decode(), "another value was not looked up"
+
+
+@pytest.mark.parametrize("field", ["collected_on", "collected_at", "laboratory", "comment"])
+def test_a_person_may_ask_about_any_field_of_a_panel_and_the_panel_says_about_which(unchanged, panel, field):
+    steps.enter_panel(panel=panel, by=unchanged.chen)
+    name = str(PanelRecord._meta.get_field(field).verbose_name)
+    maria = unchanged.client(unchanged.maria)
+    assert send(maria, f"{url_of(panel)}query/", about=field, text="As in the source?").status_code == 302
+    query = Query.objects.get(panel=panel, text="As in the source?")
+    assert (query.field, query.test) == (field, "")
+    page = unchanged.client(unchanged.chen).get(url_of(panel)).content.decode()
+    assert f"{name}: As in the source?" in page
+    assert name in maria.get(f"/visits/queries/{query.pk}/").content.decode()
+    line = {"panel_id": panel.pk}
+    assert Teller(panel.protocol).value(Query._meta.get_field("field"), field, line) == name

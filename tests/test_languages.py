@@ -11,12 +11,15 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import formats, translation
 
 from safety import dictionary
+from safety.models import Expectedness
 from tests.test_house import ROOT, SOURCES, TEMPLATES, name_of
 from tests.words import words_of_code, words_of_template
 from trialsite import actions, trial
 from trialsite.management.commands import messages
 from trialsite.models import AuditEvent, User
 from trialsite.saving import Refused
+from visits.models import PanelState
+from visits.views.plan import STANDING_TEXT
 
 ENGLISH, CHINESE = '<html lang="en"', '<html lang="zh-Hans"'
 
@@ -292,3 +295,17 @@ def test_what_is_no_word_in_a_template_is_not(text):
 )  # fmt: skip
 def test_a_sentence_in_code_is_found(code, found):
     assert bool(list(words_of_code(code))) == found
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        (PanelState.EXPECTED.label, "待录入"),  # true also when the visit is overdue
+        (Expectedness.EXPECTED.label, "预期"),
+        (Expectedness.UNEXPECTED.label, "非预期"),
+        (STANDING_TEXT["expected"], "未到期"),
+    ],
+)
+def test_an_expected_panel_an_expected_event_and_an_expected_visit_are_three_words_in_chinese(label, told):
+    with translation.override("zh-hans"):
+        assert str(label) == told

@@ -21,7 +21,7 @@ from trialsite.reasons import REASONS, because, reason_told
 from trialsite.telling import NOBODYS, UNTOLD, Teller, kind_told
 from trialsite.words import Sentence
 from visits.edit_checks import problems_between
-from visits.models import CheckFiring, Measurement, PanelRecord, Query, Review, Visit
+from visits.models import CheckFiring, Measurement, PanelRecord, Query, QueryMessage, Review, Visit
 from visits.results import Result
 
 CLINICAL = [
@@ -102,6 +102,25 @@ TOLD = [
     (Review, "field", "CD4", {"record": "visits.panelrecord"}, "CD4 T cells", None),
     (Review, "roles", "investigator,pharmacist", {}, "Investigator, Pharmacist", "研究者, 药师"),
     (Review, "void_because", "first entry", {}, "first entry", "首次录入"),
+    (
+        QueryMessage,
+        "text",
+        "The value was changed; the check is satisfied.",
+        {},
+        "The value was changed; the check is satisfied.",
+        "值已更改；核查已通过。",
+    ),
+    (QueryMessage, "text", "Looked up: it is right.", {}, "Looked up: it is right.", "Looked up: it is right."),
+    (
+        PanelRecord,
+        "not_done_because",
+        "No longer asked for under protocol version 1.1",
+        {},
+        None,
+        "自方案 1.1 版起不再要求",
+    ),
+    (PanelRecord, "not_done_because", "Not asked for in the corrected sex", {}, None, "按更正后的性别不要求"),
+    (PanelRecord, "not_done_because", "No tube", {}, "No tube", "No tube"),
     (CheckFiring, "outcome", "queried", {}, "query opened", None),
     (Halt, "blocks", ["enrol", "infuse"], {}, "screening of new patients; infusions", None),
     (Visit, "attended_on", "2026-03-01", {}, "2026-03-01", "2026-03-01"),

@@ -1,4 +1,4 @@
-"""The reasons that the system itself gives for a change: the only place that names them.
+"""What the system gives as a reason, or says where a person would: the only place that names it.
 
 The trail keeps them as plain English words, between the reasons that people type; what stands here is told in the
 reader's language, and what people typed as they typed it."""
@@ -31,6 +31,8 @@ REASONS = (
     gettext_noop("first entry"),
     gettext_noop("what was still to come"),
     gettext_noop("not done: %(why)s"),
+    gettext_noop("No longer asked for under protocol version %(version)s"),
+    gettext_noop("Not asked for in the corrected sex"),
     gettext_noop("address of the calendar renewed"),
     gettext_noop("address of the calendar ended"),
     gettext_noop("contents of old copies dropped"),
@@ -52,6 +54,8 @@ REASONS = (
     gettext_noop("query closed"),
     gettext_noop("query re-opened"),
     gettext_noop("the edit checks looked again"),
+    gettext_noop("The value was changed; the check still asks."),
+    gettext_noop("The value was changed; the check is satisfied."),
     gettext_noop("verified against the source"),
     gettext_noop("reviewed"),
     gettext_noop("signed"),

@@ -51,9 +51,13 @@ NOBODYS = {
 NAMED_BY_PROTOCOL = {
     "test": "test", "arm": "arm", "product": "product", "visits_visit.code": "visit", "visits_panelrecord.code": "panel",
 }  # fmt: skip
+# whose fields a query is about, by the column that names the record
+QUERIED_BY = {"panel_id": "visits.panelrecord", "infusion_id": "visits.infusion"}
 # reasons that the system may have given, in a column of the record itself: by column, or by table and column
 REASON_COLUMNS = {
     "void_because",
+    "visits_panelrecord.not_done_because",
+    "visits_querymessage.text",
     "safety_coding.reason",
     "patients_halt.cause",
     "patients_halt.decision",
@@ -196,6 +200,8 @@ class Teller:
         if column == "record_id" and about:
             return self.name(about, value)
         if column == "field":
+            if not about:  # a query about a panel or an infusion
+                about = _model(next((m for c, m in QUERIED_BY.items() if line.get(c)), None))
             own = about and next((one for one in about._meta.concrete_fields if one.name == value), None)
             return str(own.verbose_name) if own else self.named("test", value)
         told = told_codes().get(f"{table}.{column}") or told_codes().get(column)

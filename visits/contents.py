@@ -13,15 +13,16 @@ from functools import cache
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Count, OuterRef, Q, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, JSONObject
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from trialsite import trial
 from trialsite.models import AuditEvent
-from visits.models import Mark, PanelState, Query, Review, open_queries
+from visits.models import CheckFiring, Mark, Outcome, PanelState, Query, Review, open_queries
 
 # columns that are no content: the key stands beside it, and so does the version
 NO_CONTENT = ("id", "version", "hold")
@@ -200,12 +201,23 @@ def queries_on(label, pk="pk"):
     return Query.objects.filter(about or Q(record=label, record_id=OuterRef(pk)))
 
 
+def confirmations_on(label, pk="pk"):
+    """The checks that somebody answered about this form by looking the value up in the source, and whose value is what
+    it was: one column, so that it costs no statement."""
+    about = {PANELS: Q(panel=OuterRef(pk)), INFUSIONS: Q(infusion=OuterRef(pk))}.get(label)
+    firings = CheckFiring.objects.filter(about or Q(record=label, record_id=OuterRef(pk)))
+    firings = firings.filter(outcome=Outcome.CONFIRMED, has_changed_value=False).order_by("id")
+    names = ("test", "minute", "typed", "record", "at", "said")
+    return ArraySubquery(firings.values(told=JSONObject(**{n: n for n in names}, by="by__full_name")))
+
+
 def load_forms(wanted, *, patient=None, reviews=False):
     """The forms with these keys (by label of the model), by (label, key): one statement for each table that is asked.
 
     `wanted` may give a queryset or rows instead of keys; rows that are read here know how many `waiting_queries` they
     have, which the site has not answered. With `patient` all are this patient's, and their `patient` is this
-    object. With `reviews` each comes with its marks, void ones included."""
+    object. With `reviews` each comes with its marks, void ones included, and its
+    `confirmed_checks`."""
     forms = {}
     for label, ids in wanted.items():
         kind = kinds()[label]
@@ -220,6 +232,8 @@ def load_forms(wanted, *, patient=None, reviews=False):
             if any(f.name == "visit" for f in kind.model._meta.fields):
                 rows = rows.select_related("visit", *(["laboratory"] if label == PANELS else []))
             rows = rows.annotate(waiting_queries=number_of(queries_on(label).filter(open_queries())))
+            if reviews:
+                rows = rows.annotate(confirmed_checks=confirmations_on(label))
         for row in rows:
             if patient is not None and label != CASEBOOK:
                 row.patient = patient

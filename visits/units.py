@@ -62,6 +62,20 @@ def plain(number: Decimal) -> Decimal:
     return number.quantize(Decimal(1), context=EXACT) if number.as_tuple().exponent > 0 else number
 
 
+def text_in(test: Test, unit: str, measurement) -> str | None:
+    """A stored result in a unit of the test ("" for the protocol's) as people read it, without the unit: as typed where
+    it was reported in that unit, else converted, in the unit's decimals. None where this version of the test cannot
+    convert it: its protocol standardised to another unit than this one."""
+    unit = unit or test.unit
+    reported, m = measurement.reported_unit or measurement.unit, measurement
+    if m.value is None or reported in ("", unit):
+        return m.typed
+    if m.unit != test.unit:
+        return None
+    known = unit_of(test, unit)
+    return f"{m.operator}{rounded(in_unit(m.value, known), places=known.decimals):f}"
+
+
 def standard_text(test: Test, typed: str, operator: str, value: Decimal | None, unit: str) -> str:
     """A stored result in the protocol's unit as people read it, without the unit: as typed where it was reported in
     that unit, else the value in the test's decimals."""

@@ -9,6 +9,7 @@ from patients.actions.allocation import (
 from patients.actions.consents import (
     consent_forms_for,
     correct_consent,
+    has_form_to_sign,
     record_consent,
 )
 from patients.actions.eligibility import (
@@ -59,6 +60,7 @@ __all__ = [
     "correct_person",
     "facts_about",
     "findings_about",
+    "has_form_to_sign",
     "held_since",
     "hold_halts",
     "import_allocation_list",

@@ -89,6 +89,20 @@ def consent_forms_for(patient):
     return offered
 
 
+def has_form_to_sign(patient, consents):
+    """Is there a consent form, dated after the last one signed, that the site may use by now? `consents` are the
+    patient's, the one in force last. Asks nothing of the database while the trial has no such form."""
+    dated = {form.version: form.dated for protocol in trial.versions().values() for form in protocol.consent_forms}
+    since = dated.get(consents[-1].form_version)
+    if since is None or max(dated.values()) <= since:
+        return False
+    today = today_at(patient.site)
+    return any(
+        form.dated > since and (approved_on is None or approved_on <= today)
+        for form, _version, approved_on in consent_forms_for(patient).values()
+    )
+
+
 def _consent_errors(patient, form, version, approved_on, signed_on):
     """Why a form cannot have been signed on a day, by field."""
     errors = {}

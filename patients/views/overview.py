@@ -34,6 +34,7 @@ def show_patient(request, pk):
         "consents": consents,
         "may_enter": can(request.user, Permission.ENTER_DATA, patient.site) and not patient.is_held,
         "may_decide": can(request.user, Permission.DECIDE_ELIGIBILITY, patient.site) and not patient.is_held,
+        "to_sign": bool(consents) and actions.has_form_to_sign(patient, consents),
         "sections": {},
     }
     for name in settings.PATIENT_SECTIONS:
@@ -58,7 +59,7 @@ def steps_of(patient, consents, assessment, dispositions, visits):
     in_screening = patient.state == State.SCREENING and consents
     steps = [step(_("Screened"), "done", patient.screened_on.isoformat())]
     if consents:
-        steps.append(step(_("Consent"), "done", str(consents[0])))
+        steps.append(step(_("Consent"), "done", str(consents[-1])))
     else:
         steps.append(step(_("Consent"), "" if ended else "current", url="" if ended else address("record_consent")))
     if still_open and not patient.day_0:

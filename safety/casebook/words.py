@@ -470,6 +470,8 @@ class Document:
             words.append(self.teller.named("test", query.test))
         if query.minute is not None:
             words.append(_("%d min") % query.minute)
+        if query.field and (query.panel_id or query.infusion_id):
+            words.append(str((PanelRecord if query.panel_id else Infusion)._meta.get_field(query.field).verbose_name))
         return " · ".join(filter(None, words))
 
     def queries(self):

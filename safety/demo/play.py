@@ -61,6 +61,7 @@ class Play(Cast, Supplies, Course, Illness, Judgement, Meeting, Checking):
         first_form = min(form.dated for form in self.protocol.consent_forms)
         if begin < first_form:
             raise Refused(f"The first consent form is dated {first_form}; a demo of this protocol begins on {begin}.")
+        self.release_versions(begin)
         self.stock_pharmacies(begin)
         statistician = self.people.who(Role.STATISTICIAN)
         self.on(self.sites[0], begin, "11:00", entry.make_list, by=statistician, seed=self.seed, strata=self.strata())

@@ -1,7 +1,8 @@
-"""What the sites need: laboratories, lots."""
+"""What the sites need: the approved versions of the protocol, laboratories, lots."""
 
 from datetime import timedelta
 
+from trialsite import actions, trial
 from trialsite.clock import today_at
 from trialsite.roles import Role
 from visits import demo as course
@@ -9,7 +10,17 @@ from visits.models import Laboratory
 
 
 class Supplies:
-    """Laboratories with their ranges, and the lots of the pharmacies."""
+    """Approvals, laboratories with their ranges, and the lots of the pharmacies."""
+
+    def release_versions(self, begin):
+        """Every site works under the newest version of the protocol before the first patient comes."""
+        keeper = self.people.who(Role.DATA_MANAGER)
+        for version in list(trial.versions())[1:]:
+            for site in self.sites:
+                self.on(
+                    site, begin, "08:30", actions.release_version, site=site, protocol_version=version,
+                    approved_on=begin, approved_by="Ethics committee of the hospital", by=keeper,
+                )  # fmt: skip
 
     def keep_ranges(self, begin):
         """A laboratory at each site; every second one reports some tests in another unit. The first changes its

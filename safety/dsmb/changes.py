@@ -149,7 +149,7 @@ def _differences(was, event, *, is_open):
         (_("serious"), lambda e: _("yes") if e.is_serious else _("no")),
         (_("relationship"), lambda e: str(e.get_relationship_display())),
         (_("sponsor's judgement"), lambda e: str(e.judgement.get_causality_display()) if e.judgement else "–"),
-        (_("expected"), lambda e: str(e.get_expectedness_display()) or "–"),
+        (pgettext("adverse event", "expected"), lambda e: str(e.get_expectedness_display()) or "–"),
         (_("outcome"), lambda e: str(e.get_outcome_display())),
         *(() if is_open else ((_("action"), lambda e: str(e.get_action_taken_display())),)),
         (_("onset"), lambda e: e.began_on.isoformat()),

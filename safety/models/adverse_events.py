@@ -4,7 +4,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, OuterRef, Q, Subquery
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import ByPatientQuerySet, Line, person
@@ -58,7 +58,7 @@ class Reappeared(models.TextChoices):
 
 
 class Expectedness(models.TextChoices):
-    EXPECTED = "expected", _("expected")
+    EXPECTED = "expected", pgettext_lazy("adverse event", "expected")
     UNEXPECTED = "unexpected", _("unexpected")
     NOT_JUDGED = "", _("not judged yet")
 

@@ -74,13 +74,13 @@ def follow_amendment(*, patient, on, by):
             if visit.state != VisitState.PLANNED:
                 continue
             visit.patient = patient
-            visit.protocol_version = protocol.version
             if window := windows.get(visit.code):
+                visit.protocol_version = protocol.version
                 visit.day = protocol.visit(visit.code).day
                 visit.planned_on, visit.earliest, visit.latest = window.planned, window.earliest, window.latest
                 followed.append(visit)
             else:
-                visit.state = VisitState.CANCELLED
+                visit.state = VisitState.CANCELLED  # under the version that knows it
             next_version(visit, "protocol_version", "day", "planned_on", "earliest", "latest", "state")
         _follow_panels(patient, followed, by)
         new = [
@@ -107,7 +107,9 @@ def _follow_panels(patient, visits, by):
         if position is None:
             move_panel(panel, PanelState.NOT_DONE)
             panel.entered_by, panel.entered_at = by, timezone.now()
-            panel.not_done_because = f"No longer asked for under protocol version {protocol.version}"
+            panel.not_done_because = because(
+                "No longer asked for under protocol version %(version)s", version=protocol.version
+            )
         else:
             panel.position = position
         changed.append(panel)
@@ -120,7 +122,7 @@ def _follow_panels(patient, visits, by):
     )
 
 
-NOT_FOR_SEX = "Not asked for in the corrected sex"
+NOT_FOR_SEX = because("Not asked for in the corrected sex")
 
 
 def follow_sex(*, patient, by):

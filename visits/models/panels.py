@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from patients.models import PatientRecord, Sex, person
 from trialsite import trial
@@ -17,7 +18,7 @@ from visits.ranges import range_text
 
 
 class PanelState(models.TextChoices):
-    EXPECTED = "expected", _("expected")
+    EXPECTED = "expected", pgettext_lazy("panel", "expected")
     BEGUN = "begun", _("begun")  # entered in part: something is still to come
     ENTERED = "entered", _("entered")
     NOT_DONE = "not_done", _("not done")

@@ -2,13 +2,14 @@
 
 from django.db import models
 from django.utils import timezone
-from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import ByPatientQuerySet, PatientRecord, person
 from trialsite import trial
 from trialsite.models import Site
 from trialsite.queried import queried_records
+from trialsite.reasons import because, reason_told
 from trialsite.roles import Permission, can, sites_where
 from trialsite.words import Sentence
 from visits.edit_checks import title_of
@@ -100,8 +101,8 @@ class Query(PatientRecord):
 
 
 # what the machine says; stored in English, read in the reader's language
-CHANGED_STILL_ASKS = gettext_noop("The value was changed; the check still asks.")
-CHANGED_SATISFIED = gettext_noop("The value was changed; the check is satisfied.")
+CHANGED_STILL_ASKS = because("The value was changed; the check still asks.")
+CHANGED_SATISFIED = because("The value was changed; the check is satisfied.")
 
 
 class QueryMessageQuerySet(ByPatientQuerySet):
@@ -127,7 +128,7 @@ class QueryMessage(PatientRecord):
     @property
     def words(self):
         """What was said; what the machine said in the reader's language."""
-        return gettext(self.text) if self.text in (CHANGED_STILL_ASKS, CHANGED_SATISFIED) else self.text
+        return reason_told(self.text)
 
 
 class Outcome(models.TextChoices):

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST
 
 from trialsite.clock import today_at
 from trialsite.forms import answer_reason
+from trialsite.queried import field_name
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
 from trialsite.ucum import unit_text
@@ -25,7 +26,8 @@ from visits.models import (
     Missing,
     QueryState,
 )
-from visits.units import units_of
+from visits.units import text_in, units_of
+from visits.views.confirmed import confirmed_in
 from visits.views.grades import flag_of, grade_of, grade_told
 from visits.views.marks import marks_of_parts
 from visits.views.plan import is_open, load_panel, visit_context
@@ -33,7 +35,7 @@ from visits.views.plan import is_open, load_panel, visit_context
 EARLIER = 4  # results of a test that are shown beside its field
 
 
-def panel_rows(form, tests, stored, earlier, queries, held):
+def panel_rows(form, tests, stored, earlier, queries, held, confirmed):
     """What the page shows per test: field, unit, range, earlier values, flag, open query."""
     rows = []
     for test in tests:
@@ -51,20 +53,16 @@ def panel_rows(form, tests, stored, earlier, queries, held):
             "range": was,
             "flag": flag_of(m.flag) if m else None,
             "grade": grade_of(m) if m else None,
+            "confirmed": confirmed.get((test.code, None)),
             "query": {"url": reverse("visits:show_query", args=[query.pk]), "text": _("Query")} if query else None,
-            **earlier_of(test, earlier.get(test.code, [])),
+            **earlier_of(test, earlier.get(test.code, []), unit),
         }  # fmt: skip
         if not test.computed:
             field, missing = form[test.code], form[f"missing_{test.code}"]
             if row["previous"] and not test.repeats:
                 field.field.widget.attrs["data-anew"] = ""
             elif row["previous"]:
-                more = {
-                    "data-last": row["last"],
-                    "data-last-unit": row["last_unit"],
-                    "data-last-on": row["previous_on"],
-                }
-                field.field.widget.attrs |= {name: str(value) for name, value in more.items()}
+                field.field.widget.attrs |= {f"data-{name}": str(value) for name, value in row["last"].items()}
             row |= {
                 "field": field, "missing": missing, "why": missing.value() or "", "has_value": bool(field.value()),
             }  # fmt: skip
@@ -72,17 +70,44 @@ def panel_rows(form, tests, stored, earlier, queries, held):
     return rows
 
 
-def earlier_of(test, measurements):
-    """How the earlier results of a test, the latest first, stand beside its field."""
-    if not measurements:
-        return {"previous": "", "previous_on": "", "before": [], "curve": [], "last": "", "last_unit": ""}
-    last, values = measurements[0], [m.value for m in reversed(measurements) if m.value is not None]
+def earlier_of(test, measurements, unit=""):
+    """How the earlier results of a test, the latest first, stand beside its field: all in `unit`, that of the field ("" is
+    the protocol's), each with what was reported where that was another one."""
+    before = [earlier_result(test, m, unit) for m in measurements]
+    values = [m.value for m in reversed(measurements) if m.value is not None]
+    is_comparable = len(values) == len(measurements) and len({m.unit for m in measurements}) == 1
     return {
-        "previous": shown_with_unit(test, last), "previous_on": last.collected_on, "last": last.typed,
-        "last_unit": last.reported_unit,
-        "before": [{"value": shown_with_unit(test, m), "on": m.collected_on} for m in measurements],
-        "curve": trend.curve(values) if len(values) == len(measurements) else [],
+        "previous": before[0] if before else None,
+        "before": before,
+        "curve": trend.curve(values) if is_comparable else [],
+        "last": last_of(test, measurements[0]) if measurements else {},
+    }
+
+
+def earlier_result(test, measurement, unit):
+    """One of them: `value` with its unit where that is needed, the day, what was `reported` in another unit, and whether
+    that unit is `foreign` to this version of the protocol."""
+    known = [one.unit for one in units_of(test)]
+    unit, reported = unit or test.unit, measurement.reported_unit or measurement.unit
+    as_reported = f"{shown(test, measurement)} {unit_text(reported)}".rstrip()
+    one = {"on": measurement.collected_on, "reported": "", "is_foreign": False}
+    if test.kind != "number" or reported in ("", unit):
+        return one | {"value": as_reported if len(known) > 1 else shown(test, measurement)}
+    text = text_in(test, unit, measurement)
+    if text is None or measurement.value is None:
+        return one | {"value": as_reported}
+    return one | {
+        "value": f"{text} {unit_text(unit)}", "reported": as_reported, "is_foreign": reported not in known,
     }  # fmt: skip
+
+
+def last_of(test, measurement):
+    """What taking the last result over puts into the form: value and unit as reported, or, where the form does not know
+    that unit, nothing but the words for it."""
+    unit, on = measurement.reported_unit or measurement.unit, measurement.collected_on
+    if test.kind == "number" and unit and unit not in [known.unit for known in units_of(test)]:
+        return {"foreign": f"{measurement.typed} {unit_text(unit)}", "last-on": on}
+    return {"last": measurement.typed, "last-unit": unit if test.kind == "number" else "", "last-on": on}
 
 
 def measurements_of(panel, tests):
@@ -107,12 +132,6 @@ def measurements_of(panel, tests):
 def shown(test, measurement):
     """A stored result as people read it: the label of a choice, else what was typed."""
     return test.choice_label(measurement.typed) if test.kind == "choice" else measurement.typed
-
-
-def shown_with_unit(test, measurement):
-    """The same, with the unit where the test is reported in several."""
-    unit = unit_text(measurement.reported_unit or measurement.unit) if len(units_of(test)) > 1 else ""
-    return f"{shown(test, measurement)} {unit}".rstrip()
 
 
 class Ranges:
@@ -208,17 +227,23 @@ def enter_panel(request, pk):
     def context():
         there, before = measurements_of(panel, tests) if request.method == "POST" else (stored, earlier)
         plan = protocol.grading
-        queries = {query.test: query for query in panel.queries.exclude(state=QueryState.CLOSED)}
+        confirmed = confirmed_in(panel, protocol)
+        asked = list(panel.queries.exclude(state=QueryState.CLOSED))
+        queries = {query.test: query for query in asked}
+        waiting = [
+            (query, query.field and field_name("visits.panelrecord", query.field)) for query in asked if not query.test
+        ]
         return {
             **visit_context(request, panel.visit, name)(),
             "panel": panel,
             "instructions": protocol.panel(panel.code).instructions,
             "may_enter": may_enter,
             "goes_on": panel.state in UNFINISHED,
-            "rows": panel_rows(form, tests, there, before, queries, held),
+            "rows": panel_rows(form, tests, there, before, queries, held, confirmed),
             "may_query": can(request.user, Permission.RAISE_QUERIES, site),
             "proposes": plan is not None and any(plan.proposes(m.grade, m.baseline_grade) for m in there.values()),
-            "whole_panel_query": queries.get(""),
+            "confirmed": confirmed.get(("", None)),
+            "panel_queries": waiting,
             "marks": marks_of_parts(request.user, panel, there.values()),
         }
 
@@ -267,7 +292,7 @@ def check_panel(request, pk):
             "is_graded_anew": bool(asked_for(test) & moved),
             "questions": questions_of([p for p in of_test if not p.hard], typed, form),
             "range": held.words(test, unit), "unit": unit or test.unit,
-            **earlier_of(test, earlier.get(test.code, [])),
+            **earlier_of(test, earlier.get(test.code, []), unit),
         })  # fmt: skip
     on = str(form.cleaned_data.get("collected_on") or "")
     whole = [problem for problem in problems if problem.test in ("", "collected_on")]

@@ -18,6 +18,7 @@ from trialsite.saving import Saved, answer_form
 from trialsite.ucum import unit_text
 from trialsite.words import listed
 from visits import actions, forms, schedule, waiting
+from visits.contents import PANELS, confirmations_on
 from visits.models import (
     UNFINISHED,
     Infusion,
@@ -41,7 +42,7 @@ def load_visit(user, pk):
 
 def load_panel(user, pk):
     panels = PanelRecord.objects.visible_to(user).select_related("visit", "patient__site", "entered_by", "laboratory")
-    panel = get_object_or_404(panels, pk=pk)
+    panel = get_object_or_404(panels.annotate(confirmed_checks=confirmations_on(PANELS)), pk=pk)
     panel.visit.patient = panel.patient
     return panel
 
@@ -61,7 +62,7 @@ def planned_infusion(visit):
 # --- where a visit stands ------------------------------------------------------------------------
 
 STANDING_TEXT = {
-    "expected": gettext_lazy("expected"),
+    "expected": pgettext_lazy("visit", "expected"),
     "due": gettext_lazy("due"),
     "overdue": pgettext_lazy("visit", "overdue"),
     "draft": gettext_lazy("begun"),
@@ -213,6 +214,7 @@ def visit_context(request, visit, heading, **more):
         "title": visit_title(visit),
         "cancel": reverse("visits:show_visit", args=[visit.pk]),
         "hold": held(visit.patient, visit),
+        "names_version": len(trial.versions()) > 1,
         **more,
     }
 

@@ -20,6 +20,7 @@ from trialsite.queried import field_name, fields_of, queried_records
 from trialsite.roles import Permission, can, needs, require, within_sites
 from trialsite.saving import Saved, answer_form
 from visits import actions, edit_checks, forms
+from visits.laboratories import is_measured_in_laboratory
 from visits.models import (
     QUERY_TRANSITIONS,
     Infusion,
@@ -113,7 +114,8 @@ def about(query):
     if query.minute is not None:
         words.append(_("%d min") % query.minute)
     if query.field:
-        words.append(field_name(query.record or "visits.infusion", query.field))
+        own = "visits.panelrecord" if query.panel_id else "visits.infusion"
+        words.append(field_name(query.record or own, query.field))
     return " · ".join(words)
 
 
@@ -186,19 +188,25 @@ def next_of(query, user):
     return waiting.exclude(pk=query.pk).order_by("raised_at", "id").first()
 
 
+# fields of a panel that a person may ask about, beside its tests
+OF_PANEL = ("collected_on", "collected_at", "laboratory", "comment")
+
+
 @needs(Permission.RAISE_QUERIES)
 def raise_query(request, panel_pk):
     panel = load_panel(request.user, panel_pk)
     require(request.user, Permission.RAISE_QUERIES, panel.patient.site)
+    asked_for = OF_PANEL if is_measured_in_laboratory(panel) else [name for name in OF_PANEL if name != "laboratory"]
+    fields = [(name, field_name("visits.panelrecord", name)) for name in asked_for]
     form = forms.RaiseQueryForm(
         request.POST or None, whole=_("the whole panel"), initial={"about": request.GET.get("test", "")},
-        choices=[(test.code, test.name) for test in panel.protocol.tests_of(panel.code)],
+        choices=[*fields, *((test.code, test.name) for test in panel.protocol.tests_of(panel.code))],
     )  # fmt: skip
 
     def save(form):
-        query = actions.raise_query(
-            panel=panel, test=form.cleaned_data["about"], text=form.cleaned_data["text"], by=request.user
-        )
+        about = form.cleaned_data["about"]
+        asked = {"field" if about in OF_PANEL else "test": about}
+        query = actions.raise_query(panel=panel, **asked, text=form.cleaned_data["text"], by=request.user)
         return Saved(reverse("visits:enter_panel", args=[panel.pk]), query.version, _("The query is raised."))
 
     name = panel.protocol.panel(panel.code).name

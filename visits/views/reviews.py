@@ -17,16 +17,29 @@ from patients.views import PER_PAGE, load_patient, strip_of, visible_sites
 from trialsite import trial
 from trialsite.clock import told_at, zone_of
 from trialsite.forms import answer_reason, confirming
+from trialsite.reasons import reason_told
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import Refused, Saved, answer_form, conflict_row
 from trialsite.telling import Teller
 from trialsite.templatetags.trial import number
 from trialsite.ucum import unit_text
 from visits import actions, forms, waiting
-from visits.contents import CASEBOOK, INFUSIONS, PANELS, Form, asked_of, kinds, load_forms, number_of, queries_on
+from visits.contents import (
+    CASEBOOK,
+    INFUSIONS,
+    PANELS,
+    Form,
+    asked_of,
+    confirmations_on,
+    kinds,
+    load_forms,
+    number_of,
+    queries_on,
+)
 from visits.models import Infusion, Mark, PanelState, Review, Visit, open_queries
 from visits.ranges import range_text
 from visits.reviews import MEANING_OF_CASEBOOK, MEANINGS, STEPS, reasons_not_to
+from visits.views.confirmed import confirmed_in
 from visits.views.grades import flag_of, grade_of
 from visits.views.marks import PAGES
 from visits.views.plan import load_visit, visit_context, visit_title
@@ -117,10 +130,13 @@ def check_visit(request, step, pk):
     """All forms of a visit."""
     with_infusion = Visit.objects.visible_to(request.user).select_related("patient__site", "infusion")
     waiting_queries = number_of(queries_on(INFUSIONS, "infusion__pk").filter(open_queries()))
-    visit = get_object_or_404(with_infusion.annotate(waiting_queries=waiting_queries), pk=pk)
+    confirmed = confirmations_on(INFUSIONS, "infusion__pk")
+    visit = get_object_or_404(
+        with_infusion.annotate(waiting_queries=waiting_queries, confirmed_checks=confirmed), pk=pk
+    )
     infusion = getattr(visit, "infusion", None)
     if infusion is not None:
-        infusion.waiting_queries = visit.waiting_queries
+        infusion.waiting_queries, infusion.confirmed_checks = visit.waiting_queries, visit.confirmed_checks
     wanted = {PANELS: entered_panels(visit), INFUSIONS: [infusion] if infusion is not None else []}
     heading = f"{visit.code} · {visit_title(visit)}"
     return _check(request, step, visit.patient, wanted, back=reverse("visits:show_visit", args=[pk]), of=heading)
@@ -287,16 +303,23 @@ def rows_of(form):
         rows = [row_of(part.title, _("version %(n)d") % {"n": part.record.version}) for part in form.parts]
         zone = zone_of(form.record.site)
         return rows + [row_of(f"{row._meta.verbose_name} {row}", _words_beside(row, zone)) for row in form.beside]
-    zone = zone_of(form.record.patient.site)
-    rows = [row_of(label, value) for label, value in _columns_shown(form.record, zone)]
-    return rows + [row_of(part._meta.verbose_name, _words_of(part, zone)) for part in form.parts]
+    zone, confirmed = zone_of(form.record.patient.site), confirmed_in(form.record, form.protocol)
+    rows = [
+        row_of(label, value) | {"confirmed": confirmed.get((name, None))}
+        for name, label, value in _columns_shown(form.record, zone)
+    ]
+    return rows + [
+        row_of(part._meta.verbose_name, _words_of(part, zone))
+        | {"confirmed": confirmed.get((getattr(part, "test", None), getattr(part, "minute", None)))}
+        for part in form.parts
+    ]
 
 
 UNSHOWN = ("id", "version", "patient", "visit", "preparation", "reported_by", "is_withdrawn")
 
 
 def _columns_shown(record, zone, unshown=UNSHOWN):
-    """(column in words, value in words) of what is filled in; instants by the clock of the site, as on its own page."""
+    """(column, column in words, value in words) of what is filled in; instants by the clock of the site, as on its own page."""
     teller = Teller(trial.current_protocol(), zone=zone)
     line = {f.column: getattr(record, f.attname) for f in record._meta.concrete_fields}
     for f in record._meta.concrete_fields:
@@ -304,16 +327,16 @@ def _columns_shown(record, zone, unshown=UNSHOWN):
         if f.name in unshown or value in (None, "", [], {}):
             continue
         if isinstance(value, datetime):
-            yield f.verbose_name, told_at(value, zone)
+            yield f.name, f.verbose_name, told_at(value, zone)
         else:
             told = teller.value(f, value, line) if isinstance(value, (str, bool, dict, list)) else value
-            yield f.verbose_name, told
+            yield f.name, f.verbose_name, told
 
 
 def _words_beside(row, zone):
     """What the casebook's signature covers of a row that is no form of its own."""
     return " · ".join(
-        f"{label}: {value}" for label, value in _columns_shown(row, zone, (*UNSHOWN, "hold", "proposal_key"))
+        f"{label}: {value}" for _name, label, value in _columns_shown(row, zone, (*UNSHOWN, "hold", "proposal_key"))
     )
 
 
@@ -324,7 +347,7 @@ def _words_of(part, zone):
     if not isinstance(part, Line):
         return " · ".join(filter(None, [str(part), getattr(part, "comment", "")]))
     columns = _columns_shown(part, zone, (*UNSHOWN, "infusion", "protocol_version"))
-    words = [f"{label}: {value}" for label, value in columns]
+    words = [f"{label}: {value}" for _name, label, value in columns]
     return " · ".join([*words, *([_("entered in error")] if part.is_withdrawn else [])])
 
 
@@ -332,8 +355,10 @@ def _rows_of_panel(form):
     there = {m.test: m for m in form.parts}
     panel = form.record
     if panel.state == PanelState.NOT_DONE:
-        return [row_of(_("Not done"), panel.not_done_because)]
-    rows = [row_of(_("Collected on"), f"{panel.collected_on or ''} {panel.collected_at or ''}".strip())]
+        return [row_of(_("Not done"), reason_told(panel.not_done_because))]
+    confirmed = confirmed_in(panel, form.protocol)
+    collected = f"{panel.collected_on or ''} {panel.collected_at or ''}".strip()
+    rows = [row_of(_("Collected on"), collected) | {"confirmed": confirmed.get(("", None))}]
     if panel.laboratory:
         rows.append(row_of(_("Laboratory"), panel.laboratory.name))
     for test in form.protocol.tests_of(panel.code):
@@ -342,6 +367,7 @@ def _rows_of_panel(form):
         is_there = bool(m and (m.typed or m.missing_because)) and not m.is_computed
         unit = m.reported_unit or m.unit if m and m.typed else ""
         row = row_of(test.name, value, unit, test.code, is_there, note=_said_of(m) if m and m.typed else "")
+        row["confirmed"] = confirmed.get((test.code, None))
         rows.append(row | {"flag": flag_of(m.flag), "grade": grade_of(m)} if m else row)
     if panel.comment:
         rows.append(row_of(_("Comment"), panel.comment))

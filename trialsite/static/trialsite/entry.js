@@ -65,8 +65,9 @@
   }
 
   function sameAsLast(row) {
-    const field = fieldOf(row), { last, lastOn, lastUnit, anew } = field.dataset;
+    const field = fieldOf(row), { last, lastOn, lastUnit, anew, foreign } = field.dataset;
     if (anew !== undefined) return say(fit(words.anew, { FIELD: nameOf(row) }));
+    if (foreign !== undefined) return say(fit(words.foreign, { FIELD: nameOf(row), VALUE: foreign, DATE: lastOn }));
     if (last === undefined) return say(fit(words.none, { FIELD: nameOf(row) }));
     const unit = row.querySelector(`[name=unit_${row.dataset.code}]`);
     if (unit && lastUnit) put(unit, lastUnit);
@@ -179,10 +180,12 @@
         row.classList.toggle("has-question", !!place.querySelector(".question"));
         const flags = row.querySelector(".flags"), was = stored.get(row);
         const isAsStored = field.value === was.value && unitOf(row) === was.unit && around() === storedAround && !("regraded" in found.dataset);
+        /* in the unit that is chosen now */
+        row.querySelector(".previous").replaceChildren(...found.querySelector(".previous").childNodes);
         row.querySelector(".range").textContent = isAsStored ? was.range : found.querySelector(".range").textContent;
         if (isAsStored) flags.innerHTML = was.flags;
         else {
-          all(".status:not(a), .grade, .ungraded", flags).forEach((one) => one.remove());
+          all(".status:not(a), .grade, .ungraded, .confirmed", flags).forEach((one) => one.remove());
           flags.prepend(...found.querySelector(".flags").childNodes);
         }
         leaveAside(row);
