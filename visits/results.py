@@ -17,7 +17,7 @@ from trialsite.protocol import Reference, Test
 from trialsite.ucum import unit_text
 from trialsite.words import listed
 from visits.ranges import Held
-from visits.units import bounds_in, standardised, unit_of
+from visits.units import bounds_in, plain, standardised, unit_of
 
 LONGEST_TEXT = 500  # characters
 LONGEST_NUMBER = 30  # characters
@@ -100,6 +100,10 @@ def _read_number_result(test: Test, typed: str, unit: str) -> Result | None:
             _("%(test)s can only be from %(low)s to %(high)s %(unit)s.") % about if reported.unit
             else _("%(test)s can only be from %(low)s to %(high)s.") % about
         )  # fmt: skip
+    if test.step and standard % Decimal(test.step):
+        raise NotAResult(
+            _("%(test)s is only given in steps of %(step)s.") % {"test": test.name, "step": plain(Decimal(test.step))}
+        )
     return Result(typed, operator, standard, "", "" if reported.unit == test.unit else reported.unit)
 
 

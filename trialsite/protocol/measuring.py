@@ -100,6 +100,8 @@ class Test(Part):
     decimals: Annotated[Whole, Field(ge=0, le=4)] = 0
     possible: tuple[Number, Number] | None = None
     plausible: tuple[Number, Number] | None = None
+    # only its multiples are values, e.g. 10 for a scale in tens
+    step: AboveZero | None = None
     operators: tuple[Literal["<", ">"], ...] = ()
     choices: tuple[Choice, ...] = ()
     reference: tuple[Reference, ...] = ()
@@ -177,7 +179,17 @@ def faults_of_tests(p) -> Iterator[Fault]:
             yield Fault(f"{key}.choices", f"expected none for a test of kind {test.kind!r}")
         yield from repeated(f"{key}.choices", (choice.code for choice in test.choices))
         if test.kind != "number":
-            for name in ("unit", "ucum", "units", "possible", "plausible", "operators", "reference", "computed"):
+            for name in (
+                "unit",
+                "ucum",
+                "units",
+                "possible",
+                "plausible",
+                "step",
+                "operators",
+                "reference",
+                "computed",
+            ):
                 if getattr(test, name):
                     yield Fault(f"{key}.{name}", f"expected none for a test of kind {test.kind!r}")
             continue
@@ -187,6 +199,11 @@ def faults_of_tests(p) -> Iterator[Fault]:
             bounds = getattr(test, name)
             if bounds and bounds[0] > bounds[1]:
                 yield Fault(f"{key}.{name}", f"expected [low, high], found {bounds[0]} before {bounds[1]}")
+        if test.step and test.computed:
+            yield Fault(f"{key}.step", "expected none for a computed test")
+        elif test.step and test.possible and any(bound % test.step for bound in test.possible):
+            low, high = test.possible
+            yield Fault(f"{key}.step", f"expected one of which {low} and {high} (possible) are multiples")
         outer, inner = test.possible, test.plausible
         if outer and inner and not (outer[0] <= inner[0] and inner[1] <= outer[1]):
             expected = f"expected bounds inside the possible ones, {outer[0]} to {outer[1]}"
