@@ -1,6 +1,6 @@
 """Pictures of a running demonstration, made by a real browser: the two of the README, or every main page.
 
-./run demo                                                         # and in another terminal
+./run install-dev && ./run demo                                    # and in another terminal
 .venv/bin/python -m tests.screenshots http://127.0.0.1:8000 var/accounts.json docs/screenshots
 .venv/bin/python -m tests.screenshots http://127.0.0.1:8000 var/accounts.json /tmp/pages all [coordinator-01 ...]
 

@@ -8,7 +8,7 @@ depends on the substance. Asks no database.
 
 import re
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 
 # Units that may carry a prefix, and those that may not (UCUM tables 1 to 9, those met in clinical laboratories).
 METRIC = [
@@ -83,6 +83,7 @@ SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 POWER = re.compile(r"\^(-?[0-9]+)")
 
 
+COUNTED = {"cells": pgettext_lazy("unit", "cells")}  # what doses are counted in
 SHARE = re.compile(r"% of (.+)")  # the one kind of unit that is words
 
 
@@ -96,4 +97,6 @@ def unit_text(unit: str | None) -> str:
     """A unit as people write it, in the language of the reader: 10^9/L is 10⁹/L."""
     if whole := whole_of_share(unit):
         return gettext("%% of %(whole)s") % {"whole": whole}
+    if unit in COUNTED:
+        return str(COUNTED[unit])
     return POWER.sub(lambda power: power[1].translate(SUPERSCRIPTS), unit or "")

@@ -365,7 +365,7 @@ class LotField(forms.ModelChoiceField):
 
 
 class PrepareInfusionForm(AskingForm):
-    lot = LotField(None, label=_("Lot"), help_text=_("Only lots that are released and not expired."))
+    lot = LotField(None, empty_label="—", label=_("Lot"), help_text=_("Only lots that are released and not expired."))
     weight_kg = StrictDecimalField(
         label=_("Body weight (kg)"), min_value=20, max_value=250, max_digits=6, decimal_places=2
     )

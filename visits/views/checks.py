@@ -60,7 +60,9 @@ def retire_check(request, key):
         return Saved(reverse("visits:list_checks"), retired.version, _("The check is silent from now on."))
 
     context = {
-        "heading": _("Retire a check"), "intro": name_of(code, test, protocol), "submit": _("Retire"),
+        "heading": _("Retire a check"),
+        "intro": _("%(check)s. A retired check asks nothing more, at any site, until it is restored. Queries that it has opened stay.")
+        % {"check": name_of(code, test, protocol)}, "submit": _("Retire"),
         "cancel": reverse("visits:list_checks"),
     }  # fmt: skip
     return answer_form(request, form, "form.html", context, save)

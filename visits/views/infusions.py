@@ -16,6 +16,7 @@ from trialsite.clock import today_at
 from trialsite.protocol.plans import REACTIONS_PROPOSE_FROM
 from trialsite.roles import Permission, can, can_see_arm, needs, require
 from trialsite.saving import Saved, answer_form, conflict_row
+from trialsite.ucum import unit_text
 from visits import actions, forms
 from visits.grading import reaction_row
 from visits.infusing import planned_dose
@@ -45,7 +46,7 @@ def prepare_infusion(request, pk):
     zone = ZoneInfo(patient.site.timezone)
     form = forms.PrepareInfusionForm(
         request.POST or None, about=visit, record=visit, lots=lots, zone=zone,
-        unit=product.dose.unit if product else "", planned=planned_in_words(product, weight),
+        unit=unit_text(product.dose.unit) if product else "", planned=planned_in_words(product, weight),
         initial={"weight_kg": f"{weight.normalize():f}" if weight else "", "prepared_at": timezone.now()},
     )  # fmt: skip
 
@@ -63,8 +64,8 @@ def prepare_infusion(request, pk):
     intro = ""
     if product:
         dose = product.dose
-        amount = f"{_plain(dose.per_kg or dose.absolute)} {dose.unit}"
-        intro = f"{product.name}: " + (_("%s per kg of body weight") % amount if dose.per_kg else amount)
+        amount = f"{_plain(dose.per_kg or dose.absolute)} {unit_text(dose.unit)}"
+        intro = f"{product.name} · " + (_("%s per kg of body weight") % amount if dose.per_kg else amount)
     heading = _("Prepare infusion %d") % planned_infusion(visit)
     context = visit_context(
         request, visit, heading, intro=intro, lack=lack_of_lots(request.user, product, lots, patient.site)
@@ -87,7 +88,7 @@ def planned_in_words(product, weight):
     """The planned dose of this body weight (kg); nothing where either is not known."""
     if product is None or (weight is None and product.dose.per_kg):
         return ""
-    dose = f"{_plain(planned_dose(product, weight or 1))} {product.dose.unit}"
+    dose = f"{_plain(planned_dose(product, weight or 1))} {unit_text(product.dose.unit)}"
     return (
         _("%(dose)s for %(weight)s kg") % {"dose": dose, "weight": weight.normalize()} if product.dose.per_kg else dose
     )

@@ -15,6 +15,7 @@ from trialsite import trial
 from trialsite.clock import today_at
 from trialsite.roles import Permission, can, can_see_arm, needs, require
 from trialsite.saving import Saved, answer_form
+from trialsite.ucum import unit_text
 from trialsite.words import listed
 from visits import actions, forms, schedule, waiting
 from visits.models import (
@@ -261,7 +262,7 @@ def show_visit(request, pk):
             for step, page in PAGES.items()
             if any(step in form.marks["open_steps"] for form in marked) and can(request.user, STEPS[step].permission, site)
         ],
-        dose_unit=protocol.product(preparation.lot.product).dose.unit if preparation and sees_arm else "",
+        dose_unit=unit_text(protocol.product(preparation.lot.product).dose.unit) if preparation and sees_arm else "",
     )  # fmt: skip
     return render(request, "visits/show_visit.html", context())
 
