@@ -2,7 +2,7 @@
 graded result, or a reaction to an infusion."""
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -41,8 +41,20 @@ class JudgedResult(Line):
         return self.measurement if self.measurement_id else self.reaction
 
 
+class ResultOfEventQuerySet(AdverseEventQuerySet):
+    def of_reactions(self):
+        """Those by which an adverse event belongs to a reaction recorded at an infusion."""
+        return self.filter(is_withdrawn=False, reaction__isnull=False)
+
+    def of_reactions_of(self, event="pk"):
+        """The same, of the event of an outer query."""
+        return self.of_reactions().filter(event=OuterRef(event))
+
+
 class ResultOfEvent(JudgedResult):
     """What an adverse event was reported from, or what else belongs to it: a result, or a reaction to an infusion."""
+
+    objects = ResultOfEventQuerySet.as_manager()
 
     event = models.ForeignKey(AdverseEvent, models.PROTECT, related_name="results", verbose_name=_("adverse event"))
 
