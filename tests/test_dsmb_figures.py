@@ -28,6 +28,7 @@ from safety.models import (
     Deviation,
     Dictionary,
     Recommendation,
+    ResultOfEvent,
     SeriousCase,
     SponsorAssessment,
 )
@@ -439,6 +440,39 @@ def test_events_of_interest_are_counted(trial):
     )
 
 
+OF_INTEREST = [
+    {"code": "REACTION", "name": "Infusion reaction", "terms": ["Anaphylaxis"], "reactions": True},
+    {"code": "CLOT", "name": "Thrombosis", "terms": ["Deep vein thrombosis"]},
+]
+
+
+def test_an_event_that_belongs_to_a_reaction_is_of_interest_and_only_the_closed_part_says_so(monkeypatch):
+    trial = SmallTrial(in_force(monkeypatch, small_protocol(events_of_interest=OF_INTEREST)))
+    draw_arm_letters(by=trial.by)
+    patient = trial.enrol(CELLS, DAY_0)
+    infusion = trial.infuse(trial.visit(patient, "W0", DAY_0), 1, reaction_grades=(2, 2))
+    first, _not_reported = Reaction.objects.filter(infusion=infusion).order_by("pk")
+    chills = trial.report(patient, "Chills", 2, DAY_0)
+    trial.report(patient, "Headache", 1, DAY_0)
+    with acting(trial.by):
+        link = ResultOfEvent.objects.create(
+            patient=patient, event=chills, reaction=first, grade=2, judged_by=trial.by, protocol_version="1.0"
+        )
+    made = figures()
+    of_interest = "Of interest: Infusion reaction"
+    assert rows(made.closed.item("T6"), "Overview")[of_interest][-2:] == ("1 (100.0)", "1")
+    assert of_interest not in rows(made.open.item("T6"), "Overview")
+    assert (
+        made.closed.item("T6")
+        .notes[-1]
+        .endswith("Reactions that were not reported as adverse events are in T11 alone.")
+    )
+    assert made.open.item("T6").notes[-1] == "Of interest, in the closed part alone: Infusion reaction."
+    with acting(trial.by, "for this test"):
+        ResultOfEvent.objects.filter(pk=link.pk).update(is_withdrawn=True)
+    assert rows(figures().closed.item("T6"), "Overview")[of_interest][-2:] == ("0 (0.0)", "0")
+
+
 # --- measurements
 
 
@@ -808,13 +842,38 @@ def test_halts_and_unmaskings_are_listed_without_words_that_could_tell_an_arm(tr
             opened_at=datetime(2026, 7, 1, 1, tzinfo=UTC),
         )  # fmt: skip
     made = figures()
+    causes = {
+        "open": ["a person", "a person", "a stopping rule"],
+        "closed": ["All wait", "–", "A stopping rule of the protocol was met."],
+    }
     for part in made.parts:
         assert [row.cells[-3:] for row in part.item("L5").rows] == [("2026-04-01 10:00", "pregnancy", "–")]
+        # the last one was lifted after the cut-off
         assert [(row.cells[3], row.cells[4]) for row in part.item("L6").rows] == [
-            ("All wait", "not lifted"), ("–", "not lifted"),
-            ("A stopping rule of the protocol was met.", "not lifted"),  # it was after the cut-off
-        ]  # fmt: skip
+            (cause, "not lifted") for cause in causes[part.part]
+        ]
         assert "zebra" not in everything(part).lower()
+
+
+def test_the_open_part_has_no_word_that_people_wrote_of_a_halt_or_of_an_infusion(trial):
+    """Who is held after an infusion reacted to it, and reactions may all be of one group."""
+    patient = trial.enrol(CELLS, DAY_0)
+    infusion = trial.infuse(trial.visit(patient, "W0", DAY_0), 1)
+    about = {"patient": patient, "infusion": infusion}
+    at = datetime(2026, 4, 1, 10, tzinfo=UTC)
+    with acting(trial.by):
+        for scope, who in (("patient", {"patient": patient}), ("trial", {}), ("arm", {"arm": CELLS})):
+            Halt.objects.create(
+                scope=scope, **who, blocks=["infuse"], cause=f"TYPED fever of {scope}", opened_at=at, opened_by=trial.by,
+                decision="TYPED decision", lifted_at=at, lifted_by=trial.by,
+            )  # fmt: skip
+        Reaction.objects.create(**about, term="TYPED chills", began_at=infusion.started_at, grade=2)
+        Interruption.objects.create(**about, stopped_at=infusion.started_at, cause="TYPED vein")
+    made = figures()
+    assert "TYPED" not in everything(made.open)
+    assert "TYPED fever of patient" in everything(made.closed)
+    assert [row.cells[1] for row in made.open.item("L6").rows] == ["one patient", "the whole trial", "one arm"]
+    assert made.closed.item("L6").rows[0].cells[1] == patient.number
 
 
 ITEMS = [
@@ -868,26 +927,36 @@ def test_what_the_board_asked_for_is_told_with_what_became_of_it(trial):
     assert figures().open.item("C4").rows and figures().closed.item("C4").rows
 
 
+NO_NAME = ("a stopping rule", "A stopping rule of the protocol was met.")
+MET = "Related grade 3: 2 of 3"
+
+
 @pytest.mark.parametrize(
-    ("masking", "code", "cause"),
+    ("masking", "code", "about", "opened_by", "cause"),
     [
-        ("open", "SAE", "Related grade 3: 2 of 3"),  # it counts everybody
-        ("open", "ZEBRARULE", "A stopping rule of the protocol was met."),
-        ("double", "", "A stopping rule of the protocol was met."),  # no halt says which, while the trial is masked
+        ("open", "SAE", {}, "a stopping rule: Related grade 3", MET),  # it counts everybody
+        # its name would tell the open part that an event came after an infusion
+        ("open", "SAE", {"within_days_of_infusion": 7}, "a stopping rule", MET),
+        ("open", "SAE", {"of_interest": ["REACTION"]}, "a stopping rule", MET),
+        ("open", "SAE", {"of_interest": ["CLOT"]}, "a stopping rule: Related grade 3", MET),
+        ("open", "ZEBRARULE", {}, *NO_NAME),
+        ("double", "", {}, *NO_NAME),  # no halt says which, while the trial is masked
     ],
 )
-def test_the_halt_of_a_rule_that_counts_everybody_is_named(monkeypatch, masking, code, cause):
+def test_the_halt_of_a_rule_that_counts_everybody_is_named(monkeypatch, masking, code, about, opened_by, cause):
     the_trial = small_protocol().trial.model_dump() | {"masking": masking}
-    trial = SmallTrial(in_force(monkeypatch, small_protocol(trial=the_trial, stopping_rules=RULES)))
+    rules = [RULES[0] | {"counts": RULES[0]["counts"] | about}, RULES[1]]
+    protocol = small_protocol(trial=the_trial, stopping_rules=rules, events_of_interest=OF_INTEREST)
+    trial = SmallTrial(in_force(monkeypatch, protocol))
     draw_arm_letters(by=trial.by)
     with acting(trial.by):
         Halt.objects.create(
-            scope="trial", blocks=["infuse"], cause="Related grade 3: 2 of 3", rule=code, protocol_version="1.0",
+            scope="trial", blocks=["infuse"], cause=MET, rule=code, protocol_version="1.0",
             cause_told={"template": "%(rule)s: 2 of 3", "values": {"rule": "Related grade 3"}}, opened_by=trial.by,
             opened_at=datetime(2026, 4, 1, 10, tzinfo=UTC),
         )  # fmt: skip
-    for part in figures().parts:
-        assert [row.cells[3] for row in part.item("L6").rows] == [cause]
+    made = figures()
+    assert [made.item("L6").rows[0].cells[3] for made in (made.open, made.closed)] == [opened_by, cause]
 
 
 def test_deviations_are_counted_by_category(trial):
@@ -1110,10 +1179,10 @@ def test_figures_come_back_from_their_json(trial):
 
 def test_the_number_of_queries_does_not_grow_with_the_patients(trial, django_assert_num_queries):
     fill(trial, 1)
-    with django_assert_num_queries(36):
+    with django_assert_num_queries(37):
         figures()
     fill(trial, 5)
-    with django_assert_num_queries(36):
+    with django_assert_num_queries(37):
         figures()
 
 
