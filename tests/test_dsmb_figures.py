@@ -25,6 +25,7 @@ from safety.models import (
     ArmLetter,
     Causality,
     Coding,
+    DeclinedResult,
     Deviation,
     Dictionary,
     Recommendation,
@@ -578,9 +579,9 @@ def test_grades_are_told_by_the_worst_after_day_0_and_by_their_shift(trial):
     assert made.open.about.scales == "DAIDS 2.1"
     listed = [row.cells[1:] for row in made.open.item("L4").rows]
     assert listed == [
-        ("ALT", "2026-03-04 (day 2)", "1 U/L", "≤ 40.5", "3 high", "0"),
-        ("ALT", "2026-03-03 (day 1)", "1 U/L", "≤ 40.5", "2 high", "0"),
-        ("ALT", "2026-03-04 (day 2)", "1 U/L", "≤ 40.5", "4 high", "0"),
+        ("ALT", "2026-03-04 (day 2)", "1 U/L", "≤ 40.5", "3 high", "0", "–"),
+        ("ALT", "2026-03-03 (day 1)", "1 U/L", "≤ 40.5", "2 high", "0", "–"),
+        ("ALT", "2026-03-04 (day 2)", "1 U/L", "≤ 40.5", "4 high", "0", "–"),
     ]
 
 
@@ -652,7 +653,7 @@ def test_a_fever_while_an_infusion_runs_is_in_the_results_and_no_baseline(trial)
     assert rows(made.open.item("T12"))["Temperature (at infusions), high"] == ("1", "·", "·", "1", "·")
     assert made.open.item("T13").rows == ()
     (told,) = made.open.item("L4").rows
-    assert told.cells[1:] == ("Temperature", "2026-03-02 (day 0)", "39.6 °C", "–", "3? high", "–")
+    assert told.cells[1:] == ("Temperature", "2026-03-02 (day 0)", "39.6 °C", "–", "3? high", "–", "–")
     (told,) = made.closed.item("L4").rows
     assert told.cells[1:4] == ("B", "Temperature", "2026-03-02 (day 0), infusion 1, minute 30")
     assert "minute 30" not in everything(made.open)
@@ -668,7 +669,7 @@ def test_grades_that_wait_for_an_answer_are_marked_and_counted(trial):
     for day, to_confirm in ((1, True), (2, False)):  # the same grade, confirmed once: it stands
         graded_panel(trial, other, DAY_0 + timedelta(days=day), 3, to_confirm=to_confirm, baseline=2)
     made = figures().open
-    assert [row.cells[-2] for row in made.item("L4").rows] == ["3 high", "4? high", "3? high", "3 high"]
+    assert [row.cells[-3] for row in made.item("L4").rows] == ["3 high", "4? high", "3? high", "3 high"]
     assert made.item("L4").notes[-1] == (
         "?: the grade is proposed, and waits for an investigator's confirmation (2 of 4 results)."
     )
@@ -696,11 +697,51 @@ def test_results_are_listed_by_the_protocols_rule(monkeypatch, rule, listed):
     ):
         graded_panel(trial, patient, DAY_0 + timedelta(days=place), grade, baseline=baseline)
     table = figures().open.item("L4")
-    assert [(row.cells[-2], row.cells[-1]) for row in table.rows] == [
+    assert [(row.cells[-3], row.cells[-2]) for row in table.rows] == [
         (f"{grade} high", "–" if baseline is None else str(baseline)) for grade, baseline in listed
     ]
     for grade in rule.values():
         assert f"grade {grade} or worse" in table.notes[0]
+
+
+BECAME = [
+    # what was done of a result of grade 3, what the board is told
+    ("nothing", {}, "not judged yet"),
+    ("linked", {}, "Raised ALT (no. 1)"),
+    ("linked", {"term": "Alanine aminotransferase increased"}, "Alanine aminotransferase increased (no. 1)"),
+    ("linked", {"is_withdrawn": True}, "not judged yet"),
+    ("linked", {"began_on": CUTOFF + timedelta(days=1)}, "not judged yet"),
+    ("declined", {}, "judged to be none"),
+    ("declined at a milder grade", {}, "not judged yet"),
+    ("an earlier one of the same row linked", {}, "Raised ALT (no. 1)"),
+    ("an earlier one of the same row linked", {"is_ongoing": False, "ended_on": DAY_0 + timedelta(days=4)}, "not judged yet"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("done", "event", "told"), BECAME)
+def test_the_board_is_told_what_became_of_a_result_and_in_no_words_of_a_site(monkeypatch, done, event, told):
+    grading = {"scale": "daids-2.1", "propose_from_grade": 3}
+    trial = SmallTrial(in_force(monkeypatch, small_protocol(grading=grading)))
+    draw_arm_letters(by=trial.by)
+    patient = trial.enrol(CELLS, DAY_0)
+    panels = [graded_panel(trial, patient, DAY_0 + timedelta(days=day), 3) for day in (2, 6)]
+    first, last = (panel.measurements.get() for panel in panels)
+    with acting(trial.by, "as if graded"):
+        Measurement.objects.update(grade_row="alt_high")
+        judged = {"patient": patient, "grade_row": "alt_high", "judged_by": trial.by, "protocol_version": "1.0"}
+        about = dict(event)
+        if "linked" in done:
+            seen = last if done == "linked" else first
+            term, began_on = about.pop("term", "Raised ALT"), about.pop("began_on", DAY_0 + timedelta(days=2))
+            reported = trial.report(patient, term, 3, began_on, **about)
+            ResultOfEvent.objects.create(**judged, measurement=seen, event=reported, grade=3)
+        elif "declined" in done:
+            grade = 3 if done == "declined" else 2
+            DeclinedResult.objects.create(**judged, measurement=last, grade=grade, reason="TYPED, of zebra cells")
+    made = figures()
+    for part in made.parts:
+        assert part.item("L4").rows[-1].cells[-1] == told
+        assert "TYPED" not in everything(part)
 
 
 # --- stopping rules, halts, unmaskings
@@ -1179,10 +1220,10 @@ def test_figures_come_back_from_their_json(trial):
 
 def test_the_number_of_queries_does_not_grow_with_the_patients(trial, django_assert_num_queries):
     fill(trial, 1)
-    with django_assert_num_queries(37):
+    with django_assert_num_queries(39):
         figures()
     fill(trial, 5)
-    with django_assert_num_queries(37):
+    with django_assert_num_queries(39):
         figures()
 
 

@@ -41,7 +41,7 @@ from visits.models import (
 
 
 def read_snapshot(cutoff: date, entered_until: datetime, reported_on: date) -> Snapshot:
-    """All that the open part needs. 26 queries, however many patients there are."""
+    """All that the open part needs. 28 queries, however many patients there are."""
     patients = read_patients(cutoff)
     visits_by_site, visits_by_code = _read_visits(patients, cutoff)
     read_baseline(patients, cutoff, baseline_tests(trial.current_protocol()))

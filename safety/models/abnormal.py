@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import Line, person
+from safety.abnormal import Belongs, Declined, of_reaction, of_result
 from safety.models.adverse_events import AdverseEvent, AdverseEventQuerySet
 from visits.models import Measurement, Reaction
 
@@ -40,6 +41,14 @@ class JudgedResult(Line):
     def seen(self):
         return self.measurement if self.measurement_id else self.reaction
 
+    @property
+    def what(self):
+        """What was judged, as `Finding.what` names it, and its row."""
+        if self.measurement_id:
+            return of_result(self.measurement_id), self.grade_row
+        what = of_reaction(self.reaction.infusion_id, self.reaction.term)
+        return what, what
+
 
 class ResultOfEventQuerySet(AdverseEventQuerySet):
     def of_reactions(self):
@@ -66,6 +75,12 @@ class ResultOfEvent(JudgedResult):
     def __str__(self):
         return f"{self.seen}: {self.event_id}"
 
+    def as_judgement(self):
+        event = self.event
+        return Belongs(
+            *self.what, self.grade, event.grade, event.began_on, None if event.is_ongoing else event.ended_on
+        )
+
 
 class DeclinedResult(JudgedResult):
     """A result or reaction that is no adverse event, and why."""
@@ -83,3 +98,6 @@ class DeclinedResult(JudgedResult):
 
     def __str__(self):
         return self.reason
+
+    def as_judgement(self):
+        return Declined(self.what[0], self.grade)
