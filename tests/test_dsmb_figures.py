@@ -15,7 +15,7 @@ from safety.actions.reports import draw_arm_letters
 from safety.dsmb import counting, measurements
 from safety.dsmb.arms import read_arms
 from safety.dsmb.changes import action_items
-from safety.dsmb.compute import compute_figures
+from safety.dsmb.compute import compute_figures, open_part
 from safety.dsmb.figures import PartFigures, Table
 from safety.dsmb.reading import read_patients, read_snapshot
 from safety.dsmb.snapshot import Before
@@ -492,6 +492,31 @@ def test_the_laboratory_summary_has_median_range_and_flags_by_visit(trial, monke
     assert rows(made.closed.item("T8"), "ALT (U/L)")["Week 0"] == (
         "1", "90.0 (90–90)", "0/1/0", "2", "25.5 (20–31)", "0/0/0", "3", "31.0 (20–90)", "0/1/0",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("graded", "order"),
+    [({"ALT"}, ["ALT", "CD4", "HIV-1", "Weight"]), (set(), ["CD4", "HIV-1", "Weight", "ALT"])],
+)  # fmt: skip
+def test_panels_of_which_most_tests_are_graded_stand_first_in_the_laboratory_summary(monkeypatch, graded, order):
+    """The protocol says which: nothing is listed here or in the code."""
+    parts = small_protocol().model_dump(exclude_unset=True)
+    tests = [{**test, "grade_rows": ("alt_high",) if test["code"] in graded else ()} for test in parts["tests"]]
+    panels = [
+        {"code": "IMMUNE", "name": "Immune", "tests": ("CD4", "HIVRNA", "WEIGHT")},
+        {"code": "LIVER", "name": "Liver", "tests": ("ALT",)},
+    ]
+    visits = [{**visit, "panels": ("IMMUNE", "LIVER")} for visit in parts["visits"]]
+    trial = SmallTrial(in_force(monkeypatch, small_protocol(tests=tests, panels=panels, visits=visits)))
+    visit = trial.visit(trial.enrol(CELLS, DAY_0), "W0", DAY_0)
+    trial.measure(visit, panel="IMMUNE", CD4=1, HIVRNA=1, WEIGHT=1)
+    trial.measure(visit, panel="LIVER", ALT=1)
+    told = [row.cells[0] for row in figures_of_open().item("T8").rows if row.kind == "heading"]
+    assert [name.split()[0] for name in told] == order
+
+
+def figures_of_open():
+    return open_part(read_snapshot(CUTOFF, datetime(2026, 7, 1, tzinfo=UTC), date(2026, 7, 1)))
 
 
 def test_the_trend_has_a_line_for_each_patient_and_a_median_for_each_letter(trial):
