@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from patients.models import Patient
-from safety.abnormal import Belongs, Declined, Finding, of_reaction, of_result, unjudged
+from safety.abnormal import Finding, of_reaction, of_result, unjudged
 from safety.models import DeclinedResult, ResultOfEvent
 from trialsite import scales, trial
 from trialsite.clock import day_at
@@ -140,14 +140,6 @@ def _reactions(patients, plans):
             yield r, Finding(r.pk, what, what, r.grade, day_at(r.patient.site, r.began_at))
 
 
-def what_of(judged):
-    """What was judged, as `Finding.what` names it, and its row."""
-    if judged.measurement_id:
-        return of_result(judged.measurement_id), judged.grade_row
-    what = of_reaction(judged.reaction.infusion_id, judged.reaction.term)
-    return what, what
-
-
 def unjudged_results(patients):
     """The proposals of adverse events that wait, of these patients, earliest first."""
     seen, findings = {}, {}
@@ -159,12 +151,9 @@ def unjudged_results(patients):
     judgements = {}
     mine = {"patient__in": set(findings), "is_withdrawn": False}
     for one in ResultOfEvent.objects.filter(**mine, event__is_withdrawn=False).select_related("event", "reaction"):
-        event = one.event
-        judgements.setdefault(one.patient_id, []).append(
-            Belongs(*what_of(one), one.grade, event.grade, event.began_on, None if event.is_ongoing else event.ended_on)
-        )
+        judgements.setdefault(one.patient_id, []).append(one.as_judgement())
     for one in DeclinedResult.objects.filter(**mine).select_related("reaction"):
-        judgements.setdefault(one.patient_id, []).append(Declined(what_of(one)[0], one.grade))
+        judgements.setdefault(one.patient_id, []).append(one.as_judgement())
     waiting = [
         Proposal(seen[finding], finding)
         for patient, theirs in findings.items() for finding in unjudged(theirs, judgements.get(patient, ()))

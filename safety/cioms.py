@@ -13,6 +13,7 @@ from django.utils import translation
 
 from patients.arms import arms_seen_by
 from safety.challenge import abated, infusions_after, infusions_before, reappeared
+from safety.clocks import Facts
 from safety.dsmb.render import pdf_of
 from safety.models import Outcome, Relationship
 from trialsite import trial
@@ -62,10 +63,11 @@ def form_of(version, arm, lots=()):
     suspects = [drug for drug in content["medications"] if drug["suspect"]]
     others = [drug for drug in content["medications"] if not drug["suspect"]]
     name, dose = product_of(protocol, arm)
+    is_initial = is_initial_report(version, protocol)
     batches = lots_told([(number, lot) for number, lot in lots if number in before]) if arm else ""
     return {
         "number": content["case"]["number"],
-        "version": "Initial" if version.number == 0 else f"Follow-up {version.number}",
+        "version": _version_told(version, is_initial),
         "digest": version.digest,
         "is_unmasked": bool(arm) and protocol.is_masked,
         "trial": protocol.trial.short_title,
@@ -85,7 +87,7 @@ def form_of(version, arm, lots=()):
             *(f"#{n} {drug['route'] or '–'}" for n, drug in enumerate(suspects, 2)),
         ],
         "17": [
-            f"#1 trial treatment: {protocol.trial.short_title}",
+            f"#1 {protocol.trial.indication or protocol.trial.short_title}",
             *(f"#{n} {drug['indication'] or '–'}" for n, drug in enumerate(suspects, 2)),
         ],
         "18": [f"#1 {dates_given(given, zone)}", *(f"#{n} {span_of(drug)}" for n, drug in enumerate(suspects, 2))],
@@ -96,12 +98,14 @@ def form_of(version, arm, lots=()):
         + [f"{regimen['drugs']} (antiretroviral), {span_of(regimen)}" for regimen in content["regimens"]],
         "23": history(content),
         "sponsor": protocol.trial.sponsor,
-        "24a": "\n".join(filter(None, (protocol.trial.sponsor, protocol.trial.sponsor_address))),
+        "24a": "\n".join(
+            filter(None, (protocol.trial.sponsor, protocol.trial.sponsor_address or protocol.trial.registry))
+        ),
         "24b": content["case"]["number"],
         "24c": f"{received_at(version).astimezone(zone):%Y-%m-%d}",
         "24d": ["study"],
         "date": f"{version.made_at.astimezone(zone):%Y-%m-%d}",
-        "25a": "initial" if version.number == 0 else "followup",
+        "25a": "initial" if is_initial else "followup",
         "25b": f"{content['reporter']['name']}, {patient['site']}",
         "26": remarks(version, given_again_on),
     }
@@ -116,6 +120,27 @@ LABELS = {
     "is_congenital": "CONGENITAL ANOMALY",
     "is_important": "OTHER MEDICALLY IMPORTANT CONDITION",
 }
+
+
+def is_initial_report(version, protocol):
+    """Field 25a: the first version; and a later one that goes to an authority to which none went before it was frozen."""
+    if version.number == 0:
+        return True
+    authorities = [duty.code for duty in protocol.safety_reporting if duty.to == "authority"]
+    facts = version.case.facts.filter(known_at__lte=version.made_at).order_by("pk").last()
+    if not authorities or facts is None:
+        return False
+    if not Facts(facts.is_serious, facts.is_grave, facts.is_suspected, facts.is_unexpected).is_susar:
+        return False
+    return not version.case.submissions.filter(
+        duty__in=authorities, case_version__number__lt=version.number, recorded_at__lt=version.made_at
+    ).exists()
+
+
+def _version_told(version, is_initial):
+    if version.number == 0:
+        return "Initial"
+    return f"Initial, version {version.number}" if is_initial else f"Follow-up {version.number}"
 
 
 def local(instant, zone):

@@ -19,6 +19,7 @@ from patients.models import AllocationSlot, Consent, Disposition, Halt, Patient,
 from safety.abnormal_results import unjudged_results
 from safety.coding.work import to_code
 from safety.demo import play_trial, report_event, report_serious_event
+from safety.listings.seen import liver_peaks
 from safety.models import (
     ActionItem,
     AdverseEvent,
@@ -188,7 +189,7 @@ def test_deviations_are_recorded_by_hand_and_as_proposed_and_some_wait_for_a_jud
 def test_graded_results_wait_for_a_judgement_and_some_were_declined(trial_of_13):
     waiting = unjudged_results(Patient.objects.all())
     results = [one for one in waiting if not one.is_reaction]
-    assert 1 <= len(results) <= 8 and max(one.grade for one in results) >= 3
+    assert 1 <= len(results) <= 8 and {"Anemia", "Alanine aminotransferase increased"} <= {one.event for one in results}
     assert DeclinedResult.objects.exists()
     assert Measurement.objects.filter(ungraded_because="hiv").exists()
 
@@ -200,9 +201,38 @@ def test_one_reaction_to_an_infusion_waits_for_a_judgement_and_others_were_repor
     assert {(one.event.term, one.event.grade) for one in reported} == {("Fever", 2)} and reported.count() == 2
 
 
-def test_three_events_are_serious_and_at_most_one_other_is_severe(trial_of_13):
+def test_three_events_are_serious_and_few_others_are_severe(trial_of_13):
     assert AdverseEvent.objects.filter(is_serious=True).count() == 3
-    assert AdverseEvent.objects.filter(grade__gte=3).count() <= 5
+    assert AdverseEvent.objects.filter(grade__gte=3).count() <= 8
+
+
+def test_an_event_that_a_result_shows_has_its_result_and_the_liver_plot_shows_it(trial_of_13):
+    """What the laboratory calls raised was measured: of that grade, on that day, linked to the event."""
+    terms = {
+        "alt_high": "Alanine aminotransferase increased",
+        "platelets_low": "Platelet count decreased",
+        "hgb": "Anemia",
+    }
+    events = AdverseEvent.objects.filter(term__in=terms.values())
+    grades = {(event.term, event.grade) for event in events}
+    assert {(terms["alt_high"], 2), (terms["alt_high"], 3)} <= grades and len({term for term, _grade in grades}) == 3
+    for event in events:
+        links = event.results.filter(is_withdrawn=False, measurement__isnull=False).select_related("measurement")
+        assert (event.began_on, event.grade) in {(one.measurement.collected_on, one.measurement.grade) for one in links}
+    severe = events.get(term=terms["alt_high"], grade=3)
+    result = severe.results.get(measurement__test="ALT").measurement
+    assert f"ALT {result.value / result.reported_high:.1f} times the upper limit" in severe.narrative
+    peaks = liver_peaks(trial_of_13.people.who(Role.SAFETY_OFFICER))
+    assert len([alt for _pk, _number, alt, _bilirubin in peaks if alt > 2]) >= 2
+    assert max(alt for _pk, _number, alt, _bilirubin in peaks) > 5
+
+
+def test_most_results_that_propose_an_event_are_accepted_and_those_of_late_wait(trial_of_13):
+    accepted = ResultOfEvent.objects.filter(measurement__isnull=False).count()
+    after = [one for one in DeclinedResult.objects.all() if "before the first infusion" not in one.reason]
+    waiting = [one for one in unjudged_results(Patient.objects.all()) if not one.is_reaction]
+    assert accepted > len(after) >= 1
+    assert 2 <= len(waiting) <= 6 and all((today_at(one.patient.site) - one.on).days <= 60 for one in waiting)
 
 
 def test_one_case_is_reported_one_is_overdue_and_one_has_its_clock_running(trial_of_13):

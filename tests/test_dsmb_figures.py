@@ -15,7 +15,7 @@ from safety.actions.reports import draw_arm_letters
 from safety.dsmb import counting, measurements
 from safety.dsmb.arms import read_arms
 from safety.dsmb.changes import action_items
-from safety.dsmb.compute import compute_figures
+from safety.dsmb.compute import compute_figures, open_part
 from safety.dsmb.figures import PartFigures, Table
 from safety.dsmb.reading import read_patients, read_snapshot
 from safety.dsmb.snapshot import Before
@@ -25,9 +25,11 @@ from safety.models import (
     ArmLetter,
     Causality,
     Coding,
+    DeclinedResult,
     Deviation,
     Dictionary,
     Recommendation,
+    ResultOfEvent,
     SeriousCase,
     SponsorAssessment,
 )
@@ -439,6 +441,39 @@ def test_events_of_interest_are_counted(trial):
     )
 
 
+OF_INTEREST = [
+    {"code": "REACTION", "name": "Infusion reaction", "terms": ["Anaphylaxis"], "reactions": True},
+    {"code": "CLOT", "name": "Thrombosis", "terms": ["Deep vein thrombosis"]},
+]
+
+
+def test_an_event_that_belongs_to_a_reaction_is_of_interest_and_only_the_closed_part_says_so(monkeypatch):
+    trial = SmallTrial(in_force(monkeypatch, small_protocol(events_of_interest=OF_INTEREST)))
+    draw_arm_letters(by=trial.by)
+    patient = trial.enrol(CELLS, DAY_0)
+    infusion = trial.infuse(trial.visit(patient, "W0", DAY_0), 1, reaction_grades=(2, 2))
+    first, _not_reported = Reaction.objects.filter(infusion=infusion).order_by("pk")
+    chills = trial.report(patient, "Chills", 2, DAY_0)
+    trial.report(patient, "Headache", 1, DAY_0)
+    with acting(trial.by):
+        link = ResultOfEvent.objects.create(
+            patient=patient, event=chills, reaction=first, grade=2, judged_by=trial.by, protocol_version="1.0"
+        )
+    made = figures()
+    of_interest = "Of interest: Infusion reaction"
+    assert rows(made.closed.item("T6"), "Overview")[of_interest][-2:] == ("1 (100.0)", "1")
+    assert of_interest not in rows(made.open.item("T6"), "Overview")
+    assert (
+        made.closed.item("T6")
+        .notes[-1]
+        .endswith("Reactions that were not reported as adverse events are in T11 alone.")
+    )
+    assert made.open.item("T6").notes[-1] == "Of interest, in the closed part alone: Infusion reaction."
+    with acting(trial.by, "for this test"):
+        ResultOfEvent.objects.filter(pk=link.pk).update(is_withdrawn=True)
+    assert rows(figures().closed.item("T6"), "Overview")[of_interest][-2:] == ("0 (0.0)", "0")
+
+
 # --- measurements
 
 
@@ -457,6 +492,31 @@ def test_the_laboratory_summary_has_median_range_and_flags_by_visit(trial, monke
     assert rows(made.closed.item("T8"), "ALT (U/L)")["Week 0"] == (
         "1", "90.0 (90–90)", "0/1/0", "2", "25.5 (20–31)", "0/0/0", "3", "31.0 (20–90)", "0/1/0",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("graded", "order"),
+    [({"ALT"}, ["ALT", "CD4", "HIV-1", "Weight"]), (set(), ["CD4", "HIV-1", "Weight", "ALT"])],
+)  # fmt: skip
+def test_panels_of_which_most_tests_are_graded_stand_first_in_the_laboratory_summary(monkeypatch, graded, order):
+    """The protocol says which: nothing is listed here or in the code."""
+    parts = small_protocol().model_dump(exclude_unset=True)
+    tests = [{**test, "grade_rows": ("alt_high",) if test["code"] in graded else ()} for test in parts["tests"]]
+    panels = [
+        {"code": "IMMUNE", "name": "Immune", "tests": ("CD4", "HIVRNA", "WEIGHT")},
+        {"code": "LIVER", "name": "Liver", "tests": ("ALT",)},
+    ]
+    visits = [{**visit, "panels": ("IMMUNE", "LIVER")} for visit in parts["visits"]]
+    trial = SmallTrial(in_force(monkeypatch, small_protocol(tests=tests, panels=panels, visits=visits)))
+    visit = trial.visit(trial.enrol(CELLS, DAY_0), "W0", DAY_0)
+    trial.measure(visit, panel="IMMUNE", CD4=1, HIVRNA=1, WEIGHT=1)
+    trial.measure(visit, panel="LIVER", ALT=1)
+    told = [row.cells[0] for row in figures_of_open().item("T8").rows if row.kind == "heading"]
+    assert [name.split()[0] for name in told] == order
+
+
+def figures_of_open():
+    return open_part(read_snapshot(CUTOFF, datetime(2026, 7, 1, tzinfo=UTC), date(2026, 7, 1)))
 
 
 def test_the_trend_has_a_line_for_each_patient_and_a_median_for_each_letter(trial):
@@ -544,9 +604,9 @@ def test_grades_are_told_by_the_worst_after_day_0_and_by_their_shift(trial):
     assert made.open.about.scales == "DAIDS 2.1"
     listed = [row.cells[1:] for row in made.open.item("L4").rows]
     assert listed == [
-        ("ALT", "2026-03-04 (day 2)", "1 U/L", "≤ 40.5", "3 high", "0"),
-        ("ALT", "2026-03-03 (day 1)", "1 U/L", "≤ 40.5", "2 high", "0"),
-        ("ALT", "2026-03-04 (day 2)", "1 U/L", "≤ 40.5", "4 high", "0"),
+        ("ALT", "2026-03-04 (day 2)", "1 U/L", "≤ 40.5", "3 high", "0", "–"),
+        ("ALT", "2026-03-03 (day 1)", "1 U/L", "≤ 40.5", "2 high", "0", "–"),
+        ("ALT", "2026-03-04 (day 2)", "1 U/L", "≤ 40.5", "4 high", "0", "–"),
     ]
 
 
@@ -618,7 +678,7 @@ def test_a_fever_while_an_infusion_runs_is_in_the_results_and_no_baseline(trial)
     assert rows(made.open.item("T12"))["Temperature (at infusions), high"] == ("1", "·", "·", "1", "·")
     assert made.open.item("T13").rows == ()
     (told,) = made.open.item("L4").rows
-    assert told.cells[1:] == ("Temperature", "2026-03-02 (day 0)", "39.6 °C", "–", "3? high", "–")
+    assert told.cells[1:] == ("Temperature", "2026-03-02 (day 0)", "39.6 °C", "–", "3? high", "–", "–")
     (told,) = made.closed.item("L4").rows
     assert told.cells[1:4] == ("B", "Temperature", "2026-03-02 (day 0), infusion 1, minute 30")
     assert "minute 30" not in everything(made.open)
@@ -634,7 +694,7 @@ def test_grades_that_wait_for_an_answer_are_marked_and_counted(trial):
     for day, to_confirm in ((1, True), (2, False)):  # the same grade, confirmed once: it stands
         graded_panel(trial, other, DAY_0 + timedelta(days=day), 3, to_confirm=to_confirm, baseline=2)
     made = figures().open
-    assert [row.cells[-2] for row in made.item("L4").rows] == ["3 high", "4? high", "3? high", "3 high"]
+    assert [row.cells[-3] for row in made.item("L4").rows] == ["3 high", "4? high", "3? high", "3 high"]
     assert made.item("L4").notes[-1] == (
         "?: the grade is proposed, and waits for an investigator's confirmation (2 of 4 results)."
     )
@@ -662,11 +722,51 @@ def test_results_are_listed_by_the_protocols_rule(monkeypatch, rule, listed):
     ):
         graded_panel(trial, patient, DAY_0 + timedelta(days=place), grade, baseline=baseline)
     table = figures().open.item("L4")
-    assert [(row.cells[-2], row.cells[-1]) for row in table.rows] == [
+    assert [(row.cells[-3], row.cells[-2]) for row in table.rows] == [
         (f"{grade} high", "–" if baseline is None else str(baseline)) for grade, baseline in listed
     ]
     for grade in rule.values():
         assert f"grade {grade} or worse" in table.notes[0]
+
+
+BECAME = [
+    # what was done of a result of grade 3, what the board is told
+    ("nothing", {}, "not judged yet"),
+    ("linked", {}, "Raised ALT (no. 1)"),
+    ("linked", {"term": "Alanine aminotransferase increased"}, "Alanine aminotransferase increased (no. 1)"),
+    ("linked", {"is_withdrawn": True}, "not judged yet"),
+    ("linked", {"began_on": CUTOFF + timedelta(days=1)}, "not judged yet"),
+    ("declined", {}, "judged to be none"),
+    ("declined at a milder grade", {}, "not judged yet"),
+    ("an earlier one of the same row linked", {}, "Raised ALT (no. 1)"),
+    ("an earlier one of the same row linked", {"is_ongoing": False, "ended_on": DAY_0 + timedelta(days=4)}, "not judged yet"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("done", "event", "told"), BECAME)
+def test_the_board_is_told_what_became_of_a_result_and_in_no_words_of_a_site(monkeypatch, done, event, told):
+    grading = {"scale": "daids-2.1", "propose_from_grade": 3}
+    trial = SmallTrial(in_force(monkeypatch, small_protocol(grading=grading)))
+    draw_arm_letters(by=trial.by)
+    patient = trial.enrol(CELLS, DAY_0)
+    panels = [graded_panel(trial, patient, DAY_0 + timedelta(days=day), 3) for day in (2, 6)]
+    first, last = (panel.measurements.get() for panel in panels)
+    with acting(trial.by, "as if graded"):
+        Measurement.objects.update(grade_row="alt_high")
+        judged = {"patient": patient, "grade_row": "alt_high", "judged_by": trial.by, "protocol_version": "1.0"}
+        about = dict(event)
+        if "linked" in done:
+            seen = last if done == "linked" else first
+            term, began_on = about.pop("term", "Raised ALT"), about.pop("began_on", DAY_0 + timedelta(days=2))
+            reported = trial.report(patient, term, 3, began_on, **about)
+            ResultOfEvent.objects.create(**judged, measurement=seen, event=reported, grade=3)
+        elif "declined" in done:
+            grade = 3 if done == "declined" else 2
+            DeclinedResult.objects.create(**judged, measurement=last, grade=grade, reason="TYPED, of zebra cells")
+    made = figures()
+    for part in made.parts:
+        assert part.item("L4").rows[-1].cells[-1] == told
+        assert "TYPED" not in everything(part)
 
 
 # --- stopping rules, halts, unmaskings
@@ -808,13 +908,38 @@ def test_halts_and_unmaskings_are_listed_without_words_that_could_tell_an_arm(tr
             opened_at=datetime(2026, 7, 1, 1, tzinfo=UTC),
         )  # fmt: skip
     made = figures()
+    causes = {
+        "open": ["a person", "a person", "a stopping rule"],
+        "closed": ["All wait", "–", "A stopping rule of the protocol was met."],
+    }
     for part in made.parts:
         assert [row.cells[-3:] for row in part.item("L5").rows] == [("2026-04-01 10:00", "pregnancy", "–")]
+        # the last one was lifted after the cut-off
         assert [(row.cells[3], row.cells[4]) for row in part.item("L6").rows] == [
-            ("All wait", "not lifted"), ("–", "not lifted"),
-            ("A stopping rule of the protocol was met.", "not lifted"),  # it was after the cut-off
-        ]  # fmt: skip
+            (cause, "not lifted") for cause in causes[part.part]
+        ]
         assert "zebra" not in everything(part).lower()
+
+
+def test_the_open_part_has_no_word_that_people_wrote_of_a_halt_or_of_an_infusion(trial):
+    """Who is held after an infusion reacted to it, and reactions may all be of one group."""
+    patient = trial.enrol(CELLS, DAY_0)
+    infusion = trial.infuse(trial.visit(patient, "W0", DAY_0), 1)
+    about = {"patient": patient, "infusion": infusion}
+    at = datetime(2026, 4, 1, 10, tzinfo=UTC)
+    with acting(trial.by):
+        for scope, who in (("patient", {"patient": patient}), ("trial", {}), ("arm", {"arm": CELLS})):
+            Halt.objects.create(
+                scope=scope, **who, blocks=["infuse"], cause=f"TYPED fever of {scope}", opened_at=at, opened_by=trial.by,
+                decision="TYPED decision", lifted_at=at, lifted_by=trial.by,
+            )  # fmt: skip
+        Reaction.objects.create(**about, term="TYPED chills", began_at=infusion.started_at, grade=2)
+        Interruption.objects.create(**about, stopped_at=infusion.started_at, cause="TYPED vein")
+    made = figures()
+    assert "TYPED" not in everything(made.open)
+    assert "TYPED fever of patient" in everything(made.closed)
+    assert [row.cells[1] for row in made.open.item("L6").rows] == ["one patient", "the whole trial", "one arm"]
+    assert made.closed.item("L6").rows[0].cells[1] == patient.number
 
 
 ITEMS = [
@@ -868,26 +993,36 @@ def test_what_the_board_asked_for_is_told_with_what_became_of_it(trial):
     assert figures().open.item("C4").rows and figures().closed.item("C4").rows
 
 
+NO_NAME = ("a stopping rule", "A stopping rule of the protocol was met.")
+MET = "Related grade 3: 2 of 3"
+
+
 @pytest.mark.parametrize(
-    ("masking", "code", "cause"),
+    ("masking", "code", "about", "opened_by", "cause"),
     [
-        ("open", "SAE", "Related grade 3: 2 of 3"),  # it counts everybody
-        ("open", "ZEBRARULE", "A stopping rule of the protocol was met."),
-        ("double", "", "A stopping rule of the protocol was met."),  # no halt says which, while the trial is masked
+        ("open", "SAE", {}, "a stopping rule: Related grade 3", MET),  # it counts everybody
+        # its name would tell the open part that an event came after an infusion
+        ("open", "SAE", {"within_days_of_infusion": 7}, "a stopping rule", MET),
+        ("open", "SAE", {"of_interest": ["REACTION"]}, "a stopping rule", MET),
+        ("open", "SAE", {"of_interest": ["CLOT"]}, "a stopping rule: Related grade 3", MET),
+        ("open", "ZEBRARULE", {}, *NO_NAME),
+        ("double", "", {}, *NO_NAME),  # no halt says which, while the trial is masked
     ],
 )
-def test_the_halt_of_a_rule_that_counts_everybody_is_named(monkeypatch, masking, code, cause):
+def test_the_halt_of_a_rule_that_counts_everybody_is_named(monkeypatch, masking, code, about, opened_by, cause):
     the_trial = small_protocol().trial.model_dump() | {"masking": masking}
-    trial = SmallTrial(in_force(monkeypatch, small_protocol(trial=the_trial, stopping_rules=RULES)))
+    rules = [RULES[0] | {"counts": RULES[0]["counts"] | about}, RULES[1]]
+    protocol = small_protocol(trial=the_trial, stopping_rules=rules, events_of_interest=OF_INTEREST)
+    trial = SmallTrial(in_force(monkeypatch, protocol))
     draw_arm_letters(by=trial.by)
     with acting(trial.by):
         Halt.objects.create(
-            scope="trial", blocks=["infuse"], cause="Related grade 3: 2 of 3", rule=code, protocol_version="1.0",
+            scope="trial", blocks=["infuse"], cause=MET, rule=code, protocol_version="1.0",
             cause_told={"template": "%(rule)s: 2 of 3", "values": {"rule": "Related grade 3"}}, opened_by=trial.by,
             opened_at=datetime(2026, 4, 1, 10, tzinfo=UTC),
         )  # fmt: skip
-    for part in figures().parts:
-        assert [row.cells[3] for row in part.item("L6").rows] == [cause]
+    made = figures()
+    assert [made.item("L6").rows[0].cells[3] for made in (made.open, made.closed)] == [opened_by, cause]
 
 
 def test_deviations_are_counted_by_category(trial):
@@ -1110,10 +1245,10 @@ def test_figures_come_back_from_their_json(trial):
 
 def test_the_number_of_queries_does_not_grow_with_the_patients(trial, django_assert_num_queries):
     fill(trial, 1)
-    with django_assert_num_queries(36):
+    with django_assert_num_queries(39):
         figures()
     fill(trial, 5)
-    with django_assert_num_queries(36):
+    with django_assert_num_queries(39):
         figures()
 
 

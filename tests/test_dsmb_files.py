@@ -74,7 +74,7 @@ def test_the_pdf_has_title_page_header_footer_and_page_numbers(figures, tmp_path
         assert words in first
     for number, page in enumerate(pages, start=1):
         assert "Open session report – confidential" in page
-        assert "Data as of 2026-06-30" in page and "Report of 2026-07-01" in page
+        assert "Data as of 2026-06-30, entered until " in page and "Report of 2026-07-01" in page
         assert f"page {number} of {len(pages)}" in page
     for item in figures.open.items:
         assert item.title in second  # the contents

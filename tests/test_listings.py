@@ -20,7 +20,9 @@ from tests.dsmb_data import in_force
 from tests.universe import send
 from trialsite import trial
 from trialsite.audit import acting
+from trialsite.clock import today_at
 from trialsite.protocol.stopping import EventOfInterest
+from visits import demo as visit_steps
 from visits.models import Infusion, Measurement, Reaction
 
 pytestmark = pytest.mark.django_db
@@ -305,6 +307,17 @@ def test_an_event_of_a_body_system_that_the_protocol_watches_is_of_interest(unch
     assert rows_of(unchanged.client(unchanged.samuel), "interest", "c=term") == []
     unchanged.event(reviewed.here, term="Clot in the leg", body_system="Vascular disorders")
     assert rows_of(unchanged.client(unchanged.samuel), "interest", "c=term") == [["Clot in the leg"]]
+
+
+def test_an_event_that_belongs_to_a_reaction_to_an_infusion_is_of_interest(unchanged):
+    patient = unchanged.randomised(day_0=today_at(unchanged.site) - timedelta(days=3))
+    infusion = visit_steps.give_infusion(
+        patient=patient, by=unchanged.chen, pharmacist=unchanged.zhao, reactions=[("Flushing", 20, 2)]
+    )
+    event = unchanged.event(patient, term="Flushing", grade=2, began_on=patient.day_0)
+    assert rows_of(unchanged.client(unchanged.samuel), "interest", "c=term") == []
+    actions.add_result_to_event(seen=infusion.reactions.get(), event=event, by=unchanged.chen)
+    assert rows_of(unchanged.client(unchanged.samuel), "interest", "c=term") == [["Flushing"]]
 
 
 def test_rows_are_chosen_by_arm_and_the_file_holds_the_columns_and_rows_that_were_chosen(unchanged, reviewed):

@@ -784,8 +784,19 @@ NO_INFUSIONS = [
             "stopping_rules[1] (SENTINEL).counts.within_days_of_infusion",
             "expected none in a trial without infusions",
         ),
+        (
+            NO_INFUSIONS,
+            "events_of_interest[0] (INFUSION_REACTION).reactions",
+            "expected none in a trial without infusions",
+        ),
     ],
-    ids=["no screening visit", "first infusion late", "weight of no visit", "reaction without infusion"],
+    ids=[
+        "no screening visit",
+        "first infusion late",
+        "weight of no visit",
+        "reaction without infusion",
+        "of interest without infusion",
+    ],
 )
 def test_a_fault_of_several_tables_is_named_too(tmp_path, changes, key, expected):
     with pytest.raises(ProtocolError) as caught:
@@ -794,7 +805,9 @@ def test_a_fault_of_several_tables_is_named_too(tmp_path, changes, key, expected
 
 
 def test_a_trial_may_have_no_infusions(tmp_path):
-    protocol = load(broken(tmp_path, *NO_INFUSIONS, (", within_days_of_infusion = [0-9]+", "")))
+    protocol = load(
+        broken(tmp_path, *NO_INFUSIONS, (", within_days_of_infusion = [0-9]+", ""), ("^reactions = true\n", ""))
+    )
     assert protocol.infusions is None
 
 

@@ -258,7 +258,50 @@ def test_the_sponsors_address_stands_below_its_name(unchanged, case, monkeypatch
     monkeypatch.setattr(trial, "protocol", lambda version: named)
     assert form_of(version, None)["24a"] == f"Hospital\n{address_of}"
     monkeypatch.setattr(trial, "protocol", lambda version: protocol)
-    assert form_of(version, None)["24a"].startswith(protocol.trial.sponsor)
+    assert form_of(version, None)["24a"] == f"{protocol.trial.sponsor}\n{protocol.trial.registry}"
+
+
+def test_the_treatment_is_given_for_an_indication_and_not_for_the_trial(unchanged, case, monkeypatch):
+    version, protocol = to_sponsor(unchanged, case), trial.current_protocol()
+    assert form_of(version, None)["17"] == ["#1 HIV-1 infection, immune non-response to antiretroviral therapy"]
+    without = protocol.model_copy(update={"trial": protocol.trial.model_copy(update={"indication": ""})})
+    monkeypatch.setattr(trial, "protocol", lambda version: without)
+    assert form_of(version, None)["17"] == [f"#1 {protocol.trial.short_title}"]
+
+
+def test_the_first_form_that_goes_to_the_authority_is_an_initial_one(unchanged, case):
+    """Field 25a: the site's version goes to the sponsor, the one with the sponsor's judgement to the authority."""
+
+    def judged(causality, comment="x", **more):
+        actions.judge_case(
+            case=case, causality=causality, expectedness="unexpected", comment=comment, version=None, by=unchanged.samuel,
+            **more,
+        )  # fmt: skip
+        return actions.make_case_version(case=case, version=None, by=unchanged.samuel)
+
+    def told(version):
+        form = form_of(version, None)
+        return form["25a"], form["version"]
+
+    assert told(to_sponsor(unchanged, case)) == ("initial", "Initial")
+    first = judged("suspected")
+    assert told(first) == ("initial", "Initial, version 1")
+    actions.record_submission(
+        case=case, case_version=first, duty="AUTHORITY_15", stage="first", sent_at=timezone.now(), reference="x",
+        version=None, by=unchanged.samuel,
+    )  # fmt: skip
+    assert told(first) == ("initial", "Initial, version 1"), "what was sent stays as it was"
+    assert told(judged("suspected", comment="again", reason="again")) == ("followup", "Follow-up 2")
+    # what goes to no authority follows the site's own report
+    assert told(judged("excluded", reason="more is known")) == ("followup", "Follow-up 3")
+
+
+def test_the_clock_of_the_sponsor_says_that_it_waits_for_the_written_report(unchanged, case):
+    waits = "written report. That the sponsor knows of the case is recorded"
+    samuel = unchanged.client(unchanged.samuel)
+    assert waits in text_of(samuel, address("show_case", case))
+    to_sponsor(unchanged, case)
+    assert waits not in text_of(samuel, address("show_case", case))
 
 
 def test_each_follow_up_says_when_the_sponsor_received_it(unchanged, case):

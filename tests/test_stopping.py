@@ -15,11 +15,13 @@ from safety import actions
 from safety.coding.rules import Kind
 from safety.models import Crossing, Decision, DictionaryTerm
 from safety.stopping import facts, notice
+from tests.dsmb_data import in_force
 from tests.universe import PASSWORD, send
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.clock import day_at, today_at
 from trialsite.models import AuditEvent, Email, OutboxMessage, User
+from trialsite.protocol.stopping import AnyEventRule, EventSelector
 from trialsite.saving import Refused, Stale
 from visits import actions as visit_actions
 from visits import demo as visit_steps
@@ -248,6 +250,23 @@ def test_linking_a_reaction_to_an_event_that_was_decided_on_opens_nothing(unchan
     actions.withdraw_adverse_event(event=told, version=1, reason="the wrong patient", by=unchanged.chen)
     actions.watch_rules(by=unchanged.chen)
     assert opened() == []
+
+
+def test_an_event_that_is_told_to_belong_to_a_reaction_is_one_of_interest_from_then_on(unchanged, monkeypatch):
+    """Whatever its term: linking it may meet a rule that nothing met before."""
+    rule = AnyEventRule(
+        code="OF_REACTION", name="A serious infusion reaction", kind="any_event", blocks=("infuse",), scope="trial",
+        counts=EventSelector(serious=True, of_interest=("INFUSION_REACTION",)),
+    )  # fmt: skip
+    in_force(monkeypatch, trial.current_protocol().model_copy(update={"stopping_rules": (rule,)}))
+    patient = unchanged.randomised(day_0=today_at(unchanged.site) - timedelta(days=3))
+    infusion = visit_steps.give_infusion(
+        patient=patient, by=unchanged.chen, pharmacist=unchanged.zhao, reactions=[("Bronchospasm", 20, 3)]
+    )
+    told = serious(unchanged, patient, term="Headache", grade=3)
+    assert opened() == []
+    actions.add_result_to_event(seen=infusion.reactions.get(), event=told, by=unchanged.chen)
+    assert opened() == [("OF_REACTION", "trial")]
 
 
 def test_a_correction_of_a_decided_reaction_is_nothing_new_unless_it_is_worse(unchanged, reacted):

@@ -9,6 +9,7 @@ from patients.actions import lock_open_patient, next_version, refuse_when_withdr
 from safety.abnormal_results import proposal_of, version_of
 from safety.actions.adverse_events import report_adverse_event
 from safety.actions.serious import link_results_of
+from safety.actions.stopping import watch_events
 from safety.models import AdverseEvent, DeclinedResult, ResultOfEvent, SeriousCase
 from trialsite.audit import acting
 from trialsite.reasons import because
@@ -40,7 +41,10 @@ def add_result_to_event(*, seen, event, by):
         if event.grade < seen.grade:
             told = _("The event has grade %(event)d, and what was seen grade %(seen)d: change the event's grade first.")
             raise Refused({"event": [told % {"event": event.grade, "seen": seen.grade}]})
-        return _join(seen, event, by=by)
+        joined = _join(seen, event, by=by)
+        if joined.reaction_id:  # which may make it one that a stopping rule counts
+            watch_events(events=[event], by=by)
+        return joined
 
 
 def decline_result(*, seen, reason, by):

@@ -10,14 +10,7 @@ from patients.models import Blocked, Halt, Patient, Scope, State
 from safety.actions.board import look_again
 from safety.models import AdverseEvent, Crossing
 from safety.stopping.evaluation import may_count
-from safety.stopping.facts import (
-    codes_of,
-    event_of,
-    event_of_death,
-    event_of_reaction,
-    states_now,
-    suspected_by_sponsor,
-)
+from safety.stopping.facts import event_of_death, event_of_reaction, known_of, states_now
 from safety.stopping.notice import tell_of_halt, tell_of_more
 from safety.stopping.standing import is_new
 from trialsite import trial
@@ -35,8 +28,8 @@ MET_MASKED = gettext_noop("A stopping rule of the protocol was met. The safety b
 
 
 def watch_events(*, events, by):
-    """After adverse events were reported, changed or coded, or judged by the sponsor."""
-    if _may_matter(_known_of([event for event in events if not event.is_withdrawn])):
+    """After adverse events were reported, changed or coded, judged by the sponsor, or told to belong to a reaction."""
+    if _may_matter(known_of([event for event in events if not event.is_withdrawn])):
         watch_rules(by=by)
 
 
@@ -50,18 +43,13 @@ def watch_after_infusion(*, infusion, by):
 def watch_after_treatment(*, patient, more=(), by):
     """After it became known that the patient is treated: the events entered earlier count now, and `more`."""
     events = AdverseEvent.objects.filter(patient=patient, is_withdrawn=False)
-    if _may_matter([*more, *_known_of(list(events))]):
+    if _may_matter([*more, *known_of(list(events))]):
         watch_rules(by=by)
 
 
 def watch_after_disposition(*, disposition, by):
     if disposition.state == State.DIED and _may_matter([event_of_death(disposition.patient_id, disposition.on)]):
         watch_rules(by=by)
-
-
-def _known_of(rows):
-    codes, suspected = codes_of(rows), suspected_by_sponsor(rows)
-    return [event_of(row, codes.get(row.pk, ()), row.pk in suspected) for row in rows]
 
 
 def _may_matter(events):

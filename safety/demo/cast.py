@@ -1,6 +1,6 @@
 """The patients of the demonstration: who comes when, and what is to become of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from patients.models import Patient, Sex
@@ -25,10 +25,11 @@ FATES = {
     10: "has an infusion today",
     11: "has a bag ready",
     12: "fell ill yesterday",
-    13: "becomes anaemic",
 }
 # who came yesterday to be examined for the infusion of today
 INFUSED_TODAY = ("has an infusion today", "has a bag ready")
+# whose bad result of the last visit nobody has judged yet
+LATELY_ANAEMIC = "has an infusion today"
 # days by which the first infusion, and all that follows, is later than planned
 LATE = {"has a bag ready": 1}
 
@@ -47,6 +48,8 @@ class Story:
     screened_on: date | None = None
     patient: Patient | None = None
     has_ended: bool = False
+    # ailments that only a result will show: at the next visit that measures it
+    unseen: list = field(default_factory=list)
 
     def lot(self, *about):
         return chance(self.name, *about)

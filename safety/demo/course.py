@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from patients import demo as entry
 from patients.models import State
-from safety.demo.cast import INFUSED_TODAY, LATE
-from safety.demo.illness import AFTER_ANYTHING, AFTER_CELLS, Ailment
+from safety.demo.cast import INFUSED_TODAY, LATE, LATELY_ANAEMIC
+from safety.demo.illness import AFTER_ANYTHING, AFTER_CELLS, AILMENTS, Ailment
 from safety.models import ActionTaken, Relationship
 from trialsite.clock import today_at
 from visits import demo as course
@@ -124,7 +124,9 @@ class Course:
         story.patient = entry.fresh(story.patient)
         self.look_at_queries(story)
         self.plan_checks(story, code)
+        self.plan_judging(story, code)
         if code == [*self.planned][-1]:
+            self.judge_results(story=story)  # afterwards nothing is reported of the patient any more
             entry.end_participation(patient=story.patient, by=investigator, on=today)
             story.has_ended = True
 
@@ -133,6 +135,9 @@ class Course:
         coordinator, _investigator, pharmacist = self.team(story)
         is_ready = story.fate == "has a bag ready"
         panels = None if is_ready else course.asked_before_infusion(story.patient, code)
+        if is_ready:  # a result of yesterday that waits for who judges it
+            story.unseen += [ailment for ailment in AILMENTS if ailment.row and ailment not in story.unseen]
+            self.let_results_be_bad(story, self.planned[code])
         course.enter_visit(
             patient=story.patient, code=code, by=coordinator, on=today_at(story.site), body=story.body, panels=panels
         )
@@ -169,15 +174,30 @@ class Course:
         return {test.code: f"{max(value, high + 10**-test.decimals):.{test.decimals}f}"}
 
     def let_results_be_bad(self, story, visit):
-        """A graded result that proposes an adverse event, at the first visit of the follow-up: as low as is plausible."""
-        row = {
-            "has few platelets": "platelets_low",
-            "is not reported": f"haemoglobin_low_{'fe' * (story.sex == 'F')}male",
-        }
+        """A graded result that proposes an adverse event: as low as is plausible, at the first visit of the follow-up, or at the
+        last one before today; and what only a result shows, as soon as it is measured."""
+        anaemia = f"haemoglobin_low_{'fe' * (story.sex == 'F')}male"
+        row = {"has few platelets": "platelets_low", "is not reported": anaemia, LATELY_ANAEMIC: anaemia}.get(
+            story.fate
+        )
         follow_ups = [one for one in self.planned.values() if one.phase == "follow_up"]
-        for test in self.protocol.tests if visit in follow_ups[:1] else ():
-            if row.get(story.fate) in test.grade_rows and test.plausible:
+        measured = self.tests_at(visit, story)
+        if story.fate == LATELY_ANAEMIC:
+            been = [one for one in self.planned.values() if story.day_0 + timedelta(days=one.day + 4) < self.today]
+            is_then = visit in been[-1:]
+        else:
+            is_then = visit in follow_ups[:1]
+        for test in measured if is_then else ():
+            if row in test.grade_rows and test.plausible:
                 story.body.will_be(test.code, visit.code, float(test.plausible[0]))
+        for ailment in [*story.unseen]:
+            if (test := self.test_of(ailment.row)) in measured:
+                story.body.will_be(test.code, visit.code, 2.9 * course.usual_range(test, story.sex)[1])
+                story.unseen.remove(ailment)
+
+    def tests_at(self, visit, story):
+        panels = self.protocol.panels_of(visit.code, story.sex)
+        return [test for panel in panels for test in self.protocol.tests_of(panel.code)]
 
     def infuse(self, story, visit, investigator, pharmacist):
         number, lot = visit.infusion, story.lot(visit.code, "infusion")

@@ -7,9 +7,9 @@ from django.utils.timezone import now
 
 from patients import demo as entry
 from patients.actions import unmask_patient
-from patients.models import Halt, State, WhyUnmasked
+from patients.models import Halt, Patient, State, WhyUnmasked
 from safety import actions
-from safety.abnormal_results import proposal_of
+from safety.abnormal_results import proposal_of, unjudged_results
 from safety.cases import goes_to_authority
 from safety.demo.steps import end_event, report_event, report_serious_event
 from safety.models import ActionTaken, AdverseEvent, Causality, CopyPurpose, Expectedness, Relationship
@@ -18,7 +18,7 @@ from trialsite.models import Email, OutboxMessage
 from trialsite.roles import Role
 from visits import demo as course
 from visits.actions import add_unscheduled_visit
-from visits.models import Infusion
+from visits.models import Infusion, Measurement
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,10 @@ class Ailment:
     relationship: str = Relationship.UNLIKELY
     taken: str = ""
     system: str = ""  # where the words are no term of the dictionary
+    row: str = ""  # of the scale: nobody feels it, a result shows it
 
 
+ALT_ROW = "alt_high"
 AILMENTS = (
     Ailment("Upper respiratory infection", (4, 11), taken="Paracetamol"),
     Ailment("Common cold", (4, 11), relationship=Relationship.NOT_RELATED, system="Infections and infestations"),
@@ -45,7 +47,7 @@ AILMENTS = (
     Ailment("Back pain", (4, 25), relationship=Relationship.NOT_RELATED, taken="Ibuprofen"),
     Ailment("Rash maculo-papular", (5, 20)),
     Ailment("Dizziness", (1, 6)),
-    Ailment("Alanine aminotransferase increased", (20, 60)),
+    Ailment("Alanine aminotransferase increased", (20, 60), row=ALT_ROW),
     Ailment("Hypertriglyceridemia", (60, 200), relationship=Relationship.NOT_RELATED),
     Ailment("Shingles", (10, 25), grades=(2,), relationship=Relationship.NOT_RELATED, taken="Aciclovir"),
 )
@@ -75,6 +77,9 @@ class Illness:
     def report(self, *, story, ailment, began_on, infusion_number=None, reaction=None, **values):
         if story.has_ended:
             return
+        if self.test_of(ailment.row):
+            story.unseen.append(ailment)
+            return
         lot, today, by = story.lot(ailment.term, began_on), today_at(story.site), self.team(story)[1]
         relationship = ailment.relationship
         if infusion_number is None and relationship == Relationship.UNLIKELY and lot.random() < 0.2:
@@ -96,6 +101,10 @@ class Illness:
             **({"aware_at": reaction.began_at} if reaction else {}),
         )  # fmt: skip
         self.follow_up(story, event, began_on + timedelta(days=days))
+
+    def test_of(self, row):
+        """The test that a row of the scale grades and that has an upper limit, None where the protocol measures none."""
+        return next((test for test in self.protocol.tests if row in test.grade_rows and test.reference), None)
 
     def follow_up(self, story, event, ends_on):
         """An event that goes on is ended by a later change, when the patient tells."""
@@ -122,6 +131,7 @@ class Illness:
             patient=story.patient, on=today, panels=drawn or [self.protocol.panels[0].code], by=coordinator
         )
         course.enter_visit(patient=story.patient, code=visit.code, by=coordinator, on=today, body=story.body)
+        self.plan_judging(story, visit.code)
         self.follow_up(story, event, today + timedelta(days=12))
         self.notices_are_read()
         self.on(story.site, today, "19:10", self.report_to_sponsor, story=story, event=event)
@@ -206,11 +216,17 @@ class Illness:
         if story.has_ended:
             return
         today, investigator = today_at(story.site), self.team(story)[1]
+        result = self.control_liver(story)
+        times = f"{result.value / result.reported_high:.1f}" if result else "6.2"
         event = report_event(
             patient=story.patient, by=investigator, term="Alanine aminotransferase increased", on=today, days=None, grade=3,
             relationship=Relationship.POSSIBLE, infusion_number=number,
-            narrative="ALT 6.2 times the upper limit, no symptoms, bilirubin normal. No new medication.",
+            narrative=f"ALT {times} times the upper limit, no symptoms, bilirubin normal. No new medication.",
+            seen=result if result and proposal_of(result) else None,
         )  # fmt: skip
+        for one in unjudged_results(Patient.objects.filter(pk=story.patient.pk)):
+            if result and one.visit == result.panel.visit and one.grade <= event.grade:  # as AST, which rises with ALT
+                actions.add_result_to_event(seen=one.seen, event=event, by=investigator)
         self.follow_up(story, event, today + timedelta(days=40))
         self.notices_are_read()
         for halt in Halt.objects.open().filter(patient=story.patient):
@@ -220,6 +236,23 @@ class Illness:
                 conditions="ALT twice in the four weeks after each infusion.",
                 asks="Write the two controls of ALT into the site manual", answer="Site manual, version 3, sent to all sites",
             )  # fmt: skip
+
+    def control_liver(self, story):
+        """An unscheduled visit at which ALT is found to be 6.2 times the upper limit. Gives the result, None where the
+        protocol does not measure it."""
+        test = self.test_of(ALT_ROW)
+        panels = [p.code for p in self.protocol.panels if test and test.code in p.tests][:1]
+        if not panels:
+            return None
+        coordinator, today = self.team(story)[0], today_at(story.site)
+        visit = add_unscheduled_visit(patient=story.patient, on=today, panels=panels, by=coordinator)
+        high = 6.2 * course.usual_range(test, story.sex)[1]
+        story.body.will_be(test.code, visit.code, high)
+        course.enter_visit(
+            patient=story.patient, code=visit.code, by=coordinator, on=today, body=story.body,
+            found={test.code: f"{high:.{test.decimals}f}"},
+        )  # fmt: skip
+        return Measurement.objects.get(panel__visit=visit, test=test.code)
 
     def correct_an_event(self):
         """Between the reports, so that the second one tells of it."""

@@ -1,20 +1,25 @@
 """What the sites and the coders of the demonstration decide."""
 
 from datetime import timedelta
+from functools import partial
 
 from patients.actions import open_halt
 from patients.models import Blocked, Patient, Scope, State
 from safety import actions
 from safety.abnormal_results import unjudged_results
+from safety.actions.adverse_events import body_system_of
 from safety.coding.rules import CodingState, Kind
 from safety.coding.search import dictionary_of, exact_term
 from safety.coding.work import codes, to_code, waiting_of
-from safety.demo.steps import record_deviation
+from safety.demo.cast import LATELY_ANAEMIC
+from safety.demo.steps import record_deviation, report_event
 from safety.deviations import Category
+from safety.models import AdverseEvent
 from safety.proposals import unjudged_among
 from trialsite.clock import today_at
 from trialsite.demo import chance
 from trialsite.roles import Role
+from visits.models import Query, QueryState
 
 # what is coded as what; of the late ones the codes still wait for approval, other words wait for a code
 CODED_AS = {
@@ -34,6 +39,7 @@ BY_HAND = (
 WHAT_WAS_DONE = ("The site was reminded of the window", "The appointment is now confirmed a day before", "")
 NO_DEVIATION = "The source shows that it took place as planned; the entry is being corrected."
 NO_EVENT = "No symptoms, no treatment, and the next value is back where it was before."
+NO_EVENT_BEFORE = "Was so before the first infusion; it stands in the medical history."
 
 
 class Judgement:
@@ -78,8 +84,8 @@ class Judgement:
                 corrected_on=today if action else None,
             )  # fmt: skip
         for one in unjudged_results(Patient.objects.filter(site=site)):
-            if one.grade < 3 and one.patient.is_open and not one.is_reaction:
-                actions.decline_result(seen=one.seen, reason=NO_EVENT, by=investigator)
+            if one.on < today - timedelta(days=14):
+                self.judge(one, by=investigator)
         present = Patient.objects.filter(site=site, state=State.RANDOMISED).order_by("-number").first()
         if place % 3 == 1 and present:
             category, description, action = BY_HAND[place // 3 % len(BY_HAND)]
@@ -88,6 +94,48 @@ class Judgement:
                 category=category.value, description=description, corrective_action=action,
                 corrected_on=today if action and place < 6 else None,
             )  # fmt: skip
+
+    def plan_judging(self, story, code):
+        """The investigator looks at the results of a visit when they are all there."""
+        days = story.lot(code, "judged").randint(2, 9)
+        self.on(story.site, today_at(story.site) + timedelta(days=days), "17:05", self.judge_results, story=story)
+
+    def judge_results(self, *, story):
+        """All that waits; of one patient not that of the last month."""
+        for one in unjudged_results(Patient.objects.filter(pk=story.patient.pk)):
+            if story.fate == LATELY_ANAEMIC and one.on > self.today - timedelta(days=30):
+                continue
+            self.judge(one, by=self.team(story)[1], follow_up=partial(self.follow_up, story))
+
+    def judge(self, one, *, by, follow_up=None):
+        """A result that proposes an event belongs to one that was reported, is reported as one, or, one of four, is none."""
+        if one.is_reaction or not one.patient.is_open:
+            return
+        asked = Query.objects.filter(
+            patient=one.patient, panel=one.seen.panel, test=one.seen.test, state=QueryState.OPEN
+        )
+        if one.seen.panel_id and asked.exists():  # it may be a slip
+            return
+        patient, lot = one.patient, chance(self.seed, one.patient.number, one.visit.code, one.event, one.on)
+        if patient.day_0 is None or one.on < patient.day_0:
+            actions.decline_result(seen=one.seen, reason=NO_EVENT_BEFORE, by=by)
+            return
+        same = AdverseEvent.objects.filter(
+            patient=patient, is_withdrawn=False, term__iexact=one.event, grade__gte=one.grade,
+            began_on__range=(one.on - timedelta(days=7), one.on),
+        )  # fmt: skip
+        if event := same.order_by("pk").first():
+            actions.add_result_to_event(seen=one.seen, event=event, by=by)
+        elif (one.grade < 3 and lot.random() < 0.25) or not body_system_of(one.event):
+            actions.decline_result(seen=one.seen, reason=NO_EVENT, by=by)
+        else:
+            days = lot.randint(7, 40)
+            event = report_event(
+                patient=patient, by=by, term=one.event, on=one.on, days=days, grade=one.grade, seen=one.seen,
+                aware_on=today_at(patient.site),
+            )  # fmt: skip
+            if follow_up:
+                follow_up(event, one.on + timedelta(days=days))
 
     def plan_coding(self, begin):
         """Every six weeks the data manager codes what has come, and the safety officer approves it after four days."""

@@ -24,7 +24,7 @@ class Arms:
 
 
 def read_arms(patients, cutoff, series=1) -> Arms:
-    """What the closed part needs besides. Ten queries. Raises KeyError when an arm has no letter yet."""
+    """What the closed part needs besides. Eleven queries. Raises KeyError when an arm has no letter yet."""
     letters = dict(ArmLetter.objects.filter(series=series).values_list("arm", "letter"))
     taken = AllocationSlot.objects.taken().values_list("patient_id", "arm")
     rows = summaries(numbers_until(patients, cutoff), "patient__slot__arm")

@@ -120,7 +120,7 @@ def listings(snapshot, groups, letters):
         all_events(snapshot, groups, letters),
         abnormal_results(snapshot, letters),
         unmaskings(snapshot, letters),
-        halts(snapshot),
+        halts(snapshot, is_open=any(group.is_open for group in groups)),
     )
 
 
@@ -153,7 +153,7 @@ def about(snapshot, part):
             methods.append(
                 _(
                     "What can tell the product is in the closed part alone: doses, interruptions, actions taken with the "
-                    "treatment, reactions to infusions and which infusion an event came after."
+                    "treatment, reactions to infusions, which infusion an event came after, and why and of whom something was halted."
                 )
             )
     else:

@@ -89,7 +89,7 @@ def by_system(terms):
 
 def kinds_of_events(snapshot, *, is_open):
     """What the overview counts: (words, whether an event is of this kind in this patient). What was done with the treatment,
-    and what came soon after an infusion, is of the closed part alone."""
+    what came soon after an infusion, and reactions to infusions are of the closed part alone."""
     kinds = [
         (_("Any adverse event"), lambda p, e: True),
         (_("Related to the study treatment"), lambda p, e: e.counts_as_related),
@@ -108,9 +108,13 @@ def kinds_of_events(snapshot, *, is_open):
             lambda p, e: any(0 <= (e.began_on - i.on).days <= window for i in p.infusions),
         ))  # fmt: skip
     for interest in snapshot.protocol.events_of_interest:
+        if interest.reactions and is_open:
+            continue
         kinds.append((
             _("Of interest: %(name)s") % {"name": interest.name},
-            lambda p, e, interest=interest: interest.covers((e.term, e.counted_as[1]), e.counted_as[0]),
+            lambda p, e, interest=interest: interest.covers(
+                (e.term, e.counted_as[1]), e.counted_as[0], of_reaction=e.of_reaction
+            ),
         ))  # fmt: skip
     return kinds
 
@@ -131,19 +135,32 @@ def adverse_events(snapshot, groups):
             texts += [count(len(found), len(these)), str(sum(map(len, found)))]
         return texts
 
-    rows = []
+    rows, is_open = [], any(group.is_open for group in groups)
     if population:
         rows.append(Row((_("Overview"), *[""] * (len(columns) - 1)), "heading"))
-        for words, is_kind in kinds_of_events(snapshot, is_open=any(group.is_open for group in groups)):
+        for words, is_kind in kinds_of_events(snapshot, is_open=is_open):
             of_kind = lambda p, is_kind=is_kind: [e for e in events_under_treatment(p) if is_kind(p, e)]  # noqa: E731
             rows.append(Row((words, *cells(of_kind)), "inner"))
     rows += rows_by_term(by_term(snapshot), cells)
     return Table(
         "T6", _("Adverse events by body system and term"), tuple(columns), tuple(rows),
         (_("Of %(patients)s; a patient counts once in each line.") % {"patients": snapshot.population_words},
-         *other_events_note(snapshot))
+         *other_events_note(snapshot), *_reactions_note(snapshot, is_open=is_open))
         if rows else other_events_note(snapshot),
         wide=len(groups) > 3, empty=_("Nobody was treated."),
+    )  # fmt: skip
+
+
+def _reactions_note(snapshot, *, is_open):
+    """Where reactions to infusions are counted. It tells no number, and stands there whether there were any or not."""
+    names = [one.name for one in snapshot.protocol.events_of_interest if one.reactions]
+    if not names or not snapshot.protocol.infusions:
+        return ()
+    if is_open:
+        return (_("Of interest, in the closed part alone: %(names)s.") % {"names": listed(names)},)
+    return (
+        _("Of interest, %(names)s: adverse events of these terms, and those that were reported from a reaction recorded at an "
+          "infusion. Reactions that were not reported as adverse events are in T11 alone.") % {"names": listed(names)},
     )  # fmt: skip
 
 

@@ -11,6 +11,8 @@ from safety.dsmb.counting import heading_of, with_more
 from safety.dsmb.events import day_told, listing_columns, who
 from safety.dsmb.figures import Column, Row, Table
 from safety.dsmb.introduction import proposing_rule
+from safety.dsmb.snapshot import Fate
+from trialsite.ctcae import term_told
 from trialsite.ucum import unit_text
 
 GRADES = (1, 2, 3, 4)
@@ -125,7 +127,7 @@ def abnormal_results(snapshot, letters):
     columns = listing_columns(
         letters, Column(_("Test"), align="left", share=2), Column(_("Collected"), align="left", share=1.2 if letters else 0),
         Column(_("Result"), align="left", share=1), Column(_("Reference range"), align="left", share=1),
-        Column(_("Grade")), Column(_("At baseline")),
+        Column(_("Grade")), Column(_("At baseline")), Column(_("Adverse event"), align="left", share=1.4),
     )  # fmt: skip
 
     def collected(one):
@@ -141,7 +143,7 @@ def abnormal_results(snapshot, letters):
             *who(snapshot.patients[one.patient], letters), tests[one.test].name if one.test in tests else one.test,
             collected(one), f"{one.typed} {unit_text(one.unit)}".strip(), _range(one),
             f"{one.grade}{'?' if one.is_to_confirm else ''} {ways.get(one.direction, '')}".strip(),
-            "–" if one.baseline_grade is None else str(one.baseline_grade),
+            "–" if one.baseline_grade is None else str(one.baseline_grade), _became(one),
         ))
         for one in snapshot.abnormal
     )  # fmt: skip
@@ -156,6 +158,13 @@ def abnormal_results(snapshot, letters):
         "L4", _("Clinically significant abnormal results"), columns, rows, (rule, *notes) if rows else (),
         wide=True, empty=_("No such result. %(rule)s") % {"rule": rule},
     )  # fmt: skip
+
+
+def _became(one):
+    """What became of the proposal. Why it was judged to be none is free text of a site, and in neither part."""
+    if one.fate is Fate.BELONGS:
+        return with_more(term_told(one.event.term), _("no. %(number)s") % {"number": one.event.sequence})
+    return {Fate.DECLINED: _("judged to be none"), Fate.WAITS: _("not judged yet"), None: "–"}[one.fate]
 
 
 def _range(one):

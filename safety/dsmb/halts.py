@@ -22,31 +22,57 @@ def _cause(halt):
     return "–" if halt.scope == Scope.ARM else reason_told(halt.cause)
 
 
+def _opened_by(halt):
+    """What the open part says instead of the cause, in which people write of reactions: a rule by its name, where that tells
+    neither an arm nor that something came after an infusion."""
+    if not halt.cause_told:
+        return _("a person")
+    if halt.rule in _pooled_rules() - _rules_of_reactions():
+        name = halt.protocol.by_code["stopping_rules"][halt.rule].name
+        return _("a stopping rule: %(rule)s") % {"rule": name}
+    return _("a stopping rule")
+
+
+def _all_rules():
+    return [(protocol, rule) for protocol in trial.versions().values() for rule in protocol.stopping_rules]
+
+
 def _pooled_rules():
     """The codes of the rules that count everybody, whichever version of the protocol one asks."""
-    rules = [rule for protocol in trial.versions().values() for rule in protocol.stopping_rules]
+    rules = [rule for _protocol, rule in _all_rules()]
     return {rule.code for rule in rules} - {rule.code for rule in rules if rule.arms}
 
 
-def halts(snapshot):
-    """L6. Halts opened until the cut-off; which arm one is of is told to nobody here."""
+def _rules_of_reactions():
+    """The codes of the rules that look at what came after an infusion: that one was met tells it of an event."""
+    return {
+        rule.code for protocol, rule in _all_rules()
+        if rule.counts.within_days_of_infusion is not None
+        or any(one.reactions for one in protocol.events_of_interest if one.code in rule.counts.of_interest)
+    }  # fmt: skip
+
+
+def halts(snapshot, *, is_open):
+    """L6. Halts opened until the cut-off; which arm one is of is told to nobody here. What people wrote, and of which patient,
+    is of the closed part alone: who is held after an infusion may have reacted to it, which may tell the product."""
     rows = []
     for halt in snapshot.halts:
-        patient = snapshot.patients.get(halt.patient_id)
+        patient = None if is_open else snapshot.patients.get(halt.patient_id)
         about = patient.number if patient else str(Scope(halt.scope).label)
         is_lifted = halt.lifted_at is not None and halt.lifted_at.date() <= snapshot.cutoff
         rows.append(
             Row((
                 f"{halt.opened_at:%Y-%m-%d}", about, listed(blocked_told(what) for what in halt.blocks),
-                _cause(halt),
+                _opened_by(halt) if is_open else _cause(halt),
                 f"{halt.lifted_at:%Y-%m-%d}" if is_lifted else _("not lifted"),
             ))
         )  # fmt: skip
     columns = (
         Column(_("Opened"), align="left"), Column(_("Of"), align="left"), Column(_("Blocks"), align="left", share=1),
-        Column(_("Cause"), align="left", share=2), Column(_("Lifted"), align="left"),
+        Column(_("Opened by") if is_open else _("Cause"), align="left", share=2), Column(_("Lifted"), align="left"),
     )  # fmt: skip
-    return Table("L6", _("Halts"), columns, tuple(rows), wide=True, empty=_("Nothing was halted."))
+    notes = (_("Causes, and which patient is held, are in the closed part alone."),) if is_open and rows else ()
+    return Table("L6", _("Halts"), columns, tuple(rows), notes, wide=True, empty=_("Nothing was halted."))
 
 
 def stopping_rules(snapshot, states):

@@ -34,7 +34,7 @@ def laboratory_summary(snapshot, groups, laboratory):
     for test, visit, _letter in laboratory:
         measured[test].add(visit)
     rows = []
-    for code, test in snapshot.newest("tests").items():
+    for code, test in _by_panel(snapshot).items():
         if code not in measured or test.kind != "number":
             continue
         rows.append(Row((name_with_unit(test), *[""] * (len(columns) - 1)), "heading"))
@@ -46,10 +46,24 @@ def laboratory_summary(snapshot, groups, laboratory):
             rows.append(Row((visits.get(visit, visit), *cells), "inner"))
     return Table(
         "T8", _("Laboratory tests and vital signs by visit"), tuple(columns), tuple(rows),
-        (_("Randomised patients. L, H: results below and above the reference range; Q: beyond the limit of "
+        (_("Tests by panel, those panels first of which most tests are graded. Randomised patients. L, H: results below and above the reference range; Q: beyond the limit of "
            "quantification."), *withheld_note(groups)) if rows else (),
         wide=len(groups) > 2, empty=_("Nothing was measured in randomised patients."),
     )  # fmt: skip
+
+
+def _by_panel(snapshot):
+    """{code: test} by panel in the protocol's order, those panels first of which most tests are graded: blood counts and
+    chemistry before what describes or explains. Tests of no panel come last."""
+    tests = snapshot.newest("tests")
+
+    def graded(panel):
+        of_panel = [tests[code] for code in panel.tests if code in tests]
+        return sum(bool(test.grade_rows) for test in of_panel) / max(len(of_panel), 1)
+
+    panels = sorted(snapshot.newest("panels").values(), key=graded, reverse=True)
+    order = [code for panel in panels for code in panel.tests if code in tests]
+    return {code: tests[code] for code in dict.fromkeys([*order, *tests])}
 
 
 def withheld_note(groups):

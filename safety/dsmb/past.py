@@ -11,6 +11,7 @@ from safety.models import (
     ActionItem,
     AdverseEvent,
     Coding,
+    DeclinedResult,
     Deviation,
     DsmbReport,
     Recommendation,
@@ -29,7 +30,18 @@ ABOUT_PATIENTS = [
     Site, Patient, AllocationSlot, Disposition, EligibilityAssessment, ArtRegimen, Preparation, Infusion, Interruption,
     Reaction, AdverseEvent, ResultOfEvent, Coding, SeriousCase, SponsorAssessment, Deviation,
 ]  # fmt: skip
-ALL = [*ABOUT_PATIENTS, Halt, Unmasking, Recommendation, ActionItem, Visit, PanelRecord, Query, Measurement]
+ALL = [
+    *ABOUT_PATIENTS,
+    Halt,
+    Unmasking,
+    Recommendation,
+    ActionItem,
+    Visit,
+    PanelRecord,
+    Query,
+    Measurement,
+    DeclinedResult,
+]
 
 
 def read_past(report):

@@ -46,6 +46,8 @@ def words_of(figures):
         if is_open
         else _("For the members of the board and the statistician who reports to it. Not to be given to anyone else."),
         "data_as_of": _("Data as of %(day)s") % {"day": about.cutoff},
+        "data_and_entry": _("Data as of %(day)s, entered until %(instant)s")
+        % {"day": about.cutoff, "instant": about.entered_until},
         "report_of": _("Report of %(day)s") % {"day": about.reported_on},
         "page_of": _("page {page} of {pages}"),
         "contents": _("Contents"),

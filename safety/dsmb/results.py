@@ -1,11 +1,14 @@
 """Measurements for a report: summaries, the course of a test, grades."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 from django.db.models import Aggregate, Case, CharField, Count, F, FloatField, Max, Min, Q, Value, When
 from django.db.models.functions import Coalesce
 
-from safety.dsmb.snapshot import UNSCHEDULED, Abnormal, BaselineGrade, Graded, Summary, rule_of
+from safety.abnormal import Finding, of_result
+from safety.dsmb.snapshot import UNSCHEDULED, USUAL_RULE, Abnormal, BaselineGrade, Fate, Graded, Summary, rule_of
+from safety.models import DeclinedResult, ResultOfEvent
 from trialsite import trial
 from visits.models import Flag, Measurement
 from visits.treated import after_treatment, before_treatment
@@ -133,11 +136,36 @@ def read_abnormal(patients, cutoff):
         .values_list(
             Coalesce("panel__protocol_version", "infusion__visit__protocol_version"),
             "patient_id", "test", "collected_on", "typed", "reported_unit", "reported_low", "reported_high", "grade",
-            "grade_direction", "baseline_grade", "grade_is_to_confirm", "infusion__number", "minute",
+            "grade_direction", "baseline_grade", "grade_is_to_confirm", "infusion__number", "minute", "id", "grade_row",
         )
     )  # fmt: skip
-    found = ((rules.get(version), Abnormal(*row)) for version, *row in rows.iterator())
-    return [one for rule, one in found if rule and rule.proposes(one.grade, one.baseline_grade)]
+    judged, found = _judgements(patients, cutoff), []
+    for version, *row in rows.iterator():
+        rule, one = rules.get(version), Abnormal(*row)
+        if rule and rule.proposes(one.grade, one.baseline_grade):
+            found.append(one if rule is USUAL_RULE else _with_fate(one, judged[one.patient]))
+    return found
+
+
+def _judgements(patients, cutoff):
+    """{patient: (judgement, adverse event)} of results; the event of a refusal is None."""
+    found, mine = (
+        defaultdict(list),
+        {"patient__in": list(patients), "is_withdrawn": False, "measurement__isnull": False},
+    )
+    links = ResultOfEvent.objects.filter(**mine, event__is_withdrawn=False, event__began_on__lte=cutoff)
+    for one in links.order_by("id").select_related("event"):
+        found[one.patient_id].append((one.as_judgement(), one.event))
+    for one in DeclinedResult.objects.filter(**mine).order_by("id"):
+        found[one.patient_id].append((one.as_judgement(), None))
+    return found
+
+
+def _with_fate(one, judged):
+    finding = Finding(one.id, of_result(one.id), one.row, one.grade, one.on)
+    of = [event for judgement, event in judged if judgement.covers(finding)]
+    event = next(filter(None, of), None)
+    return replace(one, fate=Fate.BELONGS if event else Fate.DECLINED if of else Fate.WAITS, event=event)
 
 
 def read_scales():

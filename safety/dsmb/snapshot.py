@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from enum import Enum
 
 from django.utils.translation import gettext as _
 
@@ -138,10 +139,19 @@ def rule_of(protocol) -> GradingPlan:
     return plan if plan and plan.proposing_grades else USUAL_RULE
 
 
+class Fate(Enum):
+    """What became of a result that proposes an adverse event."""
+
+    BELONGS = "belongs"
+    DECLINED = "declined"
+    WAITS = "waits"
+
+
 @dataclass(frozen=True)
 class Abnormal:
     """A result after the treatment began that the board should see. `infusion` and `minute` are those of a reading while an
-    infusion ran."""
+    infusion ran; `id` and `row` are those of the result and of the scale's row that graded it. `fate` is what became of the
+    proposal (None: the protocol proposes none), `event` the adverse event that it belongs to."""
 
     patient: int
     test: str
@@ -156,6 +166,10 @@ class Abnormal:
     is_to_confirm: bool = False
     infusion: int | None = None
     minute: int | None = None
+    id: int = 0
+    row: str = ""
+    fate: Fate | None = None
+    event: AdverseEvent | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from patients.models import Medication, Patient, State
 from safety.listings.table import ARM, Column, Listing
-from safety.models import RELATED, AdverseEvent, Causality, Deviation, SponsorAssessment
+from safety.models import RELATED, AdverseEvent, Causality, Deviation, ResultOfEvent, SponsorAssessment
 from trialsite import trial
 from trialsite.clock import day_where, told_at, zone_of
 from trialsite.ctcae import term_told
@@ -40,13 +40,15 @@ def serious(user):
 
 def of_interest(user):
     """Events whose reported or coded term, or whose body system (that of the code, once there is one), the protocol
-    watches: what EventOfInterest.covers says, as a filter."""
+    watches, or that belong to a reaction to an infusion: what EventOfInterest.covers says, as a filter."""
     watched = trial.current_protocol().events_of_interest
     matching = Q(pk__in=[])
     for word in sorted({word for item in watched for word in item.words}):
         matching |= Q(term__iexact=word) | Q(coded_term__iexact=word)
     for system in sorted({system for item in watched for system in item.body_systems}):
         matching |= Q(coded_system__iexact=system) | Q(coded_system=None, body_system__iexact=system)
+    if any(item.reactions for item in watched):
+        matching |= Exists(ResultOfEvent.objects.of_reactions_of())
     return events(user).filter(matching)
 
 
@@ -289,7 +291,7 @@ LISTINGS = {
         Listing("serious", _("Serious adverse events"), serious, EVENT_COLUMNS, ("-began_on", "-id"),
                 {name: how for name, how in EVENT_FILTERS.items() if name != "serious"}, ("term", "narrative")),
         Listing("interest", _("Events of interest"), of_interest, EVENT_COLUMNS, ("-began_on", "-id"), EVENT_FILTERS, ("term",),
-                note=_("Events whose term the protocol watches.")),
+                note=_("Events that the protocol watches: by their term or body system, or since they are reactions to infusions.")),
         Listing("deaths", _("Deaths"), deaths, DEATH_COLUMNS, ("number",),
                 {"site": "site__in", "patient": "number__iexact"}, patient=""),
         Listing("reactions", _("Infusion reactions"), reactions, REACTION_COLUMNS, ("-began_at", "-id"),

@@ -7,7 +7,7 @@ total bilirubin, both as multiples of the upper limit; a case of Hy's law lies b
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date
-from math import log10
+from math import inf, log10
 
 GRADES = (1, 2, 3, 4, 5)
 ALT_LINE, BILIRUBIN_LINE = 3, 2  # multiples of the upper limit of normal
@@ -146,7 +146,8 @@ def liver_axes():
 
 # --- all patients over time -----------------------------------------------------------------------------------
 
-LANE, LANES_LEFT, LANES_WIDTH = 22, 84, 1000
+LANE, LANES_LEFT, LANES_RIGHT, LANES_WIDTH = 22, 84, 44, 1000
+EVENT = 9  # how wide an event is drawn, with the room after it
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def swimmer_chart(swimmers):
     last = max([*days, *(day for s in swimmers for day, _grade, _term in s.events)])
 
     def across(day):
-        return round(LANES_LEFT + (LANES_WIDTH - LANES_LEFT - 24) * (day - first) / max(last - first, 1), 1)
+        return round(LANES_LEFT + (LANES_WIDTH - LANES_LEFT - LANES_RIGHT) * (day - first) / max(last - first, 1), 1)
 
     step = next(step for step in (7, 14, 28, 56, 84, 168, 364, 728, 3640) if (last - first) / step <= 14)
     lanes = [
@@ -178,10 +179,15 @@ def swimmer_chart(swimmers):
             "swimmer": one, "y": 8 + LANE * place, "middle": 8 + LANE * place + 11, "x": across(0),
             "width": max(across(one.last_day) - across(0), 1), "right": across(one.last_day),
             "infusions": [(across(day), n) for n, day in enumerate(one.infusions, 1)],
-            "events": [(across(day), grade, f"{term}, {day}") for day, grade, term in one.events],
+            "events": [
+                (x, grade, f"{term}, {day}")
+                for x, (day, grade, term) in zip(_apart([across(day) for day, *_ in one.events]), one.events, strict=True)
+            ],
         }
         for place, one in enumerate(swimmers)
     ]  # fmt: skip
+    for lane in lanes:  # the arrow or the line of the end stands behind the events that it would hide
+        lane["right"] = _behind(lane["right"], [x for x, _grade, _words in lane["events"]])
     height = 8 + LANE * len(swimmers) + 24
     ticks = [(across(day), day) for day in range(-(-first // step) * step, last + 1, step)]
     return {
@@ -192,6 +198,22 @@ def swimmer_chart(swimmers):
         "text_y": height - 6,
         "ticks": ticks,
     }
+
+
+def _apart(places):
+    """Places of events on a lane, from left to right, moved so that none lies on another."""
+    moved, least = [0.0] * len(places), -inf
+    for n in sorted(range(len(places)), key=lambda n: places[n]):
+        moved[n] = round(max(places[n], least), 1)
+        least = moved[n] + EVENT
+    return moved
+
+
+def _behind(place, events):
+    for x in sorted(events):
+        if x - EVENT < place < x + EVENT:
+            place = round(x + EVENT, 1)
+    return place
 
 
 def last_known(day_0: date, ended_on: date | None, today: date) -> int:

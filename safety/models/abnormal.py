@@ -2,11 +2,12 @@
 graded result, or a reaction to an infusion."""
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from patients.models import Line, person
+from safety.abnormal import Belongs, Declined, of_reaction, of_result
 from safety.models.adverse_events import AdverseEvent, AdverseEventQuerySet
 from visits.models import Measurement, Reaction
 
@@ -40,9 +41,29 @@ class JudgedResult(Line):
     def seen(self):
         return self.measurement if self.measurement_id else self.reaction
 
+    @property
+    def what(self):
+        """What was judged, as `Finding.what` names it, and its row."""
+        if self.measurement_id:
+            return of_result(self.measurement_id), self.grade_row
+        what = of_reaction(self.reaction.infusion_id, self.reaction.term)
+        return what, what
+
+
+class ResultOfEventQuerySet(AdverseEventQuerySet):
+    def of_reactions(self):
+        """Those by which an adverse event belongs to a reaction recorded at an infusion."""
+        return self.filter(is_withdrawn=False, reaction__isnull=False)
+
+    def of_reactions_of(self, event="pk"):
+        """The same, of the event of an outer query."""
+        return self.of_reactions().filter(event=OuterRef(event))
+
 
 class ResultOfEvent(JudgedResult):
     """What an adverse event was reported from, or what else belongs to it: a result, or a reaction to an infusion."""
+
+    objects = ResultOfEventQuerySet.as_manager()
 
     event = models.ForeignKey(AdverseEvent, models.PROTECT, related_name="results", verbose_name=_("adverse event"))
 
@@ -53,6 +74,12 @@ class ResultOfEvent(JudgedResult):
 
     def __str__(self):
         return f"{self.seen}: {self.event_id}"
+
+    def as_judgement(self):
+        event = self.event
+        return Belongs(
+            *self.what, self.grade, event.grade, event.began_on, None if event.is_ongoing else event.ended_on
+        )
 
 
 class DeclinedResult(JudgedResult):
@@ -71,3 +98,6 @@ class DeclinedResult(JudgedResult):
 
     def __str__(self):
         return self.reason
+
+    def as_judgement(self):
+        return Declined(self.what[0], self.grade)

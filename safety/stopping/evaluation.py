@@ -30,7 +30,7 @@ from trialsite.protocol.stopping import (
 class Event:
     """What a rule may count: an adverse event, a reaction seen at an infusion, or a death. `key` is its own for ever;
     `same` are keys under which the same was counted before, no milder; `number` that of the adverse event in its patient,
-    for people."""
+    for people; `of_reaction`: it is a reaction recorded at an infusion, or belongs to one."""
 
     key: str
     on: date
@@ -43,6 +43,7 @@ class Event:
     is_ongoing: bool = False
     number: int | None = None
     same: frozenset[str] = frozenset()
+    of_reaction: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,11 @@ def may_count(selector: EventSelector, event: Event, interest: Iterable[EventOfI
         and all(wanted is None or getattr(event, name) == wanted for name, wanted in asked.items())
         and (
             not selector.of_interest
-            or any(one.covers(event.terms, event.body_system) for one in interest if one.code in selector.of_interest)
+            or any(
+                one.covers(event.terms, event.body_system, of_reaction=event.of_reaction)
+                for one in interest
+                if one.code in selector.of_interest
+            )
         )
     )
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from patients.models import Disposition, Patient, State
 from safety.abnormal import of_reaction
 from safety.coding.rules import CodingState, Kind
-from safety.models import AdverseEvent, Causality, Coding, Outcome, SponsorAssessment
+from safety.models import AdverseEvent, Causality, Coding, Outcome, ResultOfEvent, SponsorAssessment
 from safety.stopping.evaluation import Event, Treated, evaluate
 from trialsite import trial
 from trialsite.clock import day_at
@@ -32,7 +32,7 @@ def states_now(rules=None, treated=None):
 
 def read_treated(protocol, *, least_grade=1) -> list[Treated]:
     """All treated patients in the order of their first treatment, with their events of this grade or worse: five
-    statements, and one more each for their codes and for what the sponsor could not exclude.
+    statements, and one more each for their codes, for what the sponsor could not exclude, and for those of reactions.
 
     A reaction and the adverse event that was reported from it are one: the event counts, unless it is milder."""
     treated, starts, events = {}, defaultdict(list), defaultdict(list)
@@ -40,10 +40,9 @@ def read_treated(protocol, *, least_grade=1) -> list[Treated]:
         treated[patient] = number, arm or "", site
         starts[patient].append(day)
     rows = list(AdverseEvent.objects.filter(Q(grade__gte=least_grade) | Q(is_fatal=True), is_withdrawn=False))
-    codes, suspected = codes_of(rows), suspected_by_sponsor(rows)
+    known = known_of(rows)
     seen = Seen.read(least_grade, rows)
-    for row in rows:
-        told = event_of(row, codes.get(row.pk, ()), row.pk in suspected)
+    for row, told in zip(rows, known, strict=True):
         events[row.patient_id].append(replace(told, same=seen.keys_of_event(row)))
     for row in seen.standing:
         if not seen.is_reported(row):
@@ -94,7 +93,19 @@ def suspected_by_sponsor(rows) -> set[int]:
     return {event for event, causality in last.items() if causality == Causality.SUSPECTED}
 
 
-def event_of(row: AdverseEvent, codes=(), is_suspected=False) -> Event:
+def of_reactions(rows) -> set[int]:
+    """Those of the events that belong to a reaction recorded at an infusion."""
+    linked = ResultOfEvent.objects.of_reactions().filter(event__in=[row.pk for row in rows])
+    return set(linked.values_list("event_id", flat=True)) if rows else set()
+
+
+def known_of(rows) -> list[Event]:
+    """The events as the rules see them, with what is known of each beside its own fields; in their order."""
+    codes, suspected, reacted = codes_of(rows), suspected_by_sponsor(rows), of_reactions(rows)
+    return [event_of(row, codes.get(row.pk, ()), row.pk in suspected, row.pk in reacted) for row in rows]
+
+
+def event_of(row: AdverseEvent, codes=(), is_suspected=False, of_reaction=False) -> Event:
     """Related is what the investigator or the sponsor could not exclude."""
     terms, systems = {row.term}, [row.body_system]
     for term, preferred, system in codes:
@@ -105,6 +116,7 @@ def event_of(row: AdverseEvent, codes=(), is_suspected=False) -> Event:
         key=_key_of_death(row.patient_id) if is_fatal else f"event {row.pk}",
         on=row.began_on, terms=tuple(sorted(terms)), body_system=systems[-1], grade=row.grade, serious=row.is_serious,
         related=row.is_related or is_suspected, fatal=is_fatal, is_ongoing=row.is_ongoing, number=row.sequence,
+        of_reaction=of_reaction,
     )  # fmt: skip
 
 
@@ -113,6 +125,7 @@ def event_of_reaction(row: Reaction) -> Event:
     return Event(
         key=_key_of_death(row.patient_id) if row.grade == 5 else _key_of_line(row),
         on=day_at(row.patient.site, row.began_at), terms=(row.term,), grade=row.grade, related=True, fatal=row.grade == 5,
+        of_reaction=True,
     )  # fmt: skip
 
 

@@ -61,13 +61,18 @@ def clock_row(clock, case, now):
         rest = _("%(n)s h left") % {"n": hours} if hours >= 0 else _("%(n)s h over") % {"n": -hours - 1}
     else:
         rest = _("%(n)s days left") % {"n": left} if left >= 0 else _("%(n)s days over") % {"n": -left}
+    waits = ""
+    if clock.is_open and clock.duty.to == "sponsor":
+        waits = _(
+            "Waits for the site's written report. That the sponsor knows of the case is recorded, and is no report."
+        )
     stage = capfirst(_(str(clock.stage)))
     if clock.case_version:
         stage += f" {clock.case_version}"
     return {
         "key": clock.key, "to": clock.duty.name, "stage": stage, "started": told(clock.started_at),
         "due": str(clock.due_on) if clock.due_on else told(clock.due_at), "state": _(str(clock.state)),
-        "status": STATUS[clock.state], "left": rest, "done": told(clock.done_at), "ended": told(clock.ended_at),
+        "status": STATUS[clock.state], "left": rest, "waits": waits, "done": told(clock.done_at), "ended": told(clock.ended_at),
         "is_open": clock.is_open, "due_at": clock.due_at,
     }  # fmt: skip
 

@@ -1,5 +1,7 @@
 """What the pictures of all patients show: counts and places, as truth tables."""
 
+from itertools import pairwise
+
 import pytest
 
 from safety.listings import pictures
@@ -84,3 +86,24 @@ def test_swimmers_share_one_axis_of_days():
     assert first["x"] == second["x"] and first["infusions"][0][0] == first["x"]
     assert second["events"][0][0] < second["x"] and first["right"] < second["right"]
     assert len(chart["ticks"]) <= 15
+
+
+@pytest.mark.parametrize(
+    ("days", "moved"),
+    [
+        ((10, 200), (False, False)), ((10, 10), (False, True)), ((10, 11, 11), (False, True, True)),
+        ((11, 10), (True, False)), ((336, 336), (False, True)),
+    ],
+)  # fmt: skip
+def test_events_of_one_lane_stand_beside_each_other_and_the_arrow_behind_them(days, moved):
+    alone = [pictures.swimmer_chart([swimmer(day)])["lanes"][0]["events"][0][0] for day in days]
+    [lane] = pictures.swimmer_chart([swimmer(*days)])["lanes"]
+    places = [x for x, _grade, _words in lane["events"]]
+    assert [place != x for place, x in zip(places, alone, strict=True)] == list(moved)
+    for one, other in pairwise(sorted([*places, lane["right"]])):
+        assert other - one >= pictures.EVENT
+    assert max(*places, lane["right"]) + pictures.EVENT <= pictures.LANES_WIDTH
+
+
+def swimmer(*days):
+    return pictures.Swimmer(1, "01-001", 336, True, infusions=(0,), events=tuple((day, 3, "Rash") for day in days))

@@ -22,6 +22,7 @@ from trialsite.protocol.stopping import (
 DAY = date(2026, 1, 1)
 TODAY = DAY + timedelta(days=400)
 TUMOUR = EventOfInterest(code="TUMOUR", name="Tumour", terms=("Neoplasm",), body_systems=("Neoplasms",))
+REACTION = EventOfInterest(code="REACTION", name="Infusion reaction", reactions=True)
 SHARED = {"code": "X", "name": "X", "blocks": ["infuse"]}
 GRADE_3 = {"counts": EventSelector(least_grade=3, related=True)}
 
@@ -64,6 +65,9 @@ def state_of(rule, patients, day=TODAY):
         ({"of_interest": ["TUMOUR"]}, {"terms": ("Lump", "NEOPLASM")}, True),
         ({"of_interest": ["TUMOUR"]}, {"terms": ("Lump",), "body_system": "neoplasms"}, True),
         ({"of_interest": ["TUMOUR"]}, {"terms": ("Lump",)}, False),
+        ({"of_interest": ["TUMOUR"]}, {"of_reaction": True}, False),
+        ({"of_interest": ["REACTION"]}, {"of_reaction": True}, True),
+        ({"of_interest": ["REACTION"]}, {"of_reaction": False}, False),
         ({"within_days_of_infusion": 7}, {"at": 7}, True),
         ({"within_days_of_infusion": 7}, {"at": 8}, False),
         ({"within_days_of_infusion": 7}, {"at": 35}, True),  # after the second infusion
@@ -71,7 +75,7 @@ def state_of(rule, patients, day=TODAY):
     ],
 )
 def test_what_counts(selector, about, does):
-    assert counts(EventSelector(**selector), event(**about), (on(0), on(28)), (TUMOUR,)) is does
+    assert counts(EventSelector(**selector), event(**about), (on(0), on(28)), (TUMOUR, REACTION)) is does
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,14 @@ Grade = Annotated[Whole, Field(ge=1, le=5)]
 
 
 class EventOfInterest(Part):
-    """Adverse events that are counted apart: by their terms, or by the body system."""
+    """Adverse events that are counted apart: by their terms, by the body system, or since they are reactions to infusions."""
 
     code: Code
     name: Text
     terms: tuple[Text, ...] = ()
     body_systems: tuple[Text, ...] = ()
+    # an event that belongs to a reaction recorded at an infusion, whatever its term
+    reactions: Flag = False
 
     _name_compared: str = PrivateAttr("")  # of a translation: the name in the protocol file
 
@@ -46,11 +48,14 @@ class EventOfInterest(Part):
         """What terms are compared with, the same in every language."""
         return {term.casefold() for term in (self._name_compared or self.name, *self.terms)}
 
-    def covers(self, terms: Iterable[str], body_system: str = "") -> bool:
-        """Is an event with one of these terms (as reported, as coded) of interest? Capital letters do not matter."""
-        return bool(self.words & {term.strip().casefold() for term in terms}) or body_system.strip().casefold() in {
-            system.casefold() for system in self.body_systems
-        }
+    def covers(self, terms: Iterable[str], body_system: str = "", *, of_reaction: bool = False) -> bool:
+        """Is an event with one of these terms (as reported, as coded) of interest? Capital letters do not matter. `of_reaction`
+        says whether it belongs to a reaction recorded at an infusion."""
+        return (
+            (self.reactions and of_reaction)
+            or bool(self.words & {term.strip().casefold() for term in terms})
+            or body_system.strip().casefold() in {system.casefold() for system in self.body_systems}
+        )
 
 
 class EventSelector(Part):
@@ -228,6 +233,11 @@ def faults_of_stopping(p) -> Iterator[Fault]:
         if rule.scope == "patient" and rule.arms and p.is_masked:
             yield Fault(
                 f"{key}.arms", "expected none for scope 'patient' in a masked trial: the halt would tell the arm"
+            )
+    for i, interest in enumerate(p.events_of_interest):
+        if interest.reactions and not p.infusions:
+            yield Fault(
+                f"{at('events_of_interest', i, interest)}.reactions", "expected none in a trial without infusions"
             )
     if p.sentinel:
         yield from _faults_of_sentinel(p)

@@ -65,7 +65,7 @@ def _texts(raw: dict) -> Iterator[tuple[Key, Place]]:
         if table.get("specimen"):
             yield ("specimens", table["specimen"]), (table, "specimen")
 
-    yield from of(raw["trial"], ("short_title", "title", "sponsor", "sponsor_address", "phase"), "trial")
+    yield from of(raw["trial"], ("short_title", "title", "sponsor", "sponsor_address", "indication", "phase"), "trial")
     for product in raw["products"]:
         yield from of(product, ("name",), "products", product["code"])
         tests = product.get("release_tests", ())

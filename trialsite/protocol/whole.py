@@ -32,6 +32,7 @@ class Trial(Part):
     registry: Text
     sponsor: Text
     sponsor_address: str = ""
+    indication: str = ""
     phase: Text
     masking: Literal["open", "single", "double"]
     planned_patients: Positive

@@ -4,6 +4,7 @@ from visits.demo.bodies import (
     Body,
     body_of,
     cells_of,
+    usual_range,
 )
 from visits.demo.checking import (
     answer,
@@ -64,6 +65,7 @@ __all__ = [
     "released_lot",
     "review",
     "sign",
+    "usual_range",
     "verify",
     "visit_of",
 ]

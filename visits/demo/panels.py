@@ -16,8 +16,9 @@ def visit_of(patient, code):
     return Visit.objects.get(patient=patient, code=code)
 
 
-def enter_panel(*, panel, by, on=None, body=None, slips=None):
-    """Enter all tests of a panel. `slips` are typed instead of what was measured, by the code of the test."""
+def enter_panel(*, panel, by, on=None, body=None, slips=None, found=None):
+    """Enter all tests of a panel. `slips` are typed instead of what was measured, by the code of the test; `found` likewise, of
+    what is implausible and was looked up in the source."""
     visit, patient = panel.visit, panel.patient
     on = on or visit.attended_on or min(visit.planned_on, today_at(patient.site))
     body = body or body_of(patient)
@@ -28,10 +29,12 @@ def enter_panel(*, panel, by, on=None, body=None, slips=None):
         if not test.computed
     }
     laboratory = default_laboratory(panel) if panel.laboratory_id is None else panel.laboratory
-    units = units_of_laboratory(panel, laboratory, on, without=slips or {})
+    found = found or {}
+    units = units_of_laboratory(panel, laboratory, on, without={**(slips or {}), **found})
     typed = {code: in_its_unit(text, units[code]) if code in units else text for code, text in typed.items()}
     return actions.record_panel(
-        panel=panel, values=typed | (slips or {}), confirmed=[("alert", code) for code in typed], collected_on=on,
+        panel=panel, values=typed | (slips or {}) | found, collected_on=on,
+        confirmed=[*(("alert", code) for code in typed), *(("implausible", code) for code in found)],
         laboratory=laboratory, version=None, by=by,
         units={code: unit.unit for code, unit in units.items()},
     )  # fmt: skip
@@ -49,11 +52,11 @@ def in_its_unit(typed, unit):
     return f"{rounded(in_unit(Decimal(typed), unit), places=unit.decimals):f}" if typed else ""
 
 
-def enter_visit(*, patient, code, by, on=None, body=None, panels=None, not_done=None, slips=None):
+def enter_visit(*, patient, code, by, on=None, body=None, panels=None, not_done=None, slips=None, found=None):
     """Enter the panels of a visit that are still expected: all, or those whose codes are in `panels`.
 
-    `not_done` says, by the code of a panel, why it was not done; `slips` are typed by code of the test."""
-    body, not_done, slips = body or body_of(patient), not_done or {}, slips or {}
+    `not_done` says, by the code of a panel, why it was not done; `slips` and `found` are typed by code of the test."""
+    body, not_done, slips, found = body or body_of(patient), not_done or {}, slips or {}, found or {}
     with acting(by, because("first entry")):
         visit = visit_of(patient, code)
         visit.patient = patient
@@ -63,8 +66,8 @@ def enter_visit(*, patient, code, by, on=None, body=None, panels=None, not_done=
                 actions.mark_panel_not_done(panel=panel, not_done_because=not_done[panel.code], version=None, by=by)
             elif panels is None or panel.code in panels:
                 tests = patient.protocol.panel(panel.code).tests
-                mine = {test: typed for test, typed in slips.items() if test in tests}
-                enter_panel(panel=panel, by=by, on=on, body=body, slips=mine)
+                mine, there = ({t: typed for t, typed in each.items() if t in tests} for each in (slips, found))
+                enter_panel(panel=panel, by=by, on=on, body=body, slips=mine, found=there)
     return visit_of(patient, code)
 
 
