@@ -113,7 +113,7 @@ def test_a_save_that_came_too_late_is_not_lost_and_may_be_taken_over(unchanged, 
         late = send(chen, url, seen, **{name: mine}, reason="mine")
         assert late.status_code == 409
         assert mine in late.content.decode() and theirs in late.content.decode(), url
-        taken = chen.get(late.context["take_over"])
+        taken = chen.get(late.context["draft"].url_over)
         assert fields_of(taken)[name] == [mine] and fields_of(taken)["reason"] == ["mine"]
         assert send(chen, url, taken).status_code == 302
         assert fields_of(chen.get(url))[name][0].split(".")[0] == mine, url
@@ -317,3 +317,98 @@ def test_a_draft_of_something_new_that_names_a_version_is_offered_all_the_same(u
     assert keep(chen, url, draft_version="1", term="Headache").status_code == 200
     page = chen.get(url, {"draft": "yes"})
     assert page.status_code == 200 and "Headache" in page.content.decode()
+
+
+# --- a colleague's correction ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def corrected(unchanged, screened):
+    """A chemistry panel that Chen has open since before Wang corrected it."""
+    panel = unchanged.panel(screened, "SCR", "chemistry")
+    visit_steps.enter_panel(panel=panel, by=unchanged.chen)
+    chen, url = unchanged.client(unchanged.chen), url_of(panel)
+    seen = chen.get(url)
+    correction = {"unit_BILI": "mg/dL", "collected_at": "08:15", "ALT": "34"}
+    answer = send(unchanged.client(unchanged.wang), url, **correction, reason="read again")
+    assert answer.status_code in (302, 422)
+    if answer.status_code == 422:
+        assert send(unchanged.client(unchanged.wang), url, **correction, reason="read again").status_code == 302
+    return chen, url, seen
+
+
+def test_whoever_saves_too_late_sees_every_field_that_differs(corrected):
+    chen, url, seen = corrected
+    late = send(chen, url, seen, AST="31", reason="AST came")
+    assert late.status_code == 409
+    differing = {str(row["field"]) for row in late.context["conflict"]["rows"] if row["differs"]}
+    assert {"Bilirubin: unit", "Time"} <= {name.replace("Bilirubin, total", "Bilirubin") for name in differing}, (
+        differing
+    )
+
+
+def test_taking_over_leaves_what_i_did_not_touch_as_my_colleague_corrected_it(corrected):
+    chen, url, seen = corrected
+    before = fields_of(seen)
+    late = send(chen, url, seen, AST="31", reason="AST came")
+    taken = chen.get(late.context["draft"].url_over)
+    fields = fields_of(taken)
+    assert (fields["AST"], fields["reason"]) == (["31"], ["AST came"])
+    assert (fields["unit_BILI"], fields["ALT"]) == (["mg/dL"], ["34"])
+    assert fields["collected_at"] == ["08:15"] and fields["BILI"] == before["BILI"]
+    assert taken.context["draft"].contested == []
+
+
+def test_what_both_changed_is_told_with_both_and_a_value_goes_with_its_unit(corrected):
+    chen, url, seen = corrected
+    late = send(chen, url, seen, ALT="35", BILI="9", reason="mine")
+    taken = chen.get(late.context["draft"].url_over)
+    fields = fields_of(taken)
+    assert (fields["ALT"], fields["BILI"]) == (["35"], ["9"])
+    assert fields["unit_BILI"] == fields_of(seen)["unit_BILI"], "9 was typed in the unit that I saw"
+    told = {(row["yours"], row["saved"]) for row in taken.context["draft"].contested}
+    assert ("35", "34") in told and len(told) == 3
+    assert "You and a colleague both changed these" in taken.content.decode()
+
+
+# --- two openings of one form ------------------------------------------------------------------------------
+
+
+def test_what_is_typed_in_a_form_opened_anew_leaves_the_earlier_draft_as_it_is(unchanged, panel):
+    chen, url = unchanged.client(unchanged.chen), url_of(panel)
+    first, second = chen.get(url), chen.get(url)
+    keep(chen, url, first, HGB="131")
+    keep(chen, url, second, WBC="4.6")
+    keep(chen, url, first, HGB="132")
+    assert sorted((d.fields["HGB"], d.fields["WBC"]) for d in Draft.objects.all()) == [([""], ["4.6"]), (["132"], [""])]
+    addresses = [row["url"] for row in chen.get("/drafts/").context["section"]["rows"]]
+    assert [fields_of(chen.get(one))["HGB"] for one in addresses] == [["132"], [""]]
+
+
+def test_saving_one_opening_of_a_form_leaves_the_draft_of_the_other(unchanged, panel):
+    chen, url = unchanged.client(unchanged.chen), url_of(panel)
+    first, second = chen.get(url), chen.get(url)
+    keep(chen, url, first, HGB="131")
+    assert send(chen, url, second, WBC="4.6").status_code == 302
+    assert Draft.objects.get().fields["HGB"] == ["131"]
+
+
+def test_a_page_that_continues_with_a_draft_takes_it_along_unless_it_was_typed_on_elsewhere(unchanged, panel):
+    chen, url = unchanged.client(unchanged.chen), url_of(panel)
+    first = chen.get(url)
+    keep(chen, url, first, HGB="131")
+    filled, again = chen.get(f"{url}?draft=yes"), chen.get(f"{url}?draft=yes")
+    keep(chen, url, filled, HGB="132")
+    assert Draft.objects.get().fields["HGB"] == ["132"]
+    keep(chen, url, again, HGB="133")
+    assert sorted(d.fields["HGB"] for d in Draft.objects.all()) == [["132"], ["133"]]
+
+
+def test_one_of_several_drafts_of_a_form_is_discarded_alone(unchanged, panel):
+    chen, url = unchanged.client(unchanged.chen), url_of(panel)
+    first, second = chen.get(url), chen.get(url)
+    keep(chen, url, first, HGB="131")
+    keep(chen, url, second, HGB="132")
+    kept = drafts.drafts_of(unchanged.chen)[0].pk
+    chen.post("/drafts/discard/", {"path": url, "kept": kept})
+    assert Draft.objects.get().fields["HGB"] == ["131"]

@@ -327,7 +327,8 @@ class FormReceipt(models.Model):
 class Draft(models.Model):
     """What one person has typed into one form and not saved yet: kept for that person only, never counted as data.
 
-    `form_key` is the key `idem` of the form, `record_version` the version of the record that it showed. `asked` is what
+    Every opening of a form has a draft of its own, so that none writes over another: `form_key` is the key `idem` of
+    the form. `fields` has what is typed, and what the form showed when it was opened. `record_version` the version of the record that it showed. `asked` is what
     the edit checks said about it meanwhile (visits/actions/panels.py)."""
 
     user = models.ForeignKey(User, models.PROTECT, related_name="drafts")
@@ -340,7 +341,7 @@ class Draft(models.Model):
     kept_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["user", "path"], name="one_draft_of_a_form")]
+        constraints = [models.UniqueConstraint(fields=["user", "path", "form_key"], name="one_draft_of_an_opened_form")]
 
     def __str__(self):
         return f"draft of {self.path}"

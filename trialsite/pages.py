@@ -193,7 +193,7 @@ def show_drafts(request):
 def discard_draft(request):
     """Throw away what this person typed into a form and did not save."""
     path = request.POST.get("path", "")
-    drafts.discard(request.user, path)
+    drafts.discard(request.user, path, request.POST.get("kept", ""))
     messages.success(request, gettext("What was not saved is discarded."))
     back = path if url_has_allowed_host_and_scheme(path, None) and request.POST.get("stay") else reverse("home")
     if request.POST.get("list"):

@@ -155,13 +155,15 @@ def sentence_of(ended):
 
 def times(request):
     """For session.js, in seconds: `left` until the session ends if nobody does anything, of them `warning` with a
-    warning; `cap` until it ends in any case; and `name`, which tells this session from another in the same browser."""
+    warning; `cap` until it ends in any case; `name`, which tells this session from another in the same browser, and `person`,
+    which is the same after the same person signs in again."""
     idle = settings.IDLE.total_seconds()
     return {
         "left": math.ceil(idle if not is_background(request) else max(0, idle - idle_for(request))),
         "warning": settings.IDLE_WARNING.total_seconds(),
         "cap": math.ceil(max(0, settings.SESSION_COOKIE_AGE - old(request))),
         "name": name_of(request.session),
+        "person": salted_hmac("trialsite.presence.person", str(request.session.get(auth.SESSION_KEY))).hexdigest()[:16],
     }
 
 

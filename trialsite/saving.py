@@ -17,6 +17,7 @@ import hashlib
 import logging
 import uuid
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import dataclass, replace
 
 from django import forms
@@ -24,9 +25,10 @@ from django.contrib import messages
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.signing import Signer
 from django.db import DatabaseError, IntegrityError, connection
-from django.http import HttpResponseRedirect
+from django.http import HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.utils.crypto import constant_time_compare
+from django.utils.html import format_html_join
 from django.utils.translation import gettext as _
 from psycopg.errors import UniqueViolation
 
@@ -104,11 +106,21 @@ class KeyReused(Exception):
     """The idempotency key was used for something else."""
 
 
+class KeyInput(forms.HiddenInput):
+    """The form's key, and `beside` it what the page gives back with the form (trialsite/drafts.py)."""
+
+    beside = {}
+
+    def render(self, name, value, attrs=None, renderer=None):
+        more = format_html_join("", '<input type="hidden" name="{}" value="{}">', self.beside.items())
+        return super().render(name, value, attrs, renderer) + more
+
+
 class DataForm(forms.Form):
     """The base of all data forms: version and idempotency key, and a reason where a saved record is changed."""
 
     version = forms.IntegerField(required=False, widget=forms.HiddenInput, min_value=0, max_value=2**31 - 1)
-    idem = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    idem = forms.UUIDField(required=False, widget=KeyInput)
 
     use_required_attribute = True
     # fields that are used and forgotten (a password, a code): no digest, no page, no action gets them
@@ -161,6 +173,10 @@ class DataForm(forms.Form):
     def keeps(self, name):
         """Is what was sent under this name a part of the draft?"""
         return name in self.fields and name not in ("version", "idem", *self.secrets)
+
+    def goes_with(self, name):
+        """Fields that mean something only together have this in common."""
+        return name
 
     def read_asked(self, data):
         """What the page was told by checks while it was filled in; forms without live checks were told nothing."""
@@ -253,7 +269,7 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
         if form.is_bound:
             form.forget_secrets()
             if form.is_drafted and status == 422:
-                drafts.mark(form, "unsaved")
+                drafts.mark_again(request, form)
         shown = context() if callable(context) else context
         return render(request, template, {"form": form, **shown, **more}, status=status)
 
@@ -287,12 +303,12 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
     except Questions as asking:
         return page(422, questions=form.signed(asking.questions))
     except Stale as stale:
-        rows = (conflict or conflict_rows)(form, stale)
         key = form.cleaned_data["idem"]
         is_kept = drafts.keep(request, form, key=key, version=request.POST.get("version", "")) == 200
-        take_over = drafts.take_over_url(request.path, stale.current.version) if is_kept else ""
-        found = {**last_change_of(stale.current), "rows": rows}
-        return page(409, "conflict.html", conflict=found, take_over=take_over)
+        if is_kept and (compared := compare(request)):
+            return compared
+        rows = (conflict or conflict_rows)(form, stale)
+        return page(409, "conflict.html", conflict={**last_change_of(stale.current), "rows": rows})
     except KeyReused:
         form.add_error(NON_FIELD_ERRORS, _("This form was already saved with other content. Open it again."))
         return page(409)
@@ -304,6 +320,19 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
     if saved.version is not None:
         response["X-Record-Version"] = str(saved.version)
     return response
+
+
+def compare(request):
+    """The page that compares what was just kept with what stands now, as whoever opens the draft sees it; answered
+    with 409. None where the form has no such page."""
+    asked = copy(request)
+    asked.method, asked.POST, asked.GET = "GET", QueryDict(), QueryDict("draft=yes")
+    match = request.resolver_match
+    page = match.func(asked, *match.args, **match.kwargs)
+    if page.status_code != 200:
+        return None
+    page.status_code = 409
+    return page
 
 
 def is_about_an_older_version(form):
@@ -348,17 +377,21 @@ def save_once(request, form, save):
 
 # one statement, for every save makes it: what was typed is data now, and the form is answered
 FINISH = """
-with forgotten as (delete from trialsite_draft where user_id = %(user)s and path = %(path)s)
+with forgotten as (
+    delete from trialsite_draft where user_id = %(user)s and path = %(path)s
+    and (form_key = %(key)s or (id = %(taken)s::bigint and kept_at = %(kept_at)s::timestamptz))
+)
 insert into trialsite_formreceipt (key, user_id, path, digest, location, record_version, at)
 values (%(key)s, %(user)s, %(path)s, %(digest)s, %(location)s, %(version)s, now())
 """
 
 
 def _finish(request, key, digest, saved):
+    taken, kept_at = drafts.taken(request)
     with connection.cursor() as cursor:
         cursor.execute(FINISH, {
             "key": key, "user": request.user.pk, "path": request.path[:300], "digest": digest,
-            "location": fitting(saved.location), "version": saved.version,
+            "location": fitting(saved.location), "version": saved.version, "taken": taken, "kept_at": kept_at,
         })  # fmt: skip
 
 
@@ -383,7 +416,7 @@ def answer_given(request, form):
 
 
 def digest_of(request, form):
-    left_out = {"csrfmiddlewaretoken", *(form.add_prefix(name) for name in form.secrets)}
+    left_out = {"csrfmiddlewaretoken", drafts.OPENED, drafts.TAKEN, *(form.add_prefix(name) for name in form.secrets)}
     sent = sorted((name, values) for name, values in request.POST.lists() if name not in left_out)
     return hashlib.sha256(repr((request.path, sent)).encode()).hexdigest()
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from decimal import Decimal
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -198,6 +197,10 @@ class PanelForm(DataForm):
             and key.split(":")[0] in soft and key.split(":")[1] in known
             and constant_time_compare(said, as_said(self.record, key, said.rpartition(":")[0]))
         }  # fmt: skip
+
+    def goes_with(self, name):
+        """A value, its unit and why there is none are one."""
+        return name.removeprefix("unit_").removeprefix("missing_")
 
     def keeps(self, name):
         return name != "asked" and (super().keeps(name) or name.startswith("confirm_"))
@@ -552,20 +555,6 @@ class InfusionForm(AskingForm):
         filled = [n for n, line in enumerate(rows, start=1) if any(cell.value() for cell in line)]
         count = max(least, *filled, 0)
         return {"shown": rows[:count], "next": rows[-1] if count < MOST_ROWS else None, "name": f"{row}{MOST_ROWS}_"}
-
-    def typed_lines(self):
-        """What was typed, as (label, words), to be compared: all but the reason."""
-        for bound in self.visible_fields():
-            if bound.name != "reason" and self.was_sent(bound.name):
-                yield bound, words_of(bound, bound.value())
-
-
-def words_of(bound, value):
-    """What a field shows for a value, in words."""
-    value = bound.field.prepare_value(value)
-    choices = getattr(bound.field.widget, "choices", ())
-    label = next((str(label) for code, label in choices if value and str(code) == str(value)), None)
-    return label or ("" if value is None else f"{value.normalize():f}" if isinstance(value, Decimal) else str(value))
 
 
 # --- marks and holds ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from django.contrib import auth, messages
 from django.contrib.auth.tokens import default_token_generator
 from django.http import HttpResponseRedirect, JsonResponse
+from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import base36_to_int, int_to_base36
@@ -93,7 +94,7 @@ def sign_out(request):
 @require_http_methods(["GET", "HEAD", "POST"])
 def stay(request):
     """How long the session lasts, for session.js. To POST is to be there; to ask as a background request is not."""
-    return JsonResponse(presence.times(request))
+    return JsonResponse({**presence.times(request), "token": get_token(request)})
 
 
 def set_password_link(request, user):

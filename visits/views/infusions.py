@@ -15,7 +15,7 @@ from trialsite import trial
 from trialsite.clock import today_at
 from trialsite.protocol.plans import REACTIONS_PROPOSE_FROM
 from trialsite.roles import Permission, can, can_see_arm, needs, require
-from trialsite.saving import Saved, answer_form, conflict_row
+from trialsite.saving import Saved, answer_form
 from trialsite.ucum import unit_text
 from visits import actions, forms
 from visits.grading import reaction_row
@@ -133,13 +133,7 @@ def record_infusion(request, pk):
         proposes_from=protocol.grading.propose_reactions_from_grade if protocol.grading else REACTIONS_PROPOSE_FROM,
     )  # fmt: skip
 
-    def conflict(form, stale):
-        now = form_of(None, visit, load_infusion(visit))
-        rows = [(bound, typed, forms.words_of(now[bound.name], now[bound.name].value()))
-                for bound, typed in form.typed_lines()]  # fmt: skip
-        return [conflict_row(bound.label, typed, saved) for bound, typed, saved in rows if typed or saved]
-
-    return answer_form(request, form, "visits/record_infusion.html", context, save, conflict=conflict)
+    return answer_form(request, form, "visits/record_infusion.html", context, save)
 
 
 @needs(Permission.RECORD_INFUSIONS)

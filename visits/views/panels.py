@@ -14,7 +14,7 @@ from trialsite.clock import today_at
 from trialsite.forms import answer_reason
 from trialsite.queried import field_name
 from trialsite.roles import Permission, can, needs, require
-from trialsite.saving import Saved, answer_form, conflict_row
+from trialsite.saving import Saved, answer_form
 from trialsite.ucum import unit_text
 from trialsite.words import listed
 from visits import actions, forms, ranges, results, trend
@@ -210,18 +210,6 @@ def enter_panel(request, pk):
             message += " " + _("Still to come: %s.") % listed(blank)
         return Saved(where_next(request, saved), saved.version, message)
 
-    def conflict(form, stale):
-        now = {m.test: m for m in stale.current.measurements.all()}
-        why = dict(forms.missing_choices())
-        rows = [conflict_row(_("Collected on"), form.cleaned_data["collected_on"], stale.current.collected_on)]
-        for test in form.tests:
-            m = now.get(test.code)
-            typed, because = form.cleaned_data[test.code], form.missing.get(test.code, "")
-            yours = (test.choice_label(typed) if test.kind == "choice" else typed) or (why[because] if because else "")
-            theirs = "" if m is None else shown(test, m) or m.get_missing_because_display()
-            rows.append(conflict_row(test.name, yours, theirs))
-        return [*rows, conflict_row(_("Comment"), form.cleaned_data["comment"], stale.current.comment)]
-
     name = protocol.panel(panel.code).name
 
     def context():
@@ -247,7 +235,7 @@ def enter_panel(request, pk):
             "marks": marks_of_parts(request.user, panel, there.values()),
         }
 
-    return answer_form(request, form, "visits/enter_panel.html", context, save, conflict=conflict)
+    return answer_form(request, form, "visits/enter_panel.html", context, save)
 
 
 def where_next(request, panel):

@@ -3,16 +3,17 @@
 
    A form takes part when its key carries data-draft: "shown" (as it is stored) or "unsaved" (what was refused). It is
    sent to the form's own address with draft=keep instead of the key, so that it can never be taken for a save. Before
-   a long form (panel-form) is sent, what is not kept yet is kept: when that fails, the page stays, with everything in
-   it. */
+   a form is sent, or the person signs out, what is not kept yet is kept: when that fails, the page stays, with
+   everything in it. */
 (function () {
   "use strict";
 
   const PAUSE = 2500;      // ms after a key press until what was typed is sent
   const AGAIN = 4000;      // ms until the next try
   const PATIENCE = 8000;   // ms after which an answer is not waited for any longer
-  const pad = (number) => String(number).padStart(2, "0");
-  const clock = () => { const at = new Date(); return `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`; };
+  /* by the clock by which the page shows all instants */
+  const zone = document.querySelector("[data-zone]");
+  const clock = () => new Date().toLocaleTimeString("en-GB", { timeZone: zone ? zone.dataset.zone : "UTC" });
   const words = () => document.getElementById("words").dataset;
 
   class Drafted {
@@ -42,7 +43,7 @@
     content() {
       const fields = new URLSearchParams();
       new FormData(this.form).forEach((value, name) => {
-        if (!["csrfmiddlewaretoken", "idem", "version"].includes(name) && typeof value === "string") fields.append(name, value);
+        if (!["csrfmiddlewaretoken", "idem", "version", "_opened", "_taken"].includes(name) && typeof value === "string") fields.append(name, value);
       });
       this.form.querySelectorAll("input[type=password]").forEach((field) => fields.delete(field.name));
       return fields.toString();
@@ -59,6 +60,7 @@
       fields.append("draft", "keep");
       fields.append("draft_of", this.key.value);
       fields.append("draft_version", value("version"));
+      ["_opened", "_taken"].forEach((name) => { if (value(name)) fields.append(name, value(name)); });
       fields.append("csrfmiddlewaretoken", value("csrfmiddlewaretoken"));
       return fields;
     }
@@ -133,9 +135,7 @@
   window.addEventListener("submit", (event) => {
     const one = drafted.get(event.target), button = event.submitter;
     if (!one || one.isPassed || one.cannotBeKept || (button && button.dataset.confirm)) return;
-    /* a long form is kept first, a short one only when the line is known to be down */
-    const isKept = one.content() === one.kept;
-    if (!one.isFailing && (isKept || !one.form.matches(".panel-form"))) return one.pass();
+    if (!one.isFailing && one.content() === one.kept) return one.pass();
     event.preventDefault();
     event.stopImmediatePropagation();
     if (one.isWaiting) return;
@@ -152,6 +152,28 @@
       one.form.requestSubmit(button || undefined);
     });
   }, true);
+
+  /* signing out ends what could still keep: first it is kept. Where that fails the page stays, once */
+  let mayLeave = false;
+  window.addEventListener("submit", (event) => {
+    const session = document.getElementById("session");
+    if (mayLeave || !session || event.target.getAttribute("action") !== session.dataset.signOut) return;
+    const open = [...drafted.values()].filter((one) => !one.isPassed && one.form.isConnected && one.content() !== one.kept);
+    if (!open.length) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const isOver = new Promise((done) => setTimeout(done));
+    Promise.all([isOver, ...open.map((one) => one.keep(false, true))]).then(([, ...kept]) => {
+      mayLeave = true;
+      if (open.every((one, index) => kept[index] || one.isOut)) event.target.requestSubmit();
+      else open.find((one, index) => !kept[index]).status.scrollIntoView({ block: "center" });
+    });
+  }, true);
+
+  /* the same person signed in again in another tab (session.js): what the page holds is kept now */
+  document.addEventListener("trialsite:signed-in", () => {
+    drafted.forEach((one) => { if (!one.isPassed && one.content() !== one.kept) one.keep(false, true); });
+  });
 
   function keepAll() {
     drafted.forEach((one) => { if (!one.isPassed && one.form.isConnected && one.content() !== one.kept) one.keep(true); });

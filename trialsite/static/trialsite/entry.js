@@ -179,7 +179,8 @@
         row.classList.toggle("has-error", isRefused);
         row.classList.toggle("has-question", !!place.querySelector(".question"));
         const flags = row.querySelector(".flags"), was = stored.get(row);
-        const isAsStored = field.value === was.value && unitOf(row) === was.unit && around() === storedAround && !("regraded" in found.dataset);
+        /* a form that is filled in with a draft never showed its stored row */
+        const isAsStored = isFresh && field.value === was.value && unitOf(row) === was.unit && around() === storedAround && !("regraded" in found.dataset);
         /* in the unit that is chosen now */
         row.querySelector(".previous").replaceChildren(...found.querySelector(".previous").childNodes);
         row.querySelector(".range").textContent = isAsStored ? was.range : found.querySelector(".range").textContent;
@@ -241,14 +242,14 @@
 
   // ------------------------------------------------------------- at the start
 
+  const isFresh = form.querySelector("input[name=idem]").dataset.draft === "shown";
+
   function start() {
     leaveAside(form);
     rows.forEach(showMissing);
-    const key = form.querySelector("input[name=idem]");
-    const isFresh = key.dataset.draft === "shown" && !document.querySelector(".draft");
     if (!isFresh) { checked = null; check(); }
     const blank = rows.find((row) => !fieldOf(row).value && !(missingOf(row) && missingOf(row).value));
-    if (blank && isFresh && document.activeElement === document.body && !window.location.hash) fieldOf(blank).focus({ preventScroll: true });
+    if (blank && isFresh && !document.querySelector(".draft") && document.activeElement === document.body && !window.location.hash) fieldOf(blank).focus({ preventScroll: true });
   }
   start();
 })();

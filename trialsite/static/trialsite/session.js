@@ -44,9 +44,10 @@
       return answer.json();
     }).then((times) => {
       asking = false;
-      if (times.name !== data.name || times.left <= 0 || times.cap <= 0) return cover();
+      if (times.left <= 0 || times.cap <= 0 || (times.name !== data.name && !isMine(times))) return cover();
       capEnd = now() + times.cap;
       extend(times.left);
+      if (times.name !== data.name) takeUp(times);
       if (present && channel) channel.postMessage({ name: data.name, left: times.left });
     }).catch((error) => {
       asking = false;
@@ -62,9 +63,12 @@
 
   if (channel) {
     channel.onmessage = (event) => {
-      if (over) return;
-      /* somebody else signed in, or this person signed out: this page belongs to nobody any more */
-      if (event.data.name !== data.name || event.data.out) cover();
+      if (over) return held && !event.data.out ? reclaim() : undefined;
+      /* this person signed out: this page belongs to nobody any more */
+      if (event.data.name === data.name && event.data.out) cover();
+      else if (event.data.out) return;
+      /* another sign-in: of the same person, or of somebody else, who must not see this page */
+      else if (event.data.name !== data.name) { asking = false; ask(false); }
       else extend(event.data.left);
     };
     channel.postMessage({ name: data.name, left: idleEnd });
@@ -106,10 +110,40 @@
     document.dispatchEvent(new CustomEvent("trialsite:signing-out", { detail: { seconds: Math.max(0, end() - now()) } }));
   }
 
+  /* what could not be kept waits here, out of the document, until the same person signs in again in another tab */
+  let held = null, title = "";
+
+  const isMine = (times) => times.person === data.person;
+
+  /* another session of the same person: its token goes into the forms, and what is typed is kept again */
+  function takeUp(times) {
+    data.name = times.name;
+    document.querySelectorAll("input[name=csrfmiddlewaretoken]").forEach((field) => { field.value = times.token; });
+    document.dispatchEvent(new CustomEvent("trialsite:signed-in"));
+  }
+
+  function reclaim() {
+    fetch(data.times, { headers: { "X-Background": "1" }, redirect: "manual" }).then((answer) => answer.ok ? answer.json() : null).then((times) => {
+      if (!held || !times) return;
+      if (!isMine(times)) { held = null; return; }
+      document.body.replaceChildren(...held);
+      document.title = title;
+      held = null;
+      over = false;
+      capEnd = now() + times.cap;
+      extend(times.left);
+      takeUp(times);
+      clock = setInterval(tick, pause);
+    }).catch(() => { /* no connection: the next message asks again */ });
+  }
+
   function cover() {
     if (over) return;
     saveWhatWasTyped();
     over = true;
+    if (dialog.open) dialog.close();
+    title = document.title;
+    held = document.querySelector("form[data-kept=no]") ? [...document.body.childNodes] : null;
     clearInterval(clock);
     const page = document.getElementById("session-over").content.cloneNode(true);
     const here = new URLSearchParams({ next: window.location.pathname + window.location.search, ended: "idle" });
@@ -130,7 +164,8 @@
       countDown();
     } else if (active && now() - seen >= every) ask(true);
   }
-  const clock = setInterval(tick, Math.min(1000, warning * 100));
+  const pause = Math.min(1000, warning * 100);
+  let clock = setInterval(tick, pause);
   document.addEventListener("visibilitychange", () => { if (!over && document.visibilityState === "visible") tick(); });
   window.addEventListener("pageshow", () => { if (!over) tick(); });
 })();
