@@ -17,7 +17,7 @@ from trialsite.saving import DataForm, Saved, answer_form
 
 
 class ReleaseVersionForm(DataForm):
-    site = forms.ModelChoiceField(Site.objects.none(), label=gettext_lazy("Site"), empty_label=None)
+    site = forms.ModelChoiceField(Site.objects.none(), label=gettext_lazy("Site"), empty_label="—")
     protocol_version = forms.ChoiceField(label=gettext_lazy("Protocol version"))
     approved_on = StrictDateField(label=gettext_lazy("Approved on"))
     approved_by = ClearTextField(
