@@ -170,7 +170,9 @@
       const form = element.closest("form") || document;
       const rule = element.dataset.shownWhen, cut = rule.indexOf("=");
       const wanted = rule.slice(cut + 1).split("|");
-      const shown = valueOf(form, rule.slice(0, cut)).some((value) => wanted.includes(value));
+      const shown = valueOf(form, rule.slice(0, cut)).some((value) => wanted.includes(value))
+        /* a tick that contradicts the answer stays in sight, to be taken out */
+        || ("showsTicked" in element.dataset && element.querySelector(":checked") !== null);
       element.hidden = !shown;
       /* a hidden required field would stop the form without a word */
       all("[required], [data-was-required]", element).forEach((field) => {
