@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 from datetime import timedelta
+from decimal import Decimal
 from zipfile import ZipFile
 
 import pytest
@@ -21,6 +22,7 @@ from tests.universe import send
 from trialsite import trial
 from trialsite.audit import acting
 from trialsite.clock import today_at
+from trialsite.exchange.files import never_a_formula
 from trialsite.protocol.stopping import EventOfInterest
 from visits import demo as visit_steps
 from visits.models import Infusion, Measurement, Reaction
@@ -387,6 +389,7 @@ def test_a_file_holds_the_rows_that_were_chosen_and_no_formula(unchanged, review
         csv.reader(io.StringIO(take(client, "events", "c=term&c=grade&sort=-grade").content.decode("utf-8-sig")))
     )
     assert lines[0] == ["Event", "Grade"] and lines[1] == ["Fever", "3"]
+    assert ["'=1+1"] in list(csv.reader(io.StringIO(take(client, "events", "c=term").content.decode("utf-8-sig"))))
     book = ZipFile(io.BytesIO(take(client, "events", "c=term", "xlsx").content))
     sheet = book.read("xl/worksheets/sheet1.xml").decode()
     assert "<f>" not in sheet and sheet.count("<row") == 5
@@ -464,3 +467,15 @@ def test_the_menu_says_where_a_page_belongs(unchanged, reviewed, path, entry):
     page = unchanged.client(unchanged.samuel).get(path.format(event=event.pk)).context
     menu = page["nav"].first + page["nav"].more
     assert [one["label"] for one in menu if one["active"]] == [entry]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("=1+1", "'=1+1"), ("+1 tablet", "'+1 tablet"), ("-cmd", "'-cmd"), ("@a", "'@a"), ("\tx", "'\tx"), ("＝1", "'＝1"),
+        ("-0.5", "-0.5"), ("+12", "+12"), (Decimal("-0.5"), "-0.5"), (-3, "-3"), ("Fever", "Fever"), ("", ""), (None, ""),
+        ("a=b", "a=b"), ("-1+1", "'-1+1"),
+    ],
+)  # fmt: skip
+def test_in_a_csv_for_spreadsheets_no_text_becomes_a_formula(value, written):
+    assert never_a_formula(value) == written

@@ -1,8 +1,6 @@
 """Pages of the listings: which there are, one with its filters and columns, a copy as a file, saved views."""
 
-import csv
 import hashlib
-import io
 import tempfile
 from datetime import date
 from pathlib import Path
@@ -23,7 +21,7 @@ from safety.listings.catalogue import LISTINGS, patient_of
 from safety.listings.table import told
 from safety.models import SavedView
 from trialsite import trial
-from trialsite.exchange.files import Workbook, as_text
+from trialsite.exchange.files import Workbook, as_text, csv_for_spreadsheets
 from trialsite.roles import Permission, can, needs, require
 from trialsite.saving import LONGEST_LOCATION, Saved, answer_form
 from trialsite.ucum import unit_text
@@ -160,7 +158,7 @@ def take_listing(request, code):
         return render(request, "errors/413.html", status=413)
     names = [str(column.label) for column in choice.columns]
     values = [[_plain(column.tell(row)) for column in choice.columns] for row in choice.with_arms(rows)]
-    content = as_csv(names, values) if kind == "csv" else as_xlsx(str(listing.title), names, values)
+    content = csv_for_spreadsheets(names, values) if kind == "csv" else as_xlsx(str(listing.title), names, values)
     actions.record_copy(
         listing=code, query=choice.address, format=kind, rows=len(values),
         sha256=hashlib.sha256(content).hexdigest(), by=request.user,
@@ -178,15 +176,6 @@ def _plain(value):
         if value is not None and not isinstance(value, (int, float, str)) and hasattr(value, "_proxy____args")
         else value
     )
-
-
-def as_csv(names, values):
-    """RFC 4180 in UTF-8 with a byte order mark, by which spreadsheets know it; exact, as the data export is."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(names)
-    writer.writerows([as_text(value) for value in row] for row in values)
-    return text.getvalue().encode("utf-8-sig")
 
 
 def as_xlsx(title, names, values):

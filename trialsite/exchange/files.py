@@ -1,12 +1,14 @@
 """How exported data are written: CSV for analysis, XLSX for spreadsheets, both into one folder; then a ZIP of the CSVs.
 
-The only place that knows the formats. CSV is RFC 4180 in UTF-8 and exact: a text that begins with `=` stands as it is,
-and is a formula to a spreadsheet that is told to open the CSV. In the XLSX every text is of type text and never becomes
-one. No format holds the time of writing: the same rows give the same bytes.
+The only place that knows the formats. A file for spreadsheets never lets a text become a formula: in the XLSX every text
+is of type text, and in the CSV that carries a byte order mark for them (`csv_for_spreadsheets`: listings) an apostrophe
+stands before one. A CSV for programs (`CsvFile`: the export) has no mark and is exact. No format holds the time of writing: the same rows give the same bytes.
 """
 
 import csv
 import hashlib
+import io
+import re
 import shutil
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -17,6 +19,7 @@ import xlsxwriter
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first time that a ZIP can tell
 MOST_ROWS, MOST_CHARACTERS = 1_048_576, 32_767  # of a sheet; of a cell
 CUT = " … (the whole text stands in the CSV)"
+PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?", re.ASCII)
 EXACT_DIGITS = 15  # of a number in a spreadsheet
 
 
@@ -58,6 +61,27 @@ class CsvFile:
 
     def close(self):
         self.file.close()
+
+
+# what a spreadsheet takes for the beginning of a formula
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def never_a_formula(value):
+    """A value of a CSV for spreadsheets: with an apostrophe before a text that would become a formula. Numbers, and
+    texts that are plain numbers (a result of -0.5), stand as they are."""
+    text = as_text(value)
+    is_risky = isinstance(value, str) and text.startswith(FORMULA) and not PLAIN_NUMBER.fullmatch(text)
+    return "'" + text if is_risky else text
+
+
+def csv_for_spreadsheets(names, rows):
+    """The bytes of a CSV that begins with the byte order mark by which spreadsheets know UTF-8."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(names)
+    writer.writerows([never_a_formula(value) for value in row] for row in rows)
+    return text.getvalue().encode("utf-8-sig")
 
 
 class Workbook:
