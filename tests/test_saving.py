@@ -6,13 +6,11 @@ from datetime import timedelta
 import pytest
 
 from patients import demo as patient_steps
-from patients.actions import save_line, withdraw_line
-from patients.models import ArtRegimen, Consent, Disposition, Halt, Medication, Patient
+from patients.models import Consent, Disposition, Halt, Medication, Patient
 from safety.models import AdverseEvent, Recommendation
 from tests.universe import fields_of, send
-from trialsite.audit import acting
-from trialsite.models import AuditEvent, FormReceipt
-from trialsite.saving import Refused, fitting
+from trialsite.models import AuditEvent, Draft, FormReceipt
+from trialsite.saving import fitting
 from visits import actions as visit_actions
 from visits import demo as visit_steps
 from visits.actions.plan import mark_attended
@@ -310,32 +308,6 @@ def test_a_change_needs_a_reason(unchanged, panel):
     assert typed(panel, "HGB") != "118"
 
 
-@pytest.mark.requirement("R1")
-@pytest.mark.parametrize("version", ["1", "01", "1.0", " 1"])
-def test_a_version_written_otherwise_asks_for_the_reason_all_the_same(unchanged, screened, version):
-    drugs = {"drugs": "TDF+3TC+EFV", "started_on": "2019", "is_ongoing": True}
-    line = save_line(model=ArtRegimen, patient=screened, values=drugs, by=unchanged.chen)
-    url = f"/patients/{screened.pk}/lines/art/{line.pk}/withdraw/"
-    answer = send(unchanged.client(unchanged.chen), url, version=version, reason=" ")
-    assert answer.status_code == 422
-    with pytest.raises(Refused, match="Write why"):
-        withdraw_line(line=line, version=1, reason=" ", by=unchanged.chen)
-    line.refresh_from_db()
-    assert not line.is_withdrawn
-
-
-def test_what_the_database_refuses_for_want_of_a_reason_is_told_at_the_form(unchanged, panel, monkeypatch):
-    """Whatever action should forget to ask for one."""
-    monkeypatch.setattr("visits.views.panels.actions.record_panel", touch)
-    answer = send(unchanged.client(unchanged.chen), url_of(panel), HGB="118", reason="typo")
-    assert answer.status_code == 422 and "Write why this is changed." in answer.content.decode()
-
-
-def touch(*, panel, by, **_whatever):
-    with acting(by, " "):
-        PanelRecord.objects.filter(pk=panel.pk).update(comment="x")
-
-
 def test_an_address_too_long_for_a_receipt_is_kept_without_what_was_searched_for():
     assert fitting("/visits/freeze/?q=" + "x" * 900) == "/visits/freeze/"
     assert fitting("/visits/freeze/?q=x") == "/visits/freeze/?q=x"
@@ -372,3 +344,77 @@ def test_the_day_of_a_visit_recorded_meanwhile_is_not_overwritten_by_a_panel(unc
     visit.refresh_from_db()
     assert visit.attended_on == screened.screened_on
     assert panel.state == "expected"
+
+
+# --- reasons -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R1")
+@pytest.mark.parametrize("version", ["1", "01", "1.0", " 1"])
+@pytest.mark.parametrize("reason", ["", " "])
+def test_however_the_version_is_written_a_change_without_a_reason_is_refused(unchanged, screened, version, reason):
+    line = patient_steps.add_medication(patient=screened, treatment="Ibuprofen", started_on="2020", by=unchanged.chen)
+    for action in ("withdraw/", ""):
+        url = f"/patients/{screened.pk}/lines/medication/{line.pk}/{action}"
+        answer = send(unchanged.client(unchanged.chen), url, version=version, reason=reason)
+        assert answer.status_code == 422
+        assert "reason" in answer.context["form"].errors
+    assert Medication.objects.get(pk=line.pk).version == 1
+
+
+@pytest.mark.requirement("R1")
+def test_where_an_action_forgets_the_reason_the_trail_refuses_and_the_page_says_so(unchanged, panel, monkeypatch):
+    def forgetful(*, panel, **_values):
+        PanelRecord.objects.filter(pk=panel.pk).update(comment="x")
+
+    monkeypatch.setattr(visit_actions, "mark_panel_not_done", forgetful)
+    url = f"/visits/panels/{unchanged.panel(panel.patient, 'SCR', 'immunology').pk}/not-done/"
+    answer = send(unchanged.client(unchanged.chen), url, not_done_because="Tube broken")
+    assert answer.status_code == 422
+    assert "Write why the entry is changed." in answer.content.decode()
+
+
+# --- said twice --------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R1")
+def test_to_say_again_why_a_panel_was_not_done_is_a_change_and_needs_a_reason(unchanged, screened):
+    chen, panel = unchanged.client(unchanged.chen), unchanged.panel(screened, "SCR", "virology")
+    url = f"/visits/panels/{panel.pk}/not-done/"
+    assert send(chen, url, not_done_because="Tube broken").status_code == 302
+    assert send(chen, url, not_done_because="No tube").status_code == 422
+    assert PanelRecord.objects.get(pk=panel.pk).not_done_because == "Tube broken"
+    assert send(chen, url, not_done_because="No tube", reason="Asked the nurse").status_code == 302
+    assert AuditEvent.objects.of(panel).last().reason == "Asked the nurse"
+
+
+@pytest.mark.requirement("R1")
+def test_to_say_again_why_a_visit_was_missed_is_a_change_and_needs_a_reason(unchanged):
+    patient = unchanged.screened()
+    chen, visit = unchanged.client(unchanged.chen), visit_steps.visit_of(patient, "SCR")
+    url = f"/visits/{visit.pk}/missed/"
+    assert send(chen, url, missed_because="Did not come").status_code == 302
+    assert send(chen, url, missed_because="Was ill").status_code == 422
+    assert send(chen, url, missed_because="Was ill", reason="The patient rang").status_code == 302
+    assert AuditEvent.objects.of(visit).last().reason == "The patient rang"
+    attended = {"attended_on": patient.screened_on}
+    assert send(chen, f"/visits/{visit.pk}/date/", **attended).status_code == 422
+    assert send(chen, f"/visits/{visit.pk}/date/", **attended, reason="Came after all").status_code == 302
+
+
+# --- one query, two answers --------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R54")
+def test_an_answer_to_a_query_that_somebody_answered_meanwhile_is_kept_and_both_are_shown(unchanged, panel):
+    query = visit_actions.raise_query(panel=panel, test="", text="Is this right?", by=unchanged.maria)
+    chen, wang = unchanged.client(unchanged.chen), unchanged.client(unchanged.wang)
+    url = f"/visits/queries/{query.pk}/"
+    seen = page_with(chen, url)
+    assert send(wang, url, text="Yes, I looked.", step="answer").status_code == 302
+    answer = send(chen, url, seen, text="No, it was 131.", step="answer")
+    page = answer.content.decode()
+    assert answer.status_code == 409
+    assert "No, it was 131." in page and "Yes, I looked." in page
+    assert Query.objects.get(pk=query.pk).messages.count() == 1
+    assert Draft.objects.get(user=unchanged.chen, path=url).fields["text"] == ["No, it was 131."]

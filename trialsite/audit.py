@@ -31,6 +31,9 @@ UNAUDITED = {
 LEFT_OUT = {"trialsite.User": ["password"], "safety.DsmbFile": ["content"],
             "safety.CasebookFile": ["content"]}  # fmt: skip
 
+# what the database says of a change without a reason
+NO_REASON = "TS002"
+
 _acting: ContextVar = ContextVar("acting", default=None)
 request_id: ContextVar = ContextVar("request_id", default="")
 
@@ -120,8 +123,6 @@ def audited_models():
             if model._meta.label not in UNAUDITED and model._meta.managed and not model._meta.proxy:
                 yield model
 
-
-NO_REASON = "TS002"  # the SQLSTATE of a change without a reason, below
 
 TRAIL = """
 create or replace function audited_patient(table_name text, line jsonb) returns bigint language sql immutable as $$

@@ -272,7 +272,7 @@ def opened_of(draft):
 def fill(form, draft):
     """Show what was typed, in the words in which it was typed. Gives the rows of what a colleague changed as well."""
     merged = merge(form, draft)
-    is_overtaken = draft.record_version is not None and draft.record_version != form.initial.get("version")
+    is_overtaken = form.record is not None and draft.record_version not in (None, form.initial.get("version"))
     contested = [
         row_of(untouched(form, name), draft) for name, (whose, _values) in merged.items()
         if is_overtaken and whose == "both" and name != "reason" and not form.fields[name].widget.is_hidden

@@ -22,9 +22,9 @@ from dataclasses import dataclass, replace
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.signing import Signer
-from django.db import DatabaseError, IntegrityError, connection
+from django.db import DatabaseError, connection
 from django.http import HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.utils.crypto import constant_time_compare
@@ -100,6 +100,13 @@ def check_version(record, seen):
     """Raise Stale unless `seen` is the version of the (locked) record; None means the caller saw it just now."""
     if seen is not None and record.version != seen:
         raise Stale(record)
+
+
+def require_reason(reason, text=""):
+    """Raise Refused unless there is a reason. Every action that changes what is saved asks so, whatever its form did:
+    that is what says whether a reason is required; a form only asks for it earlier."""
+    if not reason.strip():
+        raise Refused({"reason": [text or _("Write why the entry is changed.")]})
 
 
 class KeyReused(Exception):
@@ -341,7 +348,7 @@ def is_about_an_older_version(form):
         return False
     try:
         shown = form.fields["version"].clean(form.data.get(form.add_prefix("version"), ""))
-    except ValidationError:
+    except forms.ValidationError:
         return False  # told at the form
     return shown != form.record.version
 
@@ -357,19 +364,19 @@ def save_once(request, form, save):
     try:
         with acting(request.user):
             saved = save(form)
+            saved = replace(saved, location=fitting(saved.location))
             _finish(request, key, digest, saved)
             return replace(saved, warnings=tuple(told))
-    except (Refused, Stale, IntegrityError) as failure:
+    except (Refused, Stale, DatabaseError) as failure:
         saved = answer_given(request, form)
         if saved is not None:
             return saved
         if isinstance(failure.__cause__, UniqueViolation):  # two people made the same thing at the same moment
             log.warning("refused: %s", failure.__cause__.diag.constraint_name)
             raise Refused(_("The same was saved by someone else at this moment. Open the form again.")) from None
-        raise
-    except DatabaseError as failure:
-        if getattr(failure.__cause__, "sqlstate", "") == NO_REASON:
-            raise Refused({"reason": [_("Write why this is changed.")]}) from None
+        if getattr(failure.__cause__, "sqlstate", "") == NO_REASON:  # no action asked, so the trail did
+            log.error("an action changes something without a reason: %s", failure.__cause__)
+            require_reason("")
         raise
     finally:
         _told.reset(token)
@@ -391,14 +398,13 @@ def _finish(request, key, digest, saved):
     with connection.cursor() as cursor:
         cursor.execute(FINISH, {
             "key": key, "user": request.user.pk, "path": request.path[:300], "digest": digest,
-            "location": fitting(saved.location), "version": saved.version, "taken": taken, "kept_at": kept_at,
+            "location": saved.location, "version": saved.version, "taken": taken, "kept_at": kept_at,
         })  # fmt: skip
 
 
 def fitting(location):
     """An address that a receipt can hold: a long one without what was searched for."""
-    longest = FormReceipt._meta.get_field("location").max_length
-    return location if len(location) <= longest else location.partition("?")[0]
+    return location if len(location) <= LONGEST_LOCATION else location.partition("?")[0]
 
 
 def answer_given(request, form):

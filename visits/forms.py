@@ -239,18 +239,28 @@ class GradeAnswerForm(DataForm):
 class NotDoneForm(DataForm):
     not_done_because = ClearTextField(label=_("Not done because"), max_length=500)
 
+    def __init__(self, *args, record, **kwargs):
+        super().__init__(*args, record=record, **kwargs)
+        if record.was_touched:
+            self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)
+
 
 class AttendanceForm(DataForm):
     attended_on = StrictDateField(label=_("Date of the visit"))
 
     def __init__(self, *args, record, **kwargs):
         super().__init__(*args, record=record, **kwargs)
-        if record.state == "attended":
+        if record.was_told:
             self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)
 
 
 class MissedVisitForm(DataForm):
     missed_because = ClearTextField(label=_("Missed because"), max_length=500)
+
+    def __init__(self, *args, record, **kwargs):
+        super().__init__(*args, record=record, **kwargs)
+        if record.was_told:
+            self.fields["reason"] = ClearTextField(label=_("Reason for the change"), max_length=500)
 
 
 class UnscheduledVisitForm(DataForm):

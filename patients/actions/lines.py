@@ -11,7 +11,7 @@ from patients.actions.records import (
 )
 from patients.models import HivHistory
 from trialsite.audit import acting
-from trialsite.saving import Refused, check_version
+from trialsite.saving import Refused, check_version, require_reason
 
 
 def save_line(*, model, patient, values, line=None, version=None, reason="", confirmed=(), asked=None, by):
@@ -34,8 +34,7 @@ def save_line(*, model, patient, values, line=None, version=None, reason="", con
         line = model.objects.select_for_update().get(pk=line.pk, patient=patient)
         check_version(line, version)
         refuse_when_withdrawn(line)
-        if not reason.strip():
-            raise Refused({"reason": [_("Write why the entry is changed.")]})
+        require_reason(reason)
         for name, value in values.items():
             setattr(line, name, value)
         _refuse_impossible_span(model, line.__dict__)
@@ -52,8 +51,7 @@ def withdraw_line(*, line, version, reason, by):
         line = type(line).objects.select_for_update().get(pk=line.pk)
         check_version(line, version)
         refuse_when_withdrawn(line)
-        if not reason.strip():
-            raise Refused({"reason": [_("Write why the entry is withdrawn.")]})
+        require_reason(reason, _("Write why the entry is withdrawn."))
         line.is_withdrawn = True
         next_version(line, "is_withdrawn")
         announce("AFTER_LINE_SAVED", line=line, by=by)

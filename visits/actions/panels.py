@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from patients.actions import next_version, refuse_when_held
 from trialsite.audit import acting
 from trialsite.reasons import because
-from trialsite.saving import Refused, check_version
+from trialsite.saving import Refused, check_version, require_reason
 from visits import edit_checks, ranges, results
 from visits.actions.grades import (
     Grading,
@@ -254,6 +254,8 @@ def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
             errors["not_done_because"] = [_("Write why the panel was not done.")]
         if errors:
             raise Refused(errors)
+        if panel.was_touched:
+            require_reason(reason)
         move_panel(panel, PanelState.NOT_DONE)
         panel.not_done_because = not_done_because
         panel.entered_by, panel.entered_at = by, timezone.now()

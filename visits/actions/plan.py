@@ -9,7 +9,7 @@ from patients.models import Disposition, State
 from trialsite.audit import acting
 from trialsite.clock import today_at
 from trialsite.reasons import because
-from trialsite.saving import Refused, check_version
+from trialsite.saving import Refused, check_version, require_reason
 from visits import edit_checks, schedule
 from visits.actions.refusals import refused_by
 from visits.models import PANEL_TRANSITIONS, WITH_VALUES, PanelRecord, PanelState, Visit, VisitState
@@ -240,16 +240,16 @@ def record_attendance(*, visit, attended_on, version, reason="", by):
     with acting(by, reason or because("visit took place on %(day)s", day=attended_on)):
         visit = lock_visit(visit, version)
         refuse_impossible_day(visit.patient, attended_on, "attended_on")
-        if visit.state == VisitState.ATTENDED and not reason.strip():
-            raise Refused({"reason": [_("Write why the date is changed.")]})
+        if visit.was_told:
+            require_reason(reason, _("Write why the date is changed."))
         visit.state, visit.attended_on, visit.missed_because = VisitState.ATTENDED, attended_on, ""
         next_version(visit, "state", "attended_on", "missed_because")
     return visit
 
 
-def record_missed_visit(*, visit, missed_because, version, by):
-    """Record that a planned visit did not take place, and why."""
-    with acting(by, because("visit missed: %(why)s", why=missed_because)):
+def record_missed_visit(*, visit, missed_because, version, reason="", by):
+    """Record that a planned visit did not take place, and why, or correct that."""
+    with acting(by, reason or because("visit missed: %(why)s", why=missed_because)):
         visit = lock_visit(visit, version)
         errors = {}
         if not missed_because.strip():
@@ -260,6 +260,8 @@ def record_missed_visit(*, visit, missed_because, version, by):
             errors[""] = [_("The window of this visit has not opened.")]
         if errors:
             raise Refused(errors)
+        if visit.was_told:
+            require_reason(reason)
         visit.state, visit.attended_on, visit.missed_because = VisitState.MISSED, None, missed_because
         next_version(visit, "state", "attended_on", "missed_because")
     return visit

@@ -53,6 +53,11 @@ class Visit(PatientRecord):
         return trial.protocol(self.protocol_version)
 
     @property
+    def was_told(self):
+        """Was it recorded that it took place, or that it was missed? Then a change needs a reason."""
+        return self.state in (VisitState.ATTENDED, VisitState.MISSED)
+
+    @property
     def on(self):
         """The day it took place, or is planned for."""
         return self.attended_on or self.planned_on

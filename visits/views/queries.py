@@ -18,7 +18,7 @@ from patients.models import Patient
 from patients.views import PER_PAGE, patient_form_context, strip_of, visible_sites
 from trialsite.queried import field_name, fields_of, queried_records
 from trialsite.roles import Permission, can, needs, require, within_sites
-from trialsite.saving import Saved, answer_form
+from trialsite.saving import Saved, answer_form, conflict_row, is_about_an_older_version
 from visits import actions, edit_checks, forms
 from visits.laboratories import is_measured_in_laboratory
 from visits.models import (
@@ -147,6 +147,8 @@ def show_query(request, pk):
         if state in allowed and can(request.user, permission, site)
     ]  # fmt: skip
     form = forms.QueryMessageForm(request.POST or None, record=query, steps=steps)
+    if form.is_bound and is_about_an_older_version(form):  # a step of then: what was said meanwhile is shown first
+        form.fields["step"].choices = [(code, words) for code, (_state, words, _needs) in STEPS.items()]
 
     def save(form):
         move = {"answer": actions.answer_query, "close": actions.close_query, "reopen": actions.reopen_query}
@@ -166,7 +168,13 @@ def show_query(request, pk):
             "cancel": reverse("visits:list_queries"),
         }  # fmt: skip
 
-    return answer_form(request, form, "visits/show_query.html", context, save)
+    def conflict(form, stale):
+        last = stale.current.messages.select_related("by").last()
+        said = f"{last.by}: {last.words}" if last else ""
+        states = [STEPS[form.cleaned_data["step"]][0].label, stale.current.get_state_display()]
+        return [conflict_row(_("Message"), form.cleaned_data["text"], said), conflict_row(_("Status"), *states)]
+
+    return answer_form(request, form, "visits/show_query.html", context, save, conflict=conflict)
 
 
 def check_title(code):
