@@ -11,6 +11,7 @@ from safety.models import CaseVersion, Causality, CopyPurpose, Expectedness
 from trialsite.fields import ClearTextField, StrictDateTimeField, choices_with_blank
 from trialsite.forms import SigningForm
 from trialsite.saving import DataForm
+from trialsite.ucum import unit_text
 from visits.models import Measurement
 
 # results outside their limits are offered from so long before the onset to so long after it
@@ -55,8 +56,15 @@ class ResultChoices(forms.ModelMultipleChoiceField):
         self.protocol = protocol
 
     def label_from_instance(self, result):
-        value = result.text or f"{result.operator}{result.value:f} {result.unit}"
-        return f"{result.collected_on} · {self.protocol.test(result.test).name} {value} {result.get_flag_display()}"
+        told = [
+            result.collected_on,
+            f"{self.protocol.test(result.test).name} {result.typed} {unit_text(result.reported_unit)}",
+        ]
+        if result.flag:
+            told.append(result.get_flag_display())
+        if result.grade is not None:
+            told.append(_("grade %(grade)s") % {"grade": result.grade})
+        return " · ".join(map(str, told))
 
 
 class MedicationChoices(forms.ModelMultipleChoiceField):

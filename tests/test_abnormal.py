@@ -121,6 +121,7 @@ def test_what_is_declined_is_kept_with_its_reason_and_comes_back_when_it_gets_wo
     assert ("ALT", 4) in waiting(patient)
     enter(unchanged, patient, reason="typo", ALT="40")
     assert [test for test, _grade in waiting(patient)] == ["AST"]
+    assert "corrected since; it had this grade when it was judged" in chen.get(LIST).content.decode()
 
 
 def test_a_refusal_can_be_taken_back_with_a_reason(unchanged, found):

@@ -1,6 +1,8 @@
 """The safety board: reports are released to it and read, its recommendations are signed and take effect, halts are
 lifted by nothing else."""
 
+from datetime import timedelta
+
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
@@ -170,6 +172,18 @@ def test_a_recommendation_rests_on_a_released_report_and_lifts_what_is_in_force(
     with pytest.raises(Refused) as refusal:
         recommend(unchanged.dora, lifts=[halt])
     assert list(refusal.value.errors) == ["lifts"]
+
+
+def test_a_board_decides_on_nothing_that_came_after_its_meeting(unchanged, halt):
+    report = made_report(unchanged)
+    with acting(unchanged.sofia):
+        Release.objects.create(report=report, released_by=unchanged.sofia)
+    for about, field in (({"lifts": [halt]}, "lifts"), ({"report": report}, "report")):
+        with pytest.raises(Refused) as refusal:
+            recommend(unchanged.dora, met_on=TODAY - timedelta(days=2), **about)
+        assert list(refusal.value.errors) == [field]
+        # whoever meets where it is still yesterday
+        recommend(unchanged.dora, met_on=TODAY - timedelta(days=1), **about)
 
 
 @pytest.mark.parametrize("asked", [1, 2, 3])

@@ -183,6 +183,14 @@ def test_a_report_is_compared_with_the_last_one_that_the_board_got(trial):
     assert ask(trial, cutoff=CUTOFF - timedelta(days=1), entered_until=report.entered_until).compared_with == got
 
 
+def test_a_report_of_the_same_day_tells_what_changed_since_the_one_that_the_board_got(trial):
+    first = ask(trial)
+    assert ask(trial).compared_with is None, "the board has not got it"
+    release(first, trial, at=datetime.now(UTC) - timedelta(seconds=1))
+    time.sleep(0.01)
+    assert ask(trial).compared_with == first
+
+
 def test_before_any_is_released_it_is_compared_with_the_last_one_made_which_it_says(trial):
     last = ask(trial, cutoff=CUTOFF - timedelta(days=30))
     report = ask(trial)

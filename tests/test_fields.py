@@ -131,6 +131,19 @@ def test_of_a_text_every_character_can_be_seen_and_is_kept(typed, expected):
     assert outcome(ClearTextField(), typed) == expected
 
 
+@pytest.mark.parametrize("kind", [ClearTextField, PartialDateField, StrictDateField, StrictTimeField])
+def test_no_browser_cuts_what_is_pasted(kind):
+    """What is too long is refused, and stays in the page."""
+    assert "maxlength" not in kind().widget.attrs
+    assert "maxlength" not in StrictDateTimeField(zone=BERLIN).widget.attrs
+    assert outcome(PartialDateField(), "2017-01-05 or 2018") == REFUSED
+
+
+@pytest.mark.parametrize(("stored", "shown"), [("100.0", "100"), ("71.50", "71.5"), ("0.0", "0"), ("5E+5", "500000")])
+def test_a_number_is_shown_without_the_zeros_of_its_column(stored, shown):
+    assert StrictDecimalField().prepare_value(Decimal(stored)) == shown
+
+
 def test_a_text_of_several_lines_keeps_them():
     assert outcome(ClearTextField(lines=3), "one\r\ntwo\tx") == "one\ntwo\tx"
 

@@ -46,6 +46,10 @@ class StrictDecimalField(forms.DecimalField):
     def widget_attrs(self, widget):
         return number_attrs(self, "decimal")
 
+    def prepare_value(self, value):
+        """100 of a column with one decimal is 100 again, not 100.0."""
+        return format(value.normalize(), "f") if isinstance(value, Decimal) else value
+
     def to_python(self, value):
         value = (value or "").strip(" ")
         if not value:
@@ -96,7 +100,7 @@ class StrictDateField(forms.DateField):
     # not type=date: browsers show that in the order of their own language, 04/03/2026
     widget = forms.DateInput(
         format="%Y-%m-%d",
-        attrs={"placeholder": "YYYY-MM-DD", "maxlength": 10, "autocomplete": "off", "inputmode": "numeric",
+        attrs={"placeholder": "YYYY-MM-DD", "autocomplete": "off", "inputmode": "numeric",
                "min": "1900-01-01", "max": "2100-12-31"},
     )  # fmt: skip
 
@@ -121,10 +125,10 @@ TOO_LONG = {"max_length": _("Write at most %(limit_value)d characters; this has 
 class PartialDateField(forms.CharField):
     """A date of which the day, or day and month, may be unknown: 2019, 2019-05 or 2019-05-14. Stored as typed."""
 
-    default_error_messages = {**TOO_LONG, "invalid": _("Write YYYY, YYYY-MM or YYYY-MM-DD.")}
+    default_error_messages = {"invalid": _("Write YYYY, YYYY-MM or YYYY-MM-DD.")}
 
     def __init__(self, **kwargs):
-        super().__init__(max_length=10, strip=True, **kwargs)
+        super().__init__(strip=True, **kwargs)
 
     def clean(self, value):
         value = super().clean(value)
@@ -142,9 +146,7 @@ class PartialDateField(forms.CharField):
 class StrictTimeField(forms.CharField):
     """A time of day, HH:MM, 24 hours."""
 
-    widget = forms.TimeInput(
-        attrs={"placeholder": "HH:MM", "maxlength": 5, "autocomplete": "off", "inputmode": "numeric"}
-    )
+    widget = forms.TimeInput(attrs={"placeholder": "HH:MM", "autocomplete": "off", "inputmode": "numeric"})
 
     def to_python(self, value):
         value = (value or "").strip(" ") if isinstance(value, str) else value
@@ -162,7 +164,7 @@ class StrictDateTimeField(forms.CharField):
     A time that the clock skipped or repeated (daylight saving) is refused."""
 
     widget = forms.TextInput(
-        attrs={"placeholder": "YYYY-MM-DD HH:MM", "maxlength": 16, "autocomplete": "off", "inputmode": "numeric",
+        attrs={"placeholder": "YYYY-MM-DD HH:MM", "autocomplete": "off", "inputmode": "numeric",
                "min": "1900-01-01 00:00", "max": "2100-12-31 23:59"}
     )  # fmt: skip
 
@@ -205,6 +207,10 @@ class ClearTextField(forms.CharField):
             kwargs.setdefault("widget", forms.Textarea(attrs={"rows": lines}))
         self.lines = lines
         super().__init__(max_length=max_length, strip=False, **kwargs)
+
+    def widget_attrs(self, widget):
+        """Without maxlength: a browser would cut what is pasted, and nobody would see it."""
+        return {name: value for name, value in super().widget_attrs(widget).items() if name != "maxlength"}
 
     def to_python(self, value):
         value = super().to_python(value).replace("\r\n", "\n")

@@ -353,3 +353,10 @@ def baseline_grade(grade: Grade | None, before: int | None, direction_before: st
     if before and grade is not None and grade.direction and direction_before and grade.direction != direction_before:
         return 0
     return before
+
+
+def name_told_apart(protocol, test):
+    """A vital sign of panels and the one of the same name that is taken while infusions run are two tests."""
+    if protocol.infusions is None or test.code not in protocol.infusions.monitoring_tests:
+        return test.name
+    return _("%(name)s (%(more)s)") % {"name": test.name, "more": _("at infusions")}

@@ -66,11 +66,11 @@ def request_dsmb_report(*, cutoff, entered_until=None, month=None, new_series=Fa
 
 
 def last_before(cutoff, entered_until):
-    """The report that one of this cut-off goes on from: the last one of earlier data that the board had got by then; before
-    there was one, the last that was made (and did not fail)."""
-    earlier = DsmbReport.objects.filter(cutoff__lt=cutoff, entered_until__lte=entered_until)
-    earlier = earlier.exclude(state=JobState.FAILED).order_by("-cutoff", "-entered_until", "id")
-    return earlier.filter(release__released_at__lte=entered_until).first() or earlier.first()
+    """The report that one of this cut-off goes on from: the last one that the board had got by then, of an earlier cut-off
+    or of the same one; before there was one, the last of an earlier cut-off that was made (and did not fail)."""
+    made = DsmbReport.objects.exclude(state=JobState.FAILED).order_by("-cutoff", "-entered_until", "id")
+    before = made.filter(cutoff__lte=cutoff, entered_until__lte=entered_until)
+    return before.filter(release__released_at__lte=entered_until).first() or before.filter(cutoff__lt=cutoff).first()
 
 
 def repeat_dsmb_report(*, report, version, by):

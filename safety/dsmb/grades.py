@@ -14,6 +14,7 @@ from safety.dsmb.introduction import proposing_rule
 from safety.dsmb.snapshot import Fate
 from trialsite.ctcae import term_told
 from trialsite.ucum import unit_text
+from visits.grading import name_told_apart
 
 GRADES = (1, 2, 3, 4)
 
@@ -32,15 +33,7 @@ def _lines(snapshot):
             continue
         ways = {way for g in of_test.values() for way in (*g.worst, *(g.baseline.grades if g.baseline else ()))}
         for way in sorted(ways, reverse=True) or [""]:
-            yield _name(_told_apart(snapshot, code, test.name), way), way, of_test
-
-
-def _told_apart(snapshot, code, name):
-    """A vital sign of panels and the one of the same name that is taken while infusions run are two tests."""
-    infusions = snapshot.protocol.infusions
-    if infusions is None or code not in infusions.monitoring_tests:
-        return name
-    return with_more(name, _("at infusions"))
+            yield _name(name_told_apart(snapshot.protocol, test), way), way, of_test
 
 
 def _unconfirmed_note(unconfirmed, counted):

@@ -13,7 +13,7 @@ from safety.models import AdverseEvent
 from trialsite import scales, trial
 from trialsite.ctcae import term_told
 from trialsite.roles import Permission, within_sites
-from visits.grading import HIGH, LOW
+from visits.grading import HIGH, LOW, name_told_apart
 from visits.models import Infusion, Measurement
 from visits.treated import AFTER_TREATMENT, BEFORE_TREATMENT, after_treatment, with_treated_at
 
@@ -93,7 +93,8 @@ def ways_of(test):
 
 def graded_tests():
     """(code, name) of the tests that a scale grades, in the protocol's order."""
-    return [(test.code, test.name) for test in trial.current_protocol().tests if test.grade_rows]
+    protocol = trial.current_protocol()
+    return [(test.code, name_told_apart(protocol, test)) for test in protocol.tests if test.grade_rows]
 
 
 def liver_peaks(user):

@@ -61,7 +61,7 @@ def list_abnormal_results(request):
         )[:SHOWN_DECLINED]
     )
     for line in declined:
-        line.told = seen_told(line.seen)
+        line.told, line.is_corrected = seen_told(line.seen), line.seen.grade != line.grade
         line.may_judge = judged_at is None or line.patient.site_id in judged_at
     context = {"page": page, "rows": rows, "form": form, "count": len(waiting), "declined": declined}
     return render(request, "safety/list_abnormal_results.html", context)
