@@ -394,7 +394,9 @@ def run(*command):
 
 
 def save(page):
-    page.get_by_role("button", name="Save", exact=True).click()
+    """What was typed is kept first, then sent."""
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save", exact=True).click()
 
 
 def send_by_keyboard(page):

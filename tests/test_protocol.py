@@ -960,6 +960,7 @@ def without_texts(part):
             "short_title",
             "title",
             "sponsor",
+            "indication",
             "route",
         }
         kept = set(type(part).model_fields) - texts - ({"phase"} if type(part).__name__ == "Trial" else set())

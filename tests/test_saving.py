@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from patients import demo as patient_steps
 from patients.models import Consent, Disposition, Halt, Medication, Patient
@@ -180,7 +181,7 @@ def steps_of_a_trial(universe):
         ("a disposition", chen, f"/patients/{screened.pk}/disposition/",
          {"state": "screen_failed", "on": on, "explanation": "HIV RNA"}, Disposition),
         ("what lifts a halt", universe.client(universe.dora), f"/safety/board/record/?halt={halt.pk}",
-         {"decision": "continue", "met_on": on, "rationale": "Go on"}, Recommendation),
+         {"decision": "continue", "met_on": timezone.now().date(), "rationale": "Go on"}, Recommendation),
         ("a patient", chen, "/patients/screen/", {"sex": "M", "birth_date": "1980-05-05", "screened_on": on}, Patient),
     ]  # fmt: skip
 
@@ -368,7 +369,7 @@ def test_where_an_action_forgets_the_reason_the_trail_refuses_and_the_page_says_
         PanelRecord.objects.filter(pk=panel.pk).update(comment="x")
 
     monkeypatch.setattr(visit_actions, "mark_panel_not_done", forgetful)
-    url = f"/visits/panels/{unchanged.panel(panel.patient, 'SCR', 'immunology').pk}/not-done/"
+    url = f"/visits/panels/{unchanged.panel(panel.patient, 'SCR', 'chemistry').pk}/not-done/"
     answer = send(unchanged.client(unchanged.chen), url, not_done_because="Tube broken")
     assert answer.status_code == 422
     assert "Write why the entry is changed." in answer.content.decode()

@@ -257,7 +257,7 @@ def test_of_a_held_patient_nothing_is_offered_that_would_be_refused(unchanged):
     patient = unchanged.infused()
     chen, event = unchanged.client(unchanged.chen), unchanged.event(patient)
     pages = {
-        f"/patients/{patient.pk}/": ("consent/", "disposition/", "/report/"),
+        f"/patients/{patient.pk}/": ("disposition/", "/report/"),
         f"/patients/{patient.pk}/background/": ("person/", "lines/", "patients/consents/"),
         f"/safety/events/{event.pk}/": ("change/",),
     }

@@ -312,7 +312,7 @@ def answer_form(request, form, template, context, save, *, conflict=None, confir
     except Stale as stale:
         key = form.cleaned_data["idem"]
         is_kept = drafts.keep(request, form, key=key, version=request.POST.get("version", "")) == 200
-        if is_kept and (compared := compare(request)):
+        if is_kept and conflict is None and (compared := compare(request)):
             return compared
         rows = (conflict or conflict_rows)(form, stale)
         return page(409, "conflict.html", conflict={**last_change_of(stale.current), "rows": rows})
@@ -384,10 +384,8 @@ def save_once(request, form, save):
 
 # one statement, for every save makes it: what was typed is data now, and the form is answered
 FINISH = """
-with forgotten as (
-    delete from trialsite_draft where user_id = %(user)s and path = %(path)s
-    and (form_key = %(key)s or (id = %(taken)s::bigint and kept_at = %(kept_at)s::timestamptz))
-)
+with forgotten as (delete from trialsite_draft where user_id = %(user)s and path = %(path)s
+    and (form_key = %(key)s or (id = %(taken)s::bigint and kept_at = %(kept_at)s::timestamptz)))
 insert into trialsite_formreceipt (key, user_id, path, digest, location, record_version, at)
 values (%(key)s, %(user)s, %(path)s, %(digest)s, %(location)s, %(version)s, now())
 """

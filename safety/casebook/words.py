@@ -470,8 +470,9 @@ class Document:
             words.append(self.teller.named("test", query.test))
         if query.minute is not None:
             words.append(_("%d min") % query.minute)
-        if query.field and (query.panel_id or query.infusion_id):
-            words.append(str((PanelRecord if query.panel_id else Infusion)._meta.get_field(query.field).verbose_name))
+        field = getattr(query, "field", "")  # what a check said is about a test
+        if field and (query.panel_id or query.infusion_id):
+            words.append(str((PanelRecord if query.panel_id else Infusion)._meta.get_field(field).verbose_name))
         return " · ".join(filter(None, words))
 
     def queries(self):

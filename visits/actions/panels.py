@@ -254,9 +254,10 @@ def mark_panel_not_done(*, panel, not_done_because, version, reason="", by):
             errors["not_done_because"] = [_("Write why the panel was not done.")]
         if errors:
             raise Refused(errors)
-        if panel.was_touched:
-            require_reason(reason)
+        was_touched = panel.was_touched
         move_panel(panel, PanelState.NOT_DONE)
+        if was_touched:
+            require_reason(reason)
         panel.not_done_because = not_done_because
         panel.entered_by, panel.entered_at = by, timezone.now()
         next_version(panel, "state", "not_done_because", "entered_by", "entered_at")

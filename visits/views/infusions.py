@@ -3,6 +3,7 @@
 import re
 from zoneinfo import ZoneInfo
 
+from django.db.models import prefetch_related_objects
 from django.http import Http404
 from django.shortcuts import render
 from django.urls import reverse
@@ -21,7 +22,6 @@ from visits import actions, forms
 from visits.grading import reaction_row
 from visits.infusing import planned_dose
 from visits.models import (
-    Infusion,
     Lot,
     Preparation,
     QueryState,
@@ -101,7 +101,7 @@ def _plain(number):
 
 @needs(Permission.VIEW_PATIENTS, to_post=(Permission.RECORD_INFUSIONS,))
 def record_infusion(request, pk):
-    visit = load_visit(request.user, pk)
+    visit = load_visit(request.user, pk, WITH_INFUSION)
     patient, protocol = visit.patient, visit.protocol
     if request.method == "POST":
         require(request.user, Permission.RECORD_INFUSIONS, patient.site)
@@ -140,7 +140,7 @@ def record_infusion(request, pk):
 @require_POST
 def check_infusion(request, pk):
     """What saving would ask or refuse, while the form is filled in. Writes nothing."""
-    visit = load_visit(request.user, pk)
+    visit = load_visit(request.user, pk, WITH_INFUSION)
     require(request.user, Permission.RECORD_INFUSIONS, visit.patient.site)
     if not planned_infusion(visit):
         raise Http404
@@ -164,11 +164,14 @@ def check_infusion(request, pk):
 
 
 def load_infusion(visit):
-    """The infusion of a visit with its vital signs and lines, or None."""
-    return (
-        Infusion.objects.filter(visit=visit).select_related("preparation")
-        .prefetch_related("measurements", "interruptions", "reactions").first()
-    )  # fmt: skip
+    """The infusion of a visit with its vital signs and lines, or None. The visit was loaded `WITH_INFUSION`."""
+    infusion = getattr(visit, "infusion", None)
+    if infusion is not None:
+        prefetch_related_objects([infusion], "measurements", "interruptions", "reactions")
+    return infusion
+
+
+WITH_INFUSION = "infusion__preparation"
 
 
 def form_of(data, visit, infusion, queries=()):

@@ -35,8 +35,8 @@ from visits.reviews import STEPS, stricter
 from visits.views.marks import PAGES, held, marks_of_visit
 
 
-def load_visit(user, pk):
-    visits = Visit.objects.visible_to(user).select_related("patient__site")
+def load_visit(user, pk, *more):
+    visits = Visit.objects.visible_to(user).select_related("patient__site", *more)
     return get_object_or_404(visits, pk=pk)
 
 
