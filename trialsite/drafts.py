@@ -287,12 +287,16 @@ def fill(form, draft):
 
 
 def rows_of(form, draft):
-    """What was typed beside what stands now, as the page of a conflict shows it."""
+    """What was typed beside what stands now, as the page of a conflict shows it. What goes with another field (a unit
+    with its value) is shown where it differs."""
     rows = [
-        row_of(bound, draft) for bound in form.visible_fields()
+        (bound.name, row_of(bound, draft)) for bound in form.visible_fields()
         if bound.name != "reason" and (bound.name in draft.fields or isinstance(bound.field.widget, BOXES))
     ]  # fmt: skip
-    return [row for row in rows if row["yours"] or row["saved"]]
+    return [
+        row for name, row in rows
+        if row["differs"] or ((row["yours"] or row["saved"]) and form.goes_with(name) == name)
+    ]  # fmt: skip
 
 
 def row_of(bound, draft):
