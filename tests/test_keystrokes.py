@@ -3,14 +3,11 @@
 `pytest tests/test_keystrokes.py -s` prints the figures that docs/performance.md tells. A chord (Ctrl+Enter) counts as
 one press. What is typed are the digits of the values themselves; what is chosen from a list takes its first letters."""
 
-from datetime import datetime
-from zoneinfo import ZoneInfo
-
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import afternoon
 from tests.test_journey import save
+from tests.test_week_4 import fill_in_the_page, today
 from trialsite import trial
 from visits.demo import Body
 
@@ -105,14 +102,17 @@ def test_a_baseline_visit_is_entered_with_hardly_a_press_beside_the_values(visit
     assert page.url.endswith(served.places["baseline"])
     assert page.locator("td .status-entered").count() == panels
     told("a visit", hands, panels)
-    give_the_infusion(page, visitor, served.places["baseline"])
+    give_the_infusion(page, visitor, served.places["baseline"], weight=body.typed(protocol.test("WEIGHT"), 0, "W0"))
 
 
-def give_the_infusion(page, visitor, visit):
+def give_the_infusion(page, visitor, visit, *, weight):
     """Of the same visit: its start and end, what was given, and all vital signs."""
-    prepare_the_bag(visitor("zhao"), visit)
+    pharmacist = visitor("zhao")
+    pharmacist.goto(f"{visit}prepare/")
+    fill_in_the_page(pharmacist, weight, label="BAG-KEYS")
+    save(pharmacist)
     page.goto("/")
-    day, hands = datetime.now(ZoneInfo(afternoon())).date(), Hands(page)
+    day, hands = today(), Hands(page)
     hands.click(page.locator(f'main a[href="{visit}infusion/"]').first)
     for name, typed in {"started_at": f"{day} 12:00", "stopped_at": f"{day} 13:00", "volume_ml": "100"}.items():
         hands.fill(name, typed)
@@ -128,18 +128,6 @@ def give_the_infusion(page, visitor, visit):
         hands.press("Control+Enter")
     expect(page.get_by_role("status").first).to_contain_text("The infusion is recorded.")
     told("its infusion", hands)
-
-
-def prepare_the_bag(page, visit):
-    page.goto(f"{visit}prepare/")
-    page.get_by_label("Lot").select_option(index=1)
-    viability = page.get_by_label("Viability after thawing (%)")
-    if viability.count():  # the other arm gets no cells
-        viability.fill("91.5")
-    page.get_by_label("Label on the bag").fill("BAG-KEYS")
-    page.get_by_label("Prepared at (local time)").fill(f"{datetime.now(ZoneInfo(afternoon())).date()} 11:10")
-    save(page)
-    expect(page.locator("main")).to_contain_text("BAG-KEYS")
 
 
 def told(what, hands, panels=0):

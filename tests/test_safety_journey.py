@@ -196,7 +196,7 @@ def be_refused_the_next_infusion(page, patient):
     expect(held).to_contain_text("held: Held since")
     held.get_by_role("link").click()  # to the visit, for nothing can be done
     page.get_by_role("link", name="Prepare", exact=True).click()
-    fill_in_the_page(page, patient)
+    fill_in_the_page(page, patient["typed"]["WEIGHT"])
     with page.expect_navigation() as answer:
         save(page)
     assert answer.value.status == 422

@@ -161,16 +161,16 @@ def fill_in_the_bag(page, patient):
     waiting = card(page, "Infusions").get_by_role("listitem").filter(has_text=patient["number"])
     expect(waiting).to_contain_text("needs: the bag")
     waiting.get_by_role("link").click()  # to where the bag is prepared
-    fill_in_the_page(page, patient)
+    fill_in_the_page(page, patient["typed"]["WEIGHT"])
 
 
-def fill_in_the_page(page, patient):
-    expect(page.get_by_label("Body weight (kg)")).to_have_value(patient["typed"]["WEIGHT"])
+def fill_in_the_page(page, weight, label="BAG-WEEK-4"):
+    expect(page.get_by_label("Body weight (kg)")).to_have_value(weight)
     page.get_by_label("Lot").select_option(index=1)
     viability = page.get_by_label("Viability after thawing (%)")
     if viability.count():  # the other arm gets no cells
         viability.fill("91.5")
-    page.get_by_label("Label on the bag").fill("BAG-WEEK-4")
+    page.get_by_label("Label on the bag").fill(label)
     page.get_by_label("Prepared at (local time)").fill(f"{today()} 11:10")
 
 

@@ -110,13 +110,13 @@ def _refuse_contradictions(met_on, decision, rationale, conditions, blocks, lift
         errors["lifts"] = [_("A trial that does not go on has no halt lifted.")]
     if any(halt.lifted_at for halt in lifts):
         errors["lifts"] = [_("One of these halts was lifted already. Open the form again.")]
-    first_day = met_on + timedelta(days=1)  # wherever the board met, by whichever clock
-    if any(first_day < halt.opened_at.date() for halt in lifts):
+    latest_known = met_on + timedelta(days=1)  # wherever the board met, by whichever clock
+    if any(latest_known < halt.opened_at.date() for halt in lifts):
         errors["lifts"] = [_("One of these halts was opened after the day of the meeting.")]
     release = report and Release.objects.filter(report=report).first()
     if report is not None and release is None:
         errors["report"] = [_("The report is not released yet.")]
-    elif release and first_day < release.released_at.date():
+    elif release and latest_known < release.released_at.date():
         errors["report"] = [_("The report was released after the day of the meeting.")]
     if errors:
         raise Refused(errors)
